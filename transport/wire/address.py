@@ -1,0 +1,106 @@
+"""People and relays as text: ``name@host[:port][#pin]`` and ``host[:port][#pin]``."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from transport.wire.errors import WireError
+
+# Not assigned to any service by IANA; one port below is never privileged and above is the media port by default.
+DEFAULT_PORT = 7850
+MAX_NAME_CHARS = 32
+NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?$"
+# 80 bits: finding another certificate with the same prefix is out of reach; shorter ones are not accepted.
+MIN_PIN_HEX = 20
+# What Segue prints: 128 bits, still short enough to read out.
+PIN_HEX = 32
+
+_NAME = re.compile(NAME_PATTERN)
+_PIN = re.compile(rf"^[0-9a-f]{{{MIN_PIN_HEX},64}}$")
+_HOST = re.compile(r"^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9](?:[a-z0-9-]{0,62}))*\.?$")
+
+
+@dataclass(frozen=True, slots=True)
+class RelayAddress:
+    """Where a relay listens (``host``: DNS name or IP, ``port``: UDP) and the pin of its certificate.
+
+    ``pin`` is a prefix of the lower-case hex SHA-256 of the certificate's DER form, or ``""`` when the
+    certificate is to be checked against the public certificate authorities.
+    """
+
+    host: str
+    port: int = DEFAULT_PORT
+    pin: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" + (f"#{self.pin}" if self.pin else "")
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """Host and port without the pin: what makes two addresses the same relay."""
+        return self.host, self.port
+
+
+@dataclass(frozen=True, slots=True)
+class PersonAddress:
+    """A person: a name on a relay."""
+
+    name: str
+    relay: RelayAddress
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.relay}"
+
+    @property
+    def short(self) -> str:
+        """The address without its pin, for people to read."""
+        return str(PersonAddress(self.name, RelayAddress(self.relay.host, self.relay.port)))
+
+
+def parse_name(text: str) -> str:
+    """A person's name on a relay, in lower case. Raises :class:`WireError` with the rule it breaks."""
+    name = text.strip().lower()
+    if not _NAME.match(name):
+        raise WireError(
+            f"“{text.strip()[:40]}” is not a name: 1 to {MAX_NAME_CHARS} letters a–z, digits, dots, dashes or "
+            "underscores, with a letter or digit first and last"
+        )
+    return name
+
+
+def parse_relay(text: str) -> RelayAddress:
+    """Parse ``host[:port][#pin]``; an IPv6 host stands in brackets. Raises :class:`WireError`."""
+    body, _, pin = text.strip().partition("#")
+    pin = pin.lower()
+    if "#" in text and not _PIN.match(pin):
+        raise WireError(f"the part after # is the relay's pin: {MIN_PIN_HEX} to 64 hexadecimal digits")
+    if body.startswith("["):
+        host, bracket, rest = body[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise WireError("an IPv6 address stands in brackets, like [2001:db8::1]:7850")
+        port_text = rest[1:] if rest else None
+        try:
+            host = ipaddress.IPv6Address(host).compressed
+        except ValueError as error:
+            raise WireError(f"“{host[:60]}” is not an IPv6 address") from error
+    else:
+        host, colon, port_text_raw = body.partition(":")
+        port_text = port_text_raw if colon else None
+        host = host.lower()
+        if not _HOST.match(host):
+            raise WireError(f"“{host[:60]}” is not a host name or IP address")
+    port = DEFAULT_PORT
+    if port_text is not None:
+        if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5 and 0 < int(port_text) < 65536):
+            raise WireError(f"“{port_text[:20]}” is not a port: 1 to 65535")
+        port = int(port_text)
+    return RelayAddress(host, port, pin)
+
+
+def parse_person(text: str) -> PersonAddress:
+    """Parse ``name@host[:port][#pin]``. Raises :class:`WireError` with what is wrong."""
+    name, at, relay = text.strip().partition("@")
+    if not at:
+        raise WireError("an address looks like name@relay.example, and this one has no @")
+    return PersonAddress(parse_name(name), parse_relay(relay))
