@@ -452,8 +452,8 @@ WindowMessage = (
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_window_decoder = msgspec.msgpack.Decoder(WindowMessage)
-_engine_decoder = msgspec.msgpack.Decoder(EngineMessage)
+_window_decoder: msgspec.msgpack.Decoder[WindowMessage] = msgspec.msgpack.Decoder(WindowMessage)
+_engine_decoder: msgspec.msgpack.Decoder[EngineMessage] = msgspec.msgpack.Decoder(EngineMessage)
 
 
 def encode(message: EngineMessage | WindowMessage) -> bytes:

@@ -286,8 +286,8 @@ RelayMessage = (
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_client_decoder = msgspec.msgpack.Decoder(ClientMessage)
-_relay_decoder = msgspec.msgpack.Decoder(RelayMessage)
+_client_decoder: msgspec.msgpack.Decoder[ClientMessage] = msgspec.msgpack.Decoder(ClientMessage)
+_relay_decoder: msgspec.msgpack.Decoder[RelayMessage] = msgspec.msgpack.Decoder(RelayMessage)
 
 
 def encode(message: ClientMessage | RelayMessage) -> bytes:

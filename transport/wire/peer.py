@@ -86,7 +86,7 @@ class PathInUse(Message, frozen=True):
 PeerMessage = Hello | Prove | Proven | Accept | Bye | Muted | ReceiverReport | PathInUse
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(PeerMessage)
+_decoder: msgspec.msgpack.Decoder[PeerMessage] = msgspec.msgpack.Decoder(PeerMessage)
 
 
 def encode(message: PeerMessage) -> bytes:
