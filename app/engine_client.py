@@ -38,14 +38,15 @@ def start_engine(home: Path) -> "subprocess.Popen[bytes]":
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (home / LOG_FILE).open("ab") as log:
-            flags = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {}
+            # Its own group on Windows, its own session elsewhere: Ctrl-C in a terminal ends the window, not the call.
+            group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
             return subprocess.Popen(  # noqa: S603 - our own program, no shell
                 engine_command(home),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=sys.platform != "win32",
-                **flags,
+                creationflags=group,
             )
     except OSError as error:
         raise EngineUnreachable(f"The engine could not be started: {error.strerror or error}") from error

@@ -5,7 +5,6 @@ the newest levels, each overwritten by the next, and a bounded queue of answers 
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections import deque
@@ -67,7 +66,10 @@ class WindowLink:
             self._state = self._sample = self._levels = None
             for document in waiting:
                 self._writer.write(frame(document, LOCAL_FRAMING))
-            await self._writer.drain()
+            try:
+                await self._writer.drain()
+            except OSError:
+                return  # gone; the reading side notices by itself
 
 
 class LocalServer:
@@ -87,7 +89,7 @@ class LocalServer:
         self._on_windows = on_windows
         self._tasks = Tasks("local-server")
         self._links: set[WindowLink] = set()
-        self._pending = 0
+        self._connections = 0
         self._newest_state: protocol.EngineState | None = None
 
     async def open(self) -> None:
@@ -119,16 +121,15 @@ class LocalServer:
                 link.offer(message, document)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._pending + len(self._links) >= MAX_WINDOWS:
+        if self._connections >= MAX_WINDOWS:
             writer.close()
             return
-        self._pending += 1
-        try:
-            serving = self._tasks.start(self._serve(reader, writer), name="window")
-        finally:
-            self._pending -= 1
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
+        self._connections += 1
+        serving = self._tasks.start(self._serve(reader, writer), name="window")
+        serving.add_done_callback(self._served)
+
+    def _served(self, _: object) -> None:
+        self._connections -= 1
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = WindowLink(writer)

@@ -97,7 +97,7 @@ class LocalListener:
                     (self._home / INFO_FILE).unlink()
             if self._info.path:
                 with contextlib.suppress(OSError):
-                    Path(self._info.path).unlink()
+                    os.unlink(self._info.path)
         if self._extra_folder is not None:
             shutil.rmtree(self._extra_folder, ignore_errors=True)
 
