@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from app import local_socket, protocol
+from app.home import find_home
+from app.trial import own_program
 from transport.wire.errors import WireError
 from transport.wire.framing import LOCAL_FRAMING, Deframer, frame
 
@@ -26,8 +28,8 @@ class EngineUnreachable(Exception):
 
 def engine_command(home: Path) -> list[str]:
     """How to start the engine of a folder as a process of its own."""
-    program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "app"]
-    return [*program, "engine", "--home", str(home)]
+    # The default folder is not named: a named one keeps its key inside, not in the keyring.
+    return [*own_program(), "engine", *([] if home == find_home().folder else ["--home", str(home)])]
 
 
 def start_engine(home: Path) -> "subprocess.Popen[bytes]":

@@ -1,0 +1,252 @@
+"""One call at work: drives the call machine and carries out what it asks of relay, link and voice."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app import call_events as ev
+from app.call import Call
+from app.paths_seen import PathsSeen
+from app.protocol import CallPhase, CallSample, PathFigures
+from app.voice import Voice
+from transport import link
+from transport.identity.keys import Identity
+from transport.io.driver import LinkDriver
+from transport.io.relay_client import RelayClient
+from transport.io.tasks import Tasks
+from transport.link import Link, LinkConfig, LinkStats
+from transport.path.stats import PathStats
+from transport.wire import peer
+
+# RFC 3550 §6.2 asks for 5 s at the least on shared links; between two people a second is what a panel needs, and its
+# 60 bytes are 2 % of the voice.
+REPORT_EVERY_S = 1.0
+
+
+@dataclass(slots=True)
+class CallTimes:
+    """Seconds of the event loop's clock; ``None`` when it has not come to pass."""
+
+    placed: float
+    ringing: float | None = None
+    answered: float | None = None
+    first_audio_sent: float | None = None
+    first_audio_played: float | None = None
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSetup:
+    """What a call needs to know of the user, and the people it works with."""
+
+    identity: Identity
+    home_address: str
+    voice: Voice
+    relay: RelayClient
+    rng: random.Random = field(repr=False)
+
+
+class CallSession:
+    """Owns the link of one call and its use of the voice. Lives until :meth:`close`."""
+
+    def __init__(
+        self, setup: SessionSetup, on_change: Callable[[], None], on_finished: Callable[[ev.Finished], None]
+    ) -> None:
+        self._setup = setup
+        self._on_change = on_change
+        self._on_finished = on_finished
+        self._loop = asyncio.get_running_loop()
+        self._tasks = Tasks("call")
+        self._events: deque[ev.Event] = deque()
+        self._feeding = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._driver: LinkDriver | None = None
+        self._link: Link | None = None
+        self._last_stats: LinkStats | None = None
+        self.call = Call()
+        self.times = CallTimes(self._loop.time())
+        self.paths = PathsSeen()
+        self.remote_report: peer.ReceiverReport | None = None
+        self.finished: ev.Finished | None = None
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    def feed(self, event: ev.Event) -> None:
+        """Let something happen to the call."""
+        self._events.append(event)
+        if self._feeding:
+            return  # from within a command: its turn comes when that one is done
+        self._feeding = True
+        try:
+            while self._events:
+                phase = self.call.view.phase
+                for command in self.call.handle(self._events.popleft(), self._loop.time()):
+                    self._carry_out(command)
+                self._note_phase(phase, self.call.view.phase)
+        finally:
+            self._feeding = False
+        self._arm()
+        self._on_change()
+
+    async def close(self) -> None:
+        """Let go of everything, without waiting for the peer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._tasks.close()
+        if self._driver is not None:
+            await self._driver.close()
+            self._driver = None
+
+    # -- out -------------------------------------------------------------------------------------------------------
+
+    def link_stats(self) -> LinkStats | None:
+        """The link's figures; the last ones known when it has been closed."""
+        if self._link is not None:
+            self._last_stats = self._link.stats(self._loop.time())
+        return self._last_stats
+
+    def sample(self) -> CallSample | None:
+        """The figures for a window; ``None`` when nobody talks."""
+        stats = self.link_stats()
+        if stats is None or self.times.answered is None:
+            return None
+        now = self._loop.time()
+        media = self._setup.voice.stats()
+        return CallSample(
+            call_id=self.call.view.call_id,
+            at=now - self.times.answered,
+            paths=tuple(_figures(path) for path in stats.paths),
+            rtt_ms=stats.rtt_ms,
+            loss=media.loss,
+            remote_loss=self.remote_report.loss if self.remote_report is not None else None,
+            jitter_ms=media.jitter_ms,
+            playout_delay_ms=media.playout_delay_now_ms,
+            sent_kbps=media.sent_kbps,
+            received_kbps=media.received_kbps,
+            codec=f"Opus {media.bitrate_bps // 1000} kbit/s",
+            concealed_ms=media.samples_concealed / 48.0,
+        )
+
+    # -- carrying out ------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, command: ev.Command) -> None:
+        voice = self._setup.voice
+        match command:
+            case ev.TellRelay(message):
+                self._setup.relay.send(message)
+            case ev.OpenLink():
+                self._open_link(command)
+            case ev.TellPeer(message):
+                if self._driver is not None:
+                    self._driver.submit(link.SendMessage(message))
+            case ev.CloseLink(bye):
+                if self._driver is not None:
+                    self._driver.submit(link.Close(bye))
+            case ev.PrepareMedia(microphone):
+                voice.prepare(microphone=microphone)
+            case ev.StartMedia():
+                self._start_media()
+            case ev.StopMedia():
+                self.link_stats()
+                voice.stop()
+            case ev.PlayTone(tone):
+                voice.play_tone(tone)
+            case ev.StopTone():
+                voice.stop_tone()
+            case ev.Finished():
+                self.times.ended = self._loop.time()
+                self.finished = command
+                self._on_finished(command)
+
+    def _open_link(self, command: ev.OpenLink) -> None:
+        config = LinkConfig(
+            role=command.role,
+            call_id=self.call.view.call_id,
+            identity=self._setup.identity,
+            peer_key=command.peer.key,
+            peer_certificate=command.peer.certificate,
+            home=self._setup.home_address,
+            leg=link.LegAccess(
+                relay=(self._setup.relay.host_ip, command.leg.port),
+                username=command.leg.username,
+                password=command.leg.password,
+            ),
+        )
+        self._link = Link(config, self._setup.rng)
+        self._driver = LinkDriver(self._link, self._on_link)
+        self._driver.submit(link.Open())
+
+    def _start_media(self) -> None:
+        driver = self._driver
+        if driver is None:
+            return
+        self.times.answered = self._loop.time()
+        self._setup.voice.start(lambda packet: driver.submit(link.SendMedia(packet)))
+        self._tasks.start(self._report_on(), name="receiver-reports")
+
+    async def _report_on(self) -> None:
+        while self._driver is not None:
+            await asyncio.sleep(REPORT_EVERY_S)
+            if self._driver is not None and not self.call.finished:
+                self._driver.submit(link.SendMessage(self._setup.voice.receiver_report()))
+
+    def _on_link(self, command: link.Command) -> None:
+        match command:
+            case link.MediaReceived(data):
+                self._setup.voice.receive(data)
+            case link.MessageReceived(message):
+                self._heard(message)
+            case link.Proven(peer_home):
+                self.feed(ev.LinkProven(peer_home))
+            case link.PathChanged():
+                self.paths.changed(command, self._loop.time())
+                self._on_change()
+            case link.Reconnecting():
+                self.paths.lost(self._loop.time())
+                self.feed(ev.LinkSilent())
+            case link.Reconnected():
+                self.paths.back(self._loop.time())
+                self.feed(ev.LinkBack())
+            case link.LinkEnded(reason, text):
+                self._link_ended(reason, text)
+
+    def _heard(self, message: peer.PeerMessage) -> None:
+        if isinstance(message, peer.ReceiverReport):
+            self.remote_report = message
+            self._setup.voice.heard_report(message)
+        else:
+            self.feed(ev.PeerSaid(message))
+
+    def _link_ended(self, reason: link.EndReason, text: str) -> None:
+        self.link_stats()
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            self._tasks.start(driver.close(), name="close-link")
+        self.feed(ev.LinkOver(reason, text))
+
+    # -- clocks ------------------------------------------------------------------------------------------------------
+
+    def _note_phase(self, before: CallPhase, after: CallPhase) -> None:
+        if before != after and after in ("ringing", "incoming") and self.times.ringing is None:
+            self.times.ringing = self._loop.time()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.call.next_deadline()
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self.feed, ev.TimerFired())
+
+
+def _figures(path: PathStats) -> PathFigures:
+    return PathFigures(
+        kind=path.kind,
+        via=path.via,
+        active=path.state == "active",
+        rtt_ms=path.rtt_ms,
+        loss=path.loss,
+        jitter_ms=path.jitter_ms,
+    )
