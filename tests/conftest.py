@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,8 @@ def _nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     def close_and_look(runner: asyncio.Runner) -> None:
         # asyncio.run() cancels in silence what the test should have ended itself.
-        try:
+        with suppress(RuntimeError):  # closed already
             pending.extend(f"asyncio task {task.get_name()}" for task in asyncio.all_tasks(runner.get_loop()))
-        except RuntimeError:
-            pass  # closed already
         close(runner)
 
     before = (threads(), children(), sockets())

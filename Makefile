@@ -1,0 +1,46 @@
+# make run     the window, with a relay and Echo of its own; where there is no display, a call in the terminal
+# make test    every test, after ruff, mypy and the import contracts
+# make check   the same without the slow tests and those that start processes or need devices: under a minute
+# make bench   the benchmarks, printed with the machine they ran on
+# make lock    packaging/lock*.txt anew (make lock ARGS=--upgrade for newer versions)
+#
+# All of them install what is missing first, system packages included where that is allowed, and nothing twice.
+# PYTHON=/path/to/python3 chooses another Python (3.11 or newer) than the first one found.
+
+bin := .venv/bin
+# The product and the tests' own frame; each test file may be looser than the product.
+sources := app transport media relay packaging tests
+pytest := $(bin)/python -m pytest
+
+.PHONY: run test check bench lock clean static
+
+run:
+	@packaging/run.sh
+
+test:
+	@packaging/setup.sh test
+	@$(MAKE) --no-print-directory static
+	$(pytest) --hypothesis-profile=ci --durations=15
+
+check:
+	@packaging/setup.sh check
+	@$(MAKE) --no-print-directory static
+	$(pytest) --hypothesis-profile=dev -q -m "not slow and not process and not device"
+
+static:
+	$(bin)/ruff check $(sources)
+	$(bin)/ruff format --check $(sources)
+	$(bin)/mypy
+	$(bin)/lint-imports --no-logo
+
+bench:
+	@packaging/setup.sh test
+	$(bin)/python -m tests.bench
+
+lock:
+	@packaging/lock.sh $(ARGS)
+
+clean:
+	rm -rf .venv build dist *.egg-info tests/artifacts
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

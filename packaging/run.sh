@@ -1,0 +1,10 @@
+#!/bin/sh
+# `make run`: the window with a relay and Echo of its own, or the demo where no window can be shown.
+set -eu
+cd "$(dirname "$0")/.."
+packaging/setup.sh run
+if packaging/has_display.sh; then
+    exec .venv/bin/segue window --try-here
+fi
+echo "There is no display here, so instead of the window this shows a call in the terminal."
+exec .venv/bin/segue demo

@@ -1,0 +1,142 @@
+"""Who may import whom, beyond what import-linter can say: modules that are to come, and the one-file programs."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from typing import Any
+
+import grimp
+import pytest
+
+from tests.arch.source import PACKAGES, ROOT, sources
+
+PURE = (
+    "transport.wire",
+    "transport.identity",
+    "transport.portmap",
+    "transport.traverse",
+    "transport.path",
+    "media.rtp",
+    "media.jitter",
+    "media.stretch",
+    "relay.registry",
+    "relay.router",
+    "relay.legs",
+    "relay.limits",
+    "app.call",
+    "app.call_events",
+)
+"""Packages and modules that decide, and therefore do no I/O: they run under the virtual clock of tests/natsim."""
+
+PURE_CONTRACT = "pure modules have no clock, no sockets, no threads, no event loop and no window"
+WINDOW_ONLY = ("PySide6", "pyqtgraph", "qasync")
+
+
+@cache
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(*PACKAGES, include_external_packages=True)
+
+
+def contract(name: str) -> dict[str, Any]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    tables: list[dict[str, Any]] = settings["tool"]["importlinter"]["contracts"]
+    [found] = [table for table in tables if table["name"] == name]
+    return found
+
+
+def is_pure(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in PURE)
+
+
+def test_the_pure_contract_names_every_pure_module_that_exists() -> None:
+    listed = set(contract(PURE_CONTRACT)["source_modules"])
+    missing = {name for name in PURE if name in graph().modules} - listed
+    assert not missing, "add to source_modules of the pure contract in pyproject.toml"
+
+
+def test_pure_modules_reach_no_io_even_through_others() -> None:
+    forbidden = contract(PURE_CONTRACT)["forbidden_modules"]
+    chains = [
+        " -> ".join(chain)
+        for name in PURE
+        for bad in forbidden
+        if name in graph().modules and bad in graph().modules
+        for chain in graph().find_shortest_chains(name, bad, as_packages=True)
+    ]
+    assert not chains
+
+
+def test_pure_modules_take_randomness_and_the_date_as_arguments() -> None:
+    """Of ``random`` only the class Random is theirs, to name the type of what they are given."""
+    wrong: list[str] = []
+    for source in sources():
+        if not is_pure(source.module):
+            continue
+        for node in ast.walk(source.tree):
+            place = f"{source.path}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ImportFrom) and node.module in ("random", "secrets"):
+                wrong += [f"{place} {alias.name}" for alias in node.names if alias.name != "Random"]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                use = (node.value.id, node.attr)
+                if (use[0] in ("random", "secrets") and use[1] != "Random") or use == ("os", "urandom"):
+                    wrong.append(f"{place} {use[0]}.{use[1]}")
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("random.Random", "Random"):
+                wrong.append(f"{place} makes its own Random")
+            if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
+                owner = ast.unparse(node.value)
+                if owner.split(".")[-1] in ("datetime", "date"):
+                    wrong.append(f"{place} {owner}.{node.attr}")
+    assert not wrong
+
+
+def test_the_window_imports_nothing_of_segue_but_its_state_and_the_bridge() -> None:
+    allowed = ("app.ui", "app.protocol", "app.bridge")
+    wrong = [
+        f"{module} -> {imported}"
+        for module in graph().modules
+        if module == "app.ui" or module.startswith("app.ui.")
+        for imported in graph().find_modules_directly_imported_by(module)
+        if imported.split(".")[0] in PACKAGES
+        and not any(imported == name or imported.startswith(f"{name}.") for name in allowed)
+    ]
+    assert not wrong
+
+
+def test_within_transport_only_io_and_quic_have_sockets_and_an_event_loop() -> None:
+    drivers = ("transport.io", "transport.quic")
+    wrong = [
+        f"{module} -> {imported}"
+        for module in graph().modules
+        if module.startswith("transport.") and not module.startswith(drivers)
+        for imported in graph().find_modules_directly_imported_by(module)
+        if imported in ("asyncio", "socket", "threading", "select", "selectors", "uvloop")
+    ]
+    assert not wrong
+
+
+def test_the_command_line_reaches_no_window_library() -> None:
+    if "app.cli" not in graph().modules:
+        pytest.fail("app.cli is the entry point in pyproject.toml")
+    chains = [
+        " -> ".join(chain)
+        for bad in WINDOW_ONLY
+        if bad in graph().modules
+        for chain in graph().find_shortest_chains("app.cli", bad, as_packages=True)
+    ]
+    assert not chains
+
+
+@pytest.mark.process
+def test_the_command_line_runs_where_the_window_libraries_are_not_installed() -> None:
+    script = (
+        "import sys\n"
+        f"for name in {WINDOW_ONLY!r}: sys.modules[name] = None  # importing it raises ImportError\n"
+        "sys.argv = ['segue', '--help']\n"
+        "from app.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "relay" in done.stdout and "listen" in done.stdout
