@@ -1,0 +1,218 @@
+"""The two chains of a talk (pure): samples to packets, and packets to samples.
+
+``CaptureChain``: processing → codec → rtp. ``PlayoutChain``: rtp → jitter → codec → stretch → processing.
+"""
+
+import random
+from collections import deque
+
+import numpy as np
+
+from media.codec import Decoder, Encoder
+from media.delay import DelayConfig
+from media.errors import RtpError
+from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
+from media.jitter import Conceal, Frame, JitterBuffer, JitterConfig, JitterStats, Playout, Recover, Silence, Tempo
+from media.processing import CaptureProcessing, Level, PlaybackProcessing
+from media.rtp import RtpPacket, parse, serialize
+from media.stats import DelayHistogram, PlayoutStats
+from media.stretch import Stretcher
+
+_ONE_SECOND_FRAMES = round(1 / FRAME_S)
+
+
+class CaptureChain:
+    """Makes one RTP packet of each frame of the microphone.
+
+    ``rng`` gives SSRC, first sequence number and first timestamp (random: RFC 3550 §5.1). Without ``processing``
+    the codec sees the samples as they are.
+    """
+
+    def __init__(self, encoder: Encoder, rng: random.Random, processing: CaptureProcessing | None = None) -> None:
+        self._encoder = encoder
+        self._processing = processing
+        self._ssrc = rng.getrandbits(32)
+        self._sequence = rng.getrandbits(16)
+        self._timestamp = rng.getrandbits(32)
+        self._talkspurt_starts = True
+        self._frames_sent = 0
+        self._frames_dropped = 0
+        self._sizes: deque[int] = deque(maxlen=_ONE_SECOND_FRAMES)
+        self._first_sent: float | None = None
+
+    @property
+    def encoder(self) -> Encoder:
+        """For bitrate and expected loss."""
+        return self._encoder
+
+    @property
+    def frames_sent(self) -> int:
+        """Packets made."""
+        return self._frames_sent
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames given up before they were encoded, because they were too old to be of use."""
+        return self._frames_dropped
+
+    @property
+    def first_sent(self) -> float | None:
+        """When the first packet was made."""
+        return self._first_sent
+
+    @property
+    def bitrate_bps(self) -> int:
+        """Opus payload of the last second, bits per second."""
+        if not self._sizes:
+            return 0
+        return round(sum(self._sizes) * 8 / (len(self._sizes) * FRAME_S))
+
+    @property
+    def level(self) -> Level:
+        """Of the microphone."""
+        return self._processing.level if self._processing else Level()
+
+    def set_muted(self, muted: bool) -> None:
+        """Send silence, or the voice again."""
+        if self._processing:
+            self._processing.set_muted(muted)
+
+    def push(self, pcm: Pcm, now: float) -> bytes:
+        """One frame of 960 samples as an RTP packet."""
+        payload = self._encoder.encode(self._processing.process(pcm) if self._processing else pcm)
+        packet = RtpPacket(self._sequence, self._timestamp, self._ssrc, payload, marker=self._talkspurt_starts)
+        self._talkspurt_starts = False
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._timestamp = (self._timestamp + FRAME_SAMPLES) & 0xFFFF_FFFF
+        self._frames_sent += 1
+        self._sizes.append(len(payload))
+        if self._first_sent is None:
+            self._first_sent = now
+        return serialize(packet)
+
+    def skip(self, frames: int) -> None:
+        """``frames`` frames were captured but will not be sent: the clock goes on, the sequence does not."""
+        if frames > 0:
+            self._timestamp = (self._timestamp + frames * FRAME_SAMPLES) & 0xFFFF_FFFF
+            self._frames_dropped += frames
+            self._talkspurt_starts = True
+
+
+class PlayoutChain:
+    """Makes one frame for the speaker each time it is asked, whatever has arrived.
+
+    Without ``processing`` the samples leave as the codec made them.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        processing: PlaybackProcessing | None = None,
+        config: JitterConfig | None = None,
+        delay: DelayConfig | None = None,
+    ) -> None:
+        self._decoder = decoder
+        self._processing = processing
+        self._jitter = JitterBuffer(config, delay)
+        self._stretcher = Stretcher()
+        self._rest = silence(0)
+        self._delays = DelayHistogram()
+        self._malformed = 0
+        self._played = self._concealed = self._pending = 0
+        self._first_played: float | None = None
+
+    def on_packet(self, data: bytes, now: float) -> None:
+        """One datagram as it came. Never raises; what is no RTP packet of ours is counted and dropped."""
+        try:
+            packet = parse(data)
+        except RtpError:
+            self._malformed += 1
+            return
+        self._jitter.push(packet, now)
+
+    def pull(self, now: float, queued: int = 0) -> Pcm:
+        """The next 960 samples. ``queued`` samples lie between here and the speaker: they count as delay."""
+        parts = [self._rest]
+        held = self._rest.size
+        while held < FRAME_SAMPLES:
+            part = self._render(self._jitter.pull(now), now, queued + held)
+            parts.append(part)
+            held += part.size
+        ready = np.concatenate(parts)
+        frame, self._rest = ready[:FRAME_SAMPLES], ready[FRAME_SAMPLES:]
+        return self._processing.process(frame) if self._processing else frame
+
+    def end(self) -> None:
+        """The peer has hung up: what is held is played, and the silence after it counts as nothing lost."""
+        self._pending = 0
+        self._jitter.end()
+
+    def set_volume(self, gain: float) -> None:
+        """Linear volume."""
+        if self._processing:
+            self._processing.set_gain(gain)
+
+    @property
+    def first_played(self) -> float | None:
+        """When the first sample of the peer reaches the speaker (clock of ``pull``)."""
+        return self._first_played
+
+    @property
+    def level(self) -> Level:
+        """Of what is played."""
+        return self._processing.level if self._processing else Level()
+
+    def _render(self, playout: Playout, now: float, ahead: int) -> Pcm:
+        match playout:
+            case Silence():
+                return silence()
+            case Conceal(stalled=stalled):
+                # Whether this was a hole or the end of the talk shows only when something follows.
+                self._pending += FRAME_SAMPLES if stalled else 0
+                self._concealed += 0 if stalled else FRAME_SAMPLES
+                return self._decoder.conceal()
+            case Recover(next_payload=payload):
+                self._settle()
+                self._concealed += FRAME_SAMPLES
+                return self._decoder.recover(payload)
+            case Frame():
+                self._settle()
+                return self._decode(playout, now, ahead)
+
+    def _decode(self, frame: Frame, now: float, ahead: int) -> Pcm:
+        ahead_s = ahead / SAMPLE_RATE_HZ
+        if self._first_played is None:
+            self._first_played = now + ahead_s
+        self._delays.add(now - frame.arrived + ahead_s)
+        damaged = self._decoder.damaged
+        pcm = self._decoder.decode(frame.payload)
+        if self._decoder.damaged > damaged:
+            self._concealed += FRAME_SAMPLES
+            return pcm
+        if frame.tempo is Tempo.FASTER:
+            pcm = self._stretcher.faster(pcm)
+        elif frame.tempo is Tempo.SLOWER:
+            pcm = self._stretcher.slower(pcm)
+        self._played += pcm.size
+        return pcm
+
+    def _settle(self) -> None:
+        self._concealed += self._pending
+        self._pending = 0
+
+    @property
+    def jitter(self) -> JitterStats:
+        """The counters of the jitter buffer."""
+        return self._jitter.stats()
+
+    def stats(self) -> PlayoutStats:
+        """A snapshot of the receiving side."""
+        return PlayoutStats(
+            jitter=self._jitter.stats(),
+            samples_played=self._played,
+            samples_concealed=self._concealed + self._pending,
+            samples_stretched=self._stretcher.changed,
+            delay=self._delays.summary(),
+            malformed=self._malformed,
+            damaged=self._decoder.damaged,
+        )

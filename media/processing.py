@@ -1,0 +1,190 @@
+"""What happens to the signal between ring and codec: high-pass, gain, soft limiter, mute, level meter.
+
+Everything works on frames of 960 samples and keeps its state between them. There is no echo canceller and no noise
+suppressor yet: on loudspeakers the peer hears himself, so a headset is needed for now. There is no automatic gain
+either: one without a voice detector pumps up room noise, which is worse than a quiet voice.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from media.format import FRAME_S, FULL_SCALE, SAMPLE_RATE_HZ, Pcm, Samples, to_pcm
+
+# Below the lowest voice; removes DC, mains hum's fundamental and the rumble of a hand on the table.
+HIGH_PASS_HZ = 80.0
+# Short enough to feel immediate, long enough that the step is no click.
+MUTE_FADE_SAMPLES = SAMPLE_RATE_HZ * 5 // 1000
+# -3 dBFS: below this nothing is changed.
+LIMIT_FROM = 0.7079 * FULL_SCALE
+# What a meter shows for silence; int16 has no more than 96 dB.
+SILENCE_DBFS = -96.0
+# IEC 60268-18 peak meters fall by about this much.
+PEAK_DECAY_DB_PER_S = 20.0
+
+# Divides a frame; about where the loop over blocks and the matrix products cost the same.
+_BLOCK = 32
+
+
+class HighPass:
+    """Second-order Butterworth high-pass at 80 Hz, run as blocks of 32 samples in state-space form.
+
+    A recursive filter needs a loop over samples, which costs Python 1.5 % of a core; between blocks only the two
+    state variables are carried, and within a block the response is one small matrix product.
+    """
+
+    def __init__(self) -> None:
+        omega = np.tan(np.pi * HIGH_PASS_HZ / SAMPLE_RATE_HZ)
+        norm = 1.0 + np.sqrt(2.0) * omega + omega**2
+        b0 = 1.0 / norm
+        a1 = 2.0 * (omega**2 - 1.0) / norm
+        a2 = (1.0 - np.sqrt(2.0) * omega + omega**2) / norm
+        # Transposed direct form II with b1 = -2 b0 and b2 = b0: s' = A s + B x, y = s[0] + b0 x.
+        step = np.array([[-a1, 1.0], [-a2, 0.0]])
+        drive = np.array([-2.0 * b0 - a1 * b0, b0 - a2 * b0])
+        powers = [np.linalg.matrix_power(step, n) for n in range(_BLOCK + 1)]
+        impulse = np.array([b0] + [(powers[n] @ drive)[0] for n in range(_BLOCK - 1)])
+        lag = np.subtract.outer(np.arange(_BLOCK), np.arange(_BLOCK))
+        self._within = np.where(lag >= 0, impulse[np.maximum(lag, 0)], 0.0).T
+        self._from_state = np.array([powers[n][0] for n in range(_BLOCK)]).T
+        self._to_state = np.array([powers[_BLOCK - 1 - n] @ drive for n in range(_BLOCK)])
+        self._across = powers[_BLOCK].tolist()
+        self._state = (0.0, 0.0)
+
+    def process(self, signal: Samples) -> Samples:
+        """Filter a multiple of 32 samples."""
+        blocks = signal.reshape(-1, _BLOCK)
+        (a, b), (c, d) = self._across
+        first, second = self._state
+        states = []
+        for push_first, push_second in (blocks @ self._to_state).tolist():
+            states.append((first, second))
+            first, second = a * first + b * second + push_first, c * first + d * second + push_second
+        self._state = (first, second)
+        out: Samples = (blocks @ self._within + np.array(states) @ self._from_state).reshape(-1)
+        return out
+
+
+def soft_limit(signal: Samples) -> Samples:
+    """Leave all below -3 dBFS alone and bend what is above it towards full scale, which it never reaches."""
+    size = np.abs(signal)
+    if float(size.max(initial=0.0)) <= LIMIT_FROM:
+        return signal
+    room = FULL_SCALE - 1.0 - LIMIT_FROM
+    bent = LIMIT_FROM + room * np.tanh((size - LIMIT_FROM) / room)
+    limited: Samples = np.where(size > LIMIT_FROM, np.copysign(bent, signal), signal)
+    return limited
+
+
+class Fader:
+    """Mute and volume without clicks: any change of gain is a straight ramp of 5 ms."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self._gain = gain
+        self._wanted = gain
+
+    def set(self, gain: float) -> None:
+        """The gain from the next frame on, 0 for mute."""
+        self._wanted = max(0.0, gain)
+
+    @property
+    def unity(self) -> bool:
+        """Whether a frame would pass unchanged."""
+        return self._gain == 1.0 and self._wanted == 1.0
+
+    def process(self, signal: Samples) -> Samples:
+        """Apply the gain to at least 240 samples."""
+        if self._gain == self._wanted:
+            return signal if self._gain == 1.0 else signal * self._gain
+        gains = np.full(signal.size, self._wanted)
+        gains[:MUTE_FADE_SAMPLES] = np.linspace(self._gain, self._wanted, MUTE_FADE_SAMPLES)
+        self._gain = self._wanted
+        faded: Samples = signal * gains
+        return faded
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """dBFS, where a full-scale square wave is 0; :data:`SILENCE_DBFS` at least."""
+
+    rms_dbfs: float = SILENCE_DBFS
+    peak_dbfs: float = SILENCE_DBFS
+
+
+def to_dbfs(amplitude: float) -> float:
+    """An amplitude on the int16 scale in dBFS."""
+    return max(SILENCE_DBFS, 20.0 * float(np.log10(max(amplitude, 1e-9) / FULL_SCALE)))
+
+
+class LevelMeter:
+    """RMS of the last frame, and a peak that falls slowly enough to be seen."""
+
+    def __init__(self) -> None:
+        self._level = Level()
+
+    @property
+    def level(self) -> Level:
+        """Of the last frame."""
+        return self._level
+
+    def measure(self, signal: Samples | Pcm) -> None:
+        """Take one frame."""
+        values = signal.astype(np.float64)
+        peak = to_dbfs(float(np.abs(values).max(initial=0.0)))
+        fallen = self._level.peak_dbfs - PEAK_DECAY_DB_PER_S * FRAME_S
+        rms = float(np.sqrt(np.mean(values**2))) if values.size else 0.0
+        self._level = Level(to_dbfs(rms), max(peak, fallen, SILENCE_DBFS))
+
+
+class CaptureProcessing:
+    """High-pass, gain, limiter, meter, mute: in this order, so that a muted microphone still shows its level."""
+
+    def __init__(self) -> None:
+        self._high_pass = HighPass()
+        self._gain = Fader()
+        self._mute = Fader()
+        self._meter = LevelMeter()
+
+    @property
+    def level(self) -> Level:
+        """Of the microphone, muted or not."""
+        return self._meter.level
+
+    def set_gain(self, gain: float) -> None:
+        """Linear gain of the microphone."""
+        self._gain.set(gain)
+
+    def set_muted(self, muted: bool) -> None:
+        """Send silence, or the voice again."""
+        self._mute.set(0.0 if muted else 1.0)
+
+    def process(self, frame: Pcm) -> Pcm:
+        """One frame of 960 samples."""
+        signal = self._gain.process(self._high_pass.process(frame.astype(np.float64)))
+        limited = soft_limit(signal)
+        self._meter.measure(limited)
+        return to_pcm(self._mute.process(limited))
+
+
+class PlaybackProcessing:
+    """Volume, limiter, meter. At a volume of exactly 1 the samples pass unchanged."""
+
+    def __init__(self) -> None:
+        self._gain = Fader()
+        self._meter = LevelMeter()
+
+    @property
+    def level(self) -> Level:
+        """Of what is played."""
+        return self._meter.level
+
+    def set_gain(self, gain: float) -> None:
+        """Linear volume."""
+        self._gain.set(gain)
+
+    def process(self, frame: Pcm) -> Pcm:
+        """One frame of 960 samples."""
+        if not self._gain.unity:
+            frame = to_pcm(soft_limit(self._gain.process(frame.astype(np.float64))))
+        self._meter.measure(frame)
+        return frame
