@@ -1,0 +1,158 @@
+"""Limits on what a stranger can cause: token buckets by identity and by address, in bounded memory.
+
+Pure: time is an argument. Every number stands in :class:`RelayLimits`, so that an operator can change it and a
+test can reach it.
+"""
+
+import ipaddress
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Literal
+
+LimitKind = Literal[
+    "session", "failed-proof", "registration", "registration-address", "lookup", "lookup-address", "invite",
+    "invite-address", "stun",
+]  # fmt: skip
+
+# A bucket is under 300 bytes with its key: 65,536 of them are 20 MiB at most.
+MAX_BUCKETS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A token bucket: ``burst`` at once, then ``per_s`` each second."""
+
+    burst: float
+    per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLimits:
+    """All limits of a relay. "Address" is an IPv4 address or an IPv6 /64, the least that a household has.
+
+    The defaults let a person, an office behind one address and a restart of all clients at once pass, and stop a
+    loop. Counts are of things that exist at the same time.
+    """
+
+    session: Rate = Rate(120, 4.0)
+    """New sessions per address."""
+    sessions_per_address: int = 512
+    sessions: int = 20_000
+    failed_proof: Rate = Rate(10, 0.1)
+    """Wrong signatures and unknown logins per address: honest programs make none."""
+    registration: Rate = Rate(5, 1 / 60)
+    """Per identity."""
+    registration_address: Rate = Rate(20, 1 / 60)
+    names: int = 1_000_000
+    lookup: Rate = Rate(60, 1.0)
+    """Per identity: a contact list is looked up at once, an enumeration is slow."""
+    lookup_address: Rate = Rate(600, 5.0)
+    invite: Rate = Rate(30, 0.5)
+    """Per identity: nobody dials more than once in two seconds for long."""
+    invite_address: Rate = Rate(120, 2.0)
+    calls_per_caller: int = 4
+    calls_per_callee: int = 8
+    calls: int = 2_000
+    messages: Rate = Rate(100, 20.0)
+    """Messages per session; over it the session ends."""
+    stun: Rate = Rate(60, 20.0)
+    """Answers to Binding requests without valid credentials, per IPv4 /24 or IPv6 /64: one profile takes ten."""
+    leg_packets: Rate = Rate(400, 200.0)
+    """Packets per leg: voice is 50 a second, acknowledgements as many again, and a swap doubles both."""
+
+    def rate(self, kind: LimitKind) -> Rate:
+        """The rate of one kind of bucket."""
+        rates: dict[LimitKind, Rate] = {
+            "session": self.session,
+            "failed-proof": self.failed_proof,
+            "registration": self.registration,
+            "registration-address": self.registration_address,
+            "lookup": self.lookup,
+            "lookup-address": self.lookup_address,
+            "invite": self.invite,
+            "invite-address": self.invite_address,
+            "stun": self.stun,
+        }
+        return rates[kind]
+
+
+class TokenBucket:
+    """One bucket, full at first."""
+
+    __slots__ = ("_stamp_s", "_tokens")
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self._tokens = rate.burst
+        self._stamp_s = now
+
+    def take(self, rate: Rate, now: float) -> float:
+        """Take one token: 0.0, or when there is none the seconds until there is one."""
+        self._refill(rate, now)
+        if self._tokens >= 1.0:
+            self._tokens -= 1.0
+            return 0.0
+        return (1.0 - self._tokens) / rate.per_s if rate.per_s > 0 else 86_400.0
+
+    def peek(self, rate: Rate, now: float) -> float:
+        """As :meth:`take`, taking nothing."""
+        self._refill(rate, now)
+        if self._tokens >= 1.0:
+            return 0.0
+        return (1.0 - self._tokens) / rate.per_s if rate.per_s > 0 else 86_400.0
+
+    def _refill(self, rate: Rate, now: float) -> None:
+        self._tokens = min(rate.burst, self._tokens + max(0.0, now - self._stamp_s) * rate.per_s)
+        self._stamp_s = max(self._stamp_s, now)
+
+
+@dataclass(slots=True)
+class Limiter:
+    """Buckets by kind and subject. When memory is full the bucket that rested longest is forgotten: it is the
+    fullest, so forgetting it forgives the least."""
+
+    limits: RelayLimits
+    max_buckets: int = MAX_BUCKETS
+    _buckets: OrderedDict[tuple[LimitKind, str | bytes], TokenBucket] = field(default_factory=OrderedDict)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, kind: LimitKind, subject: str | bytes, now: float) -> float:
+        """Count one: 0.0 when it is within the limit, else the seconds to wait."""
+        return self._bucket(kind, subject, now).take(self.limits.rate(kind), now)
+
+    def peek(self, kind: LimitKind, subject: str | bytes, now: float) -> float:
+        """What :meth:`take` would say, counting nothing."""
+        bucket = self._buckets.get((kind, subject))
+        return bucket.peek(self.limits.rate(kind), now) if bucket is not None else 0.0
+
+    def _bucket(self, kind: LimitKind, subject: str | bytes, now: float) -> TokenBucket:
+        key = (kind, subject)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            while len(self._buckets) >= self.max_buckets:
+                self._buckets.popitem(last=False)
+            bucket = self._buckets[key] = TokenBucket(self.limits.rate(kind), now)
+        else:
+            self._buckets.move_to_end(key)
+        return bucket
+
+
+def address_subject(host: str) -> str:
+    """Who an address stands for: an IPv4 address itself, an IPv6 /64. Text that is no address stands for itself."""
+    return _prefix(host, 32, 64)
+
+
+def network_subject(host: str) -> str:
+    """The same one step coarser for what costs nothing to forge: IPv4 /24, IPv6 /64."""
+    return _prefix(host, 24, 64)
+
+
+def _prefix(host: str, bits4: int, bits6: int) -> str:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host[:64]
+    if address.version == 6:
+        return str(int(address) >> (128 - bits6))
+    return f"{int(address) >> (32 - bits4):x}/{bits4}"

@@ -1,0 +1,494 @@
+"""The router: sessions, who they are, and what they may ask for. Pure; the relay's deciding part.
+
+    SessionOpened -> Challenge -> Authenticate -> Welcome -> register, look up, watch, call -> SessionClosed
+
+A session that breaks the protocol or a limit of sessions is told why and closed. Everything else that is refused
+leaves the session as it was.
+"""
+
+import random
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass, field
+
+from relay.calls import CallCommand, CallMessage, CallTable, Tell
+from relay.events import (
+    CloseSession,
+    DrainRequested,
+    GarbageArrived,
+    LegsIdle,
+    MessageArrived,
+    NameStored,
+    RouterCommand,
+    RouterEvent,
+    SendMessage,
+    SessionClosed,
+    SessionId,
+    SessionOpened,
+    Source,
+    StopRelay,
+    TimerFired,
+)
+from relay.limits import Limiter, TokenBucket, address_subject
+from relay.presence import Presence
+from relay.registry import Entry, Registry
+from transport.identity.challenge import registration_statement, session_statement
+from transport.identity.errors import IdentityError
+from transport.identity.keys import certificate_key, verify
+from transport.wire.control import (
+    CONTROL_VERSION,
+    Answer,
+    Authenticate,
+    Challenge,
+    Decline,
+    Draining,
+    Ended,
+    EndReason,
+    Found,
+    HangUp,
+    Invite,
+    Lookup,
+    Person,
+    Ping,
+    Pong,
+    RefusalCode,
+    Refused,
+    Register,
+    Registered,
+    RelayMessage,
+    Replaced,
+    Ring,
+    Watch,
+    Welcome,
+)
+from transport.wire.control import Presence as PresenceMessage
+
+# A client answers the challenge within one round trip and a signature.
+AUTHENTICATE_WITHIN_S = 10.0
+NONCE_BYTES = 32
+# NATs keep an idle UDP mapping for 30 s and more in practice (RFC 4787 REQ-5 asks for 120 s).
+PING_EVERY_S = 15.0
+# "Ended" messages kept for clients that are away when their call ends: so many each, for so many clients.
+MAX_MISSED_PER_KEY = 8
+MAX_MISSED_KEYS = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class RouterConfig:
+    """What the router must know of its relay. ``stun`` is told to clients (see ``Welcome``)."""
+
+    certificate: bytes
+    media_port: int
+    stun: tuple[tuple[str, int], ...]
+    leg_lifetime_s: float
+    software: str = "segue"
+
+
+@dataclass(slots=True)
+class Session:
+    """One client. Small: an idle relay holds thousands."""
+
+    number: SessionId
+    source: Source
+    subject: str
+    nonce: bytes | None
+    bucket: TokenBucket
+    key: bytes = b""
+    name: str = ""
+    home: str = ""
+    certificate: bytes = b""
+    # What the registration statement is bound to; the challenge itself serves once.
+    opened_with: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_authenticated(self) -> bool:
+        return bool(self.key)
+
+    def person(self) -> Person:
+        """Who this is, as others are told."""
+        return Person(self.name, self.home, self.key, self.certificate)
+
+
+class Router:
+    """See the module's text. ``rng`` makes nonces and credentials: give it a :class:`random.SystemRandom`."""
+
+    def __init__(self, config: RouterConfig, registry: Registry, limiter: Limiter, rng: random.Random) -> None:
+        self._config = config
+        self._registry = registry
+        self._limiter = limiter
+        self._limits = limiter.limits
+        self._rng = rng
+        self._presence = Presence()
+        self._sessions: dict[SessionId, Session] = {}
+        self._by_key: dict[bytes, Session] = {}
+        self._by_name: dict[str, Session] = {}
+        self._per_subject: Counter[str] = Counter()
+        self._unproven: deque[tuple[float, SessionId]] = deque()
+        self._missed: OrderedDict[bytes, list[Ended]] = OrderedDict()
+        self._drain_until_s: float | None = None
+        self._stopped = False
+        self.calls = CallTable(config.media_port, config.leg_lifetime_s, rng)
+        self.refusals: Counter[str] = Counter()
+
+    @property
+    def session_count(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def authenticated_count(self) -> int:
+        return len(self._by_key)
+
+    @property
+    def name_count(self) -> int:
+        return len(self._registry)
+
+    @property
+    def is_draining(self) -> bool:
+        return self._drain_until_s is not None
+
+    def next_deadline(self) -> float | None:
+        """When :class:`TimerFired` is due."""
+        if self._stopped:
+            return None
+        deadlines = [self.calls.next_deadline(), self._drain_until_s]
+        if self._unproven:
+            deadlines.append(self._unproven[0][0])
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def handle(self, event: RouterEvent, now: float) -> list[RouterCommand]:
+        """Take one event. Never raises, whatever a client has sent."""
+        if self._stopped:
+            return []
+        match event:
+            case SessionOpened():
+                commands = self._opened(event, now)
+            case MessageArrived():
+                commands = self._arrived(event, now)
+            case GarbageArrived():
+                session = self._sessions.get(event.session)
+                commands = self._expel(session, "bad-message", event.problem, now) if session else []
+            case SessionClosed():
+                session = self._sessions.get(event.session)
+                commands = self._forget(session, now) if session else []
+            case NameStored():
+                commands = self._stored(event, now)
+            case LegsIdle():
+                commands = self._legs_idle(event, now)
+            case DrainRequested():
+                commands = self._drain(event, now)
+            case TimerFired():
+                commands = self._tick(now)
+        if self._drain_until_s is not None and (now >= self._drain_until_s or not self.calls.legs_held):
+            commands += self._stop(now)
+        return commands
+
+    # -- sessions
+
+    def _opened(self, event: SessionOpened, now: float) -> list[RouterCommand]:
+        if event.session in self._sessions:
+            return []
+        subject = address_subject(event.source[0])
+        wait_s = self._limiter.take("session", subject, now)
+        too_many = self._per_subject[subject] >= self._limits.sessions_per_address
+        if wait_s or too_many or len(self._sessions) >= self._limits.sessions:
+            text = "too many connections" + (" from your address" if wait_s or too_many else "")
+            return self._refusal(event.session, 0, "limit", text, wait_s or 30.0, close=True)
+        nonce = self._rng.getrandbits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
+        self._per_subject[subject] += 1
+        self._sessions[event.session] = Session(
+            event.session, event.source, subject, nonce, TokenBucket(self._limits.messages, now), opened_with=nonce
+        )
+        self._unproven.append((now + AUTHENTICATE_WITHIN_S, event.session))
+        return [
+            SendMessage(event.session, Challenge(CONTROL_VERSION, nonce, self._config.certificate)),
+        ]
+
+    def _arrived(self, event: MessageArrived, now: float) -> list[RouterCommand]:
+        session = self._sessions.get(event.session)
+        if session is None:
+            return []
+        wait_s = session.bucket.take(self._limits.messages, now)
+        if wait_s:
+            return self._expel(session, "limit", "too many messages", now, wait_s)
+        message = event.message
+        if isinstance(message, Authenticate):
+            return self._authenticate(session, message, now)
+        if not session.is_authenticated:
+            return self._expel(session, "bad-message", "prove your key first", now)
+        match message:
+            case Register():
+                return self._register(session, message, now)
+            case Lookup():
+                return self._lookup(session, message, now)
+            case Watch():
+                names = self._presence.watch(session.number, message.names)
+                return [
+                    SendMessage(session.number, PresenceMessage(name, name in self._by_name)) for name in names
+                ]
+            case Invite():
+                return self._invite(session, message, now)
+            case Ring() | Answer() | Decline() | HangUp():
+                return self._call_message(session, message, now)
+            case Ping():
+                return [SendMessage(session.number, Pong(message.request))]
+
+    def _authenticate(self, session: Session, message: Authenticate, now: float) -> list[RouterCommand]:
+        nonce, session.nonce = session.nonce, None
+        if nonce is None:
+            return self._expel(session, "bad-message", "this session has proved its key already", now)
+        if message.version != CONTROL_VERSION:
+            text = f"this relay speaks version {CONTROL_VERSION} of the protocol, you {message.version}"
+            return self._expel(session, "version", text, now)
+        wait_s = self._limiter.peek("failed-proof", session.subject, now)
+        if wait_s:
+            return self._expel(session, "limit", "too many failed logins from your address", now, wait_s)
+        statement = session_statement(nonce, self._config.certificate)
+        if not _carries(message.certificate, message.key) or not verify(
+            message.key, statement, message.signature
+        ):
+            self._limiter.take("failed-proof", session.subject, now)
+            return self._expel(session, "bad-proof", "the proof of your key does not hold", now)
+        if message.name:
+            entry = self._registry.get(message.name)
+            if entry is None or entry.key != message.key:
+                self._limiter.take("failed-proof", session.subject, now)
+                text = f"“{message.name}” is not registered to your key here"
+                return self._expel(session, "not-registered", text, now)
+        commands = self._replace(message.key, message.name, now)
+        session.key = message.key
+        session.certificate = message.certificate
+        session.home = "" if message.name else message.home
+        self._by_key[session.key] = session
+        commands.append(
+            SendMessage(
+                session.number,
+                Welcome(message.name, session.source, list(self._config.stun), PING_EVERY_S, self._config.software),
+            )
+        )
+        if message.name:
+            commands += self._take_name(session, message.name)
+        if self._drain_until_s is not None:
+            commands.append(SendMessage(session.number, Draining(max(0.0, self._drain_until_s - now))))
+        missed = self._missed.pop(session.key, [])
+        commands += [SendMessage(session.number, ended) for ended in missed]
+        return commands + self._deliver(self.calls.came(session.key))
+
+    def _replace(self, key: bytes, name: str, now: float) -> list[RouterCommand]:
+        """Newer sessions win: after a change of networks the older one is the one that is dead."""
+        older = self._by_key.get(key)
+        if older is None:
+            return []
+        commands: list[RouterCommand] = [SendMessage(older.number, Replaced())]
+        commands += self._forget(older, now, keeps_name=name)
+        commands.append(CloseSession(older.number, "another session of the same identity took over"))
+        return commands
+
+    def _forget(self, session: Session, now: float, keeps_name: str = "") -> list[RouterCommand]:
+        """Drop a session. Its calls live on for now; ``keeps_name`` is one that its successor takes at once."""
+        del self._sessions[session.number]
+        self._per_subject[session.subject] -= 1
+        if not self._per_subject[session.subject]:
+            del self._per_subject[session.subject]
+        self._presence.forget(session.number)
+        if session.is_authenticated:
+            del self._by_key[session.key]
+            self.calls.went(session.key, now)
+        if not session.name:
+            return []
+        del self._by_name[session.name]
+        return [] if session.name == keeps_name else self._announce(session.name, online=False)
+
+    def _take_name(self, session: Session, name: str) -> list[RouterCommand]:
+        session.name = name
+        session.home = ""
+        self._by_name[name] = session
+        return self._announce(name, online=True)
+
+    def _announce(self, name: str, *, online: bool) -> list[RouterCommand]:
+        return [SendMessage(number, PresenceMessage(name, online)) for number in self._presence.watchers(name)]
+
+    # -- the directory
+
+    def _register(self, session: Session, message: Register, now: float) -> list[RouterCommand]:
+        wait_s = self._limiter.take("registration", session.key, now) or self._limiter.take(
+            "registration-address", session.subject, now
+        )
+        if wait_s:
+            return self._refusal(session.number, message.request, "limit", "too many registrations", wait_s)
+        statement = registration_statement(
+            session.opened_with, self._config.certificate, message.name, message.certificate
+        )
+        if not _carries(message.certificate, session.key) or not verify(
+            session.key, statement, message.signature
+        ):
+            return self._refusal(session.number, message.request, "bad-proof", "the signature does not hold")
+        if not self._registry.is_free_for(message.name, session.key):
+            text = f"“{message.name}” belongs to somebody else here"
+            return self._refusal(session.number, message.request, "name-taken", text)
+        if len(self._registry) >= self._limits.names and self._registry.get(message.name) is None:
+            return self._refusal(session.number, message.request, "limit", "this relay's directory is full")
+        entry = Entry(session.key, message.certificate)
+        return [self._registry.claim(message.name, entry, session.number, message.request)]
+
+    def _stored(self, event: NameStored, now: float) -> list[RouterCommand]:
+        write = self._registry.settle(event.ticket, not event.problem)
+        session = self._sessions.get(write.session) if write is not None else None
+        if write is None or session is None:
+            return []
+        if event.problem:
+            text = f"the relay could not write it down: {event.problem}"
+            return self._refusal(session.number, write.request, "storage", text)
+        commands: list[RouterCommand] = [SendMessage(session.number, Registered(write.request, write.name))]
+        if session.name in ("", write.name):
+            session.certificate = write.entry.certificate
+        if not session.name:
+            commands += self._take_name(session, write.name)
+        return commands
+
+    def _lookup(self, session: Session, message: Lookup, now: float) -> list[RouterCommand]:
+        wait_s = self._limiter.take("lookup", session.key, now) or self._limiter.take(
+            "lookup-address", session.subject, now
+        )
+        if wait_s:
+            return self._refusal(session.number, message.request, "limit", "too many look-ups", wait_s)
+        entry = self._registry.get(message.name)
+        if entry is None:
+            text = f"nobody is registered as “{message.name}” here"
+            return self._refusal(session.number, message.request, "unknown-name", text)
+        online = self._by_name.get(message.name)
+        certificate = online.certificate if online is not None else entry.certificate
+        found = Found(message.request, message.name, entry.key, certificate, online is not None)
+        return [SendMessage(session.number, found)]
+
+    # -- calls
+
+    def _invite(self, session: Session, message: Invite, now: float) -> list[RouterCommand]:
+        known = self.calls.get(message.call_id)
+        callee = self._by_name.get(message.callee)
+        if known is not None and known.caller.key == session.key and known.callee.name == message.callee:
+            return self._deliver(self.calls.again(known))
+        problem = self._invite_problem(session, message, callee, now)
+        if problem is not None or callee is None:
+            reason, text = problem or ("offline", "")
+            self.calls.outcomes[reason] += 1
+            return [SendMessage(session.number, Ended(message.call_id, reason, text))]
+        return self._deliver(self.calls.invite(message.call_id, session.person(), callee.person(), now))
+
+    def _invite_problem(
+        self, session: Session, message: Invite, callee: Session | None, now: float
+    ) -> tuple[EndReason, str] | None:
+        wait_s = self._limiter.take("invite", session.key, now) or self._limiter.take(
+            "invite-address", session.subject, now
+        )
+        if wait_s:
+            return "limit", f"too many calls; try again in {wait_s:.0f} s"
+        if self.is_draining:
+            return "draining", "the relay is about to stop"
+        if self.calls.is_known(message.call_id):
+            return "failed", "this call id is in use"
+        if callee is None:
+            if self._registry.get(message.callee) is None:
+                return "unknown-name", f"nobody is registered as “{message.callee}” here"
+            return "offline", f"{message.callee} is not connected"
+        if callee.key == session.key:
+            return "failed", "one cannot call oneself"
+        if len(self.calls.of_key(session.key)) >= self._limits.calls_per_caller:
+            return "limit", "you are in too many calls at once"
+        if len(self.calls.of_key(callee.key)) >= self._limits.calls_per_callee:
+            return "limit", f"too many people are calling {message.callee} at once"
+        if self.calls.legs_held >= self._limits.calls:
+            return "limit", "this relay carries all the calls it can"
+        return None
+
+    def _call_message(self, session: Session, message: CallMessage, now: float) -> list[RouterCommand]:
+        return self._deliver(self.calls.message(session.key, message, now))
+
+    def _legs_idle(self, event: LegsIdle, now: float) -> list[RouterCommand]:
+        call = self.calls.get(event.call_id)
+        if call is None:
+            return []
+        if call.caller.key in self._by_key or call.callee.key in self._by_key:
+            # Somebody is there to hang up, and may be talking on a direct path while UDP to the relay is blocked.
+            return []
+        text = "nothing has come from either side for too long"
+        return self._deliver(self.calls.end(call, "failed", text, [call.caller.key, call.callee.key], now))
+
+    def _deliver(self, commands: list[CallCommand]) -> list[RouterCommand]:
+        """Turn words to keys into words to sessions; an end is kept for who is away."""
+        delivered: list[RouterCommand] = []
+        for command in commands:
+            if not isinstance(command, Tell):
+                delivered.append(command)
+                continue
+            session = self._by_key.get(command.key)
+            if session is not None:
+                delivered.append(SendMessage(session.number, command.message))
+            elif isinstance(command.message, Ended):
+                self._miss(command.key, command.message)
+        return delivered
+
+    def _miss(self, key: bytes, ended: Ended) -> None:
+        missed = self._missed.setdefault(key, [])
+        missed.append(ended)
+        del missed[:-MAX_MISSED_PER_KEY]
+        self._missed.move_to_end(key)
+        if len(self._missed) > MAX_MISSED_KEYS:
+            self._missed.popitem(last=False)
+
+    # -- time and the end
+
+    def _tick(self, now: float) -> list[RouterCommand]:
+        commands: list[RouterCommand] = []
+        while self._unproven and self._unproven[0][0] <= now:
+            session = self._sessions.get(self._unproven.popleft()[1])
+            if session is not None and not session.is_authenticated:
+                commands += self._expel(session, "bad-proof", "no proof of a key came in time", now)
+        return commands + self._deliver(self.calls.tick(now))
+
+    def _drain(self, event: DrainRequested, now: float) -> list[RouterCommand]:
+        until_s = now + max(0.0, event.seconds)
+        if self._drain_until_s is not None:
+            until_s = min(until_s, self._drain_until_s)
+        self._drain_until_s = until_s
+        left_s = until_s - now
+        return [SendMessage(session.number, Draining(left_s)) for session in self._by_key.values()]
+
+    def _stop(self, now: float) -> list[RouterCommand]:
+        commands = self._deliver(self.calls.end_all("draining", "the relay has stopped", now))
+        commands += [CloseSession(number, "the relay has stopped") for number in self._sessions]
+        self._sessions.clear()
+        self._by_key.clear()
+        self._by_name.clear()
+        self._stopped = True
+        return [*commands, StopRelay()]
+
+    # -- refusals
+
+    def _expel(
+        self, session: Session, code: RefusalCode, text: str, now: float, retry_after_s: float = 0.0
+    ) -> list[RouterCommand]:
+        refusal = self._refusal(session.number, 0, code, text, retry_after_s, close=True)
+        return refusal + self._forget(session, now)
+
+    def _refusal(
+        self,
+        session: SessionId,
+        request: int,
+        code: RefusalCode,
+        text: str,
+        retry_after_s: float = 0.0,
+        *,
+        close: bool = False,
+    ) -> list[RouterCommand]:
+        self.refusals[code] += 1
+        message: RelayMessage = Refused(request, code, text[:300], min(86_400.0, retry_after_s))
+        commands: list[RouterCommand] = [SendMessage(session, message)]
+        if close:
+            commands.append(CloseSession(session, text[:300]))
+        return commands
+
+
+def _carries(certificate: bytes, key: bytes) -> bool:
+    try:
+        return certificate_key(certificate) == key
+    except IdentityError:
+        return False
