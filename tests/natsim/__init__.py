@@ -1,0 +1,5 @@
+"""The network in one process and in virtual time: the product's own machines, real aioquic, seeded chance.
+
+``clock`` moves time, ``wire`` delays and loses, ``network`` joins hosts, ``driver`` runs any Link untouched,
+``relay`` is the relay's own leg table behind a port, ``call`` puts two links and a relay together.
+"""

@@ -1,0 +1,68 @@
+"""Virtual time: a heap of what happens when."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+# Two links and a relay do some dozens of things at one instant; this many mean that a timer does not advance.
+MAX_EVENTS_PER_INSTANT = 5_000
+
+
+class SpinningError(AssertionError):
+    """Too much happens at one instant: something re-arms a timer for a time that has passed."""
+
+
+@dataclass(order=True, slots=True)
+class Timer:
+    """One thing that will happen, unless it is cancelled."""
+
+    when: float
+    order: int
+    action: Callable[[], None] = field(compare=False)
+    cancelled: bool = field(default=False, compare=False)
+
+
+class VirtualClock:
+    """Runs actions in the order of their time, and those of one time in the order of their making."""
+
+    def __init__(self, start: float = 1_000.0) -> None:
+        self.now = start
+        self.events = 0
+        self._heap: list[Timer] = []
+        self._made = 0
+        self._at_this_instant = 0
+
+    def at(self, when: float, action: Callable[[], None]) -> Timer:
+        """Do ``action`` at ``when``, or at once when that has passed."""
+        self._made += 1
+        timer = Timer(max(when, self.now), self._made, action)
+        heapq.heappush(self._heap, timer)
+        return timer
+
+    def after(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Do ``action`` in ``seconds``."""
+        return self.at(self.now + seconds, action)
+
+    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
+        """Let ``seconds`` pass, or less if ``until`` becomes true; returns whether it did."""
+        end = self.now + seconds
+        while self._heap and self._heap[0].when <= end:
+            if until is not None and until():
+                return True
+            timer = heapq.heappop(self._heap)
+            if timer.cancelled:
+                continue
+            self._advance(timer.when)
+            timer.action()
+        if until is not None and until():
+            return True
+        self.now = end
+        self._at_this_instant = 0
+        return False
+
+    def _advance(self, when: float) -> None:
+        self.events += 1
+        self._at_this_instant = self._at_this_instant + 1 if when == self.now else 0
+        if self._at_this_instant > MAX_EVENTS_PER_INSTANT:
+            raise SpinningError(f"{self._at_this_instant} events at {self.now}")
+        self.now = when

@@ -1,0 +1,70 @@
+"""What a stretch of network does to packets: delay, jitter, loss, doubling."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class LossModel(Protocol):
+    """Decides for each packet in turn whether it is lost."""
+
+    def lost(self, rng: random.Random) -> bool: ...
+
+
+@dataclass(slots=True)
+class Bernoulli:
+    """Every packet is lost with the same probability."""
+
+    probability: float = 0.0
+
+    def lost(self, rng: random.Random) -> bool:
+        return self.probability > 0 and rng.random() < self.probability
+
+
+@dataclass(slots=True)
+class GilbertElliott:
+    """Two states with a loss probability each: bursts (Gilbert 1960, Elliott 1963)."""
+
+    good_to_bad: float
+    bad_to_good: float
+    loss_in_good: float = 0.0
+    loss_in_bad: float = 1.0
+    bad: bool = False
+
+    @property
+    def mean(self) -> float:
+        """The share of packets lost in the long run."""
+        bad = self.good_to_bad / (self.good_to_bad + self.bad_to_good)
+        return bad * self.loss_in_bad + (1 - bad) * self.loss_in_good
+
+    def lost(self, rng: random.Random) -> bool:
+        if rng.random() < (self.bad_to_good if self.bad else self.good_to_bad):
+            self.bad = not self.bad
+        return rng.random() < (self.loss_in_bad if self.bad else self.loss_in_good)
+
+
+@dataclass(slots=True)
+class Wire:
+    """One direction. Times in seconds; ``jitter`` is added uniformly from 0, so packets may overtake each other
+    unless ``ordered``."""
+
+    delay: float = 0.01
+    jitter: float = 0.0
+    loss: LossModel = field(default_factory=Bernoulli)
+    duplicate: float = 0.0
+    ordered: bool = False
+    cut: bool = False
+    _latest: float = field(default=0.0, repr=False)
+
+    def arrivals(self, now: float, rng: random.Random) -> list[float]:
+        """When a packet sent at ``now`` arrives: never, once, or twice."""
+        if self.cut or self.loss.lost(rng):
+            return []
+        times = 2 if self.duplicate and rng.random() < self.duplicate else 1
+        return [self._arrival(now, rng) for _ in range(times)]
+
+    def _arrival(self, now: float, rng: random.Random) -> float:
+        when = now + self.delay + (rng.random() * self.jitter if self.jitter else 0.0)
+        if self.ordered:
+            when = self._latest = max(when, self._latest)
+        return when

@@ -1,0 +1,629 @@
+"""The link of a call: from "here is a grant" to "sealed media and messages go both ways", without I/O.
+
+A :class:`Link` joins the relay leg, the path manager, the end-to-end QUIC connection and the mutual proof. What
+arrives passes ``path → QUIC → proof → MediaReceived / MessageReceived``; what is sent passes the same way back.
+Before :class:`Proven` nothing of the peer is believed or delivered, on either side.
+"""
+
+import hmac
+import ipaddress
+import random
+from enum import Enum
+
+from transport.identity import IdentityError
+from transport.identity.keys import certificate_key
+from transport.link_events import (
+    Close,
+    CloseSocket,
+    DatagramReceived,
+    EndReason,
+    LegReplaced,
+    LinkCommand,
+    LinkConfig,
+    LinkEnded,
+    LinkEvent,
+    LinkPhase,
+    LinkStats,
+    MediaReceived,
+    MessageReceived,
+    Open,
+    OpenSocket,
+    PathChanged,
+    Proven,
+    Reconnected,
+    Reconnecting,
+    SendDatagram,
+    SendMedia,
+    SendMessage,
+    SocketFailed,
+    SocketOpened,
+    TimerFired,
+)
+from transport.path.echo import Echoes
+from transport.path.leg import (
+    CheckBinding,
+    LegAccess,
+    LegBound,
+    LegCommand,
+    LegLost,
+    LegRefused,
+    LegTimer,
+    RelayLeg,
+    ReplaceGrant,
+    SendToRelay,
+    StartBinding,
+    StopLeg,
+    StunArrived,
+)
+from transport.path.manager import (
+    AddPath,
+    AllSilent,
+    Heard,
+    HeardAgain,
+    ManagerEvent,
+    PathClosed,
+    PathManager,
+    PathMoved,
+    PathOpened,
+    PathRefuted,
+    PathTimer,
+    PathValidated,
+    Revalidate,
+    StateChanged,
+)
+from transport.path.stats import milliseconds
+from transport.proof import Believe, CalleeProof, CallerProof, Disbelieve, Proof, Say
+from transport.quic.peer import (
+    CLOSE_BAD_PROOF,
+    CLOSE_NORMAL,
+    CLOSE_PROTOCOL,
+    DatagramArrived,
+    PeerConnection,
+    StreamAcknowledged,
+    StreamBytes,
+    Terminated,
+    TerminationReason,
+)
+from transport.wire import WireError, flow
+from transport.wire import peer as messages
+from transport.wire.demux import PacketKind, packet_kind
+from transport.wire.framing import Deframer, frame
+
+__all__ = [
+    "Close",
+    "CloseSocket",
+    "DatagramReceived",
+    "EndReason",
+    "LegAccess",
+    "LegReplaced",
+    "Link",
+    "LinkCommand",
+    "LinkConfig",
+    "LinkEnded",
+    "LinkEvent",
+    "LinkStats",
+    "MediaReceived",
+    "MessageReceived",
+    "Open",
+    "OpenSocket",
+    "PathChanged",
+    "Proven",
+    "Reconnected",
+    "Reconnecting",
+    "SendDatagram",
+    "SendMedia",
+    "SendMessage",
+    "SocketFailed",
+    "SocketOpened",
+    "TimerFired",
+]
+
+# Both sides begin when the phone starts to ring, so this long without a proven peer means it will not come. At 20 %
+# loss each way a handshake needs more than 5 s in one of 10**4 calls.
+SETUP_S = 30.0
+# A relayed call waits this long for its relay or its peer to return ("reconnecting").
+LOST_AFTER_S = 30.0
+# How long the goodbye is repeated until the peer acknowledges it: QUIC sends it five times or more in a second, so
+# that at 20 % loss one peer in 3,000 has to find out by silence.
+LINGER_S = 1.0
+# After the peer's goodbye, its acknowledgement (held up to 22 ms) has to leave before the connection closes.
+FAREWELL_S = 0.05
+# A socket that could not be opened is tried again this often, until the call is lost.
+REOPEN_S = 1.0
+# What may be said before the proof and is kept: an accept, a mute and a few reports.
+MAX_EARLY_MESSAGES = 32
+NONCE_BYTES = 32
+# Timers may fire a little early; what is due within this is run at once instead of waking up again for it.
+CLOCK_SLACK_S = 0.001
+
+RELAY_PATH = 0
+
+_END_REASONS: dict[TerminationReason, EndReason] = {
+    "closed": "peer-left",
+    "idle": "lost",
+    "wrong-certificate": "wrong-certificate",
+    "bad-proof": "bad-proof",
+    "protocol": "protocol",
+}
+
+
+class Phase(Enum):
+    """The life of a link."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    PROVEN = "proven"
+    LEAVING = "leaving"
+    ENDED = "ended"
+
+
+class Link:
+    """One side of one call. ``rng`` must be a :class:`random.SystemRandom` outside simulations: the nonce of the
+    proof and the STUN transaction identifiers come from it."""
+
+    __slots__ = (
+        "_config",
+        "_deadline",
+        "_deframer",
+        "_early",
+        "_early_dropped",
+        "_echoes",
+        "_foreign_dropped",
+        "_garbage_dropped",
+        "_last_words",
+        "_leg",
+        "_leg_refusal",
+        "_media_received",
+        "_media_sent",
+        "_next_socket",
+        "_now",
+        "_out",
+        "_parting",
+        "_paths",
+        "_peer",
+        "_phase",
+        "_proof",
+        "_relay",
+        "_reopen_at",
+        "_rng",
+        "_socket",
+        "_unsent_dropped",
+    )
+
+    def __init__(self, config: LinkConfig, rng: random.Random) -> None:
+        self._config = config
+        self._rng = rng
+        self._relay = config.leg.relay
+        self._leg = RelayLeg(config.leg, rng)
+        self._paths = PathManager()
+        self._echoes = Echoes()
+        self._deframer = Deframer()
+        self._peer: PeerConnection | None = None
+        self._proof: Proof | None = None
+        self._phase = Phase.NEW
+        self._now = float("-inf")
+        self._out: list[LinkCommand] = []
+        self._deadline: float | None = None
+        """When the present phase has lasted too long."""
+        self._parting: tuple[EndReason, str] = ("closed", "")
+        """Leaving: what the end will be called."""
+        self._last_words: int | None = None
+        """Leaving: the mark of our goodbye on the control stream."""
+        self._socket: int | None = None
+        self._next_socket = 0
+        self._reopen_at: float | None = None
+        self._leg_refusal: int | None = None
+        self._early: list[messages.PeerMessage] = []
+        self._media_sent = 0
+        self._media_received = 0
+        self._unsent_dropped = 0
+        self._early_dropped = 0
+        self._foreign_dropped = 0
+        self._garbage_dropped = 0
+
+    # -- the machine ---------------------------------------------------------------------------------------------
+
+    def handle(self, event: LinkEvent, now: float) -> list[LinkCommand]:
+        """Take one event; never raises. After :class:`LinkEnded` nothing has any effect."""
+        if self._phase is Phase.ENDED:
+            return []
+        self._now = now = max(self._now, now)
+        match event:
+            case DatagramReceived():
+                self._datagram(event, now)
+            case SendMedia(data):
+                self._send_media(data, now)
+            case TimerFired():
+                self._timer(now)
+            case SendMessage(message):
+                self._send_message(message, now)
+            case Close(message):
+                self._close(message, now)
+            case Open():
+                self._open(now)
+            case SocketOpened(socket, local):
+                if socket == self._socket:
+                    self._manage(PathOpened(RELAY_PATH, local), now)
+                    self._run_leg(self._leg.handle(StartBinding(), now), now)
+            case SocketFailed(socket):
+                if socket == self._socket:
+                    self._socket_gone(now)
+            case LegReplaced(leg):
+                self._replace_leg(leg, now)
+        if self._phase is not Phase.ENDED:
+            self._transmit(now)
+        out, self._out = self._out, []
+        return out
+
+    def next_deadline(self) -> float | None:
+        """When :class:`TimerFired` is due; None when nothing is."""
+        if self._phase is Phase.ENDED:
+            return None
+        deadlines = (
+            self._deadline,
+            self._reopen_at,
+            self._leg.next_deadline(),
+            self._paths.next_deadline(),
+            self._echoes.next_deadline(),
+            None if self._peer is None else self._peer.next_deadline(),
+            None if self._phase is not Phase.PROVEN else self._lost_at(),
+        )
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def stats(self, now: float) -> LinkStats:
+        """The link as it is at ``now``."""
+        carrier = self._paths.quality(self._paths.carriers[0]) if self._paths.carriers else None
+        phase: LinkPhase = self._phase.value
+        return LinkStats(
+            phase=phase,
+            rtt_ms=None if carrier is None else milliseconds(carrier.round_trip.smoothed),
+            relay_rtt_ms=milliseconds(self._leg.round_trip.smoothed),
+            reflexive=self._leg.reflexive,
+            silent_since=self._paths.silent_since,
+            paths=self._paths.stats(),
+            media_sent=self._media_sent,
+            media_received=self._media_received,
+            stale_dropped=0 if self._peer is None else self._peer.stale_dropped,
+            unsent_dropped=self._unsent_dropped,
+            early_dropped=self._early_dropped,
+            foreign_dropped=self._foreign_dropped,
+            garbage_dropped=self._garbage_dropped,
+            attempts_refused=0 if self._peer is None else self._peer.refused,
+        )
+
+    # -- beginning and end ---------------------------------------------------------------------------------------
+
+    def _open(self, now: float) -> None:
+        if self._phase is not Phase.NEW:
+            return
+        self._phase = Phase.CONNECTING
+        self._deadline = now + SETUP_S
+        config = self._config
+        try:
+            in_certificate = certificate_key(config.peer_certificate)
+            if config.role == "caller":
+                self._peer = PeerConnection.caller(config.peer_certificate)
+        except IdentityError as error:
+            self._end("wrong-certificate", str(error))
+            return
+        if not hmac.compare_digest(in_certificate, config.peer_key):
+            self._end("wrong-certificate", "the certificate belongs to another key than the expected one")
+            return
+        if config.role == "caller":
+            self._proof = CallerProof(config.identity, config.peer_certificate, config.call_id, config.home)
+        else:
+            nonce = self._rng.randbytes(NONCE_BYTES)
+            proof = CalleeProof(
+                config.identity.certificate, nonce, config.peer_key, config.call_id, config.home
+            )
+            self._proof = proof
+            self._peer = PeerConnection.callee(config.identity, frame(messages.encode(proof.hello())))
+        self._manage(AddPath(RELAY_PATH, "relay", "relay", self._relay), now)
+        self._open_socket()
+
+    def _close(self, message: messages.Bye, now: float) -> None:
+        if self._phase is Phase.LEAVING:
+            return
+        if self._phase is not Phase.PROVEN or self._peer is None:
+            self._finish("closed", "", CLOSE_NORMAL, now)
+            return
+        self._last_words = self._peer.send_stream(frame(messages.encode(message)))
+        if self._last_words is None:
+            self._finish("closed", "", CLOSE_NORMAL, now)
+            return
+        self._leave("closed", message.text, LINGER_S, now)
+
+    def _leave(self, reason: EndReason, text: str, seconds: float, now: float) -> None:
+        self._phase = Phase.LEAVING
+        self._parting = (reason, text)
+        self._deadline = now + seconds
+
+    def _finish(self, reason: EndReason, text: str, code: int, now: float) -> None:
+        """Close the connection, send what that makes, and end."""
+        if self._peer is not None:
+            self._peer.close(code, text)
+            self._transmit(now)
+        self._end(reason, text)
+
+    def _end(self, reason: EndReason, text: str) -> None:
+        if self._phase is Phase.ENDED:
+            return
+        self._phase = Phase.ENDED
+        if self._socket is not None:
+            self._out.append(CloseSocket(self._socket))
+            self._socket = None
+        self._early.clear()
+        self._out.append(LinkEnded(reason, text))
+
+    # -- timers --------------------------------------------------------------------------------------------------
+
+    def _timer(self, now: float) -> None:
+        due = self.next_deadline()
+        if due is not None and now < due <= now + CLOCK_SLACK_S:
+            self._now = now = due
+        if self._deadline is not None and now >= self._deadline:
+            self._too_long(now)
+            return
+        lost_at = self._lost_at()
+        if self._phase is Phase.PROVEN and lost_at is not None and now >= lost_at:
+            self._give_up("the other side has not been heard for too long", now)
+            return
+        if self._reopen_at is not None and now >= self._reopen_at:
+            self._open_socket()
+        self._run_leg(self._leg.handle(LegTimer(), now), now)
+        self._manage(PathTimer(), now)
+        if self._peer is not None:
+            self._peer.advance(now)
+            self._take_peer_events(None, now)
+        echo_at = self._echoes.next_deadline()
+        if echo_at is not None and now >= echo_at:
+            self._ask_echo(now)
+
+    def _too_long(self, now: float) -> None:
+        if self._phase is Phase.LEAVING:
+            self._finish(*self._parting, CLOSE_NORMAL, now)
+        else:
+            self._give_up("the other side's program did not answer", now)
+
+    def _give_up(self, text: str, now: float) -> None:
+        if self._leg_refusal is not None:
+            self._finish("leg-refused", f"the relay refused the leg ({self._leg_refusal})", CLOSE_NORMAL, now)
+        else:
+            self._finish("lost", text, CLOSE_NORMAL, now)
+
+    def _lost_at(self) -> float | None:
+        since = self._paths.silent_since
+        return None if since is None else since + LOST_AFTER_S
+
+    def _ask_echo(self, now: float) -> None:
+        carriers = self._paths.carriers
+        request = self._echoes.request(carriers[0] if carriers else RELAY_PATH, now)
+        if self._peer is not None:
+            self._peer.send_datagram(flow.encode(request), now)
+
+    # -- sockets, leg and paths ----------------------------------------------------------------------------------
+
+    def _open_socket(self) -> None:
+        self._reopen_at = None
+        self._socket = self._next_socket
+        self._next_socket += 1
+        version = ipaddress.ip_address(self._relay[0]).version
+        self._out.append(OpenSocket(self._socket, "0.0.0.0" if version == 4 else "::"))  # noqa: S104
+
+    def _socket_gone(self, now: float) -> None:
+        self._socket = None
+        self._reopen_at = now + REOPEN_S
+        self._run_leg(self._leg.handle(StopLeg(), now), now)
+        self._manage(PathClosed(RELAY_PATH), now)
+
+    def _replace_leg(self, leg: LegAccess, now: float) -> None:
+        try:
+            family = ipaddress.ip_address(leg.relay[0]).version
+        except ValueError:
+            return
+        same_family = ipaddress.ip_address(self._relay[0]).version == family
+        self._relay = leg.relay
+        self._leg_refusal = None
+        self._manage(PathMoved(RELAY_PATH, leg.relay), now)
+        self._run_leg(self._leg.handle(ReplaceGrant(leg), now), now)
+        if not same_family and self._socket is not None:
+            self._out.append(CloseSocket(self._socket))
+            self._socket_gone(now)
+            self._open_socket()
+
+    def _run_leg(self, commands: list[LegCommand], now: float) -> None:
+        for command in commands:
+            match command:
+                case SendToRelay(data):
+                    if self._socket is not None:
+                        self._out.append(SendDatagram(self._socket, self._relay, data))
+                case LegBound():
+                    self._leg_refusal = None
+                    self._manage(PathValidated(RELAY_PATH), now)
+                    if self._peer is not None:
+                        self._peer.open(now)
+                case LegLost():
+                    self._manage(PathRefuted(RELAY_PATH), now)
+                case LegRefused(code):
+                    self._leg_refusal = code
+                    if self._phase is Phase.CONNECTING:
+                        self._give_up("", now)
+
+    def _manage(self, event: ManagerEvent, now: float) -> None:
+        for command in self._paths.handle(event, now):
+            match command:
+                case StateChanged(_, state):
+                    self._out.append(PathChanged("relay", "relay", self._relay, state.value))
+                case Revalidate():
+                    self._run_leg(self._leg.handle(CheckBinding(), now), now)
+                case AllSilent(since):
+                    self._out.append(Reconnecting(since))
+                case HeardAgain():
+                    self._out.append(Reconnected())
+
+    def _transmit(self, now: float) -> None:
+        if self._peer is None:
+            return
+        for data in self._peer.datagrams_to_send(now):
+            for path in self._paths.carriers:
+                quality = self._paths.quality(path)
+                if self._socket is not None and quality is not None:
+                    quality.sent(len(data))
+                    self._out.append(SendDatagram(self._socket, self._relay, data))
+
+    # -- receiving -----------------------------------------------------------------------------------------------
+
+    def _datagram(self, event: DatagramReceived, now: float) -> None:
+        if event.socket != self._socket or event.source != self._relay:
+            self._foreign_dropped += 1
+            return
+        quality = self._paths.quality(RELAY_PATH)
+        if quality is None or self._peer is None:
+            return
+        quality.received(len(event.data))
+        kind = packet_kind(event.data)
+        if kind is PacketKind.QUIC:
+            self._peer.receive(event.data, now)
+            self._take_peer_events(RELAY_PATH, now)
+        elif kind is PacketKind.STUN:
+            self._run_leg(self._leg.handle(StunArrived(event.data), now), now)
+        else:
+            self._garbage_dropped += 1
+
+    def _take_peer_events(self, path: int | None, now: float) -> None:
+        if self._peer is None:
+            return
+        for event in self._peer.events():
+            match event:
+                case DatagramArrived(data):
+                    self._peer_datagram(data, path, now)
+                case StreamBytes(data):
+                    self._peer_stream(data, path, now)
+                case StreamAcknowledged(mark):
+                    if self._phase is Phase.LEAVING and self._last_words is not None and mark >= self._last_words:
+                        self._finish(*self._parting, CLOSE_NORMAL, now)
+                case Terminated(reason, text):
+                    self._end(*(self._parting if self._phase is Phase.LEAVING else (_END_REASONS[reason], text)))
+            if self._phase is Phase.ENDED:
+                return
+
+    def _peer_datagram(self, data: bytes, path: int | None, now: float) -> None:
+        if self._phase is Phase.CONNECTING:
+            self._early_dropped += 1
+            return
+        if path is not None:
+            self._manage(Heard(path), now)
+        try:
+            what = flow.parse(data)
+        except WireError:
+            self._garbage_dropped += 1
+            return
+        match what:
+            case flow.Audio(packet):
+                if self._phase is Phase.PROVEN:
+                    self._media(packet, path, now)
+            case flow.EchoRequest(sequence):
+                if self._peer is not None:
+                    self._peer.send_datagram(flow.encode(flow.EchoReply(sequence)), now)
+            case flow.EchoReply(sequence):
+                self._echo_answered(sequence, now)
+
+    def _media(self, packet: bytes, path: int | None, now: float) -> None:
+        self._media_received += 1
+        quality = None if path is None else self._paths.quality(path)
+        position = flow.rtp_position(packet)
+        if quality is not None and position is not None:
+            quality.media(position, now)
+        self._out.append(MediaReceived(packet))
+
+    def _echo_answered(self, sequence: int, now: float) -> None:
+        answer = self._echoes.answered(sequence, now)
+        if answer is not None:
+            path, rtt = answer
+            quality = self._paths.quality(path)
+            if quality is not None:
+                quality.round_trip.sample(rtt)
+
+    def _peer_stream(self, data: bytes, path: int | None, now: float) -> None:
+        try:
+            for document in self._deframer.feed(data):
+                self._message(messages.decode(document), path, now)
+                if self._phase is Phase.ENDED:
+                    return
+        except WireError as error:
+            if self._phase is Phase.CONNECTING:
+                self._finish("bad-proof", str(error), CLOSE_BAD_PROOF, now)
+            else:
+                self._finish("protocol", str(error), CLOSE_PROTOCOL, now)
+
+    def _message(self, message: messages.PeerMessage, path: int | None, now: float) -> None:
+        if self._phase is Phase.CONNECTING:
+            self._prove(message, path, now)
+        elif isinstance(message, messages.Hello | messages.Prove | messages.Proven):
+            self._finish("protocol", "the other side proved itself twice", CLOSE_PROTOCOL, now)
+        elif isinstance(message, messages.Bye):
+            if self._phase is Phase.PROVEN:
+                self._out.append(MessageReceived(message))
+                self._echoes.stop()
+                self._leave("peer-left", message.reason, FAREWELL_S, now)
+            else:
+                # Both said goodbye at once: nobody waits for ours any more.
+                self._finish(*self._parting, CLOSE_NORMAL, now)
+        elif self._phase is Phase.PROVEN:
+            self._out.append(MessageReceived(message))
+
+    def _prove(self, message: messages.PeerMessage, path: int | None, now: float) -> None:
+        if self._proof is None:
+            return
+        for command in self._proof.handle(message):
+            match command:
+                case Say(answer):
+                    self._say(answer)
+                    # The peer ignores what comes before it has read the proof; from then on it expects traffic.
+                    self._echoes.start(now)
+                case Believe(peer_home):
+                    self._phase = Phase.PROVEN
+                    self._deadline = None
+                    self._out.append(Proven(peer_home))
+                    if path is not None:
+                        self._manage(Heard(path), now)
+                    early, self._early = self._early, []
+                    for kept in early:
+                        self._say(kept)
+                case Disbelieve(text):
+                    self._finish("bad-proof", text, CLOSE_BAD_PROOF, now)
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def _send_media(self, data: bytes, now: float) -> None:
+        if (
+            self._phase is Phase.PROVEN
+            and self._peer is not None
+            and self._peer.send_datagram(flow.encode(flow.Audio(data)), now)
+        ):
+            self._media_sent += 1
+            self._echoes.sent(now)
+        else:
+            self._unsent_dropped += 1
+
+    def _send_message(self, message: messages.PeerMessage, now: float) -> None:
+        if isinstance(message, messages.Bye):
+            self._close(message, now)
+        elif isinstance(message, messages.Hello | messages.Prove | messages.Proven):
+            # The proof is the link's own business.
+            self._unsent_dropped += 1
+        elif self._phase is Phase.PROVEN:
+            self._say(message)
+        elif self._phase in (Phase.NEW, Phase.CONNECTING) and len(self._early) < MAX_EARLY_MESSAGES:
+            self._early.append(message)
+        else:
+            self._unsent_dropped += 1
+
+    def _say(self, message: messages.PeerMessage) -> None:
+        try:
+            document = frame(messages.encode(message))
+        except WireError:
+            self._unsent_dropped += 1
+            return
+        if self._peer is None or self._peer.send_stream(document) is None:
+            self._unsent_dropped += 1

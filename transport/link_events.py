@@ -1,0 +1,235 @@
+"""What goes into a :class:`transport.link.Link` and what comes out of it."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transport.identity.keys import Identity
+from transport.path.leg import LegAccess
+from transport.path.stats import PathKind, PathStats, PathVia
+from transport.wire.peer import Bye, PeerMessage
+from transport.wire.stun import Address
+
+EndReason = Literal["closed", "peer-left", "lost", "wrong-certificate", "bad-proof", "protocol", "leg-refused"]
+LinkPhase = Literal["new", "connecting", "proven", "leaving", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkConfig:
+    """One side of one call.
+
+    ``peer_key`` is the Ed25519 key that the peer must have; ``peer_certificate`` the DER certificate that the
+    directory (caller) or the relay (callee) gave for it. ``home`` is our own full address, told to the peer after
+    it has proven itself (callee) or as part of the proof (caller). The relay's endpoint in ``leg`` is an IP
+    address, already resolved; raises :class:`ValueError` when it is not.
+    """
+
+    role: Literal["caller", "callee"]
+    call_id: str
+    identity: Identity
+    peer_key: bytes = field(repr=False)
+    peer_certificate: bytes = field(repr=False)
+    home: str
+    leg: LegAccess
+
+    def __post_init__(self) -> None:
+        ipaddress.ip_address(self.leg.relay[0])
+
+
+# -- events ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Begin; the first event."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOpened:
+    """:class:`OpenSocket` was carried out."""
+
+    socket: int
+    local: Address
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFailed:
+    """:class:`OpenSocket` could not be carried out, or the socket died."""
+
+    socket: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramReceived:
+    """A UDP payload; ``source`` is (IP address, port)."""
+
+    socket: int
+    source: Address
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendMedia:
+    """Send one RTP packet now or never."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Say something to the peer. Before the proof it is kept, and said after it."""
+
+    message: PeerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Say goodbye and end."""
+
+    message: Bye
+
+
+@dataclass(frozen=True, slots=True)
+class LegReplaced:
+    """The relay gave a new grant for this call. Its endpoint is an IP address."""
+
+    leg: LegAccess
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The deadline has come."""
+
+
+LinkEvent = (
+    Open
+    | SocketOpened
+    | SocketFailed
+    | DatagramReceived
+    | SendMedia
+    | SendMessage
+    | Close
+    | LegReplaced
+    | TimerFired
+)
+
+
+# -- commands ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSocket:
+    """Open a UDP socket on any free port of ``host`` (a wildcard address, whose family is the socket's)."""
+
+    socket: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSocket:
+    """Close it; nothing more is sent on it."""
+
+    socket: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendDatagram:
+    """Send a UDP payload."""
+
+    socket: int
+    destination: Address
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Both sides have proven who they are. ``peer_home`` is the full address that the peer states for itself."""
+
+    peer_home: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReceived:
+    """One RTP packet of the peer; never the same twice."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """One message of the peer, in order. A :class:`Bye` is followed by :class:`LinkEnded`."""
+
+    message: PeerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class PathChanged:
+    """A path is in another state (:class:`transport.path.manager.PathState`, by value)."""
+
+    kind: PathKind
+    via: PathVia
+    remote: Address
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnecting:
+    """The peer has not been heard since ``since`` (in the machine's clock) on any path."""
+
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """The peer is heard again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnded:
+    """The last command of every link, exactly once. ``text`` is for a log, in words."""
+
+    reason: EndReason
+    text: str
+
+
+LinkCommand = (
+    OpenSocket
+    | CloseSocket
+    | SendDatagram
+    | Proven
+    | MediaReceived
+    | MessageReceived
+    | PathChanged
+    | Reconnecting
+    | Reconnected
+    | LinkEnded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStats:
+    """A link at one moment. Counters count from its beginning."""
+
+    phase: LinkPhase
+    rtt_ms: float | None
+    """End to end, on the path in use."""
+    relay_rtt_ms: float | None
+    reflexive: Address | None
+    """Our address as the relay sees it."""
+    silent_since: float | None
+    paths: tuple[PathStats, ...]
+    media_sent: int
+    media_received: int
+    stale_dropped: int
+    """Media given up at the sender: it would have left too late."""
+    unsent_dropped: int
+    """Media and messages that could not be sent: no proven peer, or too long."""
+    early_dropped: int
+    """Datagrams of a peer that was not yet proven."""
+    foreign_dropped: int
+    """UDP payloads from addresses that are no part of this call."""
+    garbage_dropped: int
+    """UDP payloads and QUIC datagrams that are nothing of this protocol."""
+    attempts_refused: int
+    """Callee: packets that were not let in as the beginning of a connection."""

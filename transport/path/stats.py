@@ -1,0 +1,189 @@
+"""What a path is like, from what has been seen on it: round-trip time, jitter, loss."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from transport.wire.flow import RtpPosition
+
+PathKind = Literal["relay", "direct"]
+PathVia = Literal["relay", "host", "port_mapping", "punch", "prediction", "birthday"]
+
+# RFC 6298 §2: gains of the smoothed round-trip time and of its variation.
+_RTT_GAIN = 1 / 8
+_RTT_VARIATION_GAIN = 1 / 4
+# RFC 3550 §6.4.1.
+_JITTER_GAIN = 1 / 16
+# RFC 7587 §4.1: Opus in RTP always counts 48,000 units a second.
+RTP_UNITS_PER_S = 48_000
+# Loss is shown for the last five seconds: short enough to follow a change, long enough for 2 % to be five frames.
+LOSS_BUCKET_S = 1.0
+LOSS_BUCKETS = 5
+# RFC 3550 A.1: a larger jump of the sequence number is a restart of the stream, not a loss.
+_MAX_DROPOUT = 3_000
+_SEQUENCES = 1 << 16
+_TIMESTAMPS = 1 << 32
+
+
+class RoundTrip:
+    """Round-trip time as in RFC 6298 §2, and the shortest ever seen. Seconds; None before the first sample."""
+
+    __slots__ = ("minimum", "smoothed", "variation")
+
+    def __init__(self) -> None:
+        self.smoothed: float | None = None
+        self.variation = 0.0
+        self.minimum: float | None = None
+
+    def sample(self, rtt: float) -> None:
+        """Take one measurement in seconds; a negative one counts as 0."""
+        rtt = max(0.0, rtt)
+        if self.smoothed is None or self.minimum is None:
+            self.smoothed, self.variation, self.minimum = rtt, rtt / 2, rtt
+            return
+        self.variation += _RTT_VARIATION_GAIN * (abs(self.smoothed - rtt) - self.variation)
+        self.smoothed += _RTT_GAIN * (rtt - self.smoothed)
+        self.minimum = min(self.minimum, rtt)
+
+
+class Jitter:
+    """Interarrival jitter of RFC 3550 §6.4.1, in seconds."""
+
+    __slots__ = ("_arrival", "_timestamp", "value")
+
+    def __init__(self) -> None:
+        self.value: float | None = None
+        self._arrival = 0.0
+        self._timestamp = 0
+
+    def arrived(self, timestamp: int, now: float) -> None:
+        """Take the RTP timestamp of a packet that arrived at ``now``."""
+        if self.value is None:
+            self.value = 0.0
+        else:
+            ahead = (timestamp - self._timestamp + _TIMESTAMPS // 2) % _TIMESTAMPS - _TIMESTAMPS // 2
+            difference = abs((now - self._arrival) - ahead / RTP_UNITS_PER_S)
+            if difference < LOSS_BUCKET_S:
+                # More than that is a pause of the sender or a new stream, and says nothing about the path.
+                self.value += _JITTER_GAIN * (difference - self.value)
+        self._arrival = now
+        self._timestamp = timestamp
+
+
+class Loss:
+    """Share of lost packets over the last :data:`LOSS_BUCKETS` buckets, from RTP sequence numbers."""
+
+    __slots__ = ("_began", "_buckets", "_expected_before", "_highest", "_received")
+
+    def __init__(self) -> None:
+        self._highest: int | None = None
+        self._expected_before = 0
+        self._received = 0
+        self._began = 0.0
+        self._buckets: deque[tuple[int, int]] = deque(maxlen=LOSS_BUCKETS)
+
+    def arrived(self, sequence: int, now: float) -> None:
+        """Take the sequence number of a packet that arrived at ``now``."""
+        if self._highest is None:
+            self._restart(sequence, now)
+        else:
+            ahead = (sequence - self._highest + _SEQUENCES // 2) % _SEQUENCES - _SEQUENCES // 2
+            if abs(ahead) > _MAX_DROPOUT:
+                self._restart(sequence, now)
+            else:
+                self._highest = max(self._highest, self._highest + ahead)
+        self._received += 1
+        if now - self._began >= LOSS_BUCKET_S:
+            expected, received = self._current()
+            self._buckets.append((expected, received))
+            self._expected_before += expected
+            self._received = 0
+            self._began = now
+
+    def share(self) -> float | None:
+        """Lost over expected, 0 to 1; None before anything has been expected."""
+        current_expected, current_received = self._current()
+        expected = current_expected + sum(bucket[0] for bucket in self._buckets)
+        received = current_received + sum(bucket[1] for bucket in self._buckets)
+        if expected <= 0:
+            return None
+        # Late packets of an earlier bucket can make it negative (RFC 3550 A.3): nothing was lost then.
+        return min(1.0, max(0.0, 1 - received / expected))
+
+    def _restart(self, sequence: int, now: float) -> None:
+        self._highest = sequence
+        self._expected_before = sequence
+        self._received = 0
+        self._began = now
+        self._buckets.clear()
+
+    def _current(self) -> tuple[int, int]:
+        if self._highest is None:
+            return 0, 0
+        return self._highest + 1 - self._expected_before, self._received
+
+
+class PathQuality:
+    """Everything measured on one path. ``heard`` is when authentic traffic of the peer last came by it."""
+
+    __slots__ = (
+        "bytes_received",
+        "bytes_sent",
+        "heard",
+        "jitter",
+        "loss",
+        "packets_received",
+        "packets_sent",
+        "round_trip",
+    )
+
+    def __init__(self) -> None:
+        self.round_trip = RoundTrip()
+        self.jitter = Jitter()
+        self.loss = Loss()
+        self.heard: float | None = None
+        self.packets_sent = 0
+        self.packets_received = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    def sent(self, size: int) -> None:
+        """Count one UDP payload sent on the path."""
+        self.packets_sent += 1
+        self.bytes_sent += size
+
+    def received(self, size: int) -> None:
+        """Count one UDP payload that came by the path, authentic or not."""
+        self.packets_received += 1
+        self.bytes_received += size
+
+    def media(self, position: RtpPosition, now: float) -> None:
+        """Take the position of an RTP packet that came by the path."""
+        self.loss.arrived(position.sequence, now)
+        self.jitter.arrived(position.timestamp, now)
+
+
+@dataclass(frozen=True, slots=True)
+class PathStats:
+    """One path at one moment. Addresses are (host, port) or None while unknown; times are in the machine's clock."""
+
+    kind: PathKind
+    via: PathVia
+    local: tuple[str, int] | None
+    remote: tuple[str, int]
+    state: str
+    rtt_ms: float | None
+    min_rtt_ms: float | None
+    loss: float | None
+    jitter_ms: float | None
+    active_from: float | None
+    active_to: float | None
+    packets_sent: int
+    packets_received: int
+    bytes_sent: int
+    bytes_received: int
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Seconds to milliseconds, None staying None."""
+    return None if seconds is None else seconds * 1_000
