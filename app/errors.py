@@ -4,6 +4,8 @@ import errno
 from dataclasses import dataclass
 from typing import Literal
 
+FindingKind = Literal["info", "warning", "error"]
+
 
 class AppError(Exception):
     """Something that a person has to know. The message is in their words: no trace, no secret."""
@@ -13,7 +15,7 @@ class AppError(Exception):
 class Finding:
     """Something was wrong and the program went on; the engine shows it once, as a notice."""
 
-    kind: Literal["info", "warning", "error"]
+    kind: FindingKind
     title: str
     text: str
 

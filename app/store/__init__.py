@@ -1,0 +1,20 @@
+"""What is remembered from one start to the next: people and their keys, recent calls, relays, settings, profile."""
+
+from app.store.documents import Profile
+from app.store.errors import ListFull, StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly
+from app.store.people import Person
+from app.store.relays import KnownRelay
+from app.store.store import Store
+
+__all__ = [
+    "KnownRelay",
+    "ListFull",
+    "Person",
+    "Profile",
+    "Store",
+    "StoreBusy",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+]

@@ -1,0 +1,195 @@
+"""Everybody whose address or key is known: the contact list, and those who are only remembered.
+
+In memory; :class:`app.store.store.Store` writes through what changes. An address counts without the pin of its
+relay, so that one person is not two.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from app import trust
+from app.store.database import Row, Statement
+from app.store.errors import ListFull
+from app.store.text import one_line
+from app.trust import Pin, Trust
+from transport.wire.address import PersonAddress, RelayAddress, parse_person
+from transport.wire.errors import WireError
+
+# Ten thousand people are listed in a few milliseconds; nobody types more.
+MAX_LISTED = 10_000
+# Strangers cause these by calling; the oldest are forgotten first. A block is never forgotten.
+MAX_REMEMBERED = 1_000
+MAX_ALIAS_CHARS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody. ``listed``: in the contact list. Times are Unix seconds."""
+
+    address: PersonAddress
+    alias: str = ""
+    listed: bool = False
+    blocked: bool = False
+    added_at: float = 0.0
+    seen_at: float = 0.0
+    pin: Pin = field(default_factory=Pin)
+
+
+class People:
+    """All of them, by address."""
+
+    QUERY = (
+        "SELECT address, relay_pin, alias, listed, blocked, added_at, seen_at, key, certificate, verified, "
+        "offered_key, offered_certificate FROM people"
+    )
+
+    __slots__ = ("_changed", "_clock", "_people")
+
+    def __init__(self, changed: Callable[[Iterable[str]], None], clock: Callable[[], float]) -> None:
+        self._people: dict[str, Person] = {}
+        self._changed = changed
+        self._clock = clock
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def get(self, address: PersonAddress) -> Person | None:
+        """Who is known at this address."""
+        return self._people.get(address.short)
+
+    def contacts(self) -> tuple[Person, ...]:
+        """The contact list by name, and whoever is blocked, so that a block can be seen and lifted."""
+        shown = (person for person in self._people.values() if person.listed or person.blocked)
+        return tuple(sorted(shown, key=lambda person: (person.alias or person.address.name).casefold()))
+
+    def is_blocked(self, address: PersonAddress, key: bytes) -> bool:
+        """Whether this address is blocked, or this key under any address. ``key`` may be empty: not known yet."""
+        known = self._people.get(address.short)
+        if known is not None and known.blocked:
+            return True
+        return bool(key) and any(person.blocked and person.pin.key == key for person in self._people.values())
+
+    def knows_key(self, key: bytes) -> bool:
+        """Whether anybody was met with this key before."""
+        return any(person.pin.key == key for person in self._people.values())
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def add(self, address: PersonAddress, alias: str = "") -> Person:
+        """Put somebody into the list, or change their alias or their relay's pin. Raises :class:`ListFull`."""
+        known = self._known(address)
+        if not known.listed and sum(person.listed for person in self._people.values()) >= MAX_LISTED:
+            raise ListFull(f"The list holds {MAX_LISTED:,} people and is full. Take somebody out first.")
+        pinned = address if address.relay.pin else known.address
+        return self._keep(replace(known, address=pinned, alias=one_line(alias, MAX_ALIAS_CHARS), listed=True))
+
+    def remove(self, address: PersonAddress) -> None:
+        """Take somebody out of the list. Their key stays pinned, and a block stays."""
+        known = self.get(address)
+        if known is not None and known.listed:
+            self._keep(replace(known, listed=False, alias="", seen_at=self._clock()))
+
+    def set_blocked(self, address: PersonAddress, blocked: bool) -> None:
+        """Block somebody, known or not, or let them ring again."""
+        self._keep(replace(self._known(address), blocked=blocked))
+
+    def meet(self, address: PersonAddress, key: bytes, certificate: bytes) -> Trust:
+        """Somebody proved this key under this address: see :func:`app.trust.meet`."""
+        known = self._known(address)
+        verdict, pin = trust.meet(known.pin, key, certificate)
+        self._keep(replace(known, pin=pin, seen_at=self._clock()))
+        return verdict
+
+    def accept_changed_key(self, address: PersonAddress) -> None:
+        """The user takes the offered key as theirs."""
+        known = self.get(address)
+        if known is not None:
+            self._keep(replace(known, pin=trust.accept_changed_key(known.pin)))
+
+    def mark_verified(self, address: PersonAddress) -> None:
+        """The user has compared the safety number."""
+        known = self.get(address)
+        if known is not None:
+            self._keep(replace(known, pin=trust.mark_verified(known.pin)))
+
+    def _known(self, address: PersonAddress) -> Person:
+        now = self._clock()
+        return self._people.get(address.short) or Person(address, added_at=now, seen_at=now)
+
+    def _keep(self, person: Person) -> Person:
+        key = person.address.short
+        if self._people.get(key) != person:
+            self._people[key] = person
+            self._changed([key, *self._forget_oldest(person)])
+        return person
+
+    def _forget_oldest(self, kept: Person) -> list[str]:
+        spare = [p for p in self._people.values() if not (p.listed or p.blocked or p is kept)]
+        if len(spare) < MAX_REMEMBERED:
+            return []
+        oldest = min(spare, key=lambda person: person.seen_at).address.short
+        del self._people[oldest]
+        return [oldest]
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def all_keys(self) -> list[str]:
+        """All addresses."""
+        return list(self._people)
+
+    def load(self, rows: Iterable[Row], newer: set[str]) -> int:
+        """Take over what is stored, except where memory is ``newer``. Returns how many rows made no sense."""
+        senseless = 0
+        for row in rows:
+            try:
+                person = _person(row)
+            except (TypeError, ValueError):  # WireError among them
+                senseless += 1
+                continue
+            if person.address.short not in newer:
+                self._people[person.address.short] = person
+        return senseless
+
+    def statement(self, key: str) -> Statement:
+        """What makes the stored row equal to what is in memory."""
+        person = self._people.get(key)
+        if person is None:
+            return "DELETE FROM people WHERE address = ?", (key,)
+        pin = person.pin
+        return (
+            "INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                key,
+                person.address.relay.pin,
+                person.alias,
+                person.listed,
+                person.blocked,
+                person.added_at,
+                person.seen_at,
+                pin.key,
+                pin.certificate,
+                pin.verified,
+                pin.offered_key,
+                pin.offered_certificate,
+            ),
+        )
+
+
+def _person(row: Row) -> Person:
+    address, relay_pin, alias, listed, blocked, added_at, seen_at, key, certificate, verified, *offered = row
+    parsed = parse_person(str(address))
+    if parsed.short != address:
+        raise WireError("an address that is not written the one way")
+    if relay_pin:
+        relay = RelayAddress(parsed.relay.host, parsed.relay.port, str(relay_pin))
+        parsed = parse_person(str(PersonAddress(parsed.name, relay)))
+    if not (isinstance(added_at, float) and isinstance(seen_at, float)):
+        raise WireError("a time that is none")
+    offered_key, offered_certificate = offered
+    pin = Pin(_blob(key), _blob(certificate), bool(verified), _blob(offered_key), _blob(offered_certificate))
+    return Person(parsed, str(alias), bool(listed), bool(blocked), added_at, seen_at, pin)
+
+
+def _blob(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError("a key that is not bytes")
+    return value
