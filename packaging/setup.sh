@@ -45,7 +45,7 @@ find_python() {
 }
 
 python=$(find_python) || fail \
-    "Python 3.11 or newer is needed; ${PYTHON:-python3} is $("${PYTHON:-python3}" --version 2>&1 || echo missing)." \
+    "Python 3.11 or newer is needed; ${PYTHON:-python3} is $( ("${PYTHON:-python3}" --version) 2>/dev/null || echo missing)." \
     "Install one, or say where it is: make $purpose PYTHON=/path/to/python3.11"
 
 # ---- system packages -----------------------------------------------------------------------------------------
@@ -53,17 +53,17 @@ python=$(find_python) || fail \
 # libasound2-plugins: Debian's PortAudio speaks ALSA, and this is the way from there to PulseAudio and PipeWire.
 sound="libopus0 libportaudio2 libasound2-plugins"
 # What Qt's xcb plugin and its text want beside the X server.
-window="libegl1 libgl1 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0
+window="libegl1 libgl1 libwayland-cursor0 libwayland-egl1 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0
     libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 fonts-inter"
 # Sound without hardware, a screen without hardware, networks without hardware, and a voice.
-labs="pulseaudio pulseaudio-utils xvfb dbus sox espeak-ng iproute2 nftables"
+labs="pulseaudio pulseaudio-utils xvfb xauth dbus sox espeak-ng iproute2 nftables"
 
 wanted=$sound
 if [ "$purpose" != run ] || packaging/has_display.sh; then wanted="$wanted $window"; fi
 if [ "$purpose" = test ]; then wanted="$wanted $labs"; fi
 if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     case $python in
-        /usr/bin/*) wanted="$wanted python3-venv python3.$("$python" -c 'import sys; print(sys.version_info[1])')-venv" ;;
+        /usr/bin/*) wanted="$wanted python3.$("$python" -c 'import sys; print(sys.version_info[1])')-venv" ;;
         *) fail "$python comes without ensurepip, which makes .venv. Use another: make $purpose PYTHON=/path/to/python3" ;;
     esac
 fi
