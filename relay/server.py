@@ -1,7 +1,7 @@
 """The relay as a process part: sockets, store, metrics and signals around the pure machines.
 
-Everything runs in one event loop and without tasks: callbacks feed the router and the legs, and carry out what they
-ask for. Only the store and the metrics server have threads.
+Everything runs in one event loop and, but for the wait for the end, without tasks: callbacks feed the router and the
+legs and carry out what they ask for. Only the store and the metrics server have threads.
 """
 
 import asyncio
@@ -46,6 +46,7 @@ from relay.router import Router, RouterConfig
 from relay.sockets import DatagramSockets
 from relay.store import NameStore, StoreThread
 from transport.identity.keys import certificate_fingerprint
+from transport.io.tasks import Tasks
 from transport.quic.control import CloseCode, ControlChannel, ControlServer, bind_udp
 from transport.wire.address import PIN_HEX, RelayAddress
 from transport.wire.control import decode_client_message
@@ -270,38 +271,48 @@ class Relay:
         self._arm_legs()
 
 
-async def run_relay(config: RelayConfig, on_ready: Callable[[Ready], None]) -> None:
-    """Run a relay until SIGTERM or SIGINT, then drain; a second signal stops it at once.
+async def run_relay(
+    config: RelayConfig, on_ready: Callable[[Ready], None], stop: asyncio.Event | None = None
+) -> None:
+    """Run a relay until SIGTERM or SIGINT, or until ``stop`` is set, then drain; a second signal stops it at once.
 
     ``on_ready`` is called once it serves. Raises :class:`RelayError` when it cannot start. Run it in a loop of
-    :func:`new_loop`.
+    :func:`relay_loop_factory`.
     """
     relay = Relay(config)
+    tasks = Tasks("relay")
     loop = asyncio.get_running_loop()
     signals = 0
 
-    def stop() -> None:
+    def signalled() -> None:
         nonlocal signals
         signals += 1
         relay.drain(None if signals == 1 else 0.0)
 
+    async def drain_on(event: asyncio.Event) -> None:
+        await event.wait()
+        signalled()
+
     ready = await relay.start()
     try:
-        with _on_signals(loop, stop):
+        with _on_signals(loop, signalled):
+            if stop is not None:
+                tasks.start(drain_on(stop), name="stop")
             on_ready(ready)
             await relay.stopped.wait()
-            # Goodbyes are on their way; a session that lingers is closed by close().
             if signals < 2:
+                # The good-byes are on their way; whoever has not left by then is closed below.
                 await asyncio.sleep(LINGER_S / 2)
     finally:
+        await tasks.close()
         await relay.close()
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
-    """The fastest loop there is that can watch plain sockets; on Windows that is not the default one."""
+def relay_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes the fastest loop there is that can watch plain sockets; on Windows that is not the default one."""
     if sys.platform == "win32":
-        return asyncio.SelectorEventLoop()
-    return uvloop.new_event_loop()
+        return asyncio.SelectorEventLoop
+    return uvloop.new_event_loop
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ Handler = Callable[[Datagram, Source, float], list[Outgoing]]
 
 
 class DatagramSockets:
-    """Owns the sockets that it is given. Not for Windows' proactor loop, which has no readers (see ``new_loop``)."""
+    """Owns the sockets that it is given. Windows' proactor loop has no readers: see ``relay_loop_factory``."""
 
     def __init__(self, handler: DatagramHandler) -> None:
         self._handler = handler

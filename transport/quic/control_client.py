@@ -27,6 +27,7 @@ from transport.wire.control import (
     CONTROL_VERSION,
     Challenge,
     ClientMessage,
+    Refused,
     RelayMessage,
     decode_relay_message,
 )
@@ -61,6 +62,14 @@ class Untrusted(ControlError):
 
 class OtherVersion(ControlError):
     """The relay speaks another version of the protocol."""
+
+
+class RelayRefused(ControlError):
+    """The relay's own first word was no. ``refused`` says why and when to try again."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.text)
+        self.refused = refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +167,7 @@ class ControlConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
+class Verified:
     """A verified connection and the relay's first word. Keep ``challenge.certificate`` for the next time."""
 
     connection: ControlConnection
@@ -172,12 +181,13 @@ async def connect_control(
     certificate: bytes | None = None,
     authorities: bytes | None = None,
     timeout_s: float = HANDSHAKE_TIMEOUT_S,
-) -> Connected:
+) -> Verified:
     """Connect to the relay at ``endpoint`` and verify that it is ``address``.
 
     ``certificate`` (DER) is what an earlier call has learnt; it counts only if it matches the pin.
     ``authorities`` (PEM) stands in for the system's public authorities, where a relay without a pin is vouched for
-    by a private one. Raises :class:`Unreachable`, :class:`WrongPin`, :class:`Untrusted` or :class:`OtherVersion`.
+    by a private one. Raises :class:`Unreachable`, :class:`WrongPin`, :class:`Untrusted`,
+    :class:`OtherVersion` or :class:`RelayRefused`.
     """
     if not address.pin:
         configuration = _configuration()
@@ -233,12 +243,14 @@ def _configuration() -> QuicConfiguration:
     )
 
 
-async def _handshake(endpoint: Endpoint, configuration: QuicConfiguration, timeout_s: float) -> Connected:
+async def _handshake(endpoint: Endpoint, configuration: QuicConfiguration, timeout_s: float) -> Verified:
     connection = ControlConnection(endpoint)
     try:
         async with asyncio.timeout(timeout_s):
             await connection.open(configuration)
             first = await connection.receive()
+        if isinstance(first, Refused):
+            raise RelayRefused(first)
         if not isinstance(first, Challenge):
             raise ControlError("the relay's first word was not its challenge")
         if first.version != CONTROL_VERSION:
@@ -249,7 +261,7 @@ async def _handshake(endpoint: Endpoint, configuration: QuicConfiguration, timeo
     except BaseException:
         connection.close()
         raise
-    return Connected(connection, first)
+    return Verified(connection, first)
 
 
 def _names_host(certificate: bytes, host: str) -> bool:
