@@ -15,13 +15,13 @@ from transport.identity.keys import certificate_key
 from transport.link_events import (
     Close,
     CloseSocket,
+    Command,
     DatagramReceived,
     EndReason,
+    Event,
     LegReplaced,
-    LinkCommand,
     LinkConfig,
     LinkEnded,
-    LinkEvent,
     LinkPhase,
     LinkStats,
     MediaReceived,
@@ -92,15 +92,15 @@ from transport.wire.framing import Deframer, frame
 __all__ = [
     "Close",
     "CloseSocket",
+    "Command",
     "DatagramReceived",
     "EndReason",
+    "Event",
     "LegAccess",
     "LegReplaced",
     "Link",
-    "LinkCommand",
     "LinkConfig",
     "LinkEnded",
-    "LinkEvent",
     "LinkStats",
     "MediaReceived",
     "MessageReceived",
@@ -202,7 +202,7 @@ class Link:
         self._proof: Proof | None = None
         self._phase = Phase.NEW
         self._now = float("-inf")
-        self._out: list[LinkCommand] = []
+        self._out: list[Command] = []
         self._deadline: float | None = None
         """When the present phase has lasted too long."""
         self._parting: tuple[EndReason, str] = ("closed", "")
@@ -223,7 +223,7 @@ class Link:
 
     # -- the machine ---------------------------------------------------------------------------------------------
 
-    def handle(self, event: LinkEvent, now: float) -> list[LinkCommand]:
+    def handle(self, event: Event, now: float) -> list[Command]:
         """Take one event; never raises. After :class:`LinkEnded` nothing has any effect."""
         if self._phase is Phase.ENDED:
             return []
@@ -250,8 +250,7 @@ class Link:
                     self._socket_gone(now)
             case LegReplaced(leg):
                 self._replace_leg(leg, now)
-        if self._phase is not Phase.ENDED:
-            self._transmit(now)
+        self._transmit(now)
         out, self._out = self._out, []
         return out
 
@@ -408,7 +407,8 @@ class Link:
         self._socket = self._next_socket
         self._next_socket += 1
         version = ipaddress.ip_address(self._relay[0]).version
-        self._out.append(OpenSocket(self._socket, "0.0.0.0" if version == 4 else "::"))  # noqa: S104
+        wildcard = "0.0.0.0" if version == 4 else "::"  # noqa: S104
+        self._out.append(OpenSocket(self._socket, wildcard, self._relay))
 
     def _socket_gone(self, now: float) -> None:
         self._socket = None
@@ -462,7 +462,7 @@ class Link:
                     self._out.append(Reconnected())
 
     def _transmit(self, now: float) -> None:
-        if self._peer is None:
+        if self._peer is None or self._phase is Phase.ENDED:
             return
         for data in self._peer.datagrams_to_send(now):
             for path in self._paths.carriers:

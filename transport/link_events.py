@@ -102,7 +102,7 @@ class TimerFired:
     """The deadline has come."""
 
 
-LinkEvent = (
+Event = (
     Open
     | SocketOpened
     | SocketFailed
@@ -120,10 +120,14 @@ LinkEvent = (
 
 @dataclass(frozen=True, slots=True)
 class OpenSocket:
-    """Open a UDP socket on any free port of ``host`` (a wildcard address, whose family is the socket's)."""
+    """Open a UDP socket on any free port of ``host`` (a wildcard address, whose family is the socket's).
+
+    ``toward`` is whom it is for, so that :class:`SocketOpened` can name the interface address that leads there.
+    """
 
     socket: int
     host: str
+    toward: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,7 @@ class LinkEnded:
     text: str
 
 
-LinkCommand = (
+Command = (
     OpenSocket
     | CloseSocket
     | SendDatagram

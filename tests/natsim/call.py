@@ -12,8 +12,8 @@ from tests.natsim.relay import RelayNode
 from tests.natsim.wire import Wire
 from transport.identity.keys import Identity, new_identity
 from transport.link import (
+    Command,
     Link,
-    LinkCommand,
     LinkConfig,
     LinkEnded,
     MediaReceived,
@@ -57,21 +57,23 @@ class Side:
 
     driver: SimDriver
     clock: VirtualClock
-    said: list[tuple[float, LinkCommand]] = field(default_factory=list)
+    said: list[tuple[float, Command]] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     sent: int = 0
+    last_packet: bytes = b""
     _talking: Timer | None = None
 
-    def heard(self, command: LinkCommand) -> None:
+    def heard(self, command: Command) -> None:
         if isinstance(command, MediaReceived):
+            self.last_packet = command.data
             self.frames.append(frame_index(command.data))
         else:
             self.said.append((self.clock.now, command))
 
-    def of(self, kind: type[LinkCommand]) -> list[LinkCommand]:
+    def of(self, kind: type[Command]) -> list[Command]:
         return [command for _, command in self.said if isinstance(command, kind)]
 
-    def when(self, kind: type[LinkCommand]) -> float | None:
+    def when(self, kind: type[Command]) -> float | None:
         """When the link first said something of this kind."""
         return next((at for at, command in self.said if isinstance(command, kind)), None)
 

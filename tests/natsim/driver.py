@@ -6,10 +6,10 @@ from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.network import Host
 from transport.link import (
     CloseSocket,
+    Command,
     DatagramReceived,
+    Event,
     Link,
-    LinkCommand,
-    LinkEvent,
     OpenSocket,
     SendDatagram,
     SocketOpened,
@@ -23,7 +23,7 @@ TICK_S = 1e-6
 class SimDriver:
     """One link on one host."""
 
-    def __init__(self, link: Link, host: Host, on_command: Callable[[LinkCommand], None]) -> None:
+    def __init__(self, link: Link, host: Host, on_command: Callable[[Command], None]) -> None:
         self.link = link
         self.host = host
         self.clock: VirtualClock = host.network.clock
@@ -36,13 +36,13 @@ class SimDriver:
         """Local ports of the sockets that are open."""
         return tuple(self._ports.values())
 
-    def submit(self, event: LinkEvent) -> None:
+    def submit(self, event: Event) -> None:
         """Give the link an event now, carry out what it commands, arm the timer."""
         for command in self.link.handle(event, self.clock.now):
             self._carry_out(command)
         self._arm()
 
-    def _carry_out(self, command: LinkCommand) -> None:
+    def _carry_out(self, command: Command) -> None:
         match command:
             case SendDatagram(socket, destination, data):
                 self.host.send(self._ports[socket], destination, data)

@@ -1,12 +1,11 @@
-"""A relay's media port: the relay's own leg table on a virtual host."""
+"""A relay's media port: the relay's own legs, limits and STUN on a virtual host."""
 
+from relay.datagrams import DatagramHandler
 from relay.events import LegGrant
 from relay.legs import LegTable
-from relay.limits import RelayLimits
+from relay.limits import Limiter, RelayLimits
 from tests.natsim.network import Address, Host
 from transport.path.leg import LegAccess
-from transport.wire import WireError, stun
-from transport.wire.demux import PacketKind, packet_kind
 
 MEDIA_PORT = 7851
 
@@ -16,8 +15,7 @@ class RelayNode:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.legs = LegTable(RelayLimits().leg_packets)
-        self.running = True
+        self.restart()
         host.open(self._received, MEDIA_PORT)
 
     @property
@@ -40,29 +38,12 @@ class RelayNode:
 
     def restart(self) -> None:
         """Back, and knows nobody."""
-        self.legs = LegTable(RelayLimits().leg_packets)
+        limits = RelayLimits()
+        self.legs = LegTable(limits.leg_packets)
+        self._handler = DatagramHandler(self.legs, Limiter(limits))
         self.running = True
 
     def _received(self, data: bytes, source: Address) -> None:
-        if not self.running:
-            return
-        now = self.host.network.clock.now
-        if packet_kind(data) is not PacketKind.STUN:
-            target = self.legs.forward(data, (0, source), now)
-            if target is not None:
-                self._send((target[1][0], target[1][1]), data)
-            return
-        try:
-            request = stun.parse(data)
-        except WireError:
-            return
-        answers = self.legs.bind(request, (0, source), now)
-        if answers is None:
-            error = stun.binding_error(request, stun.UNAUTHENTICATED, "unknown leg")
-            self._send(source, error)
-            return
-        for (_, target), answer in answers:
-            self._send((target[0], target[1]), bytes(answer))
-
-    def _send(self, destination: Address, data: bytes) -> None:
-        self.host.send(MEDIA_PORT, destination, data)
+        if self.running:
+            for (_, target), answer in self._handler.media(data, (0, source), self.host.network.clock.now):
+                self.host.send(MEDIA_PORT, (target[0], target[1]), bytes(answer))

@@ -9,13 +9,13 @@ runs under the asyncio driver and under the virtual clock of ``tests/natsim``.
 from typing import Protocol, TypeVar
 
 EventT = TypeVar("EventT", contravariant=True)
-CommandT = TypeVar("CommandT", covariant=True)
+CommandT = TypeVar("CommandT")
 
 
 class Machine(Protocol[EventT, CommandT]):
     """A pure state machine: no event in any state may raise, and no state may be without a way out."""
 
-    def handle(self, event: EventT, now: float) -> "list[CommandT]":  # type: ignore[misc]
+    def handle(self, event: EventT, now: float) -> "list[CommandT]":
         """Take one event at ``now`` seconds and return the commands that follow from it, in order."""
         ...
 

@@ -1,0 +1,111 @@
+"""One non-blocking UDP socket on the event loop, read in batches.
+
+It reads and sends through the loop's reader callback, because asyncio's datagram transports cost three times as
+much (DESIGN §12). Needs a selector loop: on Windows the proactor loop has no readers.
+"""
+
+import asyncio
+import ctypes
+import socket
+import sys
+from collections.abc import Callable
+
+from transport.wire.demux import MAX_DATAGRAM_BYTES
+from transport.wire.stun import Address
+
+# A second of a call both ways, at the kernel's price of some 2.3 kB for each small packet, four times over: an
+# engine that is stopped for a moment loses nothing. Linux grants at most net.core.rmem_max (208 KiB by default),
+# which still is over a second.
+RECEIVE_BUFFER_BYTES = 1 << 20
+# Sending waits for nothing but the network card: 0.2 s of frames, since later ones would be stale.
+SEND_BUFFER_BYTES = 1 << 16
+# Packets per wake-up: a burst after a stall is read in few turns, and timers still get theirs in between.
+BATCH = 32
+
+_SIO_UDP_CONNRESET = 0x9800000C
+"""Windows: whether an ICMP "port unreachable" makes the next receive fail."""
+
+Receive = Callable[[Address, bytes], None]
+
+
+class UdpSocket:
+    """Open until :meth:`close`. ``receive(source, data)`` is called for each packet, on the loop."""
+
+    __slots__ = ("_loop", "_receive", "_socket", "local", "receive_errors", "send_errors")
+
+    def __init__(self, host: str, toward: Address, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        """Bind any free port of ``host``. ``local`` has the interface address that leads to ``toward`` where the
+        host is a wildcard. Raises :class:`OSError`."""
+        self._loop = loop
+        self._receive = receive
+        self.send_errors = 0
+        self.receive_errors = 0
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            _ignore_port_unreachable(self._socket)
+            self._socket.bind((host, 0))
+            port = self._socket.getsockname()[1]
+            self.local: Address = (_interface_toward(toward, family) or host, port)
+            loop.add_reader(self._socket.fileno(), self._readable)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def send(self, destination: Address, data: bytes) -> None:
+        """Send or lose: a packet that the system does not take at once is counted and forgotten."""
+        try:
+            self._socket.sendto(data, destination)
+        except OSError:
+            self.send_errors += 1
+
+    def close(self) -> None:
+        """Stop reading and close; harmless the second time."""
+        if self._socket.fileno() != -1:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _readable(self) -> None:
+        for _ in range(BATCH):
+            if self._socket.fileno() == -1:
+                # Closed by what the last packet caused.
+                return
+            try:
+                data, source = self._socket.recvfrom(MAX_DATAGRAM_BYTES + 1)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                # An earlier packet bounced, or was too long for Windows: it says nothing about the next one.
+                self.receive_errors += 1
+                continue
+            self._receive((source[0].partition("%")[0], source[1]), data)
+
+
+def _interface_toward(toward: Address, family: int) -> str | None:
+    """The address that packets to ``toward`` leave from, as routed now. Nothing is sent to find out."""
+    with socket.socket(family, socket.SOCK_DGRAM) as scout:
+        try:
+            scout.connect(toward)
+        except OSError:
+            return None
+        return str(scout.getsockname()[0]).partition("%")[0]
+
+
+def _ignore_port_unreachable(udp: socket.socket) -> None:
+    """Windows: do not let one vanished peer stop the socket (Python's own ioctl does not know this code)."""
+    if sys.platform == "win32":
+        off, returned = ctypes.c_ulong(0), ctypes.c_ulong(0)
+        ctypes.windll.ws2_32.WSAIoctl(
+            ctypes.c_size_t(udp.fileno()),
+            ctypes.c_ulong(_SIO_UDP_CONNRESET),
+            ctypes.byref(off),
+            ctypes.sizeof(off),
+            None,
+            0,
+            ctypes.byref(returned),
+            None,
+            None,
+        )
