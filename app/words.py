@@ -248,6 +248,27 @@ def relay_problem(problem: RelayProblem, relay: str, detail: str = "", retry_s: 
     return _quoting(found, one_line(detail, _MAX_DETAIL_CHARS)) if problem == "refused" else found
 
 
+def reason_of_refusal(code: str) -> str:
+    """The end reason for what a session or a request with a relay failed with (codes of the relay client)."""
+    return {"unreachable": "relay-unreachable", "untrusted": "relay-untrusted", "replaced": "failed"}.get(code, code)
+
+
+def refusal_text(code: str, detail: str) -> str:
+    """Why a request to a relay came to nothing."""
+    return end_text(reason_of_refusal(code), detail)
+
+
+def relay_problem_of(code: str) -> RelayProblem:
+    """The kind of trouble behind the code with which a relay turned the user's session away for good."""
+    known: dict[str, RelayProblem] = {
+        "wrong-pin": "wrong-pin",
+        "untrusted": "untrusted",
+        "version": "version",
+        "replaced": "replaced",
+    }
+    return known.get(code, "refused")
+
+
 def device_problem(side: DeviceSide, problem: DeviceProblem, device: str = "") -> Words:
     """What is wrong with microphone or speaker. ``device`` is its name, where there is one."""
     template = _DEVICE[side][problem]

@@ -59,7 +59,7 @@ def test_every_trouble_with_the_relay_has_words(problem: words.RelayProblem, ret
 @pytest.mark.parametrize("device", ["", "USB {0} Headset\n"])
 def test_every_device_problem_has_words(side: words.DeviceSide, problem: words.DeviceProblem, device: str) -> None:
     found = words.device_problem(side, problem, device)
-    check(Words(found.happened.replace("{0} ", ""), found.now, found.can_do)))
+    check(Words(found.happened.replace("{0} ", ""), found.now, found.can_do))
     assert found.now
     assert found.can_do
 
