@@ -5,14 +5,24 @@ request itself is used; its property ``dtx`` is broken too and not needed: a fre
 """
 
 import warnings
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from media.errors import CodecError
 from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
+
+_why_not = ""
+with warnings.catch_warnings():
+    # Compiling opuslib warns about `is not 0`.
+    warnings.simplefilter("ignore", SyntaxWarning)
+    try:
+        import opuslib
+        import opuslib.api.ctl
+        import opuslib.api.encoder
+    except Exception as error:
+        # A plain Exception is what opuslib raises where the system has no libopus: a state, told when it is needed.
+        _why_not = str(error)
 
 CHANNELS = 1
 DEFAULT_BITRATE_BPS = 32_000
@@ -64,47 +74,27 @@ class Decoder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Library:
-    """opuslib and the two of its modules that are needed beside its classes."""
-
-    opus: Any
-    control: Any
-    encoder: Any
-
-
-def _load() -> _Library | str:
-    # opuslib raises a plain Exception when the system has no libopus, and compiling it warns about `is not 0`.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)
-        try:
-            return _Library(*(import_module(f"opuslib{name}") for name in ("", ".api.ctl", ".api.encoder")))
-        except Exception as error:
-            return str(error)
-
-
-_loaded = _load()
-
-
-def _library() -> _Library:
-    if isinstance(_loaded, str):
-        raise CodecError(f"Opus cannot be used: {_loaded}")
-    return _loaded
+def _require_library() -> None:
+    if _why_not:
+        raise CodecError(f"Opus cannot be used: {_why_not}")
 
 
 class OpusEncoder:
-    """libopus in VOIP mode, variable bitrate. Raises :class:`CodecError` when the library is missing."""
+    """libopus, variable bitrate. Raises :class:`CodecError` when the library is missing.
+
+    Mode "audio", told that the signal is voice: it picks the same SILK and hybrid modes with FEC as mode "voip", but
+    leaves out that mode's own high-pass at the pitch, which would cut a second time below ``processing.HighPass``.
+    """
 
     def __init__(self, bitrate_bps: int = DEFAULT_BITRATE_BPS) -> None:
-        library = _library()
-        opus = library.opus
+        _require_library()
         try:
-            self._encoder = opus.Encoder(SAMPLE_RATE_HZ, CHANNELS, opus.APPLICATION_VOIP)
+            self._encoder = opuslib.Encoder(SAMPLE_RATE_HZ, CHANNELS, opuslib.APPLICATION_AUDIO)
             self._encoder.vbr = 1
             self._encoder.complexity = COMPLEXITY
-            self._encoder.signal = opus.SIGNAL_VOICE
-            library.encoder.encoder_ctl(self._encoder.encoder_state, library.control.set_inband_fec, 1)
-        except opus.OpusError as error:
+            self._encoder.signal = opuslib.SIGNAL_VOICE
+            opuslib.api.encoder.encoder_ctl(self._encoder.encoder_state, opuslib.api.ctl.set_inband_fec, 1)
+        except opuslib.OpusError as error:
             raise CodecError(f"Opus gives no encoder: {error}") from error
         self.set_bitrate(bitrate_bps)
         self.set_expected_loss(DEFAULT_LOSS_PERCENT)
@@ -129,12 +119,12 @@ class OpusDecoder:
     """libopus with concealment. Raises :class:`CodecError` when the library is missing."""
 
     def __init__(self) -> None:
-        opus = _library().opus
+        _require_library()
         try:
-            self._decoder = opus.Decoder(SAMPLE_RATE_HZ, CHANNELS)
-        except opus.OpusError as error:
+            self._decoder = opuslib.Decoder(SAMPLE_RATE_HZ, CHANNELS)
+        except opuslib.OpusError as error:
             raise CodecError(f"Opus gives no decoder: {error}") from error
-        self._error: type[Exception] = opus.OpusError
+        self._error: type[Exception] = opuslib.OpusError
         self._damaged = 0
 
     @property

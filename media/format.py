@@ -1,7 +1,7 @@
 """The one sample format inside Segue: 48 kHz, mono, int16, in frames of 20 ms.
 
-Opus runs at 48 kHz natively (RFC 7587 §4.1 fixes its RTP clock to that rate), and 20 ms is its most efficient
-frame that still keeps delay low (RFC 7587 §4.2).
+Opus runs at 48 kHz natively (RFC 7587 §4.1 fixes its RTP clock to that rate), and 20 ms is the frame for
+which RFC 7587 §3.1.1 gives its recommended bitrates.
 """
 
 from typing import TypeAlias

@@ -19,17 +19,19 @@ OVERLAP = FRAME_SAMPLES - MAX_LAG
 MAX_RATIO = 0.05
 # Pitch is searched at 8 kHz first, as speech codecs do: its fundamental lies far below 4 kHz.
 _COARSE = 6
-# Normalised cross-correlation above which two periods count as alike.
-_ALIKE = 0.6
+# Normalised cross-correlation above which two periods count as alike; voiced speech reaches 0.9.
+_ALIKE = 0.8
 # Below this RMS (about -60 dBFS) nobody hears a joint.
 _QUIET_RMS = 33.0
 
 
 @dataclass(slots=True)
 class _Budget:
-    """Samples that may be added or removed: 5 % of what has passed, saved up for two longest periods at most."""
+    """Samples that may be added or removed: 5 % of what has passed, saved up for two longest periods at most.
 
-    samples: float = 0.0
+    It starts with one longest period, so that the first joint need not wait."""
+
+    samples: float = float(MAX_LAG)
 
     def earn(self, passed: int) -> None:
         self.samples = min(self.samples + MAX_RATIO * passed, 2.0 * MAX_LAG)
@@ -74,10 +76,10 @@ class Stretcher:
     def _plan(self, frame: Pcm) -> int | None:
         """The period to change by, if one is affordable and good enough; pays for it."""
         self._budget.earn(frame.size)
-        if frame.size != FRAME_SAMPLES or self._budget.samples < MIN_LAG:
+        # The whole range of pitch must be affordable, or a low voice would be cut at half its period.
+        if frame.size != FRAME_SAMPLES or self._budget.samples < MAX_LAG:
             return None
-        longest = min(MAX_LAG, int(self._budget.samples))
-        lag, likeness = find_period(frame, longest)
+        lag, likeness = find_period(frame)
         # Noise has no period; when the budget has been full in vain the best joint there is has to do.
         if likeness < _ALIKE and not self._budget.full:
             return None
@@ -86,18 +88,18 @@ class Stretcher:
         return lag
 
 
-def find_period(frame: Pcm, longest: int = MAX_LAG) -> tuple[int, float]:
-    """The lag in samples (:data:`MIN_LAG` to ``longest``) at which ``frame`` is most like itself, and how much.
+def find_period(frame: Pcm) -> tuple[int, float]:
+    """The lag in samples (:data:`MIN_LAG` to :data:`MAX_LAG`) at which ``frame`` is most like itself, and how much.
 
     Likeness is the normalised cross-correlation of what overlaps, 1 for equal up to loudness; silence counts as 1.
     """
     signal = frame.astype(np.float64)
     if np.sqrt(np.mean(signal**2)) < _QUIET_RMS:
-        return longest, 1.0
+        return MAX_LAG, 1.0
     coarse = signal[: signal.size // _COARSE * _COARSE].reshape(-1, _COARSE).mean(axis=1)
-    lags = range(MIN_LAG // _COARSE, longest // _COARSE + 1)
+    lags = range(MIN_LAG // _COARSE, MAX_LAG // _COARSE + 1)
     best = max(lags, key=lambda lag: _likeness(coarse, lag)) * _COARSE
-    near = range(max(MIN_LAG, best - _COARSE), min(longest, best + _COARSE) + 1)
+    near = range(max(MIN_LAG, best - _COARSE), min(MAX_LAG, best + _COARSE) + 1)
     lag = max(near, key=lambda lag: _likeness(signal, lag))
     return lag, _likeness(signal, lag)
 
