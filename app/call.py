@@ -86,8 +86,8 @@ class Call:
         match event:
             case ev.RelayReady():
                 return self._invite(now)
-            case ev.RelayFailed(text):
-                return self._before_answer("unreachable", "relay-unreachable", text)
+            case ev.RelayFailed(reason, text):
+                return self._before_answer("unreachable", reason, text)
             case ev.CalleeFound():
                 return self._found(event, now)
             case ev.InviteRefused(code, text):

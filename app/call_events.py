@@ -32,9 +32,10 @@ class RelayReady:
 
 @dataclass(frozen=True, slots=True)
 class RelayFailed:
-    """There is no session with the callee's relay, and there will be none."""
+    """There is no session with the callee's relay, and there will be none. ``reason`` as :mod:`app.words` knows it."""
 
-    text: str
+    reason: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from app.engine_process import run_engine_process
 from app.errors import AppError
 from app.home import find_home
 from app.words import ExitStatus
-from transport.wire.address import PersonAddress, parse_person
+from relay.config import DRAIN_S, RelayConfig
+from transport.wire.address import DEFAULT_PORT, PersonAddress, parse_person
 from transport.wire.errors import WireError
 
 cli = typer.Typer(
@@ -120,9 +121,7 @@ def demo_command() -> None:
 @cli.command("relay")
 def relay_command_(
     bind: Annotated[list[str] | None, typer.Option("--bind", help="IP address to listen on; repeatable.")] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Control port; 0 picks one.")] = (
-        relay_command.DEFAULT_PORT
-    ),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Control port; 0 picks one.")] = DEFAULT_PORT,
     stun_port: Annotated[
         list[int] | None, typer.Option("--stun-port", min=0, max=65535, help="Another STUN port; repeatable.")
     ] = None,
@@ -132,22 +131,20 @@ def relay_command_(
     metrics_port: Annotated[
         int | None, typer.Option("--metrics-port", min=0, max=65535, help="Prometheus metrics on loopback.")
     ] = None,
-    drain: Annotated[float, typer.Option("--drain", min=0, max=3600, help="Seconds for running calls at stop.")] = 30.0,
+    drain: Annotated[float, typer.Option("--drain", min=0, max=3600, help="Seconds for running calls at stop.")] = DRAIN_S,
     with_parent: WithParentOption = False,
 ) -> None:
     """Run a relay."""
-    plan = relay_command.RelayPlan(
+    config = RelayConfig(
+        data_dir=data.expanduser().resolve() if data is not None else find_home().folder / "relay",
         binds=tuple(bind or ()),
         port=port,
         stun_ports=tuple(stun_port or ()),
-        data=data,
-        as_json=as_json,
-        host=host,
+        public_host=host,
         metrics_port=metrics_port,
         drain_s=drain,
-        with_parent=with_parent,
     )
-    _leave(relay_command.run(plan))
+    _leave(relay_command.run(relay_command.RelayPlan(config, as_json=as_json, with_parent=with_parent)))
 
 
 @cli.command(hidden=True)

@@ -1,7 +1,7 @@
 """Which path carried the call when, for the strip, the report and the line under the name (pure)."""
 
 from app.protocol import PathKind, PathMark, PathSpan
-from transport.link import PathChanged
+from transport.link_events import PathChanged
 
 # The strip of a day-long call with a bad network stays readable, and small; the oldest go first.
 MAX_KEPT = 200
@@ -14,6 +14,7 @@ class PathsSeen:
         self._spans: list[tuple[PathKind, str, float, float | None]] = []
         self._marks: list[tuple[float, PathMark]] = []
         self.current: PathKind | None = None
+        self.lost_since: float | None = None
 
     def changed(self, change: PathChanged, now: float) -> None:
         """The path manager moved the call, or a path's state changed."""
@@ -29,10 +30,12 @@ class PathsSeen:
 
     def lost(self, now: float) -> None:
         """Nothing carries the call."""
+        self.lost_since = now
         self._mark(now, PathMark(0.0, "lost", "No connection: reconnecting"))
 
     def back(self, now: float) -> None:
         """Something does again."""
+        self.lost_since = None
         self._mark(now, PathMark(0.0, "back", "Connected again"))
 
     def ended(self, now: float) -> None:

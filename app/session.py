@@ -1,10 +1,14 @@
 """One call at work: drives the call machine and carries out what it asks of relay, link and voice."""
 
 import asyncio
+import contextlib
 import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from transport.io.driver import LinkDriver
+from transport.io.relay_client import RelayClient
 
 from app import call_events as ev
 from app.call import Call
@@ -13,8 +17,6 @@ from app.protocol import CallPhase, CallSample, PathFigures
 from app.voice import Voice
 from transport import link
 from transport.identity.keys import Identity
-from transport.io.driver import LinkDriver
-from transport.io.relay_client import RelayClient
 from transport.io.tasks import Tasks
 from transport.link import Link, LinkConfig, LinkStats
 from transport.path.stats import PathStats
@@ -23,6 +25,8 @@ from transport.wire import peer
 # RFC 3550 §6.2 asks for 5 s at the least on shared links; between two people a second is what a panel needs, and its
 # 60 bytes are 2 % of the voice.
 REPORT_EVERY_S = 1.0
+# The link itself lingers for less; this is for one that does not.
+LEAVE_TIMEOUT_S = 3.0
 
 
 @dataclass(slots=True)
@@ -52,8 +56,16 @@ class CallSession:
     """Owns the link of one call and its use of the voice. Lives until :meth:`close`."""
 
     def __init__(
-        self, setup: SessionSetup, on_change: Callable[[], None], on_finished: Callable[[ev.Finished], None]
+        self,
+        setup: SessionSetup,
+        person: PersonAddress,
+        title: str,
+        on_change: Callable[[], None],
+        on_finished: Callable[[ev.Finished], None],
     ) -> None:
+        self.person = person
+        self.title = title
+        self.first_call = False
         self._setup = setup
         self._on_change = on_change
         self._on_finished = on_finished
@@ -64,6 +76,7 @@ class CallSession:
         self._timer: asyncio.TimerHandle | None = None
         self._driver: LinkDriver | None = None
         self._link: Link | None = None
+        self._link_is_over = asyncio.Event()
         self._last_stats: LinkStats | None = None
         self.call = Call()
         self.times = CallTimes(self._loop.time())
@@ -90,10 +103,23 @@ class CallSession:
         self._arm()
         self._on_change()
 
-    async def close(self) -> None:
-        """Let go of everything, without waiting for the peer."""
+    def is_call(self, call_id: str) -> bool:
+        """Whether this is that call."""
+        return self.call.view.call_id == call_id
+
+    def relay_lost(self, reason: str, text: str) -> None:
+        """The session with the relay is gone: final for a call that the relay does not know of yet."""
+        if self.call.view.phase == "calling" and not self.call.view.key:
+            self.feed(ev.RelayFailed(reason, text))
+
+    async def leave(self) -> None:
+        """Give the link a moment to say goodbye, then let go of everything."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._driver is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                    await self._link_is_over.wait()
         await self._tasks.close()
         if self._driver is not None:
             await self._driver.close()
@@ -106,6 +132,11 @@ class CallSession:
         if self._link is not None:
             self._last_stats = self._link.stats(self._loop.time())
         return self._last_stats
+
+    def rtt_ms(self) -> float | None:
+        """Round trip to the peer and back, on the path in use."""
+        stats = self.link_stats()
+        return None if stats is None else stats.rtt_ms
 
     def sample(self) -> CallSample | None:
         """The figures for a window; ``None`` when nobody talks."""
@@ -168,7 +199,7 @@ class CallSession:
             peer_key=command.peer.key,
             peer_certificate=command.peer.certificate,
             home=self._setup.home_address,
-            leg=link.LegAccess(
+            leg=LegAccess(
                 relay=(self._setup.relay.host_ip, command.leg.port),
                 username=command.leg.username,
                 password=command.leg.password,
@@ -221,9 +252,7 @@ class CallSession:
 
     def _link_ended(self, reason: link.EndReason, text: str) -> None:
         self.link_stats()
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            self._tasks.start(driver.close(), name="close-link")
+        self._link_is_over.set()
         self.feed(ev.LinkOver(reason, text))
 
     # -- clocks ------------------------------------------------------------------------------------------------------

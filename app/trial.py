@@ -7,6 +7,7 @@ watches its standard input and ends when the engine goes, however the engine goe
 import asyncio
 import contextlib
 import logging
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 # A child that dies is started again after this long, so that a broken one does not spin.
 RESTART_AFTER_S = 2.0
+
+# Not asyncio's subprocesses: on Windows they need a loop that UDP does not get along with.
+Child = subprocess.Popen[bytes]
 
 
 class TrialError(Exception):
@@ -63,47 +67,44 @@ class Trial:
         self._folder = home / TRIAL_FOLDER
         self._on_place = on_place
         self._tasks = Tasks("trial")
-        self._children: list[asyncio.subprocess.Process] = []
+        self._relay: Child | None = None
+        self._echo: Child | None = None
         self._place: TrialPlace | None = None
 
     async def start(self) -> TrialPlace:
         """Start both and wait until they are ready. Raises :class:`TrialError`."""
-        place, relay = await self._start_relay()
-        echo = await self._start_echo(place)
-        self._place = place
-        self._tasks.start(self._keep(relay, echo), name="keep")
-        return place
+        self._place = await self._start_relay()
+        await self._start_echo(self._place)
+        self._tasks.start(self._keep(), name="keep")
+        return self._place
 
     async def close(self) -> None:
         """End both."""
         await self._tasks.close()
-        for child in reversed(self._children):
-            await _end(child)
-        self._children.clear()
+        for child in (self._echo, self._relay):
+            if child is not None:
+                await end_child(child)
 
-    async def _keep(self, relay: asyncio.subprocess.Process, echo: asyncio.subprocess.Process) -> None:
+    async def _keep(self) -> None:
         while True:
-            waits = [self._tasks.start(child.wait(), name="child") for child in (relay, echo)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            _log.warning("a trial process ended by itself and is started again")
-            while True:
-                await asyncio.sleep(RESTART_AFTER_S)
-                try:
-                    if relay.returncode is not None:
-                        place, relay = await self._start_relay()
-                        if place != self._place:
-                            await _end(echo)
-                            self._place = place
-                            self._on_place(place)
-                    if echo.returncode is not None and self._place is not None:
-                        echo = await self._start_echo(self._place)
-                    break
-                except TrialError as error:
-                    _log.warning("%s", error)
+            await asyncio.sleep(RESTART_AFTER_S)
+            try:
+                if self._relay is None or self._relay.poll() is not None:
+                    _log.warning("the private relay ended by itself and is started again")
+                    place = await self._start_relay()
+                    if place != self._place:
+                        self._place = place
+                        if self._echo is not None:
+                            await end_child(self._echo)
+                        self._on_place(place)
+                if self._place is not None and (self._echo is None or self._echo.poll() is not None):
+                    _log.warning("Echo ended by itself and is started again")
+                    await self._start_echo(self._place)
+            except TrialError as error:
+                _log.warning("%s", error)
 
-    async def _start_relay(self) -> tuple[TrialPlace, asyncio.subprocess.Process]:
+    async def _start_relay(self) -> TrialPlace:
+        self._relay = None
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         port_file = self._folder / PORT_FILE
         remembered = 0
@@ -111,78 +112,76 @@ class Trial:
             remembered = int(port_file.read_text())
         for port in dict.fromkeys((remembered, 0)):
             arguments = ["--bind", LOOPBACK, "--port", str(port), "--data", str(self._folder / "relay"), "--json"]
-            child = await self._spawn("relay", *arguments, "--with-parent")
-            line = await _first_line(child)
+            child = spawn("relay", *arguments, "--with-parent")
             try:
-                ready = msgspec.json.decode(line, type=RelayReady)
+                ready = msgspec.json.decode(await first_line(child), type=RelayReady)
                 told = parse_relay(ready.address)
             except (msgspec.MsgspecError, WireError):
-                await self._give_up(child)
+                await end_child(child)
                 continue
+            self._relay = child
             relay = RelayAddress(told.host, told.port, ready.pin)
             port_file.write_text(str(relay.port))
-            return TrialPlace(relay, PersonAddress(ECHO_NAME, relay)), child
+            return TrialPlace(relay, PersonAddress(ECHO_NAME, relay))
         raise TrialError("The private relay did not start. Is something in the way of UDP on this machine?")
 
-    async def _start_echo(self, place: TrialPlace) -> asyncio.subprocess.Process:
+    async def _start_echo(self, place: TrialPlace) -> None:
+        self._echo = None
         home = str(self._folder / "echo")
-        register = await self._spawn("register", str(place.echo), "--home", home)
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await register.communicate()
-        except TimeoutError:
-            await self._give_up(register)
-        self._forget(register)
+        register = spawn("register", str(place.echo), "--home", home)
+        await _ended_within(register, READY_TIMEOUT_S)
+        await end_child(register)
         if register.returncode != 0:
             raise TrialError("Echo could not register with the private relay.")
-        child = await self._spawn("echo", "--home", home, "--with-parent")
-        if not await _first_line(child):
-            await self._give_up(child)
+        child = spawn("echo", "--home", home, "--with-parent")
+        if not await first_line(child):
+            await end_child(child)
             raise TrialError("Echo did not start.")
-        return child
-
-    async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
-        try:
-            child = await asyncio.create_subprocess_exec(
-                *own_program(),
-                *arguments,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-        except OSError as error:
-            raise TrialError(f"Another process of Segue could not be started: {error.strerror}") from error
-        self._children.append(child)
-        return child
-
-    async def _give_up(self, child: asyncio.subprocess.Process) -> None:
-        await _end(child)
-        self._forget(child)
-
-    def _forget(self, child: asyncio.subprocess.Process) -> None:
-        with contextlib.suppress(ValueError):
-            self._children.remove(child)
+        self._echo = child
 
 
-async def _first_line(child: asyncio.subprocess.Process) -> bytes:
+def spawn(*arguments: str) -> Child:
+    """Start ``segue ARGUMENTS`` with pipes for its input and output. Raises :class:`TrialError`."""
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own program, no shell
+            [*own_program(), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=sys.platform != "win32",
+        )
+    except OSError as error:
+        raise TrialError(f"Another process of Segue could not be started: {error.strerror}") from error
+
+
+async def first_line(child: Child) -> bytes:
     """What the child says when it is ready; empty when it ends or keeps silent."""
     if child.stdout is None:
         return b""
-    with contextlib.suppress(TimeoutError, ValueError):
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            return await child.stdout.readline()
-    return b""
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        child.terminate()
+    reading = asyncio.get_running_loop().run_in_executor(None, child.stdout.readline)
     try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await child.wait()
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            return await asyncio.shield(reading)
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
+        child.kill()  # which ends the read as well
+        return await reading
+
+
+async def end_child(child: Child) -> None:
+    """Ask it to end, insist, and close its pipes."""
+    if child.poll() is None:
+        child.terminate()
+    if not await _ended_within(child, STOP_TIMEOUT_S):
+        child.kill()
+        await _ended_within(child, STOP_TIMEOUT_S)
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+async def _ended_within(child: Child, seconds: float) -> bool:
+    try:
+        await asyncio.get_running_loop().run_in_executor(None, child.wait, seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

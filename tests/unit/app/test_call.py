@@ -167,7 +167,7 @@ EVENTS: st.SearchStrategy[ev.Event] = st.sampled_from(
     [
         ev.Placed(CALL_ID, "bob@relay", "bob"),
         ev.RelayReady(),
-        ev.RelayFailed("no way there"),
+        ev.RelayFailed("relay-unreachable", "no way there"),
         ev.CalleeFound(BOB, LEG, "first-use"),
         ev.CalleeFound(BOB, LEG, "changed"),
         ev.InviteRefused("limit", "slowly"),

@@ -1,0 +1,195 @@
+"""``segue demo``: a relay and two people on this machine, a call between them shown live, then the report.
+
+Nothing here is staged: four commands that anybody can type run as processes of their own, and what is shown is what
+their engines tell to whoever attaches. No window, no sound card.
+"""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import tempfile
+import wave
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import soxr
+from rich.console import Console
+from rich.live import Live
+
+from app import demo_view, protocol
+from app.engine_client import EngineClient, EngineUnreachable
+from app.errors import AppError
+from app.loops import run_on_own_loop
+from app.report import CallReport
+from app.trial import Child, TrialError, end_child, first_line, spawn
+from app.words import ExitStatus
+from transport.io.tasks import Tasks
+
+CALL_SECONDS = 12
+RING_SECONDS = 1.0
+# The slowest machines need a few seconds to start four Python programs at once.
+START_TIMEOUT_S = 60.0
+REFRESH_PER_S = 8
+_RATE_HZ = 48_000
+
+
+@dataclass(slots=True)
+class Side:
+    """One of the two people, as their engine tells it."""
+
+    name: str
+    home: Path
+    state: protocol.EngineState | None = None
+    sample: protocol.CallSample | None = None
+    levels: protocol.Levels | None = None
+    history: list[protocol.CallSample] = field(default_factory=list)
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report of the call will be."""
+        return self.home / "report.json"
+
+    def told(self, message: protocol.EngineMessage) -> None:
+        """Keep what the engine says."""
+        match message:
+            case protocol.EngineState():
+                self.state = message
+            case protocol.CallSample():
+                self.sample = message
+                self.history.append(message)
+                del self.history[:-120]
+            case protocol.Levels():
+                self.levels = message
+
+
+def run() -> ExitStatus:
+    """Show a call; returns when it is over."""
+    console = Console()
+    try:
+        with tempfile.TemporaryDirectory(prefix="segue-demo-") as folder:
+            return run_on_own_loop(_Demo(Path(folder), console).run())
+    except TrialError as error:
+        raise AppError(str(error)) from error
+    except OSError as error:
+        raise AppError(f"The demo needs a folder for temporary files: {error.strerror}.") from error
+
+
+class _Demo:
+    def __init__(self, folder: Path, console: Console) -> None:
+        self._folder = folder
+        self._console = console
+        self._tasks = Tasks("demo")
+        self._children: list[Child] = []
+        self._sides = (Side("Alice", folder / "alice"), Side("Bob", folder / "bob"))
+
+    async def run(self) -> ExitStatus:
+        try:
+            return await self._show()
+        finally:
+            await self._tasks.close()
+            for child in reversed(self._children):
+                await end_child(child)
+
+    async def _show(self) -> ExitStatus:
+        alice, bob = self._sides
+        with self._console.status("Starting a relay, Alice and Bob …"):
+            relay = await self._start_relay()
+            voices = [self._voice("alice.wav"), self._voice("bob.wav")]
+            for side in self._sides:
+                await self._register(side, relay)
+            self._start_person(bob, "listen", "--once", "--answer-after", str(RING_SECONDS), play=voices[1])
+            await self._until_listening(bob)
+        caller = self._start_person(alice, "call", f"bob@{relay}", "--for", str(CALL_SECONDS), play=voices[0])
+        self._tasks.start(self._attach(alice), name="alice")
+        await self._watch(caller)
+        return self._tell(await self._status(caller))
+
+    async def _watch(self, caller: Child) -> None:
+        page = demo_view.Page(relay_note="A relay on 127.0.0.1 forwards sealed packets it cannot read.")
+        with Live(page.render(*self._sides), console=self._console, refresh_per_second=REFRESH_PER_S) as live:
+            while caller.poll() is None:
+                await asyncio.sleep(1 / REFRESH_PER_S)
+                live.update(page.render(*self._sides))
+
+    async def _start_relay(self) -> str:
+        child = self._own(spawn("relay", "--bind", "127.0.0.1", "--port", "0", "--data", str(self._folder / "relay"), "--json"))
+        try:
+            return str(msgspec.json.decode(await first_line(child), type=dict[str, object])["address"])
+        except (msgspec.MsgspecError, KeyError) as error:
+            raise TrialError("The relay of the demo did not start.") from error
+
+    async def _register(self, side: Side, relay: str) -> None:
+        address = f"{side.name.lower()}@{relay}"
+        child = self._own(spawn("register", address, "--home", str(side.home)))
+        if not await first_line(child):
+            raise TrialError(f"{side.name} could not register with the relay of the demo.")
+
+    def _start_person(self, side: Side, *words: str, play: Path) -> Child:
+        record = side.home / "heard.wav"
+        return self._own(
+            spawn(
+                *words,
+                *("--home", str(side.home)),
+                *("--play", str(play)),
+                *("--record", str(record)),
+                *("--report", str(side.report_path)),
+            )
+        )
+
+    async def _until_listening(self, side: Side) -> None:
+        self._tasks.start(self._attach(side), name=side.name)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while side.state is None or side.state.me.relay != "online":
+                    await asyncio.sleep(0.05)
+        except TimeoutError as error:
+            raise TrialError(f"{side.name} did not come online.") from error
+
+    async def _attach(self, side: Side) -> None:
+        with contextlib.suppress(EngineUnreachable):
+            client = await EngineClient.connect(side.home, watch_only=True, wait_s=START_TIMEOUT_S)
+            try:
+                async for message in client.messages():
+                    side.told(message)
+            finally:
+                await client.close()
+
+    async def _status(self, caller: Child) -> int:
+        # Bob's program ends by itself after the call; its report is written by then.
+        for child in self._children[-2:]:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.get_running_loop().run_in_executor(None, child.wait, 10.0)
+        return caller.returncode if caller.returncode is not None else ExitStatus.FAILED
+
+    def _tell(self, status: int) -> ExitStatus:
+        reports = []
+        for side in self._sides:
+            with contextlib.suppress(OSError, msgspec.MsgspecError):
+                reports.append((side.name, msgspec.json.decode(side.report_path.read_bytes(), type=CallReport)))
+        self._console.print(demo_view.reports(reports))
+        if status != ExitStatus.OK or len(reports) != len(self._sides):
+            self._console.print("The call did not end as it should.", style="bold red")
+            return ExitStatus.FAILED
+        self._console.print_json(json.dumps({"alice": json.loads(self._sides[0].report_path.read_text())["media"]}))
+        return ExitStatus.OK
+
+    def _voice(self, name: str) -> Path:
+        """The recorded voice at the rate of a call (it is kept at 16 kHz, a third of the size)."""
+        target = self._folder / name
+        with resources.as_file(resources.files("app") / "sounds" / name) as path, wave.open(str(path)) as source:
+            samples = np.frombuffer(source.readframes(source.getnframes()), dtype=np.int16)
+            rate_hz = source.getframerate()
+        with wave.open(str(target), "wb") as out:
+            out.setnchannels(1)
+            out.setsampwidth(2)
+            out.setframerate(_RATE_HZ)
+            out.writeframes(soxr.resample(samples, rate_hz, _RATE_HZ).tobytes())
+        return target
+
+    def _own(self, child: Child) -> Child:
+        self._children.append(child)
+        return child

@@ -1,0 +1,435 @@
+"""The engine: owns network, audio and local data, and does what windows and commands ask (DESIGN D6).
+
+It only wires. What a call does is decided by :mod:`app.call` and carried out by :mod:`app.session`; whom we know is in
+:mod:`app.store`, changed by :mod:`app.book`; names and relays are :mod:`app.membership`; sound is :mod:`app.voice`.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app import call_events as ev
+from app import protocol, reporting, state, words
+from app.book import Book
+from app.errors import AppError, Finding
+from app.home import Home, HomeLock, prepare
+from app.keyplace import load_identity_of
+from app.local_server import LocalServer
+from app.local_socket import LocalSocketError
+from app.membership import Membership
+from app.relays import Relays, Route
+from app.report import write_report
+from app.session import CallSession, SessionSetup
+from app.sound import SoundPlan
+from app.store import Store
+from app.trust import decide
+from app.voice import Voice
+from transport.io.relay_client import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
+from transport.io.tasks import Tasks
+from transport.wire import control
+from transport.wire.address import PersonAddress, parse_person
+from transport.wire.errors import WireError
+
+_log = logging.getLogger(__name__)
+
+# A picture for the windows at most this often; a person sees no difference, and bursts cost one.
+PICTURE_EVERY_S = 0.02
+SAMPLE_EVERY_S = 0.2
+LEVELS_EVERY_S = 1 / 15
+# What could not be written to a full disk is tried again so often.
+STORE_RETRY_S = 10.0
+# When the last window has gone, a restarted one has this long to attach.
+WITHOUT_WINDOW_S = 5.0
+# A thread that computes gives up the GIL to the audio callback after this long at the latest (DESIGN D6).
+SWITCH_INTERVAL_S = 0.0005
+CALL_ID_BYTES = 16
+
+Answer = Callable[[protocol.EngineMessage], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """``report``: where the newest call's report is written; ``always_relay`` overrides the setting.
+
+    ``follows_windows``: end when the last window has gone (the window's engine); otherwise run until closed.
+    """
+
+    home: Home
+    sound: SoundPlan
+    report: Path | None = None
+    always_relay: bool = False
+    follows_windows: bool = False
+
+
+class Engine:
+    """``await start()``, then :meth:`command` and :meth:`subscribe`; :attr:`ended` is set when it wants to stop."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._wall_offset_s = time.time() - self._loop.time()
+        self._tasks = Tasks("engine")
+        self._rng = random.SystemRandom()
+        self._subscribers: list[Answer] = []
+        self._picture = state.Picture(data_place=str(config.home.folder))
+        self._picture_due: asyncio.TimerHandle | None = None
+        self._without_window: asyncio.TimerHandle | None = None
+        self._session: CallSession | None = None
+        self._route: Route | None = None
+        self._last_report: reporting.CallReport | None = None
+        self._lock = HomeLock(config.home)
+        self._notices = state.Notices()
+        self._server = LocalServer(config.home.folder, self.command, self._windows_changed)
+        self.state = protocol.EngineState()
+        self.ended = asyncio.Event()
+        prepare(config.home)
+        self._lock.acquire()
+        try:
+            loaded = load_identity_of(config.home)
+            self._store = Store(config.home.database)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._identity = loaded.identity
+        self._find(*loaded.findings)
+        self._numbers = state.SafetyNumbers(self._identity.key)
+        self._voice = Voice(config.sound, self._store.documents.settings, self.changed, self._rng)
+        self._relays = Relays(self._identity, self._store, self._rng, self._relay_says)
+        self._membership = Membership(config.home, self._store, self._relays, self._picture, self.changed, self._notify)
+        self._book = Book(self._store, self._notices, self._people_changed)
+        self._picture.me = protocol.Me(key=self._identity.key.hex(), key_place=loaded.place)
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Come up. Raises :class:`app.errors.AppError` in words for the person."""
+        try:
+            await self._server.open()
+        except LocalSocketError as error:
+            raise AppError(str(error)) from error
+        await self._voice.open()
+        self._membership.resume()
+        self._tasks.start(self._housekeeping(), name="housekeeping")
+        self._tasks.start(self._figures(), name="figures")
+        self._picture.ready = True
+        if self._config.follows_windows:
+            self._windows_changed(0)
+        self._publish()
+        # What lives until now lives for good; the collector need not look at it again in mid-call (DESIGN D6).
+        gc.collect()
+        gc.freeze()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+    async def close(self) -> None:
+        """End the call, say goodbye, write what is left. Nothing of the engine runs afterwards."""
+        if self._session is not None:
+            self._session.feed(ev.UserHungUp())
+            await self._session.leave()
+        for timer in (self._picture_due, self._without_window):
+            if timer is not None:
+                timer.cancel()
+        await self._tasks.close()
+        await self._membership.close()
+        await self._relays.close()
+        await self._voice.close()
+        await self._server.close()
+        self._store.close()
+        self._lock.release()
+        gc.unfreeze()
+
+    def subscribe(self, told: Answer) -> None:
+        """Hear what windows hear, in this process."""
+        self._subscribers.append(told)
+        told(self.state)
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    def command(self, message: protocol.WindowMessage, answer: Answer) -> None:
+        """Do what a window asks. What cannot be done is answered with :class:`app.protocol.CommandFailed`."""
+        try:
+            self._do(message, answer)
+        except AppError as error:
+            answer(protocol.CommandFailed(type(message).__name__, str(error)))
+        except WireError as error:
+            answer(protocol.CommandFailed(type(message).__name__, f"{error}.", "address"))
+        self.changed()
+
+    def _do(self, message: protocol.WindowMessage, answer: Answer) -> None:
+        match message:
+            case protocol.PlaceCall(address):
+                self._place(parse_person(address))
+            case protocol.AnswerCall(call_id):
+                self._to_call(call_id, ev.UserAnswered())
+            case protocol.DeclineCall(call_id):
+                self._to_call(call_id, ev.UserDeclined())
+            case protocol.HangUp(call_id):
+                self._to_call(call_id, ev.UserHungUp())
+            case protocol.DismissCall(call_id):
+                self._dismiss(call_id)
+            case protocol.SetMuted(muted):
+                self._voice.set_muted(muted)
+                if self._session is not None:
+                    self._session.feed(ev.UserMuted(muted))
+            case protocol.Register() | protocol.TryHere() | protocol.SignOff():
+                self._in_no_call()
+                self._membership.handle(message, answer)
+            case protocol.TrustKey(address, verified):
+                self._book.trust(parse_person(address), verified=verified)
+                self._trust_in_call(parse_person(address))
+            case protocol.ChangeSettings(settings):
+                self._store.documents.change_settings(settings)
+                self._voice.use(settings)
+            case protocol.MeterMicrophone(on):
+                self._voice.meter(on)
+            case protocol.TestRecording(on):
+                self._voice.test_recording(on)
+            case protocol.RefreshDevices():
+                self._voice.refresh()
+            case protocol.GetReport(call_id):
+                answer(self._report(call_id))
+            case protocol.EndEngine():
+                self.ended.set()
+            case protocol.Attach():
+                pass
+            case _:
+                self._book.handle(message)
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    def _place(self, person: PersonAddress) -> None:
+        self._in_no_call()
+        known = self._store.people.get(person)
+        if known is not None and not person.relay.pin:
+            person = known.address  # with the pin that was given when they were added
+        own = self._membership.own_address
+        if own is not None and own.short == person.short:
+            raise AppError("That is your own address. To hear yourself, call Echo.")
+        route = self._relays.route_to(person.relay, str(own) if own is not None else "")
+        session = self._begin(route, person)
+        placed = ev.Placed(secrets.token_hex(CALL_ID_BYTES), str(person), person.name, self._config.always_relay)
+        session.feed(placed)
+        if route.client.is_connected:
+            session.feed(ev.RelayReady())
+        elif route.is_home and self._picture.me.relay in ("offline", "refused"):
+            session.feed(ev.RelayFailed("relay-unreachable"))
+
+    def _arrives(self, route: Route, incoming: control.Incoming) -> None:
+        person = self._caller_address(route, incoming.caller)
+        if person is None or (self._session is not None and not self._session.call.finished):
+            reason = "declined" if person is None else "busy"
+            route.client.send(control.Decline(call_id=incoming.call_id, reason=reason))
+            if person is not None:
+                self._store.calls.add(reporting.missed_call(incoming.call_id, person, time.time()))
+            return
+        session = self._begin(route, person)
+        known = self._store.people.get(person)
+        trust = known.pin.trust if known is not None else "unknown"
+        if known is not None and known.pin.key and decide(known.pin.key, incoming.caller.key).value == "changed":
+            trust = "changed"
+        session.first_call = not self._store.people.knows_key(incoming.caller.key)
+        blocked = self._store.people.is_blocked(person, incoming.caller.key)
+        call_id, leg = incoming.call_id, incoming.leg
+        session.feed(ev.CallArrived(call_id, str(person), incoming.caller, leg, trust, blocked))
+
+    def _begin(self, route: Route, person: PersonAddress) -> CallSession:
+        self._forget_session()
+        own = self._membership.own_address
+        setup = SessionSetup(
+            identity=self._identity,
+            home_address=str(own) if own is not None else "",
+            voice=self._voice,
+            relay=route.client,
+            rng=self._rng,
+        )
+        known = self._store.people.get(person)
+        title = known.alias if known is not None and known.alias else person.name
+        self._voice.set_muted(False)
+        self._session = CallSession(setup, person, title, self.changed, self._finished)
+        self._route = route
+        return self._session
+
+    def _caller_address(self, route: Route, caller: control.Person) -> PersonAddress | None:
+        """Where the caller is at home: known by the relay, or, for a guest, what they say."""
+        try:
+            if caller.name:
+                return PersonAddress(caller.name, route.address)
+            return parse_person(caller.home)
+        except WireError:
+            return None  # nobody could call back or pin a key: not a call that we show
+
+    def _finished(self, finished: ev.Finished) -> None:
+        session = self._session
+        if session is None:
+            return
+        self._last_report = reporting.build_report(session, self._voice.report_block())
+        self._store.calls.add(reporting.recent_call(session, finished, self._wall_offset_s))
+        if self._config.report is not None:
+            try:
+                write_report(self._config.report, self._last_report)
+            except AppError as error:
+                self._notify("error", "The report was not written", str(error))
+        if self._config.follows_windows and self._server.windows == 0:
+            self._windows_changed(0)
+
+    def _to_call(self, call_id: str, event: ev.Event) -> None:
+        if self._session is not None and self._session.call.view.call_id == call_id:
+            self._session.feed(event)
+
+    def _dismiss(self, call_id: str) -> None:
+        session = self._session
+        if session is not None and session.call.finished and session.call.view.call_id == call_id:
+            self._forget_session()
+
+    def _forget_session(self) -> None:
+        session, route = self._session, self._route
+        self._session = self._route = None
+        if session is not None:
+            self._tasks.start(session.leave(), name="leave-call")
+        if route is not None:
+            self._relays.release(route)
+
+    def _in_no_call(self) -> None:
+        if self._session is not None and not self._session.call.finished:
+            raise AppError("You are in a call. Hang up first.")
+
+    def _trust_in_call(self, person: PersonAddress) -> None:
+        session = self._session
+        if session is None or session.person.short != person.short:
+            return
+        known = self._store.people.get(person)
+        if known is not None:
+            session.feed(ev.KeyAccepted(known.pin.trust))
+
+    # -- relays ----------------------------------------------------------------------------------------------------
+
+    def _relay_says(self, route: Route, event: RelayEvent) -> None:
+        session = self._session if self._route is route else None
+        match event:
+            case Connected():
+                if route.client.certificate is not None:
+                    self._store.relays.remember(route.address, route.client.certificate)
+                if session is not None:
+                    session.feed(ev.RelayReady())
+            case Disconnected() if session is not None:
+                session.relay_lost("relay-unreachable", event.reason)
+            case Rejected() if session is not None:
+                session.feed(ev.RelayFailed(words.reason_of_refusal(event.code), event.text))
+            case MessageReceived(message):
+                self._relay_message(route, session, message)
+        if route.is_home:
+            self._membership.home_says(event)
+            if isinstance(event, Connected):
+                self._relays.watch([person.address for person in self._store.people.contacts()])
+        self.changed()
+
+    def _relay_message(self, route: Route, session: CallSession | None, message: control.RelayMessage) -> None:
+        match message:
+            case control.Incoming():
+                self._arrives(route, message)
+            case control.Presence(name, online):
+                self._picture.online[PersonAddress(name, route.address).short] = online
+            case control.Granted(call_id, callee, leg) if session is not None and session.is_call(call_id):
+                self._store.people.meet(session.person, callee.key, callee.certificate)
+                known = self._store.people.get(session.person)
+                session.feed(ev.CalleeFound(callee, leg, known.pin.trust if known is not None else "unknown"))
+            case control.Ringing(call_id) if session is not None and session.is_call(call_id):
+                session.feed(ev.RemoteRings())
+            case control.Ended(call_id, reason, text) if session is not None and session.is_call(call_id):
+                session.feed(ev.RelayEnded(reason, text))
+            case control.Refused(request, code, text) if request == 0 and session is not None:
+                session.feed(ev.InviteRefused(code, text))
+
+    # -- telling ---------------------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Something that windows show is different; they are told soon."""
+        if self._picture_due is None:
+            self._picture_due = self._loop.call_later(PICTURE_EVERY_S, self._publish)
+
+    def _publish(self) -> None:
+        self._picture_due = None
+        self._find(*self._store.take_findings())
+        self._picture.audio = self._voice.audio
+        self.state = state.build(
+            self._picture, self._store, self._session, self._notices, self._numbers, self._wall_offset_s
+        )
+        self._tell(self.state)
+        if self._numbers.incomplete:
+            self.changed()
+
+    def _tell(self, message: protocol.EngineMessage) -> None:
+        self._server.tell(message)
+        for told in self._subscribers:
+            told(message)
+
+    def _people_changed(self) -> None:
+        self._relays.watch([person.address for person in self._store.people.contacts()])
+
+    def _find(self, *findings: Finding) -> None:
+        for finding in findings:
+            self._notices.add(finding.kind, finding.title, finding.text)
+
+    def _notify(self, kind: state.NoticeKind, title: str, text: str) -> None:
+        self._notices.add(kind, title, text)
+        self.changed()
+
+    def _report(self, call_id: str) -> protocol.EngineMessage:
+        report = self._last_report
+        if report is None or (call_id and report.call_id != call_id):
+            raise AppError("There is no report of that call any more: Segue keeps that of the last one.")
+        return protocol.Report(report.call_id, reporting.shareable(report))
+
+    # -- clocks ----------------------------------------------------------------------------------------------------
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await asyncio.sleep(STORE_RETRY_S)
+            self._store.retry()
+
+    async def _figures(self) -> None:
+        """Samples and levels while there is somebody to see them."""
+        next_sample = 0.0
+        while True:
+            await asyncio.sleep(LEVELS_EVERY_S)
+            if not (self._server.watched or self._subscribers):
+                continue
+            if self._voice.is_open:
+                self._tell(self._voice.levels())
+            if self._session is not None and self._loop.time() >= next_sample:
+                next_sample = self._loop.time() + SAMPLE_EVERY_S
+                sample = self._session.sample()
+                if sample is not None:
+                    self._tell(sample)
+
+    def _windows_changed(self, count: int) -> None:
+        if not self._config.follows_windows:
+            return
+        if self._without_window is not None:
+            self._without_window.cancel()
+            self._without_window = None
+        if count == 0:
+            self._without_window = self._loop.call_later(WITHOUT_WINDOW_S, self._alone)
+
+    def _alone(self) -> None:
+        """The window is gone for good: keep a call if that is wanted, else end."""
+        self._without_window = None
+        in_call = self._session is not None and not self._session.call.finished
+        if not (in_call and self._store.documents.settings.keep_call_without_window):
+            self.ended.set()
+
+
+def raise_priority() -> None:
+    """Ask for what PulseAudio asks for (nice −11): a call should not stutter because something compiles."""
+    if hasattr(os, "setpriority"):
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, -11)
+        except OSError as error:
+            _log.debug("no higher priority: %s", error)

@@ -1,0 +1,59 @@
+"""``segue engine``: the process behind the window. Nobody types this; :mod:`app.engine_client` starts it."""
+
+import asyncio
+import logging
+import logging.handlers
+import os
+import signal
+
+from app.engine import Engine, EngineConfig, raise_priority
+from app.errors import AppError
+from app.home import AlreadyRunning, Home, prepare
+from app.loops import run_on_own_loop
+from app.sound import SoundPlan
+from app.words import ExitStatus
+
+_log = logging.getLogger(__name__)
+
+# Two files of this size: enough for the last days of trouble, nothing that fills a disk.
+LOG_BYTES = 500_000
+
+
+def run_engine_process(home: Home) -> ExitStatus:
+    """Run an engine until its windows have gone or it is told to end. Writes its log under the home."""
+    try:
+        prepare(home)
+        _log_to(home)
+        run_on_own_loop(_run(home))
+    except AlreadyRunning:
+        return ExitStatus.OK  # two windows were started at once; both talk to the other engine
+    except AppError as error:
+        # Its standard error is the engine's log file; the window shows that file's last line.
+        _log.error("%s", error)
+        print(error, flush=True)  # noqa: T201 - the last word of a process without a terminal
+        return ExitStatus.FAILED
+    return ExitStatus.OK
+
+
+async def _run(home: Home) -> None:
+    engine = Engine(EngineConfig(home, SoundPlan(), follows_windows=True))
+    raise_priority()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, engine.ended.set)
+        except NotImplementedError:  # Windows: its loops take no signal handlers
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(engine.ended.set))
+    try:
+        await engine.start()
+        await engine.ended.wait()
+    finally:
+        await engine.close()
+
+
+def _log_to(home: Home) -> None:
+    handler = logging.handlers.RotatingFileHandler(home.logs / "engine.log", maxBytes=LOG_BYTES, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(os.environ.get("SEGUE_LOG", "INFO").upper())
