@@ -1,0 +1,184 @@
+"""The local socket: proof before anything is heard, newest state first, and no window is ever waited for."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from app import local_socket, protocol
+from app.engine_client import EngineClient, EngineUnreachable
+from app.local_server import MAX_WINDOWS, LocalServer
+from transport.wire.framing import LOCAL_FRAMING, Deframer, frame
+
+
+class Engine:
+    """The least of an engine: remembers what it heard."""
+
+    def __init__(self, home: Path) -> None:
+        self.heard: list[protocol.WindowMessage] = []
+        self.windows: list[int] = []
+        self.server = LocalServer(home, lambda message, answer: self._hear(message, answer), self.windows.append)
+
+    def _hear(self, message: protocol.WindowMessage, answer: object) -> None:
+        self.heard.append(message)
+        if isinstance(message, protocol.EraseHistory):
+            answer(protocol.CommandFailed("EraseHistory", "there is none"))  # type: ignore[operator]
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+
+
+def test_a_window_attaches_hears_the_state_and_commands(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        await engine.server.open()
+        engine.server.tell(protocol.EngineState(ready=True))
+        client = await EngineClient.connect(tmp_path)
+        first = await client.next_message()
+        assert isinstance(first, protocol.EngineState) and first.ready
+        client.send(protocol.EraseHistory())
+        assert await client.next_message() == protocol.CommandFailed("EraseHistory", "there is none")
+        assert engine.heard == [protocol.EraseHistory()]
+        assert engine.windows == [1]
+        await client.close()
+        await settle()
+        assert engine.windows == [1, 0]
+        await engine.server.close()
+        assert not (tmp_path / local_socket.INFO_FILE).exists()
+
+    asyncio.run(main())
+
+
+def test_a_watcher_does_not_count_as_a_window(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        await engine.server.open()
+        client = await EngineClient.connect(tmp_path, watch_only=True)
+        await settle()
+        assert engine.server.watched and engine.server.windows == 0 and engine.windows == []
+        await client.close()
+        await engine.server.close()
+
+    asyncio.run(main())
+
+
+def test_without_the_secret_nothing_is_heard_or_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        await engine.server.open()
+        engine.server.tell(protocol.EngineState(ready=True))
+        info = local_socket.read_info(tmp_path)
+        reader, writer = await local_socket.connect(info)
+        wrong = protocol.Attach(version=protocol.ENGINE_VERSION, proof=b"\0" * 32)
+        for message in (wrong, protocol.EndEngine()):
+            writer.write(frame(protocol.encode(message), LOCAL_FRAMING))
+        said = await reader.read()
+        hello = [protocol.decode_engine_message(document) for document in Deframer(LOCAL_FRAMING).feed(said)]
+        assert [type(message) for message in hello] == [protocol.EngineHello]
+        assert engine.heard == []
+        writer.close()
+        await engine.server.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("garbage", [b"\0\0\0\0", b"\xff" * 64, b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096)])
+def test_garbage_is_dropped_and_the_engine_lives(tmp_path: Path, garbage: bytes) -> None:
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        await engine.server.open()
+        _, writer = await local_socket.connect(local_socket.read_info(tmp_path))
+        writer.write(garbage)
+        writer.write_eof()
+        await settle()
+        writer.close()
+        client = await EngineClient.connect(tmp_path)
+        engine.server.tell(protocol.EngineState(busy="still here"))
+        message = await client.next_message()
+        assert isinstance(message, protocol.EngineState) and message.busy == "still here"
+        await client.close()
+        await engine.server.close()
+
+    asyncio.run(main())
+
+
+def test_a_window_that_does_not_read_gets_the_newest_state_and_costs_little(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        await engine.server.open()
+        client = await EngineClient.connect(tmp_path)
+        await settle()
+        for number in range(2_000):
+            engine.server.tell(protocol.EngineState(busy="x" * 2_000, data_place=str(number)))
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        await settle()
+        received = 0
+        while True:
+            message = await client.next_message()
+            assert isinstance(message, protocol.EngineState)
+            received += 1
+            if message.data_place == "1999":
+                break
+        assert received < 2_000, "states were queued instead of replaced"
+        await client.close()
+        await engine.server.close()
+
+    asyncio.run(main())
+
+
+def test_only_so_many_windows(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        await engine.server.open()
+        clients = [await EngineClient.connect(tmp_path) for _ in range(MAX_WINDOWS)]
+        with pytest.raises(EngineUnreachable):
+            await EngineClient.connect(tmp_path)
+        for client in clients:
+            await client.close()
+        await engine.server.close()
+
+    asyncio.run(main())
+
+
+def test_no_engine_is_said_in_words(tmp_path: Path) -> None:
+    async def main() -> None:
+        with pytest.raises(EngineUnreachable, match="No engine runs"):
+            await EngineClient.connect(tmp_path)
+        dead = local_socket.EngineInfo(pid=1, secret=b"s" * 32, path=str(tmp_path / "gone.sock"))
+        (tmp_path / local_socket.INFO_FILE).write_bytes(__import__("msgspec").json.encode(dead))
+        with pytest.raises(EngineUnreachable, match="does not answer"):
+            await EngineClient.connect(tmp_path)
+
+    asyncio.run(main())
+
+
+def test_a_long_folder_name_gets_its_socket_elsewhere(tmp_path: Path) -> None:
+    async def main() -> None:
+        home = tmp_path / ("long-" * 20)
+        home.mkdir()
+        engine = Engine(home)
+        await engine.server.open()
+        path = Path(local_socket.read_info(home).path)
+        assert home not in path.parents
+        client = await EngineClient.connect(home)
+        await client.close()
+        await engine.server.close()
+        assert not path.parent.exists()
+
+    asyncio.run(main())
+
+
+def test_the_info_file_is_for_the_owner_alone_and_shows_no_secret(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        await engine.server.open()
+        info = local_socket.read_info(tmp_path)
+        assert (tmp_path / local_socket.INFO_FILE).stat().st_mode & 0o077 == 0
+        assert info.secret.hex() not in repr(info) and repr(info.secret) not in repr(info)
+        await engine.server.close()
+
+    asyncio.run(main())
