@@ -72,7 +72,7 @@ from transport.path.manager import (
     StateChanged,
 )
 from transport.path.stats import milliseconds
-from transport.proof import Believe, CalleeProof, CallerProof, Disbelieve, Proof, Say
+from transport.proof import Believe, CalleeProof, CallerProof, Disbelieve, Proof, Say, admission_token
 from transport.quic.peer import (
     CLOSE_BAD_PROOF,
     CLOSE_NORMAL,
@@ -298,10 +298,11 @@ class Link:
         self._phase = Phase.CONNECTING
         self._deadline = now + SETUP_S
         config = self._config
+        token = admission_token(config.call_id)
         try:
             in_certificate = certificate_key(config.peer_certificate)
             if config.role == "caller":
-                self._peer = PeerConnection.caller(config.peer_certificate)
+                self._peer = PeerConnection.caller(config.peer_certificate, token)
         except IdentityError as error:
             self._end("wrong-certificate", str(error))
             return
@@ -316,7 +317,8 @@ class Link:
                 config.identity.certificate, nonce, config.peer_key, config.call_id, config.home
             )
             self._proof = proof
-            self._peer = PeerConnection.callee(config.identity, frame(messages.encode(proof.hello())))
+            greeting = frame(messages.encode(proof.hello()))
+            self._peer = PeerConnection.callee(config.identity, token, greeting)
         self._manage(AddPath(RELAY_PATH, "relay", "relay", self._relay), now)
         self._open_socket()
 

@@ -4,6 +4,7 @@ TLS has proven the callee to the caller, whose only trust anchor is the callee's
 itself by signing the callee's fresh nonce together with that certificate's fingerprint and the call's identifier.
 """
 
+import hashlib
 import hmac
 from dataclasses import dataclass
 from enum import Enum
@@ -12,6 +13,16 @@ from transport.identity import IdentityError
 from transport.identity.challenge import call_statement
 from transport.identity.keys import Identity, certificate_key, verify
 from transport.wire.peer import PEER_VERSION, Hello, PeerMessage, Prove, Proven
+
+TOKEN_BYTES = 16
+
+
+def admission_token(call_id: str) -> bytes:
+    """What the caller's first packets carry: both sides and their relay can make it, and nobody else.
+
+    It is no proof of anything; it keeps those out who know the callee's address and nothing of the call.
+    """
+    return hashlib.sha256(b"segue-admission/1\n" + call_id.encode()).digest()[:TOKEN_BYTES]
 
 
 class ProofState(Enum):

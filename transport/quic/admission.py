@@ -1,11 +1,13 @@
 """The callee's door: which first packets become a connection.
 
-Anyone who can reach the leg can send a first packet, and a callee answers before it knows who calls. So there is
-never more than one connection, and before it stands only a bounded number of attempts, made at a bounded rate, each
-of which holds some kilobytes. The first attempt whose handshake completes is the connection; who sits at its other
-end is then proven on its control stream (:mod:`transport.proof`).
+Anyone who can forge the relay's address can send a first packet, and a callee answers before it knows who calls. So
+a first packet has to carry a token (RFC 9000 §8.1) that only those know who know the call: its two sides and their
+relay. Of these there is never more than one connection, and before it stands only a bounded number of attempts,
+made at a bounded rate, each of which holds some kilobytes. The first attempt whose handshake completes is the
+connection; who sits at its other end is then proven on its control stream (:mod:`transport.proof`).
 """
 
+import hmac
 from collections.abc import Callable
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
@@ -28,18 +30,22 @@ ATTEMPTS_PER_S = 10.0
 class Admission:
     """Attempts at a connection to this callee, until one of them has completed its handshake."""
 
-    __slots__ = ("_allowance", "_allowed_at", "_attempts", "_make", "greet", "refused")
+    __slots__ = ("_allowance", "_allowed_at", "_attempts", "_greet", "_make", "_token", "refused")
 
     def __init__(
-        self, make: Callable[[bytes], QuicConnection], greet: Callable[[QuicConnection], None]
+        self,
+        token: bytes,
+        make: Callable[[bytes], QuicConnection],
+        greet: Callable[[QuicConnection], None],
     ) -> None:
         """``make`` builds a server connection for a first destination connection ID; ``greet`` is called once for
-        each attempt as soon as data can be sent on it (0.5-RTT, RFC 9001 §4.1.4)."""
+        each attempt as soon as data can be sent on it (in the same flight as TLS's, RFC 9001 §4.1.2)."""
+        self._token = token
         self._make = make
+        self._greet = greet
         self._attempts: list[QuicConnection] = []
         self._allowance = float(MAX_ATTEMPTS)
         self._allowed_at: float | None = None
-        self.greet = greet
         self.refused = 0
         """Datagrams that were not let in."""
 
@@ -65,7 +71,7 @@ class Admission:
         while sound and (event := attempt.next_event()) is not None:
             heard = True
             if isinstance(event, ProtocolNegotiated):
-                self.greet(attempt)
+                self._greet(attempt)
             elif isinstance(event, HandshakeCompleted):
                 self._attempts.clear()
                 return attempt
@@ -103,6 +109,7 @@ class Admission:
             or header.version != QuicProtocolVersion.VERSION_1
             or len(data) < MIN_INITIAL_BYTES
             or len(header.destination_cid) < MIN_FIRST_CID_BYTES
+            or not hmac.compare_digest(header.token, self._token)
             or not self._spend(now)
         ):
             return None

@@ -170,15 +170,18 @@ class PeerConnection:
         """Datagrams given up at the sender because they would have left too late."""
 
     @classmethod
-    def caller(cls, callee_certificate: bytes) -> "PeerConnection":
-        """The client side; its only trust anchor is ``callee_certificate`` (DER). Raises IdentityError."""
+    def caller(cls, callee_certificate: bytes, token: bytes) -> "PeerConnection":
+        """The client side; its only trust anchor is ``callee_certificate`` (DER), and ``token`` is what the callee
+        admits. Raises IdentityError."""
         configuration = _configuration(is_client=True)
+        configuration.token = token
         configuration.cadata = certificate_pem(callee_certificate)
         return cls(QuicConnection(configuration=configuration), None)
 
     @classmethod
-    def callee(cls, identity: Identity, greeting: bytes) -> "PeerConnection":
-        """The server side; ``greeting`` is the first thing it says on the control stream."""
+    def callee(cls, identity: Identity, token: bytes, greeting: bytes) -> "PeerConnection":
+        """The server side; it admits first packets with ``token``, and ``greeting`` is the first thing it says on
+        the control stream."""
         configuration = _configuration(is_client=False)
         configuration.certificate = x509.load_der_x509_certificate(identity.certificate)
         configuration.private_key = Ed25519PrivateKey.from_private_bytes(identity.secret)
@@ -190,7 +193,7 @@ class PeerConnection:
             # Opens CONTROL_STREAM: the first bidirectional stream of a server.
             quic.send_stream_data(quic.get_next_available_stream_id(), greeting)
 
-        return cls(None, Admission(make, greet))
+        return cls(None, Admission(token, make, greet))
 
     @property
     def refused(self) -> int:
