@@ -29,6 +29,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 GRACE_S = 2.0
 """How long a thread or a process that has been told to end may take until it counts as left behind."""
 
+
+@pytest.fixture(scope="session")
+def qapp_args() -> list[str]:
+    """Qt inside the test's own process needs no display; programs that a test starts choose for themselves."""
+    return ["segue", "-platform", "offscreen"]
+
+
 _ORDER = ("slow", "process", "device")
 
 
