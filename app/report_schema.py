@@ -1,0 +1,27 @@
+"""The JSON Schema of the call report. ``python -m app.report_schema docs/report.schema.json`` writes it."""
+
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+
+from app import files
+from app.report import CallReport
+
+# A schema is for everybody to read.
+_MODE = 0o644
+
+
+def schema_document() -> bytes:
+    """The schema (draft 2020-12) as indented JSON with a line end."""
+    described = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Segue call report, version 1",
+        **msgspec.json.schema(CallReport),
+    }
+    return (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+if __name__ == "__main__":
+    files.write_atomically(Path(sys.argv[1]), schema_document(), _MODE)
