@@ -245,13 +245,14 @@ class CallTable:
         return self.end(call, reason, "", [call.other(key)], now)
 
     def _check(self, call: Call, now: float) -> list[CallCommand]:
+        both = [call.caller.key, call.callee.key]
         for key, until_s in call.away.items():
             if until_s <= now:
                 if key == call.caller.key:
-                    return self.end(call, "cancelled", "the caller's connection is gone", [call.callee.key], now)
-                return self.end(call, "offline", "their connection is gone", [call.caller.key], now)
+                    return self.end(call, "cancelled", "the caller's connection was lost", both, now)
+                return self.end(call, "offline", "the connection of the one who is called was lost", both, now)
         if call.answer_by_s <= now:
-            return self.end(call, "no-answer", "", [call.caller.key, call.callee.key], now)
+            return self.end(call, "no-answer", "", both, now)
         return []
 
     def _grant(self) -> LegGrant:

@@ -130,12 +130,11 @@ class LegTable:
         for call_id, pair in self._pairs.items():
             if now < pair.idle_due_s:
                 continue
-            active_s = max(pair.active_s, pair.caller.stamp_s, pair.callee.stamp_s)
-            if now - active_s >= self._idle_s:
+            due_s = max(pair.active_s, pair.caller.stamp_s, pair.callee.stamp_s) + self._idle_s
+            if due_s <= now:
                 idle.append(call_id)
-                pair.idle_due_s = now + self._idle_s
-            else:
-                pair.idle_due_s = active_s + self._idle_s
+                due_s = now + self._idle_s
+            pair.idle_due_s = due_s
         return idle
 
     # -- packets

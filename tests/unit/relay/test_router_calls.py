@@ -1,0 +1,281 @@
+"""relay.router and relay.calls: every way through a call."""
+
+import pytest
+
+from relay.calls import LEG_GRACE_S, NO_ANSWER_S, RECONNECT_GRACE_S, CallState
+from relay.events import LegsIdle
+from relay.limits import Rate, RelayLimits
+from tests.unit.relay.people import authenticate, call_id, person
+from tests.unit.relay.world import World
+from transport.wire.control import (
+    Answer,
+    Answered,
+    ClientMessage,
+    Decline,
+    Ended,
+    Granted,
+    HangUp,
+    Incoming,
+    Invite,
+    Refused,
+    RelayMessage,
+    Ring,
+    Ringing,
+    Welcome,
+)
+
+CALL = call_id(1)
+
+
+def calling(limits: RelayLimits | None = None) -> tuple[World, int, int]:
+    """Ann calls Bob; both have been told and what they were told is forgotten."""
+    world = World(limits)
+    ann, bob = world.named("ann"), world.named("bob")
+    world.say(ann, Invite(CALL, "bob"))
+    world.heard(ann)
+    world.heard(bob)
+    return world, ann, bob
+
+
+def ended(messages: list[RelayMessage]) -> list[str]:
+    return [message.reason for message in messages if isinstance(message, Ended)]
+
+
+def test_an_invitation_gives_both_their_leg_and_each_other() -> None:
+    world = World()
+    ann, bob = world.named("ann"), world.named("bob")
+    [granted] = world.say(ann, Invite(CALL, "bob"))
+    [incoming] = world.heard(bob)
+    assert isinstance(granted, Granted) and isinstance(incoming, Incoming)
+    assert (granted.callee.name, granted.callee.key, granted.callee.certificate) == (
+        "bob",
+        person(2).key,
+        person(2).certificate,
+    )
+    assert (incoming.caller.name, incoming.caller.key) == ("ann", person(1).key)
+    assert granted.leg.port == incoming.leg.port == 7851
+    assert granted.leg.username != incoming.leg.username and granted.leg.password != incoming.leg.password
+    assert world.legs == {CALL}
+
+
+def test_a_guest_is_shown_with_the_home_that_they_say() -> None:
+    world = World()
+    guest, bob = world.login(person(50), home="zoe@far.example"), world.named("bob")
+    world.say(guest, Invite(CALL, "bob"))
+    [incoming] = world.heard(bob)
+    assert isinstance(incoming, Incoming)
+    assert (incoming.caller.name, incoming.caller.home) == ("", "zoe@far.example")
+
+
+def test_ring_answer_and_hang_up() -> None:
+    world, ann, bob = calling()
+    world.say(bob, Ring(CALL))
+    world.say(bob, Ring(CALL))
+    assert world.heard(ann) == [Ringing(CALL)]
+    world.say(bob, Answer(CALL))
+    world.say(bob, Answer(CALL))
+    assert world.heard(ann) == [Answered(CALL)]
+    world.wait(10 * NO_ANSWER_S)
+    assert world.say(ann, HangUp(CALL)) == []
+    assert ended(world.heard(bob)) == ["hung-up"]
+    assert world.legs == {CALL}
+    world.wait(LEG_GRACE_S + 0.1)
+    assert not world.legs and world.router.next_deadline() is None
+
+
+@pytest.mark.parametrize(
+    ("by_caller", "answered", "message", "reason"),
+    [
+        (True, False, HangUp(CALL), "cancelled"),
+        (True, True, HangUp(CALL), "hung-up"),
+        (False, False, HangUp(CALL), "declined"),
+        (False, True, HangUp(CALL), "hung-up"),
+        (False, False, Decline(CALL), "declined"),
+        (False, False, Decline(CALL, "busy"), "busy"),
+        (False, True, Decline(CALL), "hung-up"),
+    ],
+)
+def test_every_end_tells_the_other_why(by_caller: bool, answered: bool, message: ClientMessage, reason: str) -> None:
+    world, ann, bob = calling()
+    if answered:
+        world.say(bob, Answer(CALL))
+        world.heard(ann)
+    world.say(ann if by_caller else bob, message)
+    assert ended(world.heard(bob if by_caller else ann)) == [reason]
+    assert len(world.router.calls) == 0
+
+
+def test_nobody_answers() -> None:
+    world, ann, bob = calling()
+    world.say(bob, Ring(CALL))
+    world.wait(NO_ANSWER_S - 0.1)
+    assert ended(world.heard(ann)) == []
+    world.wait(0.2)
+    assert ended(world.heard(ann)) == ended(world.heard(bob)) == ["no-answer"]
+
+
+@pytest.mark.parametrize("message", [Ring(CALL), Answer(CALL), Decline(CALL)])
+def test_the_caller_cannot_answer_for_the_callee(message: ClientMessage) -> None:
+    world, ann, bob = calling()
+    [refused] = world.say(ann, message)
+    assert isinstance(refused, Refused) and refused.code == "bad-message"
+    assert ann not in world.closed and world.heard(bob) == []
+
+
+def test_a_stranger_cannot_touch_a_call() -> None:
+    world, ann, bob = calling()
+    stranger = world.login(person(50))
+    assert world.say(stranger, HangUp(CALL)) == [] and world.say(stranger, Decline(CALL)) == []
+    assert ended(world.say(stranger, Answer(CALL))) == ["failed"]
+    assert ended(world.say(stranger, Invite(CALL, "bob"))) == ["failed"]
+    assert world.heard(ann) == [] and world.heard(bob) == []
+    call = world.router.calls.get(CALL)
+    assert call is not None and call.state is CallState.INVITED
+
+
+def test_answering_a_call_that_is_over_says_so() -> None:
+    world, ann, bob = calling()
+    world.say(ann, HangUp(CALL))
+    world.heard(bob)
+    assert ended(world.say(bob, Answer(CALL))) == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("callee", "reason"), [("cy", "offline"), ("nobody", "unknown-name"), ("ann", "failed")]
+)
+def test_calls_that_cannot_be(callee: str, reason: str) -> None:
+    world = World()
+    ann = world.named("ann")
+    assert ended(world.say(ann, Invite(CALL, callee))) == [reason]
+    assert not world.legs
+
+
+def test_the_same_invitation_again_gets_the_same_leg() -> None:
+    world = World()
+    ann, bob = world.named("ann"), world.named("bob")
+    first = world.say(ann, Invite(CALL, "bob"))
+    assert world.say(ann, Invite(CALL, "bob")) == first
+    assert len(world.heard(bob)) == 1
+
+
+# -- sessions that come and go -----------------------------------------------------------------------------------
+
+
+def test_a_callee_that_comes_back_within_the_grace_still_rings() -> None:
+    world, ann, bob = calling()
+    world.say(bob, Ring(CALL))
+    world.close(bob)
+    world.wait(RECONNECT_GRACE_S - 0.5)
+    assert ended(world.heard(ann)) == []
+    again = world.open()
+    welcome, incoming = world.say(again, authenticate(world.challenge(again), person(2), "bob"))
+    assert isinstance(welcome, Welcome) and isinstance(incoming, Incoming) and incoming.call_id == CALL
+    world.wait(RECONNECT_GRACE_S)
+    world.say(again, Answer(CALL))
+    assert Answered(CALL) in world.heard(ann)
+
+
+def test_a_callee_that_stays_away_is_offline() -> None:
+    world, ann, bob = calling()
+    world.close(bob)
+    world.wait(RECONNECT_GRACE_S + 0.1)
+    assert ended(world.heard(ann)) == ["offline"]
+
+
+def test_a_caller_that_stays_away_has_cancelled() -> None:
+    world, ann, bob = calling()
+    world.close(ann)
+    world.wait(RECONNECT_GRACE_S + 0.1)
+    assert ended(world.heard(bob)) == ["cancelled"]
+    # And is told so on return.
+    again = world.open()
+    assert ended(world.say(again, authenticate(world.challenge(again), person(1), "ann"))) == ["cancelled"]
+
+
+def test_an_end_is_kept_for_whoever_was_away() -> None:
+    world, ann, bob = calling()
+    world.say(bob, Answer(CALL))
+    world.close(bob)
+    world.wait(100.0)
+    world.say(ann, HangUp(CALL))
+    again = world.open()
+    assert ended(world.say(again, authenticate(world.challenge(again), person(2), "bob"))) == ["hung-up"]
+    once_more = world.open()
+    assert ended(world.say(once_more, authenticate(world.challenge(once_more), person(2), "bob"))) == []
+
+
+def test_a_caller_that_comes_back_learns_what_it_missed() -> None:
+    for answered in (False, True):
+        world, ann, bob = calling()
+        world.close(ann)
+        world.say(bob, Answer(CALL) if answered else Ring(CALL))
+        again = world.open()
+        messages = world.say(again, authenticate(world.challenge(again), person(1), "ann"))
+        assert isinstance(messages[1], Granted)
+        assert messages[2] == (Answered(CALL) if answered else Ringing(CALL))
+
+
+def test_a_replaced_session_keeps_its_calls() -> None:
+    world, ann, _ = calling()
+    newer = world.named("bob")
+    world.wait(RECONNECT_GRACE_S + 1.0)
+    world.say(newer, Answer(CALL))
+    assert world.heard(ann) == [Answered(CALL)]
+
+
+def test_an_answered_call_needs_no_session_while_its_legs_live() -> None:
+    world, ann, bob = calling()
+    world.say(bob, Answer(CALL))
+    world.close(ann)
+    world.close(bob)
+    world.wait(3_600.0)
+    assert len(world.router.calls) == 1
+    world.feed(LegsIdle(CALL))
+    assert len(world.router.calls) == 0
+    world.wait(LEG_GRACE_S + 0.1)
+    assert not world.legs
+
+
+def test_idle_legs_do_not_end_a_call_that_somebody_can_hang_up() -> None:
+    world, _, bob = calling()
+    world.say(bob, Answer(CALL))
+    world.close(bob)
+    world.feed(LegsIdle(CALL))
+    assert len(world.router.calls) == 1
+    world.feed(LegsIdle(call_id(404)))
+
+
+# -- limits ------------------------------------------------------------------------------------------------------
+
+
+def test_invitations_are_rationed() -> None:
+    world = World(RelayLimits(invite=Rate(2, 0.1)))
+    ann = world.named("ann")
+    reasons = [ended(world.say(ann, Invite(call_id(number), "cy"))) for number in range(4)]
+    assert reasons == [["offline"], ["offline"], ["limit"], ["limit"]]
+    world.wait(10.0)
+    assert ended(world.say(ann, Invite(call_id(9), "cy"))) == ["offline"]
+
+
+def test_calls_at_once_are_limited_per_caller_per_callee_and_in_all() -> None:
+    world = World(RelayLimits(calls_per_caller=2, calls_per_callee=3, calls=4))
+    ann, _, cy = world.named("ann"), world.named("bob"), world.named("cy")
+    assert [ended(world.say(ann, Invite(call_id(number), "bob"))) for number in range(3)] == [[], [], ["limit"]]
+    assert ended(world.say(cy, Invite(call_id(10), "bob"))) == []
+    assert ended(world.say(cy, Invite(call_id(11), "bob"))) == ["limit"]
+    guest = world.login(person(50))
+    assert ended(world.say(guest, Invite(call_id(12), "cy"))) == []
+    assert ended(world.say(guest, Invite(call_id(13), "cy"))) == ["limit"]
+    # Legs are in use until they are released.
+    world.say(cy, HangUp(call_id(10)))
+    assert ended(world.say(guest, Invite(call_id(14), "cy"))) == ["limit"]
+    world.wait(LEG_GRACE_S + 0.1)
+    assert ended(world.say(guest, Invite(call_id(15), "cy"))) == []
+
+
+def test_a_call_id_is_not_used_again_while_its_legs_are_being_released() -> None:
+    world, ann, _ = calling()
+    world.say(ann, HangUp(CALL))
+    assert ended(world.say(ann, Invite(CALL, "bob"))) == ["failed"]
+    world.wait(LEG_GRACE_S + 0.1)
+    assert ended(world.say(ann, Invite(CALL, "bob"))) == []
