@@ -34,7 +34,7 @@ def run(tmp_path: Path, body: str) -> str:
     ("body", "what"),
     [
         (
-            "def test_it():\n    kept.append(threading.Thread(target=time.sleep, args=(6,)))\n    kept[0].start()",
+            "def test_it():\n    kept.append(threading.Thread(target=time.sleep, args=(3,)))\n    kept[0].start()",
             "thread",
         ),
         ("def test_it():\n    kept.append(subprocess.Popen(['sleep', '30']))", "child process"),
