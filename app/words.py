@@ -10,7 +10,7 @@ from typing import Literal
 
 from app.errors import FindingKind
 from app.protocol import CallPhase, PathKind
-from app.store.text import one_line
+from app.text import one_line
 
 NoticeKind = FindingKind
 LocalReason = Literal[

@@ -6,7 +6,7 @@ import msgspec
 
 from app.protocol import RecentCall
 from app.store.database import Row, Statement
-from app.store.text import one_line
+from app.text import one_line
 from transport.wire.address import parse_person
 from transport.wire.errors import WireError
 

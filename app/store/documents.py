@@ -10,7 +10,7 @@ import msgspec
 
 from app.protocol import Settings
 from app.store.database import Row, Statement
-from app.store.text import one_line
+from app.text import one_line
 
 _MAX_TEXT_CHARS = 400
 

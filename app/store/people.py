@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from app import trust
 from app.store.database import Row, Statement
 from app.store.errors import ListFull
-from app.store.text import one_line
+from app.text import one_line
 from app.trust import Pin, Trust
 from transport.wire.address import PersonAddress, RelayAddress, parse_person
 from transport.wire.errors import WireError

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.protocol import RecentCall, Settings
 from app.store import ListFull, Profile, Store, calls, people, relays
 from app.store.documents import salvage
-from app.store.text import one_line
+from app.text import one_line
 from app.trust import Trust
 from tests.unit.app.store.conftest import Clock, MakeStore
 from transport.wire.address import parse_person, parse_relay
