@@ -13,6 +13,7 @@ import os
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,22 @@ def load_or_create(home: Home, door: KeyringDoor | None, clock: Callable[[], flo
     gives Unix seconds, for the names of what is set aside. Raises :class:`KeyPlaceError`.
     """
     return _Place(home, door, clock).load()
+
+
+def load_identity_of(
+    home: Home, environment: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.time
+) -> KeyLoaded:
+    """:func:`load_or_create` with this computer's keyring, where it may be used. Raises :class:`KeyPlaceError`.
+
+    Blocks while the keyring asks its user something, for at most :data:`app.keyring_door.LIMIT_S` a call.
+    """
+    if file_only(home, environment):
+        return load_or_create(home, None, clock)
+    door = KeyringDoor()
+    try:
+        return load_or_create(home, door, clock)
+    finally:
+        door.close()
 
 
 class _Place:

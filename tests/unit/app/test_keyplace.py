@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import keyring
 import keyring.backend
 import keyring.backends.fail
 import keyring.backends.null
@@ -23,6 +24,7 @@ from app.keyplace import (
     KeyringLocked,
     KeyUnreadable,
     file_only,
+    load_identity_of,
     load_or_create,
 )
 from app.keyring_door import KeyringDoor, KeyringSilent, KeyringUnusable, usable_backend
@@ -158,6 +160,23 @@ def test_a_keyring_that_forgets_is_not_trusted_with_the_only_copy(
     first = load(home, fake)
     assert first.place == "file"
     assert load(home, fake).identity == first.identity
+
+
+def test_the_computers_keyring_is_asked_only_where_it_may_be(
+    tmp_path: Path, fake: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keyring.get_keyring()
+    keyring.set_keyring(fake)
+    try:
+        places = []
+        for name, chosen, environment in (("a", True, {}), ("b", False, {"SEGUE_KEY_PLACE": "file"}), ("c", False, {})):
+            home = Home(tmp_path / name, chosen)
+            prepare(home)
+            places.append(load_identity_of(home, environment, lambda: NOW).place)
+    finally:
+        keyring.set_keyring(before)
+    assert places == ["file", "file", "keyring"]
+    assert "keyring" not in [thread.name for thread in threading.enumerate()]
 
 
 # -- the keyring has the key and does not give it ------------------------------------------------------------------

@@ -116,3 +116,14 @@ def test_the_line_under_the_name(phase: CallPhase, path: PathKind | None) -> Non
         assert ("23 ms" in text) == (phase == "talking" and path is not None and rtt_ms is not None)
     assert words.path_text("talking", "relay", 23.4) == "On the relay · 23 ms"
     assert words.path_text("talking", "direct", None) == "Direct"
+
+
+# What transport.io.relay_client gives as the code of a rejection or a failed request.
+CLIENT_CODES = (*get_args(RefusalCode), "unreachable", "wrong-pin", "untrusted", "replaced")
+
+
+@pytest.mark.parametrize("code", CLIENT_CODES)
+def test_every_code_of_the_relay_client_has_words(code: str) -> None:
+    assert words.reason_of_refusal(code) in REASONS
+    check(words.relay_problem(words.relay_problem_of(code), "relay.example"))
+    assert words.refusal_text(code, "") == words.ended(words.reason_of_refusal(code)).text
