@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from relay.calls import LEG_GRACE_S, NO_ANSWER_S
 from relay.events import DrainRequested, GarbageArrived, LegsIdle, MessageArrived, NameStored, SessionClosed, TimerFired
@@ -23,12 +23,12 @@ from transport.wire.control import (
     Watch,
 )
 
+TURNS = st.sampled_from([Ring, Answer, Decline, HangUp])
 SESSIONS = st.integers(1, 8)
 PEOPLE = st.integers(1, 4)
 NAME = st.sampled_from([*NAMES, "dee", "nobody"])
 CALL = st.integers(1, 5).map(call_id)
 REQUEST = st.integers(0, 3)
-JUNK = Authenticate(1, bytes(32), b"junk", bytes(64))
 MESSAGES = st.one_of(
     st.builds(Invite, CALL, NAME),
     st.builds(Ring, CALL),
@@ -38,7 +38,11 @@ MESSAGES = st.one_of(
     st.builds(Lookup, REQUEST, NAME),
     st.builds(Watch, st.lists(NAME, max_size=5)),
     st.builds(Ping, REQUEST),
-    st.just(JUNK),
+)
+# What no client of ours would say: it may cost its sender the session, and nobody else anything.
+BAD_MESSAGES = st.one_of(
+    st.just(Authenticate(1, bytes(32), b"junk", bytes(64))),
+    st.just(Authenticate(9, bytes(32), b"junk", bytes(64))),
     st.builds(Register, REQUEST, NAME, st.just(b"junk"), st.just(bytes(64))),
 )
 LIMITS = RelayLimits(
@@ -58,7 +62,7 @@ class RouterModel(RuleBasedStateMachine):
         super().__init__()
         self.world = World(LIMITS)
         self.challenges: dict[int, Challenge] = {}
-        self.asked = 0
+        self.latest: dict[int, int] = {}
 
     def listen(self) -> None:
         for session, messages in self.world.sent.items():
@@ -71,15 +75,20 @@ class RouterModel(RuleBasedStateMachine):
     def open(self, host: str) -> None:
         self.world.open(host)
 
+    @initialize()
+    def everybody_is_here(self) -> None:
+        for number in range(1, 4):
+            self.log_in("192.0.2.1", number, True)
+
     @rule(host=st.sampled_from(["192.0.2.1", "198.51.100.2"]), number=PEOPLE, named=st.booleans())
     def log_in(self, host: str, number: int, named: bool) -> None:
         session = self.world.open(host)
         self.listen()
         name = next((name for name, holder in NAMES.items() if holder == number), "") if named else ""
         if session in self.challenges:
-            self.world.feed(
-                MessageArrived(session, authenticate(self.challenges[session], person(number), name, "home"))
-            )
+            message = authenticate(self.challenges[session], person(number), name, "home")
+            self.world.feed(MessageArrived(session, message))
+            self.latest[number] = session
 
     @rule(session=SESSIONS, number=PEOPLE, name=st.one_of(st.just(""), NAME))
     def prove(self, session: int, number: int, name: str) -> None:
@@ -92,10 +101,26 @@ class RouterModel(RuleBasedStateMachine):
             message = register(self.challenges[session], person(number), name, request)
             self.world.feed(MessageArrived(session, message))
 
-    @rule(session=SESSIONS, messages=st.lists(MESSAGES, min_size=1, max_size=6))
-    def say(self, session: int, messages: list[Ping]) -> None:
+    @rule(number=PEOPLE, messages=st.lists(MESSAGES, min_size=1, max_size=6))
+    def say(self, number: int, messages: list[Ping]) -> None:
         for message in messages:
-            self.world.feed(MessageArrived(session, message))
+            self.world.feed(MessageArrived(self.latest.get(number, 0), message))
+
+    @rule(caller=PEOPLE, callee=NAME, call=CALL, rest=st.lists(st.tuples(st.booleans(), TURNS), max_size=4))
+    def converse(self, caller: int, callee: str, call: str, rest: list[tuple[bool, type[Ring]]]) -> None:
+        """A call, and then either side's words in any order."""
+        self.world.feed(MessageArrived(self.latest.get(caller, 0), Invite(call, callee)))
+        for is_callee, kind in rest:
+            speaker = NAMES.get(callee, 0) if is_callee else caller
+            self.world.feed(MessageArrived(self.latest.get(speaker, 0), kind(call)))
+
+    @rule(session=SESSIONS, message=st.one_of(MESSAGES, BAD_MESSAGES))
+    def misbehave(self, session: int, message: Ping) -> None:
+        self.world.feed(MessageArrived(session, message))
+
+    @rule(number=PEOPLE)
+    def vanish(self, number: int) -> None:
+        self.world.feed(SessionClosed(self.latest.get(number, 0)))
 
     @rule(session=SESSIONS)
     def garbage(self, session: int) -> None:
