@@ -1,0 +1,232 @@
+"""The connection, opened up: the strip, the charts, the ladder and the two networks of one call."""
+
+import time
+from collections.abc import Callable
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
+
+from app.protocol import CallSample, CallState, GetReport, NatProfile, PathFigures, Report
+from app.ui.charts import Chart, Series
+from app.ui.controls import Button, ElidedLabel, Label, card, column, copy_text, icon_button, row, scrolled
+from app.ui.ladder import Ladder
+from app.ui.path_strip import PathStrip
+from app.ui.person_page import COPIED_SHOWN_MS, Send
+from app.ui.theme import GRID_PX
+from app.ui.words import kilobits, milliseconds, percent, plain
+
+# Scales do not shrink under these, so that small wobbles look small.
+LEAST_RTT_MS = 50.0
+LEAST_LOSS = 0.05
+LEAST_DELAY_MS = 100.0
+LEAST_KBPS = 50.0
+
+
+class ConnectionPanel(QFrame):
+    """The panel beside the call."""
+
+    close_wanted = Signal()
+
+    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self.setObjectName("connection_panel")
+        self._send = send
+        self._now = now
+        self._call_id = ""
+        self._asked_for = ""
+        self._build()
+
+    # -- what it shows ---------------------------------------------------------------------------------------------
+
+    def show_call(self, call: CallState) -> None:
+        """Bring strip, ladder and networks up to date."""
+        if call.call_id != self._call_id:
+            self._call_id = call.call_id
+            for chart in self._charts():
+                chart.reset()
+            self._codec.setText(self.tr("No figures yet. They come with the first sound."))
+        self._strip.show_call(call, self._elapsed(call))
+        self._waiting.setVisible(not call.spans)
+        self._told.setVisible(bool(call.spans))
+        self._ladder.show_phases(call.phases)
+        self._mine.show_profile(call.local_nat)
+        self._theirs.show_profile(call.remote_nat)
+        self._theirs.set_title(plain(call.title))
+
+    def add_sample(self, sample: CallSample) -> None:
+        """Draw one more point of every chart."""
+        if sample.call_id != self._call_id:
+            return
+        relay = _of_kind(sample, "relay")
+        direct = _of_kind(sample, "direct")
+        self._rtt.add(
+            sample.at,
+            (relay.rtt_ms if relay else None, direct.rtt_ms if direct else None),
+            milliseconds(sample.rtt_ms),
+        )
+        self._loss.add(
+            sample.at,
+            (relay.loss if relay else None, direct.loss if direct else None),
+            percent(sample.loss),
+        )
+        self._delay.add(sample.at, (sample.playout_delay_ms, sample.jitter_ms), milliseconds(sample.playout_delay_ms))
+        self._rate.add(sample.at, (sample.sent_kbps, sample.received_kbps), kilobits(sample.sent_kbps))
+        parts = [plain(sample.codec, 80)]
+        parts.append(self.tr("{0} out, {1} in").format(kilobits(sample.sent_kbps), kilobits(sample.received_kbps)))
+        parts.append(self.tr("jitter {0}").format(milliseconds(sample.jitter_ms)))
+        parts.append(self.tr("{0} bridged over").format(milliseconds(sample.concealed_ms)))
+        if sample.remote_loss is not None:
+            parts.append(self.tr("{0} lost on the way there").format(percent(sample.remote_loss)))
+        self._codec.setText(" · ".join(parts))
+
+    def take_report(self, report: Report) -> None:
+        """The answer to “Copy report”: put it on the clipboard."""
+        if report.call_id == self._asked_for:
+            self._asked_for = ""
+            copy_text(report.json)
+            self._copied.setText(self.tr("Copied"))
+            QTimer.singleShot(COPIED_SHOWN_MS, self._copied, self._copied.clear)
+
+    # -- building --------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self._copied = Label(size="small", tone="accent")
+        copy = Button(self.tr("Copy report"), kind="quiet", picture="copy", name="copy_report", clicked=self._copy)
+        close = icon_button("x", self.tr("Close the connection panel"), name="close_panel")
+        close.clicked.connect(self.close_wanted)
+        head = row(Label(self.tr("Connection"), size="title"), None, self._copied, copy, close)
+        parts = column(
+            self._build_strip(),
+            self._build_charts(),
+            self._codec,
+            self._build_ladder(),
+            self._build_networks(),
+            None,
+            spacing=12,
+        )
+        body = QWidget()
+        body.setLayout(parts)
+        parts.setContentsMargins(0, 0, 12, 12)
+        whole = column(head, scrolled(body, name="panel_scroll"), spacing=GRID_PX)
+        whole.setContentsMargins(20, 12, 8, 0)
+        self.setLayout(whole)
+
+    def _build_strip(self) -> QWidget:
+        frame, inside = card(name="strip_card", padding=12)
+        self._strip = PathStrip()
+        self._waiting = Label(self.tr("The strip starts when the call is answered."), size="small", tone="muted")
+        self._told = ElidedLabel(size="small", tone="muted")
+        self._told.setObjectName("strip_words")
+        self._hint = self.tr("Move over the strip, or use the arrow keys, to see what happened.")
+        self._told.set_text(self._hint)
+        self._strip.told.connect(lambda words: self._told.set_text(words or self._hint))
+        inside.addWidget(self._strip)
+        inside.addWidget(self._told)
+        inside.addWidget(self._waiting)
+        inside.setSpacing(2)
+        return frame
+
+    def _build_charts(self) -> QWidget:
+        relay = Series(self.tr("Relay"), "relay", dashed=True)
+        direct = Series(self.tr("Direct"), "direct")
+        self._rtt = Chart(self.tr("Round trip"), (relay, direct), milliseconds_short, LEAST_RTT_MS, name="chart_rtt")
+        self._loss = Chart(self.tr("Loss"), (relay, direct), percent_short, LEAST_LOSS, name="chart_loss")
+        self._delay = Chart(
+            self.tr("Playout delay"),
+            (Series(self.tr("Playout delay"), "accent"), Series(self.tr("Jitter"), "muted", dashed=True)),
+            milliseconds_short,
+            LEAST_DELAY_MS,
+            name="chart_delay",
+        )
+        self._rate = Chart(
+            self.tr("Bit rate"),
+            (Series(self.tr("Out"), "accent"), Series(self.tr("In"), "muted", dashed=True)),
+            kilobits_short,
+            LEAST_KBPS,
+            name="chart_rate",
+        )
+        self._codec = Label(size="small", tone="muted", wrap=True)
+        self._codec.setObjectName("codec_line")
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(12)
+        for place, chart in enumerate(self._charts()):
+            grid.addWidget(chart, place // 2, place % 2)
+        made = QWidget()
+        made.setLayout(grid)
+        return made
+
+    def _build_ladder(self) -> QWidget:
+        frame, inside = card(name="ladder_card")
+        self._ladder = Ladder()
+        inside.addWidget(Label(self.tr("The way to a direct path"), size="strong"))
+        inside.addWidget(self._ladder)
+        return frame
+
+    def _build_networks(self) -> QWidget:
+        self._mine = NetworkCard(self.tr("Your network"), "laptop")
+        self._theirs = NetworkCard("", "user-round")
+        made = QWidget()
+        made.setLayout(row(self._mine, self._theirs, spacing=12))
+        return made
+
+    def _charts(self) -> tuple[Chart, ...]:
+        return self._rtt, self._loss, self._delay, self._rate
+
+    def _elapsed(self, call: CallState) -> float:
+        if call.answered is None:
+            return 0.0
+        return (call.ended if call.ended is not None else self._now()) - call.answered
+
+    def _copy(self) -> None:
+        self._asked_for = self._call_id
+        self._send(GetReport(call_id=self._call_id))
+
+
+class NetworkCard(QFrame):
+    """One side's network in words."""
+
+    def __init__(self, title: str, _picture: str) -> None:
+        super().__init__()
+        self.setProperty("kind", "card")
+        self._title = ElidedLabel(title, size="small", tone="muted")
+        self._headline = Label(size="strong", wrap=True)
+        self._detail = Label(size="small", tone="muted", wrap=True)
+        inside = column(self._title, self._headline, self._detail, None, spacing=2)
+        inside.setContentsMargins(16, 12, 16, 12)
+        self.setLayout(inside)
+        self.show_profile(NatProfile())
+
+    def set_title(self, who: str) -> None:
+        """Whose network it is."""
+        self._title.set_text(self.tr("{0}'s network").format(who))
+
+    def show_profile(self, profile: NatProfile) -> None:
+        """Show what is known, and the evidence in small print."""
+        known = bool(profile.headline)
+        self._headline.setText(profile.headline if known else self.tr("Not known yet"))
+        self._headline.set_tone("text" if known else "muted")
+        small = [part for part in (profile.detail, profile.kind, profile.evidence) if part]
+        self._detail.setText(" · ".join(small) if known else self.tr("This version does not examine networks."))
+        self.setAccessibleDescription(self._headline.text())
+
+
+def _of_kind(sample: CallSample, kind: str) -> PathFigures | None:
+    """The path of a kind: the active one if there are more."""
+    found = [path for path in sample.paths if path.kind == kind]
+    return next((path for path in found if path.active), found[0] if found else None)
+
+
+def milliseconds_short(value: float | None) -> str:
+    """For the end of a scale."""
+    return f"{value or 0:.0f} ms"
+
+
+def percent_short(share: float | None) -> str:
+    """For the end of a scale."""
+    return f"{(share or 0) * 100:.0f} %"
+
+
+def kilobits_short(value: float | None) -> str:
+    """For the end of a scale."""
+    return f"{value or 0:.0f} kbit/s"

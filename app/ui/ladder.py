@@ -1,0 +1,157 @@
+"""The ladder to a direct path: a rung for each phase, with its state in a word, an icon and one sentence why."""
+
+from PySide6.QtCore import QCoreApplication, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app.protocol import LadderPhase, PhaseName
+from app.ui.controls import ElidedLabel, Label, Picture, column, row
+from app.ui.theme import GRID_PX, colours
+
+PHASES: tuple[PhaseName, ...] = ("port_mapping", "punch", "prediction", "birthday")
+LOOKS = {
+    "waiting": ("circle-dashed", "muted"),
+    "trying": ("loader", "accent"),
+    "won": ("circle-check", "direct"),
+    "failed": ("circle-x", "warn"),
+    "skipped": ("circle-minus", "muted"),
+    "cancelled": ("circle-slash", "muted"),
+}
+
+translate = QCoreApplication.translate
+
+
+def phase_name(name: PhaseName) -> str:
+    """What a phase is called on the surface."""
+    return {
+        "port_mapping": translate("ladder", "Port mapping"),
+        "punch": translate("ladder", "Punch"),
+        "prediction": translate("ladder", "Prediction"),
+        "birthday": translate("ladder", "Birthday"),
+    }[name]
+
+
+def phase_task(name: PhaseName) -> str:
+    """What a phase does, for the time when there is nothing else to tell."""
+    return {
+        "port_mapping": translate("ladder", "Asks your router to open a door."),
+        "punch": translate("ladder", "Both sides send at once, so that both routers let the answers in."),
+        "prediction": translate("ladder", "Guesses the next door of a router that counts up."),
+        "birthday": translate("ladder", "Tries many doors of a router that picks them at random."),
+    }[name]
+
+
+def outcome_word(phase: LadderPhase) -> str:
+    """The state of a phase."""
+    return {
+        "waiting": translate("ladder", "Waiting"),
+        "trying": translate("ladder", "Trying"),
+        "won": translate("ladder", "Won"),
+        "failed": translate("ladder", "Failed"),
+        "skipped": translate("ladder", "Skipped"),
+        "cancelled": translate("ladder", "Not needed"),
+    }[phase.outcome]
+
+
+class Progress(QWidget):
+    """A thin bar, 0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._share = 0.0
+        self.setFixedHeight(4)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def set_share(self, share: float) -> None:
+        """How far it is."""
+        self._share = min(1.0, max(0.0, share))
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        whole = QRectF(self.rect())
+        painter.setBrush(QColor(colours().line))
+        painter.drawRoundedRect(whole, 2, 2)
+        painter.setBrush(QColor(colours().accent))
+        painter.drawRoundedRect(QRectF(0, 0, whole.width() * self._share, whole.height()), 2, 2)
+
+
+class Rung(QWidget):
+    """One phase."""
+
+    def __init__(self, name: PhaseName) -> None:
+        super().__init__()
+        self.setObjectName(f"rung_{name}")
+        self._name = name
+        self._shown: LadderPhase | None = None
+        self._picture = Picture("circle-dashed", "muted")
+        self._word = Label(size="small", tone="muted")
+        self._figures = Label(size="small", tone="muted")
+        self._why = ElidedLabel(size="small", tone="muted")
+        self._progress = Progress()
+        head = row(Label(phase_name(name), size="strong"), self._word, None, self._figures)
+        words = column(head, self._why, self._progress, spacing=3)
+        whole = row(self._picture, words, spacing=12)
+        whole.setStretch(1, 1)
+        whole.setAlignment(self._picture, Qt.AlignmentFlag.AlignTop)
+        self.setLayout(whole)
+
+    def show_phase(self, phase: LadderPhase) -> None:
+        """Show ``phase``."""
+        if phase == self._shown:
+            return
+        self._shown = phase
+        picture, tone = LOOKS[phase.outcome]
+        self._picture.set_picture(picture, tone)
+        self._word.setText(outcome_word(phase))
+        self._word.set_tone(tone if tone != "muted" else "muted")
+        self._why.set_text(phase.why or phase_task(self._name))
+        self._why.setToolTip("")
+        self._figures.setText(_figures(phase))
+        self._progress.setVisible(phase.outcome == "trying")
+        self._progress.set_share(phase.progress)
+        self.setAccessibleName(f"{phase_name(self._name)}: {outcome_word(phase)}")
+        self.setAccessibleDescription(phase.why)
+
+
+def _figures(phase: LadderPhase) -> str:
+    parts = []
+    if phase.started is not None and phase.ended is not None:
+        parts.append(translate("ladder", "{0} s").format(f"{phase.ended - phase.started:.1f}"))
+    if phase.packets:
+        parts.append(translate("ladder", "{0} packets").format(phase.packets))
+    if phase.sockets > 1:
+        parts.append(translate("ladder", "{0} sockets").format(phase.sockets))
+    return " · ".join(parts)
+
+
+class Ladder(QWidget):
+    """All rungs, or honest words where this version has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("ladder")
+        self._rungs = {name: Rung(name) for name in PHASES}
+        self._none = Label(
+            self.tr(
+                "This version keeps every call on the relay. It does not look for a direct path yet, "
+                "so there are no steps to show."
+            ),
+            size="small",
+            tone="muted",
+            wrap=True,
+        )
+        whole = column(self._none, *self._rungs.values(), spacing=GRID_PX + 4)
+        self.setLayout(whole)
+        self.show_phases(())
+
+    def show_phases(self, phases: tuple[LadderPhase, ...]) -> None:
+        """Show each phase that the engine tells of."""
+        told = {phase.name: phase for phase in phases}
+        self._none.setVisible(not told)
+        for name, rung in self._rungs.items():
+            rung.setVisible(bool(told))
+            if told:
+                rung.show_phase(told.get(name, LadderPhase(name=name)))

@@ -1,0 +1,287 @@
+"""The window: which page is shown, and who gets which message."""
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QCloseEvent, QGuiApplication
+from PySide6.QtWidgets import QApplication, QMainWindow, QStackedWidget, QWidget
+
+from app.bridge import Bridge
+from app.protocol import CallSample, CommandFailed, EndEngine, EngineState, Levels, Report, TryHere
+from app.ui.call_page import CallPage
+from app.ui.controls import column
+from app.ui.failure_bar import FailureBar
+from app.ui.first_run import FirstRunPage
+from app.ui.home_page import HomePage
+from app.ui.icon import logo
+from app.ui.incoming_window import IncomingWindow
+from app.ui.notices import NoticesArea
+from app.ui.problem_page import ProblemPage, StartingPage
+from app.ui.settings_page import SettingsPage, Versions
+from app.ui.stop_page import StopPage
+from app.ui.theme import Theme, apply_theme
+from app.ui.tray import Tray
+
+SIZE_PX = (1080, 720)
+LEAST_PX = (800, 560)
+
+PageName = Literal["problem", "starting", "stop", "call", "first_run", "settings", "home"]
+
+
+def page_for(state: EngineState | None, *, gone: bool, skipped: bool, in_settings: bool) -> PageName:
+    """Which page a state calls for. ``skipped``: the person left the first run for later, or is through with it."""
+    if gone:
+        return "problem"
+    if state is None or not state.ready:
+        return "starting"
+    if state.call is not None:
+        return "stop" if state.call.trust == "changed" else "call"
+    if state.first_run and not skipped:
+        return "first_run"
+    return "settings" if in_settings else "home"
+
+
+class MainWindow(QMainWindow):
+    """The one window of a person's Segue."""
+
+    quit_wanted = Signal()
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        versions: Versions,
+        *,
+        try_here: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.setObjectName("main_window")
+        self.setWindowTitle("Segue")
+        self.setWindowIcon(logo())
+        self.resize(*SIZE_PX)
+        self.setMinimumSize(*LEAST_PX)
+        self._bridge = bridge
+        self._state: EngineState | None = None
+        self._gone = False
+        # Once in the first run, the person leaves it; the engine's state does not throw them out half way.
+        self._setting_up = False
+        self._skipped = try_here
+        self._try_here = try_here
+        self._in_settings = False
+        self._theme: Theme | None = None
+        self._build(versions, now)
+        self._connect()
+
+    # -- building --------------------------------------------------------------------------------------------------
+
+    def _build(self, versions: Versions, now: Callable[[], float]) -> None:
+        send = self._bridge.send
+        self.home = HomePage(send, now)
+        self.call = CallPage(send, now)
+        self.stop = StopPage(send)
+        self.first_run = FirstRunPage(send)
+        self.settings = SettingsPage(send, versions)
+        self.problem = ProblemPage()
+        self.starting = StartingPage()
+        self.incoming = IncomingWindow(send)
+        self.tray = Tray(send, self)
+        self.notices = NoticesArea(send)
+        self.failure = FailureBar()
+        self._pages: dict[PageName, QWidget] = {
+            "problem": self.problem,
+            "starting": self.starting,
+            "stop": self.stop,
+            "call": self.call,
+            "first_run": self.first_run,
+            "settings": self.settings,
+            "home": self.home,
+        }
+        self._stack = QStackedWidget()
+        for page in self._pages.values():
+            self._stack.addWidget(page)
+        self._stack.setCurrentWidget(self.starting)
+        central = QWidget()
+        whole = column(self.notices, self.failure, self._stack, spacing=0)
+        whole.setStretchFactor(self._stack, 1)
+        central.setLayout(whole)
+        self.setCentralWidget(central)
+
+    def _connect(self) -> None:
+        bridge = self._bridge
+        bridge.state_changed.connect(self.show_state)
+        bridge.levels.connect(self.show_levels)
+        bridge.sample.connect(self.add_sample)
+        bridge.failed.connect(self.command_failed)
+        bridge.report.connect(self.take_report)
+        bridge.engine_gone.connect(self.engine_gone)
+        self.problem.restart_wanted.connect(self._restart)
+        self.home.settings_wanted.connect(lambda: self._go_settings(True))
+        self.settings.closed.connect(lambda: self._go_settings(False))
+        self.home.setup_wanted.connect(self._set_up)
+        self.settings.setup_wanted.connect(self._set_up)
+        self.first_run.finished.connect(self._set_up_done)
+        self.incoming.look_wanted.connect(self.rise)
+        self.tray.open_wanted.connect(self.rise)
+        self.tray.quit_wanted.connect(self.quit)
+        QGuiApplication.styleHints().colorSchemeChanged.connect(self._system_scheme_changed)
+
+    # -- from the engine -------------------------------------------------------------------------------------------
+
+    def show_state(self, state: EngineState) -> None:
+        """Show ``state`` on the page that it calls for. Hidden pages are brought up to date when they are shown."""
+        self._state = state
+        self._gone = False
+        self._wear(state.settings.theme)
+        if state.ready and self._try_here:
+            self._try_here = False
+            if not state.me.address:
+                self._bridge.send(TryHere())
+        self.notices.show_notices(state.notices)
+        self.tray.show_state(state, window_active=self.isActiveWindow())
+        self.incoming.show_call(state.call)
+        self._refresh()
+
+    def show_levels(self, levels: Levels) -> None:
+        """Move the meters of the page that is shown."""
+        page = self._stack.currentWidget()
+        if page is self.call:
+            self.call.show_levels(levels)
+        elif page is self.settings:
+            self.settings.show_levels(levels)
+        elif page is self.first_run:
+            self.first_run.show_levels(levels)
+
+    def add_sample(self, sample: CallSample) -> None:
+        """Figures of the call; kept even while the panel is closed, so that it opens with its past."""
+        self.call.add_sample(sample)
+
+    def command_failed(self, failure: CommandFailed) -> None:
+        """Say why, on the page that asked, or in a bar at the top."""
+        if self._stack.currentWidget() is self.first_run and self.first_run.command_failed(failure):
+            return
+        self.failure.tell(failure.text)
+
+    def take_report(self, report: Report) -> None:
+        """Hand the report to whoever asked for it."""
+        self.call.take_report(report)
+        self.settings.take_report(report)
+
+    def engine_gone(self, words: str) -> None:
+        """There is no engine: say so, and offer to start it."""
+        self._gone = True
+        self.incoming.show_call(None)
+        self.call.show_state(EngineState())
+        self.problem.tell(words)
+        self.settings.sound_check().forget()
+        self.first_run.sound_check().forget()
+        self._refresh()
+        self.problem.restart_button().setFocus()
+
+    # -- pages -----------------------------------------------------------------------------------------------------
+
+    def shown_page(self) -> PageName:
+        """The name of the page that is shown."""
+        current = self._stack.currentWidget()
+        return next(name for name, page in self._pages.items() if page is current)
+
+    def _refresh(self) -> None:
+        state = self._state
+        name = page_for(state, gone=self._gone, skipped=self._skipped, in_settings=self._in_settings)
+        if self._setting_up and name in ("home", "settings"):
+            name = "first_run"
+        if name == "first_run":
+            self._setting_up = True
+        page = self._pages[name]
+        if state is not None:
+            match name:
+                case "home":
+                    self.home.show_state(state)
+                case "call":
+                    self.call.show_state(state)
+                case "settings":
+                    self.settings.show_state(state)
+                case "first_run":
+                    self.first_run.show_state(state)
+                case "stop" if state.call is not None:
+                    self.stop.show_call(state.call)
+                case "starting":
+                    self.starting.tell(state.busy)
+        if page is self._stack.currentWidget():
+            return
+        self._leave(self._stack.currentWidget())
+        self._stack.setCurrentWidget(page)
+        if page is self.settings:
+            self.settings.enter()
+        elif page is self.home:
+            self.home.enter()
+        if page is not self.call:
+            self.call.open_panel(False)
+
+    def _leave(self, page: QWidget | None) -> None:
+        if page is self.settings:
+            self.settings.leave()
+        elif page is self.first_run:
+            self.first_run.leave()
+
+    def _go_settings(self, wanted: bool) -> None:
+        self._in_settings = wanted
+        self._refresh()
+
+    def _set_up(self) -> None:
+        self._setting_up = True
+        self.first_run.restart()
+        self._refresh()
+
+    def _set_up_done(self) -> None:
+        self._setting_up = False
+        self._skipped = True
+        self._in_settings = False
+        self._refresh()
+
+    def _restart(self) -> None:
+        self._gone = False
+        self._state = None
+        self.starting.tell("")
+        self._refresh()
+        self._bridge.restart()
+
+    # -- theme and window ------------------------------------------------------------------------------------------
+
+    def _wear(self, theme: Theme) -> None:
+        application = QApplication.instance()
+        if theme != self._theme and isinstance(application, QApplication):
+            self._theme = theme
+            apply_theme(application, theme)
+
+    def _system_scheme_changed(self) -> None:
+        application = QApplication.instance()
+        if self._theme == "system" and isinstance(application, QApplication):
+            apply_theme(application, "system")
+
+    def rise(self) -> None:
+        """Come to the front."""
+        self.show()
+        self.setWindowState(self.windowState() & ~self.windowState().WindowMinimized)
+        self.raise_()
+        self.activateWindow()
+
+    def quit(self) -> None:
+        """End the program and the engine, and with it a running call."""
+        if self._bridge.attached:
+            self._bridge.send(EndEngine())
+        self.tray.hide()
+        self.incoming.hide()
+        self.quit_wanted.emit()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """With a tray the window only hides. Without one the program ends; the engine decides about the call."""
+        if self.tray.there:
+            event.ignore()
+            self._leave(self._stack.currentWidget())
+            self.hide()
+            return
+        event.accept()
+        self.incoming.hide()
+        self.quit_wanted.emit()

@@ -1,0 +1,71 @@
+"""Draws every scene into tests/artifacts/screenshots/: ``python -m tests.gui.pictures FOLDER [SCENE...]``.
+
+The scale is Qt's own: QT_SCALE_FACTOR=2 makes the pictures of a dense screen, which a process can only choose once.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6.QtCore import QEvent
+from PySide6.QtWidgets import QApplication, QProxyStyle, QStyle, QWidget
+
+from app.ui.main_window import MainWindow
+from app.window import make_application
+from tests.gui.scenes import NOW, PREPARE, SCENES, VERSIONS, RecordingBridge, Scene, themed
+
+THEMES = ("light", "dark")
+
+
+def draw(application: QApplication, scene: Scene, theme: str, folder: Path) -> list[Path]:
+    """Draw one scene in one theme. Returns the files."""
+    window = MainWindow(RecordingBridge(), VERSIONS, now=lambda: NOW)
+    window.show()
+    state = themed(scene.state, theme)
+    window.show_state(state)
+    if scene.prepare:
+        PREPARE[scene.prepare](window, state)
+    written = [_save(application, window, folder / f"{scene.name}-{theme}.png")]
+    if state.call is not None and state.call.phase == "incoming":
+        written.append(_save(application, window.incoming, folder / f"incoming-window-{theme}.png"))
+    window.tray.hide()
+    for made in (window.incoming, window):
+        made.hide()
+        made.deleteLater()
+    application.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    return written
+
+
+class StillStyle(QProxyStyle):
+    """Asks for no motion, so that a picture is the same each time."""
+
+    def styleHint(self, hint: QStyle.StyleHint, *more: object) -> int:
+        if hint in (QStyle.StyleHint.SH_Widget_Animate, QStyle.StyleHint.SH_Widget_Animation_Duration):
+            return 0
+        return super().styleHint(hint, *more)  # type: ignore[arg-type]
+
+
+def _save(application: QApplication, widget: QWidget, file: Path) -> Path:
+    for _ in range(3):
+        application.processEvents()
+    if not widget.grab().save(str(file)):
+        raise OSError(f"could not write {file}")
+    return file
+
+
+def main(folder: Path, names: list[str]) -> None:
+    """Draw all scenes, or those named."""
+    folder.mkdir(parents=True, exist_ok=True)
+    application = make_application(["segue"])
+    application.setStyle(StillStyle("Fusion"))
+    for scene in SCENES:
+        if not names or scene.name in names:
+            for theme in THEMES:
+                for file in draw(application, scene, theme, folder):
+                    print(file.name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,406 @@
+"""The states of the window, made by hand: what an engine would send on each page. Times are seconds."""
+
+import math
+import random
+from dataclasses import dataclass
+
+import msgspec
+
+from app.bridge import Bridge, EngineLink
+from app.protocol import (
+    Audio,
+    AudioDevice,
+    CallSample,
+    CallState,
+    Contact,
+    EngineState,
+    LadderPhase,
+    Levels,
+    Me,
+    NatProfile,
+    Notice,
+    PathFigures,
+    PathMark,
+    PathSpan,
+    RecentCall,
+    Settings,
+    WindowMessage,
+)
+from app.ui.main_window import MainWindow
+from app.ui.settings_page import Versions
+
+# 2025-03-14, 15:09:26 UTC.
+NOW = 1_741_964_966.0
+HOUR = 3_600.0
+DAY = 86_400.0
+PIN = "#0f3c9a77d1b24e5f8a6b0c1d2e3f4a5b"
+RELAY = "relay.example:7850"
+SAFETY = "05120 88341 27719 60402 93385 11820 74466 30291 58107 66934 02518 49973"
+VERSIONS = Versions(segue="0.1.0", qt="6.11.3", python="3.11.2", system="Linux")
+
+
+class RecordingBridge(Bridge):
+    """Keeps the commands; nothing is connected."""
+
+    def __init__(self) -> None:
+        super().__init__(_NoEngine())
+        self.sent: list[WindowMessage] = []
+        self.restarts = 0
+
+    @property
+    def attached(self) -> bool:
+        return True
+
+    def send(self, command: WindowMessage) -> None:
+        self.sent.append(command)
+
+    def restart(self) -> None:
+        self.restarts += 1
+
+
+class _NoEngine:
+    def start(self) -> None:
+        raise AssertionError("the recording bridge starts no engine")
+
+    async def connect(self) -> EngineLink:
+        raise AssertionError("the recording bridge reaches no engine")
+
+
+def person(name: str, alias: str = "", **more: object) -> Contact:
+    return Contact(address=f"{name}@{RELAY}{PIN}", alias=alias, **more)  # type: ignore[arg-type]
+
+
+BOB = person("bob", "Bob Okafor", online=True, trust="verified", safety_number=SAFETY, last_call=NOW - 26 * 60)
+CONTACTS = (
+    person("echo", "Echo", online=True, trust="first-use", safety_number=SAFETY, last_call=NOW - 3 * HOUR),
+    BOB,
+    person("mei", "Mei-Ling Chen", online=True, trust="first-use", safety_number=SAFETY, last_call=NOW - DAY),
+    person("grandma", "Grandma", online=False, trust="verified", safety_number=SAFETY, last_call=NOW - 4 * DAY),
+    person("samir", "سمير حداد", online=False, last_call=NOW - 30 * DAY),
+    person("tomas", "Tomáš Dvořák", online=None),
+    person("spam", "", blocked=True),
+)
+
+
+def past(name: str, ago: float, outcome: str = "answered", seconds: float = 0, **more: object) -> RecentCall:
+    return RecentCall(
+        call_id=f"{name}-{ago:.0f}",
+        address=f"{name}@{RELAY}{PIN}",
+        outgoing=bool(more.pop("outgoing", False)),
+        at=NOW - ago,
+        seconds=seconds,
+        outcome=outcome,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]
+    )
+
+
+RECENTS = (
+    past("bob", 26 * 60, seconds=754, outgoing=True, was_direct=True),
+    past("echo", 3 * HOUR, seconds=42, outgoing=True),
+    past("bob", 20 * HOUR, "missed"),
+    past("mei", DAY, seconds=3 * HOUR + 120),
+    past("bob", 3 * DAY, seconds=98, was_direct=True),
+    past("stranger", 3 * DAY, "declined"),
+    past("grandma", 4 * DAY, "no-answer", outgoing=True),
+    past("bob", 9 * DAY, "busy", outgoing=True),
+)
+AUDIO = Audio(
+    inputs=(
+        AudioDevice("mic-1", "Built-in microphone", is_default=True),
+        AudioDevice("mic-2", "Jabra Evolve2 65 (USB headset)"),
+    ),
+    outputs=(
+        AudioDevice("out-1", "Built-in speakers", is_default=True),
+        AudioDevice("out-2", "Jabra Evolve2 65 (USB headset)"),
+    ),
+    metering=True,
+)
+HOME = EngineState(
+    ready=True,
+    first_run=False,
+    me=Me(
+        name="maria",
+        address=f"maria@{RELAY}{PIN}",
+        key="ab" * 32,
+        key_place="keyring",
+        relay="online",
+        relay_text="Connected to relay.example.",
+        relay_rtt_ms=18.4,
+    ),
+    contacts=CONTACTS,
+    recents=RECENTS,
+    audio=AUDIO,
+    data_place="/home/maria/.local/share/segue",
+)
+
+
+def with_(state: EngineState, **fields: object) -> EngineState:
+    return msgspec.structs.replace(state, **fields)
+
+
+def call(phase: str, **more: object) -> CallState:
+    known = dict(
+        call_id="call-1",
+        phase=phase,
+        outgoing=True,
+        address=BOB.address,
+        title=BOB.title,
+        trust="verified",
+        safety_number=SAFETY,
+        placed=NOW - 70,
+    )
+    return CallState(**{**known, **more})  # type: ignore[arg-type]
+
+
+RELAY_ONLY = dict(
+    answered=NOW - 47.2, path="relay", path_text="On the relay · 31 ms", spans=(PathSpan("relay", "relay", 0.0),)
+)
+TALKING = call("talking", **RELAY_ONLY)
+DIRECT = call(
+    "talking",
+    answered=NOW - 47.2,
+    path="direct",
+    path_text="Direct · 23 ms",
+    spans=(
+        PathSpan("relay", "relay", 0.0, 8.9),
+        PathSpan("direct", "punch", 8.4, 27.0),
+        PathSpan("relay", "relay", 26.6, 33.4),
+        PathSpan("direct", "birthday", 32.9),
+    ),
+    marks=(
+        PathMark(0.4, "phase", "The search for a direct path began"),
+        PathMark(8.4, "swap", "Moved onto the direct path; both carried the call for 0.5 s"),
+        PathMark(26.6, "failover", "The direct path fell silent; the relay took over after 60 ms"),
+        PathMark(27.4, "network", "Bob's network changed from Wi-Fi to mobile"),
+        PathMark(32.9, "swap", "Moved onto a new direct path"),
+    ),
+    phases=(
+        LadderPhase("port_mapping", "failed", 1, 0.0, 0.3, 6, 1, "Your router does not open doors on request."),
+        LadderPhase("punch", "failed", 1, 0.3, 2.3, 48, 1, "Bob's network answers from another port every time."),
+        LadderPhase(
+            "prediction", "skipped", 0, why="Skipped: Bob's network picks ports at random, there is nothing to guess."
+        ),
+        LadderPhase("birthday", "won", 1, 27.9, 32.6, 871, 256, "Found an open door after 871 packets."),
+    ),
+    local_nat=NatProfile(
+        headline="Home router, keeps one port for all (easy)",
+        detail="Port-restricted cone, ports preserved",
+        kind="EIM/APDF",
+        evidence="8 answers from 2 addresses",
+    ),
+    remote_nat=NatProfile(
+        headline="Mobile carrier, a random port for each (hard)",
+        detail="Symmetric, random in a block of 2,048",
+        kind="APDM/APDF",
+        evidence="8 answers from 2 addresses",
+    ),
+)
+TRYING = msgspec.structs.replace(
+    DIRECT,
+    path="relay",
+    path_text="On the relay · looking for a direct path…",
+    spans=(PathSpan("relay", "relay", 0.0),),
+    marks=DIRECT.marks[:1],
+    phases=(
+        *DIRECT.phases[:3],
+        LadderPhase("birthday", "trying", 0.42, 27.9, None, 487, 256, "Trying many doors; about half of them done."),
+    ),
+)
+CHANGED = call("ended", outgoing=True, trust="changed", end_reason="key-changed", ended=NOW, placed=NOW - 2)
+
+
+def samples(shown: CallState, until: float = 47.2) -> list[CallSample]:
+    """What the engine would have told since the answer: seeded, so that pictures are the same each time."""
+    rng = random.Random(7)
+    made = []
+    for step in range(int(until * 5)):
+        at = step / 5
+        direct = next(
+            (one for one in shown.spans if one.kind == "direct" and one.start <= at <= (one.end or until)), None
+        )
+        relay_ms = 31 + 2.5 * math.sin(at / 5) + rng.random() * 2
+        direct_ms = (23 if at < 30 else 19) + rng.random() * 2
+        relay = PathFigures("relay", "relay", direct is None, relay_ms, 0.012 if 25 < at < 28 else 0.0, 2.1)
+        paths = (relay,)
+        if direct is not None:
+            paths = (relay, PathFigures("direct", direct.via, True, direct_ms, 0.04 if 26 < at < 27.4 else 0.0, 1.2))
+        made.append(
+            CallSample(
+                call_id=shown.call_id,
+                at=at,
+                paths=paths,
+                rtt_ms=direct_ms if direct is not None else relay_ms,
+                loss=0.008 if 26 < at < 28 else 0.0,
+                remote_loss=0.0,
+                jitter_ms=2 + rng.random() * 1.5 + (9 if 26 < at < 29 else 0),
+                playout_delay_ms=48 + (34 * math.exp(-(at - 27) / 6) if at > 27 else 0),
+                sent_kbps=31 + 3 * math.sin(at * 1.3) + rng.random() * 2,
+                received_kbps=29 + 4 * math.sin(at * 0.9 + 1) + rng.random() * 2,
+                codec="Opus 48 kHz mono, 20 ms, FEC on",
+                concealed_ms=20.0 if at > 27 else 0.0,
+            )
+        )
+    return made
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A page in a state, as the window shows it."""
+
+    name: str
+    state: EngineState
+    prepare: str = ""
+    """What is done after the state has come: the name of a function in this module."""
+
+
+def _panel(window: MainWindow, state: EngineState) -> None:
+    assert state.call is not None
+    for one in samples(state.call):
+        window.add_sample(one)
+    window.call.open_panel(True)
+
+
+def _levels(window: MainWindow, state: EngineState) -> None:
+    window.show_levels(Levels(microphone=0.62, speaker=0.41))
+
+
+def _panel_levels(window: MainWindow, state: EngineState) -> None:
+    _panel(window, state)
+    _levels(window, state)
+
+
+def _bob(window: MainWindow, state: EngineState) -> None:
+    window.home.select(BOB.address)
+
+
+def _latest(window: MainWindow, state: EngineState) -> None:
+    window.findChild(object, "latest_button").click()  # type: ignore[union-attr]
+
+
+def _typed(window: MainWindow, state: EngineState) -> None:
+    window.findChild(object, "search").setText("zoe@calls.example")  # type: ignore[union-attr]
+
+
+def _step(place: int, **fields: str):  # type: ignore[no-untyped-def]
+    def go(window: MainWindow, state: EngineState) -> None:
+        for name, text in fields.items():
+            window.findChild(object, name).setText(text)  # type: ignore[union-attr]
+        window.first_run._show_step(place)
+        _levels(window, state)
+
+    return go
+
+
+def _relay_wrong(window: MainWindow, state: EngineState) -> None:
+    from app.protocol import CommandFailed
+
+    _step(1, relay_field="relay.exmaple")(window, state)
+    window.command_failed(
+        CommandFailed("Register", "There is no machine called relay.exmaple. Check the spelling.", "relay")
+    )
+
+
+def _section(place: int):  # type: ignore[no-untyped-def]
+    def go(window: MainWindow, state: EngineState) -> None:
+        window._go_settings(True)
+        window.settings.open_section(place)
+        _levels(window, state)
+
+    return go
+
+
+def _gone(window: MainWindow, state: EngineState) -> None:
+    window.engine_gone("The part of Segue that carries your calls stopped by itself. A running call has ended.")
+
+
+PREPARE = {
+    "panel": _panel_levels,
+    "levels": _levels,
+    "bob": _bob,
+    "latest": _latest,
+    "typed": _typed,
+    "name": _step(0, name_field="maria"),
+    "relay": _step(1, name_field="maria"),
+    "relay-wrong": _relay_wrong,
+    "sound": _step(2),
+    "ready": _step(3),
+    "gone": _gone,
+    **{f"section-{place}": _section(place) for place in range(5)},
+}
+
+FIRST = EngineState(ready=True, first_run=True, audio=AUDIO)
+TRIAL = with_(
+    HOME,
+    me=Me(name="you", address="you@127.0.0.1:41234" + PIN, relay="online", local_trial=True, key_place="file"),
+    contacts=(Contact("echo@127.0.0.1:41234" + PIN, "Echo", online=True),),
+    recents=(),
+)
+NOTICES = (
+    Notice(1, "warning", "Your data was damaged", "It was set aside as segue.db.damaged-1; Segue started afresh."),
+    Notice(2, "info", "Your address is ready", "People reach you at maria@relay.example:7850."),
+)
+
+SCENES = (
+    Scene("starting", EngineState()),
+    Scene("first-run-name", FIRST, "name"),
+    Scene("first-run-relay", FIRST, "relay"),
+    Scene("first-run-relay-wrong", FIRST, "relay-wrong"),
+    Scene("first-run-sound", FIRST, "sound"),
+    Scene("first-run-ready", with_(TRIAL, first_run=True), "ready"),
+    Scene("home", HOME, "bob"),
+    Scene("home-trial", TRIAL),
+    Scene("home-address-typed", HOME, "typed"),
+    Scene("home-latest", HOME, "latest"),
+    Scene("home-nobody", with_(HOME, contacts=(), recents=())),
+    Scene("home-not-set-up", EngineState(ready=True, first_run=False, audio=AUDIO)),
+    Scene("home-offline", with_(HOME, me=msgspec.structs.replace(HOME.me, relay="offline"), notices=NOTICES), "bob"),
+    Scene("call-calling", with_(HOME, call=call("calling"))),
+    Scene("call-ringing", with_(HOME, call=call("ringing"))),
+    Scene("call-connecting", with_(HOME, call=call("connecting"))),
+    Scene("call-incoming", with_(HOME, call=call("incoming", outgoing=False, first_call=True))),
+    Scene("call-talking", with_(HOME, call=TALKING), "levels"),
+    Scene("call-direct", with_(HOME, call=DIRECT), "levels"),
+    Scene(
+        "call-muted",
+        with_(
+            HOME,
+            call=msgspec.structs.replace(TALKING, muted=True, peer_muted=True),
+            audio=msgspec.structs.replace(AUDIO, input_problem="The microphone was unplugged. Bob hears silence."),
+        ),
+        "levels",
+    ),
+    Scene(
+        "call-reconnecting",
+        with_(HOME, call=msgspec.structs.replace(TALKING, phase="reconnecting", reconnecting_since=NOW - 4)),
+    ),
+    Scene(
+        "call-ended",
+        with_(
+            HOME,
+            call=msgspec.structs.replace(
+                DIRECT, phase="ended", ended=NOW, end_reason="hung-up", end_text="Bob hung up."
+            ),
+        ),
+    ),
+    Scene(
+        "call-no-answer",
+        with_(
+            HOME,
+            call=call("ended", ended=NOW, end_reason="no-answer", end_text="Bob does not answer. Try again later."),
+        ),
+    ),
+    Scene("call-panel-relay", with_(HOME, call=TALKING), "panel"),
+    Scene("call-panel-trying", with_(HOME, call=TRYING), "panel"),
+    Scene("call-panel-direct", with_(HOME, call=DIRECT), "panel"),
+    Scene("key-changed", with_(HOME, call=CHANGED)),
+    Scene("settings-audio", HOME, "section-0"),
+    Scene("settings-network", HOME, "section-1"),
+    Scene("settings-privacy", HOME, "section-2"),
+    Scene("settings-appearance", HOME, "section-3"),
+    Scene("settings-about", HOME, "section-4"),
+    Scene("engine-gone", HOME, "gone"),
+)
+
+
+def themed(state: EngineState, theme: str) -> EngineState:
+    return with_(state, settings=msgspec.structs.replace(state.settings or Settings(), theme=theme))
