@@ -45,13 +45,15 @@ class SimDriver:
     def _carry_out(self, command: Command) -> None:
         match command:
             case SendDatagram(socket, destination, data):
-                self.host.send(self._ports[socket], destination, data)
+                if socket in self._ports:
+                    self.host.send(self._ports[socket], destination, data)
             case OpenSocket(socket):
                 port = self.host.open(lambda data, source: self.submit(DatagramReceived(socket, source, data)))
                 self._ports[socket] = port
                 self.clock.after(0, lambda: self.submit(SocketOpened(socket, (self.host.ip, port))))
             case CloseSocket(socket):
-                self.host.close(self._ports.pop(socket))
+                if socket in self._ports:
+                    self.host.close(self._ports.pop(socket))
             case _:
                 self._on_command(command)
 

@@ -45,7 +45,8 @@ class Host:
         return port
 
     def close(self, port: int) -> None:
-        del self._ports[port]
+        """Close a port; harmless when it is closed."""
+        self._ports.pop(port, None)
 
     @property
     def open_ports(self) -> tuple[int, ...]:

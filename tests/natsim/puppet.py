@@ -1,0 +1,78 @@
+"""A caller that says what the test wants, on a real end-to-end connection."""
+
+from tests.natsim.call import Call
+from transport.identity.challenge import call_statement
+from transport.link import Close, Open
+from transport.proof import admission_token
+from transport.quic.peer import DatagramArrived, PeerConnection, StreamBytes
+from transport.wire import peer as messages
+from transport.wire.framing import frame
+
+
+class Puppet:
+    """A caller that follows QUIC and TLS but says on the control stream whatever the test wants."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.quic = PeerConnection.caller(
+            call.callee_identity.certificate, admission_token(call.call_id)
+        )
+        # It takes the place of the caller's link, on the leg that the link has bound.
+        self.host = call.caller.driver.host
+        self.heard = b""
+        self.datagrams: list[bytes] = []
+        self.port = call.caller.driver.ports[0]
+        call.caller.driver.submit(Close(messages.Bye()))
+        self.host.open(self._received, self.port)
+        self.quic.open(call.clock.now)
+        self.flush()
+
+    def _received(self, data: bytes, source: tuple[str, int]) -> None:
+        self.quic.receive(data, self.call.clock.now)
+        for event in self.quic.events():
+            if isinstance(event, StreamBytes):
+                self.heard += event.data
+            elif isinstance(event, DatagramArrived):
+                self.datagrams.append(event.data)
+        self.flush()
+
+    def flush(self) -> None:
+        for data in self.quic.datagrams_to_send(self.call.clock.now):
+            self.host.send(self.port, self.call.relay.address, data)
+
+    def say(self, *said: messages.PeerMessage) -> None:
+        for message in said:
+            self.quic.send_stream(frame(messages.encode(message)))
+        self.flush()
+
+    def hello(self) -> messages.Hello:
+        hello = messages.decode(self.heard[2:])
+        assert isinstance(hello, messages.Hello)
+        return hello
+
+
+def with_puppet(seed: int = 1) -> tuple[Call, Puppet]:
+    """A callee's link and a puppet that has shaken hands with it and been greeted."""
+    call = Call(seed)
+    # The callee comes later, so that it is the puppet's handshake that it sees.
+    call.caller.driver.submit(Open())
+    call.run(0.1)
+    puppet = Puppet(call)
+    call.callee.driver.submit(Open())
+    call.run(1.0)
+    assert puppet.heard
+    return call, puppet
+
+
+def prove(call: Call, nonce: bytes, **changes: object) -> messages.Prove:
+    me = call.caller_identity
+    statement = call_statement(nonce, call.callee_identity.certificate, call.call_id)
+    proof = {
+        "version": messages.PEER_VERSION,
+        "call_id": call.call_id,
+        "key": me.key,
+        "certificate": me.certificate,
+        "signature": me.sign(statement),
+        "home": "caller@home.example",
+    }
+    return messages.Prove(**{**proof, **changes})  # type: ignore[arg-type]

@@ -1,0 +1,94 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.path.stats import Jitter, Loss, RoundTrip
+
+
+def test_the_first_sample_is_the_round_trip_and_later_ones_move_it_by_an_eighth() -> None:
+    trip = RoundTrip()
+    trip.sample(0.1)
+    assert (trip.smoothed, trip.variation, trip.minimum) == (0.1, 0.05, 0.1)
+    trip.sample(0.18)
+    # RFC 6298 §2.3: RTTVAR = 3/4 * 0.05 + 1/4 * |0.1 - 0.18|, then SRTT = 7/8 * 0.1 + 1/8 * 0.18
+    assert trip.variation == pytest.approx(0.0575)
+    assert trip.smoothed == pytest.approx(0.11)
+    assert trip.minimum == 0.1
+
+
+@given(st.lists(st.floats(-1, 10), min_size=1))
+def test_a_round_trip_lies_between_what_was_seen(samples: list[float]) -> None:
+    trip = RoundTrip()
+    for sample in samples:
+        trip.sample(sample)
+    seen = [max(0.0, sample) for sample in samples]
+    assert trip.minimum == min(seen)
+    assert trip.smoothed is not None
+    assert min(seen) - 1e-9 <= trip.smoothed <= max(seen) + 1e-9
+
+
+def test_even_arrivals_have_no_jitter_also_where_the_timestamp_wraps() -> None:
+    jitter = Jitter()
+    for index in range(20):
+        jitter.arrived((2**32 - 5 * 960 + index * 960) % 2**32, 10 + index * 0.02)
+    assert jitter.value == pytest.approx(0, abs=1e-9)
+
+
+def test_jitter_settles_at_the_mean_difference() -> None:
+    jitter, rng = Jitter(), random.Random(1)
+    for index in range(4_000):
+        jitter.arrived(index * 960, index * 0.02 + rng.uniform(0, 0.01))
+    # The mean distance of two uniform numbers from 0 to 10 ms is 3.3 ms.
+    assert jitter.value == pytest.approx(0.0033, rel=0.35)
+
+
+def test_a_pause_of_the_sender_is_no_jitter() -> None:
+    jitter = Jitter()
+    jitter.arrived(0, 0.0)
+    jitter.arrived(960, 60.0)
+    assert jitter.value == 0
+
+
+def arrivals(loss: Loss, sequences: list[int], start: float = 0.0) -> None:
+    for index, sequence in enumerate(sequences):
+        loss.arrived(sequence % 2**16, start + index * 0.02)
+
+
+def test_loss_is_what_is_missing_also_where_the_sequence_wraps() -> None:
+    loss = Loss()
+    assert loss.share() is None
+    arrivals(loss, [65_500 + index for index in range(200) if index % 10])
+    assert loss.share() == pytest.approx(0.1, abs=0.01)
+
+
+def test_reordering_is_no_loss() -> None:
+    loss = Loss()
+    arrivals(loss, [index ^ 1 for index in range(500)])
+    assert loss.share() == pytest.approx(0, abs=0.005)
+
+
+def test_old_loss_is_forgotten() -> None:
+    loss = Loss()
+    arrivals(loss, list(range(0, 100, 2)))
+    assert loss.share() == pytest.approx(0.5, abs=0.02)
+    arrivals(loss, list(range(100, 600)), start=1.0)
+    assert loss.share() == 0
+
+
+def test_a_new_stream_is_no_loss() -> None:
+    loss = Loss()
+    arrivals(loss, list(range(10)))
+    arrivals(loss, list(range(30_000, 30_010)), start=1.0)
+    assert loss.share() == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**16 - 1), st.floats(0, 3))))
+def test_loss_is_a_share_whatever_arrives(packets: list[tuple[int, float]]) -> None:
+    loss, now = Loss(), 0.0
+    for sequence, pause in packets:
+        now += pause
+        loss.arrived(sequence, now)
+        share = loss.share()
+        assert share is not None and 0 <= share <= 1
