@@ -14,7 +14,8 @@ import msgspec
 from app.report import CallReport, NatReport, Nats
 
 _PERSON = re.compile(r"(?<![\w.@-])([\w.-]+)@(\[[0-9A-Fa-f:.%]+\]|[\w.-]*\w)(:\d+)?(#[0-9A-Fa-f]+)?")
-_IPV4 = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{1,3}){3}(?!\d)")
+# Whatever looks like one: to hide a version number of four parts costs less than to show an address in disguise.
+_IPV4_LIKE = re.compile(r"\d+(?:\.\d+){3}")
 # Candidates only, in which the longest parts that are addresses are looked for: what stands around an IPv6 address
 # (a colon, a dot, hexadecimal letters of a word) can look like a piece of it.
 _IPV6_LIKE = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
@@ -69,7 +70,7 @@ class _Pseudonyms:
             (_PERSON, self._person),
             (_HEX, lambda match: self.of("key", match[0].casefold())),
             (_IPV6_LIKE, self._ipv6_within),
-            (_IPV4, lambda match: self.host(match[0]) if _is_address(match[0]) else match[0]),
+            (_IPV4_LIKE, lambda match: self.host(match[0])),
         )
 
     def _person(self, match: re.Match[str]) -> str:

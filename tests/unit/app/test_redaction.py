@@ -46,7 +46,7 @@ def test_the_same_thing_has_the_same_pseudonym() -> None:
 
 
 def test_figures_and_versions_stay() -> None:
-    kept = "mapping 12:30:45 in 3.5 s, 20 packets, libopus 1.4.0, code 0x1f, 999.1.1.1"
+    kept = "mapping 12:30:45 in 3.5 s, 20 packets, libopus 1.4.0, code 0x1f"
     assert redacted(a_report(reason=kept)).reason == kept
 
 
@@ -77,7 +77,6 @@ secrets = st.one_of(
 
 @given(st.lists(st.tuples(around, secrets), min_size=1, max_size=4), st.sampled_from(["reason", "phase", "evidence"]))
 def test_no_address_or_key_is_left_whatever_stands_around_it(parts: list[tuple[str, str]], place: str) -> None:
-    # A separator that belongs to no address or number: glued to more digits it would be another one.
     text = "".join(f"{before} {secret}" for before, secret in parts)
     fields: dict[str, object] = {
         "reason": {"reason": text},
