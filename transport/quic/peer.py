@@ -231,7 +231,7 @@ class PeerConnection:
 
     def advance(self, now: float) -> None:
         """Run what is due at ``now``; harmless when nothing is."""
-        if self._terminated:
+        if self._terminated or (self._hold_until is not None and now < self._hold_until):
             return
         for quic in self._connections():
             deadline = quic.get_timer()
