@@ -18,6 +18,8 @@ from relay.registry import Entry
 
 DATABASE_FILE = "names.sqlite3"
 SCHEMA_VERSION = 1
+# 4 GiB of 4 KiB pages: a million names with the longest certificates. Strangers cannot fill a larger disk than that.
+MAX_PAGES = 1_048_576
 # Registrations are rationed per address; a thousand in the queue means the disk has stopped.
 MAX_WAITING_WRITES = 1_024
 # Writes in one transaction: a flush takes milliseconds, a row microseconds.
@@ -41,8 +43,9 @@ ON CONFLICT (name) DO UPDATE SET certificate = excluded.certificate WHERE key = 
 class NameStore:
     """The database. Use it from one thread at a time. ``notice`` tells the operator if a damaged one was set aside."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, max_pages: int = MAX_PAGES) -> None:
         """Open or create. Raises :class:`RelayError` when the directory cannot be used at all."""
+        self._max_pages = max_pages
         self._path = data_dir / DATABASE_FILE
         self.notice = ""
         try:
@@ -77,6 +80,7 @@ class NameStore:
         try:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=FULL")
+            database.execute(f"PRAGMA max_page_count={self._max_pages:d}")
             with closing(database.execute("PRAGMA quick_check(1)")) as check:
                 [verdict] = check.fetchone()
             if verdict != "ok":
