@@ -14,8 +14,8 @@ import typer
 from app import protocol
 from app.engine import Engine, EngineConfig
 from app.home import Home
-from app.network_check import look_at_network
 from app.loops import run_on_own_loop
+from app.network_check import look_at_network
 from app.parent_watch import watch_parent
 from app.registration import register_name
 from app.sound import SoundPlan

@@ -117,6 +117,8 @@ class Call:
                 return self._back()
             case ev.LinkOver(reason, text):
                 return self._link_over(reason, text)
+            case ev.MediaBroken():
+                return self._finish("failed", "lost", tone="ended") if self._taken else []
             case ev.TimerFired():
                 return self._timer(now)
             case _:

@@ -144,6 +144,11 @@ class LinkOver:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaBroken:
+    """What is sent does not arrive, or harms others: sending has stopped (RFC 8083)."""
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """The deadline that the machine named has come."""
 
@@ -167,6 +172,7 @@ Event = (
     | LinkSilent
     | LinkBack
     | LinkOver
+    | MediaBroken
     | TimerFired
 )
 

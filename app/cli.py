@@ -38,7 +38,9 @@ PlayOption = Annotated[
 ]
 RecordOption = Annotated[Path | None, typer.Option("--record", help="WAV to write instead of the speaker.")]
 ReportOption = Annotated[Path | None, typer.Option("--report", help="Write the call's report (JSON) here.")]
-AlwaysRelayOption = Annotated[bool, typer.Option("--always-relay", help="Hide this machine's IP address from the peer.")]
+AlwaysRelayOption = Annotated[
+    bool, typer.Option("--always-relay", help="Hide this machine's IP address from the peer.")
+]
 WithParentOption = Annotated[bool, typer.Option("--with-parent", hidden=True)]
 
 
@@ -86,7 +88,7 @@ def listen(
 def call(
     address: str,
     home: HomeOption = None,
-    for_s: Annotated[float | None, typer.Option("--for", min=0, help="Hang up after this many seconds of talk.")] = None,
+    for_s: Annotated[float | None, typer.Option("--for", min=0, help="Hang up after so many seconds of talk.")] = None,
     play: PlayOption = None,
     record: RecordOption = None,
     report: ReportOption = None,
@@ -131,7 +133,9 @@ def relay_command_(
     metrics_port: Annotated[
         int | None, typer.Option("--metrics-port", min=0, max=65535, help="Prometheus metrics on loopback.")
     ] = None,
-    drain: Annotated[float, typer.Option("--drain", min=0, max=3600, help="Seconds for running calls at stop.")] = DRAIN_S,
+    drain: Annotated[
+        float, typer.Option("--drain", min=0, max=3600, help="Seconds for running calls at stop.")
+    ] = DRAIN_S,
     with_parent: WithParentOption = False,
 ) -> None:
     """Run a relay."""
@@ -166,7 +170,7 @@ def _leave(status: ExitStatus) -> None:
 
 def _open_window(arguments: list[str]) -> None:
     if importlib.util.find_spec("PySide6") is None:
-        typer.echo("The window needs PySide6, which is not installed. “segue --help” lists what works without.", err=True)
+        typer.echo("The window needs PySide6, which is not installed; “segue --help” lists the rest.", err=True)
         raise typer.Exit(ExitStatus.FAILED)
     # As `python -m app.window` would: the command line itself must run where Qt is not installed.
     sys.argv = ["segue", *arguments]

@@ -47,6 +47,7 @@ class Side:
     sample: protocol.CallSample | None = None
     levels: protocol.Levels | None = None
     history: list[protocol.CallSample] = field(default_factory=list)
+    online: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def report_path(self) -> Path:
@@ -58,6 +59,8 @@ class Side:
         match message:
             case protocol.EngineState():
                 self.state = message
+                if message.me.relay == "online":
+                    self.online.set()
             case protocol.CallSample():
                 self.sample = message
                 self.history.append(message)
@@ -116,7 +119,8 @@ class _Demo:
                 live.update(page.render(*self._sides))
 
     async def _start_relay(self) -> str:
-        child = self._own(spawn("relay", "--bind", "127.0.0.1", "--port", "0", "--data", str(self._folder / "relay"), "--json"))
+        data = str(self._folder / "relay")
+        child = self._own(spawn("relay", "--bind", "127.0.0.1", "--port", "0", "--data", data, "--json"))
         try:
             return str(msgspec.json.decode(await first_line(child), type=dict[str, object])["address"])
         except (msgspec.MsgspecError, KeyError) as error:
@@ -144,8 +148,7 @@ class _Demo:
         self._tasks.start(self._attach(side), name=side.name)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                while side.state is None or side.state.me.relay != "online":
-                    await asyncio.sleep(0.05)
+                await side.online.wait()
         except TimeoutError as error:
             raise TrialError(f"{side.name} did not come online.") from error
 

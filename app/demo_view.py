@@ -118,9 +118,12 @@ def reports(sides: list[tuple[str, CallReport]]) -> RenderableType:
         table.add_row(label, *values, style=style)
 
     found = [report for _, report in sides]
-    row("outcome", [report.outcome for report in found])
+    row("outcome", [report.outcome or "–" for report in found])
     row("path", [" → ".join(path.kind for path in report.paths) or "–" for report in found])
-    row("answered → first audio sent", [_between(report.times.answered, report.times.first_audio_sent) for report in found])
+    row(
+        "answered → first audio sent",
+        [_between(report.times.answered, report.times.first_audio_sent) for report in found],
+    )
     row(
         "answered → first audio played",
         [_between(report.times.answered, report.times.first_audio_played) for report in found],

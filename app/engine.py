@@ -26,7 +26,7 @@ from app.local_server import LocalServer
 from app.local_socket import LocalSocketError
 from app.membership import Membership
 from app.relays import Relays, Route
-from app.report import write_report
+from app.report import CallReport, write_report
 from app.session import CallSession, SessionSetup
 from app.sound import SoundPlan
 from app.store import Store
@@ -84,7 +84,7 @@ class Engine:
         self._without_window: asyncio.TimerHandle | None = None
         self._session: CallSession | None = None
         self._route: Route | None = None
-        self._last_report: reporting.CallReport | None = None
+        self._last_report: CallReport | None = None
         self._lock = HomeLock(config.home)
         self._notices = state.Notices()
         self._server = LocalServer(config.home.folder, self.command, self._windows_changed)
@@ -115,7 +115,6 @@ class Engine:
             await self._server.open()
         except LocalSocketError as error:
             raise AppError(str(error)) from error
-        await self._voice.open()
         self._membership.resume()
         self._tasks.start(self._housekeeping(), name="housekeeping")
         self._tasks.start(self._figures(), name="figures")
@@ -139,7 +138,7 @@ class Engine:
         await self._tasks.close()
         await self._membership.close()
         await self._relays.close()
-        await self._voice.close()
+        await self._loop.run_in_executor(None, self._voice.close)
         await self._server.close()
         self._store.close()
         self._lock.release()
@@ -224,8 +223,7 @@ class Engine:
     def _arrives(self, route: Route, incoming: control.Incoming) -> None:
         person = self._caller_address(route, incoming.caller)
         if person is None or (self._session is not None and not self._session.call.finished):
-            reason = "declined" if person is None else "busy"
-            route.client.send(control.Decline(call_id=incoming.call_id, reason=reason))
+            route.client.send(control.Decline(incoming.call_id, "declined" if person is None else "busy"))
             if person is not None:
                 self._store.calls.add(reporting.missed_call(incoming.call_id, person, time.time()))
             return
@@ -269,7 +267,7 @@ class Engine:
         session = self._session
         if session is None:
             return
-        self._last_report = reporting.build_report(session, self._voice.report_block())
+        self._last_report = reporting.final_report(session, finished, self._voice.last_talk)
         self._store.calls.add(reporting.recent_call(session, finished, self._wall_offset_s))
         if self._config.report is not None:
             try:

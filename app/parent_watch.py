@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import sys
+import os
 import threading
 from collections.abc import Callable
 
@@ -14,8 +14,8 @@ def watch_parent(gone: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
 
     def wait_for_end() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while sys.stdin.buffer.raw.read(_READ_BYTES):
+        with contextlib.suppress(OSError):
+            while os.read(0, _READ_BYTES):
                 pass
         with contextlib.suppress(RuntimeError):  # our loop has ended before the parent did
             loop.call_soon_threadsafe(gone)

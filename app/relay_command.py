@@ -12,7 +12,7 @@ from app.parent_watch import watch_parent
 from app.words import ExitStatus
 from relay.config import Ready, RelayConfig
 from relay.errors import RelayError
-from relay.server import new_loop, run_relay
+from relay.server import relay_loop_factory, run_relay
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class RelayPlan:
 def run(plan: RelayPlan) -> ExitStatus:
     """Run until the operator, or the program that started it, stops it."""
     try:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
+        with asyncio.Runner(loop_factory=relay_loop_factory()) as runner:
             runner.run(_run(plan))
     except RelayError as error:
         typer.echo(str(error), err=True)

@@ -7,20 +7,24 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from transport.io.driver import LinkDriver
-from transport.io.relay_client import RelayClient
-
 from app import call_events as ev
 from app.call import Call
 from app.paths_seen import PathsSeen
 from app.protocol import CallPhase, CallSample, PathFigures
+from app.report import Role
+from app.report_builder import ReportBuilder
 from app.voice import Voice
-from transport import link
+from transport import link_events as link
 from transport.identity.keys import Identity
+from transport.io.driver import LinkDriver
+from transport.io.relay_client import RelayClient
 from transport.io.tasks import Tasks
-from transport.link import Link, LinkConfig, LinkStats
+from transport.link import Link
+from transport.link_events import LinkConfig, LinkStats
+from transport.path.leg import LegAccess
 from transport.path.stats import PathStats
 from transport.wire import peer
+from transport.wire.address import PersonAddress
 
 # RFC 3550 §6.2 asks for 5 s at the least on shared links; between two people a second is what a panel needs, and its
 # 60 bytes are 2 % of the voice.
@@ -36,8 +40,6 @@ class CallTimes:
     placed: float
     ringing: float | None = None
     answered: float | None = None
-    first_audio_sent: float | None = None
-    first_audio_played: float | None = None
     ended: float | None = None
 
 
@@ -80,6 +82,7 @@ class CallSession:
         self._last_stats: LinkStats | None = None
         self.call = Call()
         self.times = CallTimes(self._loop.time())
+        self.report = ReportBuilder("", "callee", str(person), self.times.placed)
         self.paths = PathsSeen()
         self.remote_report: peer.ReceiverReport | None = None
         self.finished: ev.Finished | None = None
@@ -88,6 +91,9 @@ class CallSession:
 
     def feed(self, event: ev.Event) -> None:
         """Let something happen to the call."""
+        if isinstance(event, ev.Placed | ev.CallArrived):
+            role: Role = "caller" if isinstance(event, ev.Placed) else "callee"
+            self.report = ReportBuilder(event.call_id, role, str(self.person), self.times.placed)
         self._events.append(event)
         if self._feeding:
             return  # from within a command: its turn comes when that one is done
@@ -144,7 +150,7 @@ class CallSession:
         if stats is None or self.times.answered is None:
             return None
         now = self._loop.time()
-        media = self._setup.voice.stats()
+        media = self._setup.voice.figures()
         return CallSample(
             call_id=self.call.view.call_id,
             at=now - self.times.answered,
@@ -180,7 +186,7 @@ class CallSession:
             case ev.StartMedia():
                 self._start_media()
             case ev.StopMedia():
-                self.link_stats()
+                self._note_figures()
                 voice.stop()
             case ev.PlayTone(tone):
                 voice.play_tone(tone)
@@ -188,6 +194,7 @@ class CallSession:
                 voice.stop_tone()
             case ev.Finished():
                 self.times.ended = self._loop.time()
+                self.paths.ended(self.times.ended)
                 self.finished = command
                 self._on_finished(command)
 
@@ -214,14 +221,18 @@ class CallSession:
         if driver is None:
             return
         self.times.answered = self._loop.time()
+        self.report.mark("answered", self.times.answered)
         self._setup.voice.start(lambda packet: driver.submit(link.SendMedia(packet)))
         self._tasks.start(self._report_on(), name="receiver-reports")
 
     async def _report_on(self) -> None:
         while self._driver is not None:
             await asyncio.sleep(REPORT_EVERY_S)
-            if self._driver is not None and not self.call.finished:
-                self._driver.submit(link.SendMessage(self._setup.voice.receiver_report()))
+            if self._driver is None or self.call.view.phase != "talking":
+                continue
+            self._driver.submit(link.SendMessage(self._setup.voice.receiver_report()))
+            if not self._setup.voice.tick():
+                self.feed(ev.MediaBroken())
 
     def _on_link(self, command: link.Command) -> None:
         match command:
@@ -232,21 +243,46 @@ class CallSession:
             case link.Proven(peer_home):
                 self.feed(ev.LinkProven(peer_home))
             case link.PathChanged():
-                self.paths.changed(command, self._loop.time())
-                self._on_change()
+                self._path_changed(command)
             case link.Reconnecting():
                 self.paths.lost(self._loop.time())
                 self.feed(ev.LinkSilent())
             case link.Reconnected():
                 self.paths.back(self._loop.time())
+                self._setup.voice.link_back()
                 self.feed(ev.LinkBack())
             case link.LinkEnded(reason, text):
                 self._link_ended(reason, text)
 
+    def _path_changed(self, change: link.PathChanged) -> None:
+        now = self._loop.time()
+        self.paths.changed(change, now)
+        stats = self.link_stats()
+        for path in stats.paths if stats is not None else ():
+            key = (path.kind, path.via, address_text(path.local), address_text(path.remote))
+            if path.state == "active":
+                self.report.path_active(key, now)
+            elif path.state != "suspect":
+                self.report.path_inactive(key, now)
+        self._on_change()
+
+    def _note_figures(self) -> None:
+        """Into the report, while the link can still tell."""
+        stats = self.link_stats()
+        for path in stats.paths if stats is not None else ():
+            key = (path.kind, path.via, address_text(path.local), address_text(path.remote))
+            self.report.path_figures(key, path.rtt_ms, path.loss)
+        for moment, at in (
+            ("first_audio_sent", self._setup.voice.first_sent),
+            ("first_audio_played", self._setup.voice.first_played),
+        ):
+            if at is not None:
+                self.report.mark(moment, at)  # type: ignore[arg-type]
+
     def _heard(self, message: peer.PeerMessage) -> None:
         if isinstance(message, peer.ReceiverReport):
             self.remote_report = message
-            self._setup.voice.heard_report(message)
+            self._setup.voice.heard_report(message, (self.rtt_ms() or 0.0) / 1000)
         else:
             self.feed(ev.PeerSaid(message))
 
@@ -260,6 +296,7 @@ class CallSession:
     def _note_phase(self, before: CallPhase, after: CallPhase) -> None:
         if before != after and after in ("ringing", "incoming") and self.times.ringing is None:
             self.times.ringing = self._loop.time()
+            self.report.mark("ringing", self.times.ringing)
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -268,6 +305,13 @@ class CallSession:
         deadline = self.call.next_deadline()
         if deadline is not None:
             self._timer = self._loop.call_at(deadline, self.feed, ev.TimerFired())
+
+
+def address_text(address: tuple[str, int] | None) -> str:
+    """``host:port``, an IPv6 host in brackets; empty when there is none."""
+    if address is None:
+        return ""
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
 
 
 def _figures(path: PathStats) -> PathFigures:

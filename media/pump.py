@@ -1,6 +1,7 @@
 """Moves samples between the rings and the chains (pure): the one function the engine calls after each wake-up."""
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence, to_pcm
@@ -49,6 +50,7 @@ class AudioPump:
         self._playout: PlayoutChain | None = None
         self._tone: Tone | None = None
         self._preview = LevelMeter()
+        self._overhear: Callable[[Pcm], None] | None = None
         self._dropped_seen = capture_ring.dropped
         self._overruns_before = capture_ring.overruns
         self._underruns_before: int | None = None
@@ -59,6 +61,10 @@ class AudioPump:
     def play(self, tone: Tone | None) -> None:
         """Play a tone, mixed into the talk if there is one; ``None`` stops it."""
         self._tone = tone
+
+    def overhear(self, listener: Callable[[Pcm], None] | None) -> None:
+        """Give each frame that is captured while nobody talks to ``listener``, such as a test recording."""
+        self._overhear = listener
 
     def begin(self, capture: CaptureChain, playout: PlayoutChain) -> None:
         """The talk starts: sound captured before this moment is forgotten."""
@@ -102,6 +108,8 @@ class AudioPump:
                 packets.append(capture.push(frame, now))
             else:
                 self._preview.measure(frame)
+                if self._overhear is not None:
+                    self._overhear(frame)
         return packets
 
     def _fill(self, now: float) -> None:

@@ -192,6 +192,7 @@ EVENTS: st.SearchStrategy[ev.Event] = st.sampled_from(
         ev.LinkOver("lost"),
         ev.LinkOver("peer-left"),
         ev.LinkOver("wrong-certificate"),
+        ev.MediaBroken(),
         ev.TimerFired(),
     ]
 )

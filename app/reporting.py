@@ -1,0 +1,47 @@
+"""From a call at work to what is kept of it: the report, and the line in the history."""
+
+from app import call_events as ev
+from app.protocol import RecentCall
+from app.redaction import redacted
+from app.report import CallReport, MediaReport, encode_report
+from app.session import CallSession
+from transport.wire.address import PersonAddress
+
+# In the history a stopped call to somebody whose key changed is one that failed.
+_HISTORY = {"key-changed": "failed"}
+
+
+def final_report(session: CallSession, finished: ev.Finished, media: MediaReport) -> CallReport:
+    """Close the books of a call that has just ended."""
+    builder = session.report
+    builder.media(media)
+    ended = session.times.ended
+    builder.end(finished.outcome, finished.reason, ended if ended is not None else session.times.placed)
+    return builder.build()
+
+
+def recent_call(session: CallSession, finished: ev.Finished, wall_offset_s: float) -> RecentCall:
+    """The line in the history."""
+    times, view = session.times, session.call.view
+    talked = 0.0
+    if times.answered is not None and times.ended is not None:
+        talked = times.ended - times.answered
+    return RecentCall(
+        call_id=view.call_id,
+        address=str(session.person),
+        outgoing=view.outgoing,
+        at=times.placed + wall_offset_s,
+        seconds=talked,
+        outcome=_HISTORY.get(finished.outcome, finished.outcome),  # type: ignore[arg-type]
+        was_direct=any(span.kind == "direct" for span in session.paths.spans(times.answered)),
+    )
+
+
+def missed_call(call_id: str, person: PersonAddress, at: float) -> RecentCall:
+    """Somebody called while the user was in another call."""
+    return RecentCall(call_id=call_id, address=str(person), outgoing=False, at=at, seconds=0.0, outcome="missed")
+
+
+def shareable(report: CallReport) -> str:
+    """The report as JSON without addresses and names."""
+    return encode_report(redacted(report)).decode()

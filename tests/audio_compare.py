@@ -1,0 +1,74 @@
+"""Compare a recording with what was played: find where it lies, and how alike each voiced second is.
+
+Opus is no wave-form codec above 8 kHz and adds a look-ahead of a few milliseconds, so samples are never equal; but each
+second of voice must lie where the one before it lay, to the millisecond, and correlate.
+"""
+
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+RATE_HZ = 48_000
+# Below this RMS a second is a pause: noise correlates with nothing.
+VOICED_RMS = 300.0
+# Within a second the alignment may be off by this much from that of the whole: the codec's phase, no more.
+SLACK_S = 0.005
+
+Signal = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``offset_s``: where the source begins in the recording. ``correlations``: one for each voiced second."""
+
+    offset_s: float
+    correlations: tuple[float, ...]
+
+    @property
+    def worst(self) -> float:
+        """The least alike voiced second."""
+        return min(self.correlations)
+
+
+def read_wav(path: Path) -> Signal:
+    """A mono 48 kHz 16-bit WAV as floats."""
+    with wave.open(str(path)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE_HZ, 1, 2)
+        return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16).astype(np.float64)
+
+
+def compare(source: Signal, recording: Signal) -> Comparison:
+    """Align ``source`` in ``recording`` once, as a whole, and correlate each voiced second at that place."""
+    offset = _best_offset(source, recording)
+    slack = round(SLACK_S * RATE_HZ)
+    correlations = []
+    for start in range(0, source.size - RATE_HZ + 1, RATE_HZ):
+        second = source[start : start + RATE_HZ]
+        if np.sqrt(np.mean(second**2)) < VOICED_RMS:
+            continue
+        begin = offset + start - slack
+        around = recording[max(begin, 0) : begin + RATE_HZ + 2 * slack]
+        if around.size < RATE_HZ:
+            correlations.append(0.0)
+            continue
+        correlations.append(_best_correlation(second, around))
+    return Comparison(offset / RATE_HZ, tuple(correlations))
+
+
+def _best_offset(source: Signal, recording: Signal) -> int:
+    size = 1 << (source.size + recording.size - 1).bit_length()
+    spectrum = np.fft.rfft(recording, size) * np.conj(np.fft.rfft(source, size))
+    products = np.fft.irfft(spectrum, size)
+    # Only places at which the source begins within the recording.
+    return int(np.argmax(products[: recording.size]))
+
+
+def _best_correlation(second: Signal, around: Signal) -> float:
+    products = np.correlate(around, second, mode="valid")
+    sums = np.cumsum(np.concatenate(([0.0], around**2)))
+    energies = sums[second.size :] - sums[: -second.size]
+    norms = np.sqrt(energies * np.sum(second**2))
+    return float(np.max(products / np.maximum(norms, 1e-9)))
