@@ -21,12 +21,14 @@ class Calls:
 
     QUERY = "SELECT number, call FROM calls"
 
-    __slots__ = ("_calls", "_changed", "_clock")
+    __slots__ = ("_calls", "_changed", "_clock", "_last_times")
 
     def __init__(self, changed: Callable[[Iterable[str]], None], clock: Callable[[], float]) -> None:
         self._calls: dict[int, RecentCall] = {}
         self._changed = changed
         self._clock = clock
+        # Asked for with every picture of the state, many times a second in a call; made anew after a change.
+        self._last_times: dict[str, float] | None = None
 
     def recent(self) -> tuple[RecentCall, ...]:
         """Newest first, at most :data:`MAX_CALLS`."""
@@ -34,11 +36,13 @@ class Calls:
 
     def last_times(self) -> dict[str, float]:
         """When the last call with each address was (Unix seconds), by address without pin."""
-        times: dict[str, float] = {}
-        for call in self._calls.values():
-            key = _short(call.address)
-            times[key] = max(times.get(key, call.at), call.at)
-        return times
+        if self._last_times is None:
+            times: dict[str, float] = {}
+            for call in self._calls.values():
+                key = _short(call.address)
+                times[key] = max(times.get(key, call.at), call.at)
+            self._last_times = times
+        return dict(self._last_times)
 
     def add(self, call: RecentCall) -> None:
         """Remember one more call; the oldest is forgotten when there are too many."""
@@ -48,12 +52,14 @@ class Calls:
             call_id=one_line(call.call_id, _MAX_TEXT_CHARS),
             address=one_line(call.address, _MAX_TEXT_CHARS),
         )
+        self._last_times = None
         self._changed([str(number), *self._forget_oldest()])
 
     def erase(self) -> None:
         """Forget all calls."""
         numbers = self.all_keys()
         self._calls.clear()
+        self._last_times = None
         self._changed(numbers)
 
     def _forget_oldest(self) -> list[str]:
@@ -79,6 +85,7 @@ class Calls:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
                 senseless += 1
         self._forget_oldest()
+        self._last_times = None
         return senseless
 
     def statement(self, key: str) -> Statement:

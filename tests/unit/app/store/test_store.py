@@ -178,6 +178,18 @@ def test_a_repeated_call_id_replaces_nothing(make: MakeStore) -> None:
     assert len(make().calls.recent()) == 2
 
 
+def test_the_last_call_with_each_person_follows_every_change(make: MakeStore) -> None:
+    store = make()
+    store.calls.add(a_call(1, "bob@relay.example"))
+    assert store.calls.last_times() == {BOB.short: 1_800_000_001.0}
+    store.calls.add(a_call(3, str(PINNED_BOB)))
+    store.calls.add(a_call(2, "no address"))
+    expected = {BOB.short: 1_800_000_003.0, "no address": 1_800_000_002.0}
+    assert store.calls.last_times() == make().calls.last_times() == expected
+    store.calls.erase()
+    assert store.calls.last_times() == {}
+
+
 def test_the_clock_may_go_back(path: Path) -> None:
     clock = Clock()
     store = Store(path, clock)
