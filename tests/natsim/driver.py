@@ -1,5 +1,6 @@
 """Runs a Link, untouched, on a virtual host: what transport.io.driver does with real sockets."""
 
+from collections import deque
 from collections.abc import Callable
 
 from tests.natsim.clock import Timer, VirtualClock
@@ -21,7 +22,7 @@ TICK_S = 1e-6
 
 
 class SimDriver:
-    """One link on one host."""
+    """One link on one host. As with real sockets, an event submitted from within a command waits for its turn."""
 
     def __init__(self, link: Link, host: Host, on_command: Callable[[Command], None]) -> None:
         self.link = link
@@ -30,6 +31,9 @@ class SimDriver:
         self._on_command = on_command
         self._ports: dict[int, int] = {}
         self._timer: Timer | None = None
+        self._events: deque[Event] = deque()
+        self._handling = False
+        self._frozen = False
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -38,22 +42,44 @@ class SimDriver:
 
     def submit(self, event: Event) -> None:
         """Give the link an event now, carry out what it commands, arm the timer."""
-        for command in self.link.handle(event, self.clock.now):
-            self._carry_out(command)
+        self._events.append(event)
+        if not self._handling and not self._frozen:
+            self._work()
+
+    def freeze(self) -> None:
+        """The process gets no time: packets wait in the socket's buffer, timers fire late."""
+        self._frozen = True
+
+    def thaw(self) -> None:
+        """The process runs again, and first takes what has waited."""
+        self._frozen = False
+        self._work()
+
+    def close(self) -> None:
+        """The process is gone, without a word."""
+        self._frozen = True
+        for port in self._ports.values():
+            self.host.close(port)
+        self._ports.clear()
+
+    def _work(self) -> None:
+        self._handling = True
+        while self._events:
+            for command in self.link.handle(self._events.popleft(), self.clock.now):
+                self._carry_out(command)
+        self._handling = False
         self._arm()
 
     def _carry_out(self, command: Command) -> None:
         match command:
             case SendDatagram(socket, destination, data):
-                if socket in self._ports:
-                    self.host.send(self._ports[socket], destination, data)
+                self.host.send(self._ports[socket], destination, data)
             case OpenSocket(socket):
                 port = self.host.open(lambda data, source: self.submit(DatagramReceived(socket, source, data)))
                 self._ports[socket] = port
                 self.clock.after(0, lambda: self.submit(SocketOpened(socket, (self.host.ip, port))))
             case CloseSocket(socket):
-                if socket in self._ports:
-                    self.host.close(self._ports.pop(socket))
+                self.host.close(self._ports.pop(socket))
             case _:
                 self._on_command(command)
 
@@ -72,6 +98,8 @@ class SimDriver:
 
     def _fire(self) -> None:
         self._timer = None
+        if self._frozen:
+            return
         due = self.link.next_deadline()
         if due is not None and due <= self.clock.now:
             self.submit(TimerFired())

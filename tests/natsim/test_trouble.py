@@ -17,6 +17,7 @@ from transport.link import (
     Proven,
     Reconnected,
     Reconnecting,
+    SendMessage,
 )
 from transport.proof import admission_token
 from transport.quic.peer import PeerConnection
@@ -271,6 +272,7 @@ def test_a_relay_that_comes_back_with_a_new_grant_has_its_call_again(away: float
     call.run(away)
     for side in call.sides:
         assert len(side.of(Reconnecting)) == 1 and not side.of(Reconnected)
+        side.driver.submit(SendMessage(messages.Muted(True)))
     call.relay.restart()
     legs = call.relay.grant(call.call_id, "again")
     for side, leg in zip(call.sides, legs, strict=True):
@@ -279,6 +281,8 @@ def test_a_relay_that_comes_back_with_a_new_grant_has_its_call_again(away: float
     call.run(2.0)
     for side in call.sides:
         assert len(side.of(Reconnected)) == 1 and side.ended is None
+        # What was said meanwhile is not lost.
+        assert side.messages == [messages.Muted(True)]
         # Two seconds of voice, less the time to bind and be heard; and nothing of what was said meanwhile.
         assert len(side.frames) > 90
         assert side.frames == list(range(side.frames[0], side.frames[0] + len(side.frames)))

@@ -35,7 +35,7 @@ class LinkDriver:
         on_command: Callable[[Command], None],
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._link = link
+        self.link = link
         self._on_command = on_command
         self._loop = loop if loop is not None else asyncio.get_running_loop()
         self._sockets: dict[int, UdpSocket] = {}
@@ -60,7 +60,7 @@ class LinkDriver:
         self._handling = True
         try:
             while self._events:
-                for command in self._link.handle(self._events.popleft(), self._loop.time()):
+                for command in self.link.handle(self._events.popleft(), self._loop.time()):
                     self._carry_out(command)
         finally:
             self._handling = False
@@ -113,7 +113,7 @@ class LinkDriver:
 
     def _arm(self) -> None:
         """Keep one timer at or before the link's deadline; a timer that fires too early arms the next one."""
-        due = None if self._closed else self._link.next_deadline()
+        due = None if self._closed else self.link.next_deadline()
         if due is None:
             if self._timer is not None:
                 self._timer.cancel()
@@ -125,7 +125,7 @@ class LinkDriver:
 
     def _fire(self) -> None:
         self._timer = None
-        due = self._link.next_deadline()
+        due = self.link.next_deadline()
         if due is not None and due <= self._loop.time():
             self.submit(TimerFired())
         else:
