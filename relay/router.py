@@ -34,6 +34,7 @@ from relay.registry import Entry, Registry
 from transport.identity.challenge import registration_statement, session_statement
 from transport.identity.errors import IdentityError
 from transport.identity.keys import certificate_key, verify
+from transport.wire.address import GUEST_PREFIX
 from transport.wire.control import (
     CONTROL_VERSION,
     Answer,
@@ -321,6 +322,9 @@ class Router:
             session.key, statement, message.signature
         ):
             return self._refusal(session.number, message.request, "bad-proof", "the signature does not hold")
+        if message.name.startswith(GUEST_PREFIX):
+            text = f"names that begin with “{GUEST_PREFIX}” are kept for those who have none"
+            return self._refusal(session.number, message.request, "name-taken", text)
         if not self._registry.is_free_for(message.name, session.key):
             text = f"“{message.name}” belongs to somebody else here"
             return self._refusal(session.number, message.request, "name-taken", text)

@@ -359,7 +359,7 @@ def _available() -> Iterator[str]:
 def _bind_pairs(
     hosts: tuple[str, ...], port: int, media_port: int | None, stack: contextlib.ExitStack
 ) -> tuple[list[socket.socket], list[socket.socket]]:
-    """Control and media sockets, the same two ports on every address. Raises :class:`OSError`."""
+    """Control and media sockets, the same two ports on every address. Raises :class:`RelayError`."""
     attempts = _PORT_ATTEMPTS if 0 in (port, media_port) else 1
     while True:
         attempts -= 1
@@ -368,7 +368,7 @@ def _bind_pairs(
                 control = _bind_all(hosts, port, attempt)
                 after = control[0].getsockname()[1] + 1 if port else 0
                 media = _bind_all(hosts, after if media_port is None else media_port, attempt)
-            except (OSError, OverflowError):
+            except RelayError:
                 if attempts == 0:
                     raise
                 continue
@@ -379,7 +379,11 @@ def _bind_pairs(
 def _bind_all(hosts: tuple[str, ...], port: int, stack: contextlib.ExitStack) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     for host in hosts:
-        udp = stack.enter_context(contextlib.closing(bind_udp(host, port)))
+        try:
+            udp = stack.enter_context(contextlib.closing(bind_udp(host, port)))
+        except (OSError, OverflowError, ValueError) as error:
+            problem = error.strerror if isinstance(error, OSError) else str(error)
+            raise RelayError(f"the relay cannot listen on {host}, UDP port {port}: {problem}") from error
         sockets.append(udp)
         # Where the system chose, it chose for the first address; the others follow.
         port = udp.getsockname()[1]
