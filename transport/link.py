@@ -6,7 +6,6 @@ Before :class:`Proven` nothing of the peer is believed or delivered, on either s
 """
 
 import hmac
-import ipaddress
 import random
 from enum import Enum
 
@@ -14,9 +13,7 @@ from transport.identity import IdentityError
 from transport.identity.keys import certificate_key
 from transport.link_events import (
     Close,
-    CloseSocket,
     Command,
-    DatagramReceived,
     EndReason,
     Event,
     LegReplaced,
@@ -27,49 +24,30 @@ from transport.link_events import (
     MediaReceived,
     MessageReceived,
     Open,
-    OpenSocket,
-    PathChanged,
     Proven,
-    Reconnected,
-    Reconnecting,
-    SendDatagram,
     SendMedia,
     SendMessage,
-    SocketFailed,
-    SocketOpened,
     TimerFired,
 )
-from transport.path.echo import Echoes
-from transport.path.leg import (
-    CheckBinding,
-    LegAccess,
-    LegBound,
-    LegCommand,
-    LegLost,
-    LegRefused,
-    LegTimer,
-    RelayLeg,
-    ReplaceGrant,
-    SendToRelay,
-    StartBinding,
-    StopLeg,
-    StunArrived,
+from transport.path.carriage import (
+    Carriage,
+    CarriageCommand,
+    CarriageReady,
+    CarriageRefused,
+    PathChanged,
+    Reconnected,
+    Reconnecting,
+    SealedArrived,
 )
-from transport.path.manager import (
-    AddPath,
-    AllSilent,
-    Heard,
-    HeardAgain,
-    ManagerEvent,
-    PathClosed,
-    PathManager,
-    PathMoved,
-    PathOpened,
-    PathRefuted,
-    PathTimer,
-    PathValidated,
-    Revalidate,
-    StateChanged,
+from transport.path.echo import Echoes
+from transport.path.leg import LegAccess
+from transport.path.sockets import (
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
 )
 from transport.path.stats import milliseconds
 from transport.proof import Believe, CalleeProof, CallerProof, Disbelieve, Proof, Say, admission_token
@@ -86,7 +64,6 @@ from transport.quic.peer import (
 )
 from transport.wire import WireError, flow
 from transport.wire import peer as messages
-from transport.wire.demux import PacketKind, packet_kind
 from transport.wire.framing import Deframer, frame
 
 __all__ = [
@@ -128,15 +105,11 @@ LOST_AFTER_S = 30.0
 LINGER_S = 1.0
 # After the peer's goodbye, its acknowledgement (held up to 22 ms) has to leave before the connection closes.
 FAREWELL_S = 0.05
-# A socket that could not be opened is tried again this often, until the call is lost.
-REOPEN_S = 1.0
 # What may be said before the proof and is kept: an accept, a mute and a few reports.
 MAX_EARLY_MESSAGES = 32
 NONCE_BYTES = 32
 # Timers may fire a little early; what is due within this is run at once instead of waking up again for it.
 CLOCK_SLACK_S = 0.001
-
-RELAY_PATH = 0
 
 _END_REASONS: dict[TerminationReason, EndReason] = {
     "closed": "peer-left",
@@ -162,40 +135,32 @@ class Link:
     proof and the STUN transaction identifiers come from it."""
 
     __slots__ = (
+        "_carriage",
         "_config",
         "_deadline",
         "_deframer",
         "_early",
         "_early_dropped",
         "_echoes",
-        "_foreign_dropped",
         "_garbage_dropped",
         "_last_words",
-        "_leg",
         "_leg_refusal",
         "_media_received",
         "_media_sent",
-        "_next_socket",
         "_now",
         "_out",
         "_parting",
-        "_paths",
         "_peer",
         "_phase",
         "_proof",
-        "_relay",
-        "_reopen_at",
         "_rng",
-        "_socket",
         "_unsent_dropped",
     )
 
     def __init__(self, config: LinkConfig, rng: random.Random) -> None:
         self._config = config
         self._rng = rng
-        self._relay = config.leg.relay
-        self._leg = RelayLeg(config.leg, rng)
-        self._paths = PathManager()
+        self._carriage = Carriage(config.leg, rng)
         self._echoes = Echoes()
         self._deframer = Deframer()
         self._peer: PeerConnection | None = None
@@ -209,16 +174,12 @@ class Link:
         """Leaving: what the end will be called."""
         self._last_words: int | None = None
         """Leaving: the mark of our goodbye on the control stream."""
-        self._socket: int | None = None
-        self._next_socket = 0
-        self._reopen_at: float | None = None
         self._leg_refusal: int | None = None
         self._early: list[messages.PeerMessage] = []
         self._media_sent = 0
         self._media_received = 0
         self._unsent_dropped = 0
         self._early_dropped = 0
-        self._foreign_dropped = 0
         self._garbage_dropped = 0
 
     # -- the machine ---------------------------------------------------------------------------------------------
@@ -230,7 +191,7 @@ class Link:
         self._now = now = max(self._now, now)
         match event:
             case DatagramReceived():
-                self._datagram(event, now)
+                self._run(self._carriage.arrived(event, now), now)
             case SendMedia(data):
                 self._send_media(data, now)
             case TimerFired():
@@ -241,15 +202,13 @@ class Link:
                 self._close(message, now)
             case Open():
                 self._open(now)
-            case SocketOpened(socket, local):
-                if socket == self._socket:
-                    self._manage(PathOpened(RELAY_PATH, local), now)
-                    self._run_leg(self._leg.handle(StartBinding(), now), now)
-            case SocketFailed(socket):
-                if socket == self._socket:
-                    self._socket_gone(now)
+            case SocketOpened():
+                self._run(self._carriage.opened(event, now), now)
+            case SocketFailed():
+                self._run(self._carriage.failed(event, now), now)
             case LegReplaced(leg):
-                self._replace_leg(leg, now)
+                self._leg_refusal = None
+                self._run(self._carriage.replace_leg(leg, now), now)
         self._transmit(now)
         out, self._out = self._out, []
         return out
@@ -260,9 +219,7 @@ class Link:
             return None
         deadlines = (
             self._deadline,
-            self._reopen_at,
-            self._leg.next_deadline(),
-            self._paths.next_deadline(),
+            self._carriage.next_deadline(),
             self._echoes.next_deadline(),
             None if self._peer is None else self._peer.next_deadline(),
             None if self._phase is not Phase.PROVEN else self._lost_at(),
@@ -271,22 +228,23 @@ class Link:
 
     def stats(self, now: float) -> LinkStats:
         """The link as it is at ``now``."""
-        carrier = self._paths.quality(self._paths.carriers[0]) if self._paths.carriers else None
+        paths = self._carriage.paths
+        carrier = paths.quality(paths.carriers[0]) if paths.carriers else None
         phase: LinkPhase = self._phase.value
         return LinkStats(
             phase=phase,
             rtt_ms=None if carrier is None else milliseconds(carrier.round_trip.smoothed),
-            relay_rtt_ms=milliseconds(self._leg.round_trip.smoothed),
-            reflexive=self._leg.reflexive,
-            silent_since=self._paths.silent_since,
-            paths=self._paths.stats(),
+            relay_rtt_ms=milliseconds(self._carriage.relay_round_trip.smoothed),
+            reflexive=self._carriage.reflexive,
+            silent_since=paths.silent_since,
+            paths=paths.stats(),
             media_sent=self._media_sent,
             media_received=self._media_received,
             stale_dropped=0 if self._peer is None else self._peer.stale_dropped,
             unsent_dropped=self._unsent_dropped,
             early_dropped=self._early_dropped,
-            foreign_dropped=self._foreign_dropped,
-            garbage_dropped=self._garbage_dropped,
+            foreign_dropped=self._carriage.foreign_dropped,
+            garbage_dropped=self._garbage_dropped + self._carriage.garbage_dropped,
             attempts_refused=0 if self._peer is None else self._peer.refused,
         )
 
@@ -319,8 +277,7 @@ class Link:
             self._proof = proof
             greeting = frame(messages.encode(proof.hello()))
             self._peer = PeerConnection.callee(config.identity, token, greeting)
-        self._manage(AddPath(RELAY_PATH, "relay", "relay", self._relay), now)
-        self._open_socket()
+        self._run(self._carriage.open(now), now)
 
     def _close(self, message: messages.Bye, now: float) -> None:
         if self._phase is Phase.LEAVING:
@@ -350,9 +307,7 @@ class Link:
         if self._phase is Phase.ENDED:
             return
         self._phase = Phase.ENDED
-        if self._socket is not None:
-            self._out.append(CloseSocket(self._socket))
-            self._socket = None
+        self._out += [CloseSocket(socket) for socket in self._carriage.sockets]
         self._early.clear()
         self._out.append(LinkEnded(reason, text))
 
@@ -369,10 +324,7 @@ class Link:
         if self._phase is Phase.PROVEN and lost_at is not None and now >= lost_at:
             self._give_up("the other side has not been heard for too long", now)
             return
-        if self._reopen_at is not None and now >= self._reopen_at:
-            self._open_socket()
-        self._run_leg(self._leg.handle(LegTimer(), now), now)
-        self._manage(PathTimer(), now)
+        self._run(self._carriage.timer(now), now)
         if self._peer is not None:
             self._peer.advance(now)
             self._take_peer_events(None, now)
@@ -393,104 +345,39 @@ class Link:
             self._finish("lost", text, CLOSE_NORMAL, now)
 
     def _lost_at(self) -> float | None:
-        since = self._paths.silent_since
+        since = self._carriage.paths.silent_since
         return None if since is None else since + LOST_AFTER_S
 
     def _ask_echo(self, now: float) -> None:
-        carriers = self._paths.carriers
-        request = self._echoes.request(carriers[0] if carriers else RELAY_PATH, now)
+        carriers = self._carriage.paths.carriers
+        request = self._echoes.request(carriers[0] if carriers else None, now)
         if self._peer is not None:
             self._peer.send_datagram(flow.encode(request), now)
 
-    # -- sockets, leg and paths ----------------------------------------------------------------------------------
+    # -- packets -------------------------------------------------------------------------------------------------
 
-    def _open_socket(self) -> None:
-        self._reopen_at = None
-        self._socket = self._next_socket
-        self._next_socket += 1
-        version = ipaddress.ip_address(self._relay[0]).version
-        wildcard = "0.0.0.0" if version == 4 else "::"  # noqa: S104
-        self._out.append(OpenSocket(self._socket, wildcard, self._relay))
-
-    def _socket_gone(self, now: float) -> None:
-        self._socket = None
-        self._reopen_at = now + REOPEN_S
-        self._run_leg(self._leg.handle(StopLeg(), now), now)
-        self._manage(PathClosed(RELAY_PATH), now)
-
-    def _replace_leg(self, leg: LegAccess, now: float) -> None:
-        try:
-            family = ipaddress.ip_address(leg.relay[0]).version
-        except ValueError:
-            return
-        same_family = ipaddress.ip_address(self._relay[0]).version == family
-        self._relay = leg.relay
-        self._leg_refusal = None
-        self._manage(PathMoved(RELAY_PATH, leg.relay), now)
-        self._run_leg(self._leg.handle(ReplaceGrant(leg), now), now)
-        if not same_family and self._socket is not None:
-            self._out.append(CloseSocket(self._socket))
-            self._socket_gone(now)
-            self._open_socket()
-
-    def _run_leg(self, commands: list[LegCommand], now: float) -> None:
+    def _run(self, commands: list[CarriageCommand], now: float) -> None:
         for command in commands:
             match command:
-                case SendToRelay(data):
-                    if self._socket is not None:
-                        self._out.append(SendDatagram(self._socket, self._relay, data))
-                case LegBound():
+                case SealedArrived(path, data):
+                    if self._peer is not None:
+                        self._peer.receive(data, now)
+                        self._take_peer_events(path, now)
+                case CarriageReady():
                     self._leg_refusal = None
-                    self._manage(PathValidated(RELAY_PATH), now)
                     if self._peer is not None:
                         self._peer.open(now)
-                case LegLost():
-                    self._manage(PathRefuted(RELAY_PATH), now)
-                case LegRefused(code):
+                case CarriageRefused(code):
                     self._leg_refusal = code
                     if self._phase is Phase.CONNECTING:
                         self._give_up("", now)
-
-    def _manage(self, event: ManagerEvent, now: float) -> None:
-        for command in self._paths.handle(event, now):
-            match command:
-                case StateChanged(_, state):
-                    self._out.append(PathChanged("relay", "relay", self._relay, state.value))
-                case Revalidate():
-                    self._run_leg(self._leg.handle(CheckBinding(), now), now)
-                case AllSilent(since):
-                    self._out.append(Reconnecting(since))
-                case HeardAgain():
-                    self._out.append(Reconnected())
+                case _:
+                    self._out.append(command)
 
     def _transmit(self, now: float) -> None:
-        if self._peer is None or self._phase is Phase.ENDED:
-            return
-        for data in self._peer.datagrams_to_send(now):
-            for path in self._paths.carriers:
-                quality = self._paths.quality(path)
-                if self._socket is not None and quality is not None:
-                    quality.sent(len(data))
-                    self._out.append(SendDatagram(self._socket, self._relay, data))
-
-    # -- receiving -----------------------------------------------------------------------------------------------
-
-    def _datagram(self, event: DatagramReceived, now: float) -> None:
-        if event.socket != self._socket or event.source != self._relay:
-            self._foreign_dropped += 1
-            return
-        quality = self._paths.quality(RELAY_PATH)
-        if quality is None or self._peer is None:
-            return
-        quality.received(len(event.data))
-        kind = packet_kind(event.data)
-        if kind is PacketKind.QUIC:
-            self._peer.receive(event.data, now)
-            self._take_peer_events(RELAY_PATH, now)
-        elif kind is PacketKind.STUN:
-            self._run_leg(self._leg.handle(StunArrived(event.data), now), now)
-        else:
-            self._garbage_dropped += 1
+        if self._peer is not None and self._phase is not Phase.ENDED:
+            for data in self._peer.datagrams_to_send(now):
+                self._run(self._carriage.send(data), now)
 
     def _take_peer_events(self, path: int | None, now: float) -> None:
         if self._peer is None:
@@ -514,7 +401,7 @@ class Link:
             self._early_dropped += 1
             return
         if path is not None:
-            self._manage(Heard(path), now)
+            self._run(self._carriage.heard(path, now), now)
         try:
             what = flow.parse(data)
         except WireError:
@@ -532,7 +419,7 @@ class Link:
 
     def _media(self, packet: bytes, path: int | None, now: float) -> None:
         self._media_received += 1
-        quality = None if path is None else self._paths.quality(path)
+        quality = None if path is None else self._carriage.paths.quality(path)
         position = flow.rtp_position(packet)
         if quality is not None and position is not None:
             quality.media(position, now)
@@ -542,7 +429,7 @@ class Link:
         answer = self._echoes.answered(sequence, now)
         if answer is not None:
             path, rtt = answer
-            quality = self._paths.quality(path)
+            quality = None if path is None else self._carriage.paths.quality(path)
             if quality is not None:
                 quality.round_trip.sample(rtt)
 
@@ -588,7 +475,7 @@ class Link:
                     self._deadline = None
                     self._out.append(Proven(peer_home))
                     if path is not None:
-                        self._manage(Heard(path), now)
+                        self._run(self._carriage.heard(path, now), now)
                     early, self._early = self._early, []
                     for kept in early:
                         self._say(kept)

@@ -5,8 +5,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from transport.identity.keys import Identity
+from transport.path.carriage import PathChanged, Reconnected, Reconnecting
 from transport.path.leg import LegAccess
-from transport.path.stats import PathKind, PathStats, PathVia
+from transport.path.sockets import (
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
+from transport.path.stats import PathStats
 from transport.wire.peer import Bye, PeerMessage
 from transport.wire.stun import Address
 
@@ -42,31 +51,6 @@ class LinkConfig:
 @dataclass(frozen=True, slots=True)
 class Open:
     """Begin; the first event."""
-
-
-@dataclass(frozen=True, slots=True)
-class SocketOpened:
-    """:class:`OpenSocket` was carried out."""
-
-    socket: int
-    local: Address
-
-
-@dataclass(frozen=True, slots=True)
-class SocketFailed:
-    """:class:`OpenSocket` could not be carried out, or the socket died."""
-
-    socket: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class DatagramReceived:
-    """A UDP payload; ``source`` is (IP address, port)."""
-
-    socket: int
-    source: Address
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,34 +103,6 @@ Event = (
 
 
 @dataclass(frozen=True, slots=True)
-class OpenSocket:
-    """Open a UDP socket on any free port of ``host`` (a wildcard address, whose family is the socket's).
-
-    ``toward`` is whom it is for, so that :class:`SocketOpened` can name the interface address that leads there.
-    """
-
-    socket: int
-    host: str
-    toward: Address
-
-
-@dataclass(frozen=True, slots=True)
-class CloseSocket:
-    """Close it; nothing more is sent on it."""
-
-    socket: int
-
-
-@dataclass(frozen=True, slots=True)
-class SendDatagram:
-    """Send a UDP payload."""
-
-    socket: int
-    destination: Address
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Proven:
     """Both sides have proven who they are. ``peer_home`` is the full address that the peer states for itself."""
 
@@ -165,28 +121,6 @@ class MessageReceived:
     """One message of the peer, in order. A :class:`Bye` is followed by :class:`LinkEnded`."""
 
     message: PeerMessage
-
-
-@dataclass(frozen=True, slots=True)
-class PathChanged:
-    """A path is in another state (:class:`transport.path.manager.PathState`, by value)."""
-
-    kind: PathKind
-    via: PathVia
-    remote: Address
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnecting:
-    """The peer has not been heard since ``since`` (in the machine's clock) on any path."""
-
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnected:
-    """The peer is heard again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class Echoes:
         self._sequence = 0
         self._asked_at = 0.0
         self._sent_at = 0.0
-        self._outstanding: dict[int, tuple[int, float]] = {}
+        self._outstanding: dict[int, tuple[int | None, float]] = {}
 
     def start(self, now: float) -> None:
         """From now on the promise holds; the first request is due at once."""
@@ -42,8 +42,8 @@ class Echoes:
         """Something else has just been sent to the peer."""
         self._sent_at = now
 
-    def request(self, path: int, now: float) -> EchoRequest:
-        """Make the next request, to be sent at once; ``path`` is the path that it measures."""
+    def request(self, path: int | None, now: float) -> EchoRequest:
+        """Make the next request, to be sent at once; ``path`` is the path that it measures, if there is one."""
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         self._asked_at = self._sent_at = now
         if len(self._outstanding) == MAX_OUTSTANDING:
@@ -51,7 +51,7 @@ class Echoes:
         self._outstanding[self._sequence] = (path, now)
         return EchoRequest(self._sequence)
 
-    def answered(self, sequence: int, now: float) -> tuple[int, float] | None:
+    def answered(self, sequence: int, now: float) -> tuple[int | None, float] | None:
         """The path and the round-trip time in seconds, or None for an answer to nothing that was asked."""
         asked = self._outstanding.pop(sequence, None)
         return None if asked is None else (asked[0], now - asked[1])

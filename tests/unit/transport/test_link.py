@@ -14,7 +14,6 @@ from tests.natsim.wire import Bernoulli, Wire
 from transport.link import (
     LOST_AFTER_S,
     MAX_EARLY_MESSAGES,
-    REOPEN_S,
     Close,
     CloseSocket,
     Command,
@@ -36,6 +35,7 @@ from transport.link import (
     SocketOpened,
     TimerFired,
 )
+from transport.path.carriage import REOPEN_S
 from transport.wire import flow
 from transport.wire import peer as messages
 from transport.wire.framing import frame

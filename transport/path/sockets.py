@@ -1,0 +1,58 @@
+"""What a machine says about UDP sockets, and what it is told about them. Socket numbers are the machine's choice."""
+
+from dataclasses import dataclass
+
+from transport.wire.stun import Address
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSocket:
+    """Open a UDP socket on any free port of ``host`` (a wildcard address, whose family is the socket's).
+
+    ``toward`` is whom it is for, so that :class:`SocketOpened` can name the interface address that leads there.
+    """
+
+    socket: int
+    host: str
+    toward: Address
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSocket:
+    """Close it; nothing more is sent on it."""
+
+    socket: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendDatagram:
+    """Send a UDP payload."""
+
+    socket: int
+    destination: Address
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOpened:
+    """:class:`OpenSocket` was carried out."""
+
+    socket: int
+    local: Address
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFailed:
+    """:class:`OpenSocket` could not be carried out, or the socket died."""
+
+    socket: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramReceived:
+    """A UDP payload; ``source`` is (IP address, port)."""
+
+    socket: int
+    source: Address
+    data: bytes
