@@ -5,9 +5,10 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -20,9 +21,12 @@ from app.parent_watch import watch_parent
 from app.registration import register_name
 from app.sound import SoundPlan
 from app.words import ExitStatus, exit_status
+from transport.io.tasks import Tasks
 from transport.wire.address import PersonAddress
 
-# How often a waiting command looks at the clock; what happens on its own wakes it at once.
+Work = Coroutine[Any, Any, ExitStatus]
+
+# A caller who is at home at a slow relay waits so long for it, and then calls as a guest.
 ONLINE_TIMEOUT_S = 20.0
 
 
@@ -112,11 +116,11 @@ def netcheck(home: Home, *, as_json: bool) -> ExitStatus:
     return ExitStatus.OK if told.is_usable else ExitStatus.UNREACHABLE
 
 
-def _run(plan: Plan, is_echo: bool, work: Callable[[Watch], Awaitable[ExitStatus]]) -> ExitStatus:
+def _run(plan: Plan, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus:
     return run_on_own_loop(_with_engine(plan, is_echo, work))
 
 
-async def _with_engine(plan: Plan, is_echo: bool, work: Callable[[Watch], Awaitable[ExitStatus]]) -> ExitStatus:
+async def _with_engine(plan: Plan, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus:
     engine = Engine(plan.engine_config(echo=is_echo))
     await engine.start()
     watch = Watch(engine)
@@ -132,18 +136,17 @@ async def _with_engine(plan: Plan, is_echo: bool, work: Callable[[Watch], Awaita
         await engine.close()
 
 
-async def _until_stopped(watch: Watch, work: Awaitable[ExitStatus], stop: asyncio.Event) -> ExitStatus:
-    working = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stop.wait())
+async def _until_stopped(watch: Watch, work: Work, stop: asyncio.Event) -> ExitStatus:
+    tasks = Tasks("attendant")
+    working = tasks.start(work, name="work")
+    stopping = tasks.start(stop.wait(), name="stop")
     try:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             return await _stopped_by_user(watch)
         return working.result()
     finally:
-        for future in (working, stopping):
-            future.cancel()
-        await asyncio.gather(working, stopping, return_exceptions=True)
+        await tasks.close()
 
 
 async def _stopped_by_user(watch: Watch) -> ExitStatus:
@@ -238,4 +241,3 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, stop.set)
         except NotImplementedError:  # Windows: its loops take no signal handlers
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-

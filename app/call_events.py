@@ -248,14 +248,5 @@ class Finished:
 
 
 Command = (
-    TellRelay
-    | OpenLink
-    | TellPeer
-    | CloseLink
-    | StartMedia
-    | StopMedia
-    | PrepareMedia
-    | PlayTone
-    | StopTone
-    | Finished
+    TellRelay | OpenLink | TellPeer | CloseLink | StartMedia | StopMedia | PrepareMedia | PlayTone | StopTone | Finished
 )

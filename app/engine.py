@@ -30,12 +30,12 @@ from app.report import CallReport, write_report
 from app.session import CallSession, SessionSetup
 from app.sound import SoundPlan
 from app.store import Store
-from app.trust import decide
+from app.trust import Trust, decide
 from app.voice import Voice
 from transport.io.relay_client import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
 from transport.io.tasks import Tasks
 from transport.wire import control
-from transport.wire.address import PersonAddress, parse_person
+from transport.wire.address import GUEST_PREFIX, PersonAddress, parse_person
 from transport.wire.errors import WireError
 
 _log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ WITHOUT_WINDOW_S = 5.0
 # A thread that computes gives up the GIL to the audio callback after this long at the latest (DESIGN D6).
 SWITCH_INTERVAL_S = 0.0005
 CALL_ID_BYTES = 16
+# Of a guest's key, in the name that is shown for somebody who has none.
+GUEST_HEX = 8
 
 Answer = Callable[[protocol.EngineMessage], None]
 
@@ -181,8 +183,7 @@ class Engine:
                 self._in_no_call()
                 self._membership.handle(message, answer)
             case protocol.TrustKey(address, verified):
-                self._book.trust(parse_person(address), verified=verified)
-                self._trust_in_call(parse_person(address))
+                self._trust(parse_person(address), verified=verified)
             case protocol.ChangeSettings(settings):
                 self._store.documents.change_settings(settings)
                 self._voice.use(settings)
@@ -230,9 +231,13 @@ class Engine:
         session = self._begin(route, person)
         known = self._store.people.get(person)
         trust = known.pin.trust if known is not None else "unknown"
-        if known is not None and known.pin.key and decide(known.pin.key, incoming.caller.key).value == "changed":
+        if known is not None and decide(known.pin.key, incoming.caller.key) is Trust.CHANGED:
             trust = "changed"
         session.first_call = not self._store.people.knows_key(incoming.caller.key)
+        # A guest's address is only what they say: their key is compared with it, but not kept for it.
+        session.is_vouched = bool(incoming.caller.name)
+        if session.is_vouched and trust == "changed":
+            self._store.people.meet(person, incoming.caller.key, incoming.caller.certificate)
         blocked = self._store.people.is_blocked(person, incoming.caller.key)
         call_id, leg = incoming.call_id, incoming.leg
         session.feed(ev.CallArrived(call_id, str(person), incoming.caller, leg, trust, blocked))
@@ -250,18 +255,28 @@ class Engine:
         known = self._store.people.get(person)
         title = known.alias if known is not None and known.alias else person.name
         self._voice.set_muted(False)
-        self._session = CallSession(setup, person, title, self.changed, self._finished)
+        self._session = CallSession(setup, person, title, self._call_changed, self._finished)
         self._route = route
         return self._session
 
+    def _call_changed(self) -> None:
+        session = self._session
+        if session is not None and session.times.answered is not None and session.is_vouched and not session.is_met:
+            session.is_met = True
+            view = session.call.view
+            self._store.people.meet(session.person, view.key, view.certificate)
+        self.changed()
+
     def _caller_address(self, route: Route, caller: control.Person) -> PersonAddress | None:
-        """Where the caller is at home: known by the relay, or, for a guest, what they say."""
+        """Where the caller is at home: vouched for by the relay, or, for a guest, what they say, if anything."""
+        if caller.name:
+            return PersonAddress(caller.name, route.address)
+        if not caller.home:
+            return PersonAddress(GUEST_PREFIX + caller.key.hex()[:GUEST_HEX], route.address)
         try:
-            if caller.name:
-                return PersonAddress(caller.name, route.address)
             return parse_person(caller.home)
         except WireError:
-            return None  # nobody could call back or pin a key: not a call that we show
+            return None
 
     def _finished(self, finished: ev.Finished) -> None:
         session = self._session
@@ -298,12 +313,14 @@ class Engine:
         if self._session is not None and not self._session.call.finished:
             raise AppError("You are in a call. Hang up first.")
 
-    def _trust_in_call(self, person: PersonAddress) -> None:
-        session = self._session
-        if session is None or session.person.short != person.short:
-            return
+    def _trust(self, person: PersonAddress, *, verified: bool) -> None:
+        session = self._session if self._session is not None and self._session.person.short == person.short else None
+        if session is not None and session.call.view.trust == "changed" and not verified:
+            # Also a guest's key, which nobody but the user can vouch for.
+            self._store.people.meet(person, session.call.view.key, session.call.view.certificate)
+        self._book.trust(person, verified=verified)
         known = self._store.people.get(person)
-        if known is not None:
+        if session is not None and known is not None:
             session.feed(ev.KeyAccepted(known.pin.trust))
 
     # -- relays ----------------------------------------------------------------------------------------------------

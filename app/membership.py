@@ -193,9 +193,7 @@ class Membership:
     def _set_relay(self, status: protocol.RelayStatus, text: str = "") -> None:
         home = self._relays.home
         rtt_ms = home.client.rtt_ms if home is not None and status == "online" else None
-        self._picture.me = msgspec.structs.replace(
-            self._picture.me, relay=status, relay_text=text, relay_rtt_ms=rtt_ms
-        )
+        self._picture.me = msgspec.structs.replace(self._picture.me, relay=status, relay_text=text, relay_rtt_ms=rtt_ms)
         self._changed()
 
 

@@ -53,4 +53,3 @@ def _announce(plan: RelayPlan, ready: Ready) -> None:
     else:
         typer.echo(f"ready {ready.address}")
     sys.stdout.flush()
-

@@ -21,6 +21,7 @@ from transport.io.relay_client import RelayClient
 from transport.io.tasks import Tasks
 from transport.link import Link
 from transport.link_events import LinkConfig, LinkStats
+from transport.path.carriage import PathChanged, Reconnected, Reconnecting
 from transport.path.leg import LegAccess
 from transport.path.stats import PathStats
 from transport.wire import peer
@@ -68,6 +69,10 @@ class CallSession:
         self.person = person
         self.title = title
         self.first_call = False
+        self.is_vouched = True
+        """Whether a verified relay says that the peer's key belongs to ``person``."""
+        self.is_met = False
+        """Whether the peer's key has been noted as theirs."""
         self._setup = setup
         self._on_change = on_change
         self._on_finished = on_finished
@@ -242,19 +247,19 @@ class CallSession:
                 self._heard(message)
             case link.Proven(peer_home):
                 self.feed(ev.LinkProven(peer_home))
-            case link.PathChanged():
+            case PathChanged():
                 self._path_changed(command)
-            case link.Reconnecting():
+            case Reconnecting():
                 self.paths.lost(self._loop.time())
                 self.feed(ev.LinkSilent())
-            case link.Reconnected():
+            case Reconnected():
                 self.paths.back(self._loop.time())
                 self._setup.voice.link_back()
                 self.feed(ev.LinkBack())
             case link.LinkEnded(reason, text):
                 self._link_ended(reason, text)
 
-    def _path_changed(self, change: link.PathChanged) -> None:
+    def _path_changed(self, change: PathChanged) -> None:
         now = self._loop.time()
         self.paths.changed(change, now)
         stats = self.link_stats()

@@ -79,12 +79,12 @@ class RateMeter:
 class Talk:
     """The media of one call between the moment both agreed and the end."""
 
-    def __init__(self, send: Callable[[bytes], None], rng: random.Random, now: float, *, muted: bool) -> None:
+    def __init__(
+        self, send: Callable[[bytes], None], rng: random.Random, now: float, processing: CaptureProcessing | None
+    ) -> None:
         self.send = send
         self.encoder = OpusEncoder()
-        self.processing = CaptureProcessing()
-        self.processing.set_muted(muted)
-        self.capture = CaptureChain(self.encoder, rng, self.processing)
+        self.capture = CaptureChain(self.encoder, rng, processing)
         self.playout = PlayoutChain(OpusDecoder(), PlaybackProcessing())
         self.rates = RateControl(now)
         self.sent = RateMeter()
@@ -104,6 +104,7 @@ class Voice:
         self._changed = changed
         self._rng = rng
         self._settings = settings
+        self._is_echo = plan.echo
         self._wake_pending = False
         self._closed = False
         self._sound = SoundSystem(plan, self._wake)
@@ -142,7 +143,10 @@ class Voice:
     def start(self, send: Callable[[bytes], None]) -> None:
         """Voice both ways: ``send`` takes the RTP packets."""
         now = self._loop.time()
-        talk = self._talk = Talk(send, self._rng, now, muted=self._muted)
+        # Echo gives back what it was given: the caller's own program has processed it.
+        processing = None if self._is_echo else CaptureProcessing()
+        talk = self._talk = Talk(send, self._rng, now, processing)
+        talk.capture.set_muted(self._muted)
         for data, arrived in self._early:
             talk.received.add(len(data), arrived)
             talk.playout.on_packet(data, arrived)

@@ -10,6 +10,8 @@ from transport.wire.errors import WireError
 DEFAULT_PORT = 7850
 MAX_NAME_CHARS = 32
 NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?$"
+# Shown for callers who have no name anywhere, followed by the beginning of their key; nobody can register such a name.
+GUEST_PREFIX = "guest-"
 # 80 bits: finding another certificate with the same prefix is out of reach; shorter ones are not accepted.
 MIN_PIN_HEX = 20
 # What Segue prints: 128 bits, still short enough to read out.

@@ -1,0 +1,99 @@
+"""Relay, listener and caller as separate processes on loopback: what one says is what the other's file holds."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.audio_compare import compare, read_wav
+from tests.processes import read_report, register, relay, run, segue
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+SPEECH = Path(__file__).parent.parent / "data" / "speech.wav"
+# Opus at 32 kbit/s and the high-pass of the microphone leave a voice this much like itself, each second.
+LEAST_CORRELATION = 0.9
+
+
+def test_a_voice_both_ways(tmp_path: Path) -> None:
+    with relay(tmp_path / "relay") as address:
+        bob = register("bob", address, tmp_path / "bob")
+        register("alice", address, tmp_path / "alice")
+        files = {
+            name: [
+                *("--home", str(tmp_path / name)),
+                *("--play", str(SPEECH)),
+                *("--record", str(tmp_path / f"{name}.wav")),
+                *("--report", str(tmp_path / f"{name}.json")),
+            ]
+            for name in ("alice", "bob")
+        }
+        with segue("listen", "--once", "--answer-after", "0.5", *files["bob"]) as listener:
+            listener.wait_for("listening as bob@")
+            caller = run("call", bob, "--for", "7.5", *files["alice"])
+            assert caller.process.returncode == 0, caller.said
+            assert listener.wait() == 0, listener.said
+    speech = read_wav(SPEECH)
+    for name in ("alice", "bob"):
+        heard = compare(speech, read_wav(tmp_path / f"{name}.wav"))
+        assert len(heard.correlations) >= 4
+        assert heard.worst >= LEAST_CORRELATION, heard
+        report = read_report(tmp_path / f"{name}.json")
+        assert report["outcome"] == "answered"
+        assert report["media"]["frames_lost"] == 0, report["media"]
+        assert report["media"]["samples_concealed"] == 0, report["media"]
+        assert [path["kind"] for path in report["paths"]] == ["relay"]
+
+
+def test_a_voice_that_is_not_the_one_that_was_played_is_noticed(tmp_path: Path) -> None:
+    """The comparison itself can fail: half a second later, or another voice, is not the same."""
+    speech = read_wav(SPEECH)
+    assert compare(speech, speech).worst > 0.999
+    cut = speech.copy()
+    cut[48_000:] = speech[: speech.size - 48_000]
+    assert compare(speech, cut).worst < LEAST_CORRELATION
+    hole = speech.copy()
+    hole[72_000:82_000] = 0.0
+    assert compare(speech, hole).worst < 0.99
+
+
+def test_exit_statuses(tmp_path: Path) -> None:
+    with relay(tmp_path / "relay") as address:
+        register("alice", address, tmp_path / "alice")
+        bob = register("bob", address, tmp_path / "bob")
+        home = ("--home", tmp_path / "alice")
+        silent = ("--play", SPEECH, "--record", tmp_path / "out.wav")
+        assert run("call", f"nobody@{address}", *home, *silent).process.returncode == 3
+        offline = run("call", bob, *home, *silent)
+        assert offline.process.returncode == 3 and "cannot be reached" in offline.said
+        wrong_pin = f"bob@{address.partition('#')[0]}#{'0' * 32}"
+        pinned = run("call", wrong_pin, *home, *silent)
+        assert pinned.process.returncode == 3, pinned.said
+        assert run("call", "no address", *home).process.returncode == 2
+        assert run("call").process.returncode == 2
+        wrong_wav = tmp_path / "wrong.wav"
+        wrong_wav.write_bytes(b"RIFF not a wave file")
+        bad_file = run("call", bob, *home, "--play", wrong_wav)
+        assert bad_file.process.returncode == 5 and "Traceback" not in bad_file.said, bad_file.said
+        unregistered = run("listen", "--home", tmp_path / "nobody")
+        assert unregistered.process.returncode == 2 and "segue register" in unregistered.said
+        taken = run("register", bob, "--home", tmp_path / "thief")
+        assert taken.process.returncode == 5 and "Somebody else has this name" in taken.said
+    gone = run("register", f"carol@{address}", "--home", tmp_path / "carol")
+    assert gone.process.returncode == 3 and "Traceback" not in gone.said
+
+
+def test_echo_sends_the_callers_voice_back(tmp_path: Path) -> None:
+    with relay(tmp_path / "relay") as address:
+        echo = register("echo", address, tmp_path / "echo")
+        with segue("echo", "--home", tmp_path / "echo") as answering:
+            answering.wait_for("listening as echo@")
+            # Nobody has to be registered to call: a guest is let in, with a key and without a name.
+            caller = run(
+                *("call", echo, "--home", tmp_path / "guest", "--for", "7.5"),
+                *("--play", SPEECH, "--record", tmp_path / "back.wav", "--report", tmp_path / "guest.json"),
+            )
+            assert caller.process.returncode == 0, caller.said
+    back = compare(read_wav(SPEECH), read_wav(tmp_path / "back.wav"))
+    # Twice through the codec: each time a tenth of the wave form is the codec's own.
+    assert back.worst >= 0.75, back
+    assert read_report(tmp_path / "guest.json")["media"]["samples_concealed"] == 0
