@@ -1,5 +1,6 @@
 """The network in one process and in virtual time: the product's own machines, real aioquic, seeded chance.
 
 ``clock`` moves time, ``wire`` delays and loses, ``network`` joins hosts, ``driver`` runs any Link untouched,
-``relay`` is the relay's own leg table behind a port, ``call`` puts two links and a relay together.
+``relay`` is the relay's own leg table behind a port, ``call`` puts two links and a relay together. ``sound`` is a sound
+card, ``signalling`` the control sessions with the relay's own router, and ``talk`` the whole call of two people.
 """

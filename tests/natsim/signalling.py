@@ -36,6 +36,7 @@ from transport.identity.challenge import session_statement
 from transport.identity.keys import Identity
 from transport.io.relay_client import MAX_MISSED_PINGS, BackOff
 from transport.quic.control import IDLE_TIMEOUT_S
+from transport.quic.control_client import HANDSHAKE_TIMEOUT_S
 from transport.wire import control
 
 # A handshake with the relay (QUIC, TLS) takes two crossings before the first message.
@@ -65,6 +66,7 @@ class SimRelay:
         self._channels: dict[int, Channel] = {}
         self._next_number = 1
         self._timer: Timer | None = None
+        self._legs_timer: Timer | None = None
         self.running = False
         self.start()
 
@@ -155,18 +157,16 @@ class SimRelay:
             self.post(TimerFired())
 
     def _watch_legs(self) -> None:
-        legs = self.media.legs
-        due = legs.next_deadline()
+        due = self.media.legs.next_deadline() if self._legs_timer is None else None
+        if due is not None:
+            self._legs_timer = self.clock.at(max(due, self.clock.now + TICK_S), self._look_at_legs)
 
-        def look() -> None:
-            if legs is self.media.legs and self.running:
-                for call_id in legs.idle(self.clock.now):
-                    self.post(LegsIdle(call_id))
-                self._watch_legs()
-
-        # One look per pair is enough: it is armed again by itself.
-        if due is not None and len(legs) >= 2:
-            self.clock.at(max(due, self.clock.now + TICK_S), look)
+    def _look_at_legs(self) -> None:
+        self._legs_timer = None
+        if self.running:
+            for call_id in self.media.legs.idle(self.clock.now):
+                self.post(LegsIdle(call_id))
+            self._watch_legs()
 
 
 class ControlClient:
@@ -203,15 +203,17 @@ class ControlClient:
         self._ping = 0
         self._ponged = 0
         self._missed = 0
+        self._attempts = 0
         self._gone = False
 
     def dial(self) -> None:
         """Try to get a session; go on trying until :meth:`vanish`."""
         if self._gone or self.rejected:
             return
+        self._attempts += 1
+        attempt = self._attempts
         self._clock.after(HANDSHAKE_CROSSINGS * self.delay_s, lambda: self.relay.connect(self))
-        patience_s = 6.0 + 4 * self.delay_s
-        self._clock.after(patience_s, self._too_long)
+        self._clock.after(HANDSHAKE_TIMEOUT_S, lambda: self._too_long(attempt))
 
     def send(self, message: control.ClientMessage) -> bool:
         """Send now; False when there is no session."""
@@ -286,12 +288,13 @@ class ControlClient:
         self._post(channel, control.Ping(self._ping))
         self._clock.after(every_s, lambda: self._ping_on(channel, every_s))
 
-    def _too_long(self) -> None:
-        if not self.is_connected:
+    def _too_long(self, attempt: int) -> None:
+        if attempt == self._attempts and not self.is_connected:
             self._lost()
 
     def _lost(self) -> None:
         was_up, self.is_connected, self.channel, self._ping = self.is_connected, False, None, 0
+        self._ponged = 0
         if self._gone:
             return
         if was_up:

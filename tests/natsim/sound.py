@@ -11,12 +11,14 @@ from media.ring import SampleRing
 from tests.continuity.exact import FIRST, numbered
 from tests.natsim.clock import Timer, VirtualClock
 
-# What a person would hear: 40 dB below full scale is a whisper, and far above what Opus makes of silence.
-AUDIBLE = 328
+# 40 dB below full scale is a whisper, and far above what Opus makes of silence.
+WHISPER = 328
 
 
 class Voice(Protocol):
-    """What is said into a microphone."""
+    """What is said into a microphone. ``audible``: the amplitude from which on the other end counts it as heard."""
+
+    audible: int
 
     def start(self) -> None:
         """The talk begins."""
@@ -29,6 +31,8 @@ class Voice(Protocol):
 
 class Numbers:
     """Silence, then from ``start`` on the numbers of :mod:`tests.continuity.exact`: so many frames, then silence."""
+
+    audible = 1
 
     def __init__(self, frames: int | None = None) -> None:
         self._left = None if frames is None else frames * FRAME_SAMPLES
@@ -50,6 +54,8 @@ class Numbers:
 
 class Vowel:
     """A sung vowel, always: harmonics of a pitch that glides around 150 Hz, at the loudness of a voice."""
+
+    audible = WHISPER
 
     def __init__(self) -> None:
         self._at = 0
@@ -138,6 +144,6 @@ class Card:
         if self._record:
             self._heard.append(block)
         if self.audible_at is None:
-            loud = np.flatnonzero(np.abs(block.astype(np.int32)) >= AUDIBLE)
+            loud = np.flatnonzero(np.abs(block.astype(np.int32)) >= self.voice.audible)
             if loud.size:
                 self.audible_at = self._clock.now + int(loud[0]) / SAMPLE_RATE_HZ

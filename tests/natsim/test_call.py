@@ -6,7 +6,7 @@ import pytest
 
 from tests.natsim.call import Call, rtp
 from tests.natsim.wire import Bernoulli, GilbertElliott, Wire
-from transport.link import Close, LinkEnded, MessageReceived, PathChanged, Proven, SendMedia, SendMessage
+from transport.link import LINGER_S, Close, LinkEnded, MessageReceived, PathChanged, Proven, SendMedia, SendMessage
 from transport.wire.peer import Accept, Bye, Muted
 
 
@@ -166,6 +166,30 @@ def test_goodbye_ends_both_sides(closing: str, loss: float) -> None:
     assert other.of(MessageReceived) == [MessageReceived(Bye("hung-up", "so long"))]
     for side in call.sides:
         assert side.driver.ports == () and side.driver.link.next_deadline() is None
+
+
+@pytest.mark.parametrize("closing", ["caller", "callee"])
+def test_a_goodbye_whose_first_packets_are_lost_is_repeated(closing: str) -> None:
+    call = Call().connect()
+    call.run(1.0)
+    one, other = call.sides if closing == "caller" else call.sides[::-1]
+    one.driver.host.up.cut = True
+    one.driver.submit(Close(Bye()))
+    call.run(0.15)
+    one.driver.host.up.cut = False
+    call.run_until_ended(1.5)
+    assert one.of(LinkEnded) == [LinkEnded("closed", "")]
+    assert other.of(LinkEnded) == [LinkEnded("peer-left", "hung-up")]
+
+
+def test_a_goodbye_to_nobody_ends_within_the_linger() -> None:
+    call = Call().connect()
+    call.callee.driver.host.down.cut = True
+    started = call.clock.now
+    call.caller.driver.submit(Close(Bye()))
+    assert call.clock.run(5.0, lambda: call.caller.ended is not None)
+    assert call.clock.now - started <= LINGER_S + 0.01
+    assert call.caller.ended == LinkEnded("closed", "")
 
 
 def test_both_sides_may_say_goodbye_at_once() -> None:

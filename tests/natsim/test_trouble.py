@@ -125,7 +125,7 @@ def test_a_proof_from_another_call_cannot_be_replayed() -> None:
         {"signature": bytes(64)},
         {"key": identity(3).key, "certificate": identity(3).certificate},
     ],
-    ids=str,
+    ids=lambda changes: "-".join(changes),
 )
 def test_any_wrong_part_of_the_proof_ends_the_call(changes: dict[str, object]) -> None:
     call, puppet = with_puppet()

@@ -1,0 +1,450 @@
+"""Whole calls: people with sound cards, engines without a window, and one relay that signals and forwards.
+
+A :class:`Person` is what app.engine, app.session and app.voice make of the product's parts: the call machine drives
+a link, an audio pump and a control session. What those three decide by themselves is repeated here in its order;
+all that decides otherwise is the product's own.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app import call_events as ev
+from app.call import Call
+from app.protocol import KeyTrust
+from media.adaptation import Break, RateControl, Reported, SetBitrate, SetExpectedLoss, Tick
+from media.codec import Decoder, Encoder, OpusDecoder, OpusEncoder
+from media.pipeline import CaptureChain, PlayoutChain
+from media.processing import CaptureProcessing, PlaybackProcessing
+from media.pump import AudioPump
+from media.stats import MediaStats
+from tests.continuity.exact import IndexDecoder, IndexEncoder
+from tests.natsim.call import RELAY_IP, identity
+from tests.natsim.clock import Timer, VirtualClock
+from tests.natsim.driver import TICK_S, SimDriver
+from tests.natsim.network import Host, Network
+from tests.natsim.relay import MEDIA_PORT
+from tests.natsim.signalling import ControlClient, SimRelay
+from tests.natsim.sound import Card, CardConfig, Numbers, Voice, Vowel
+from tests.natsim.wire import Wire
+from transport import link
+from transport.identity.keys import Identity
+from transport.link import LegAccess, Link, LinkConfig
+from transport.wire import control, peer
+
+REPORT_EVERY_S = 1.0
+RELAY_HOST = "relay.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Makes a coder of each kind; ``processed`` puts the engine's own processing around it."""
+
+    encoder: Callable[[], Encoder]
+    decoder: Callable[[], Decoder]
+    voice: Callable[[], Voice]
+    processed: bool
+
+
+INDEX = Codec(IndexEncoder, IndexDecoder, Numbers, processed=False)
+OPUS = Codec(OpusEncoder, OpusDecoder, Vowel, processed=True)
+
+
+@dataclass
+class Said:
+    """What a call has asked for, with its time."""
+
+    finished: list[tuple[float, ev.Finished]] = field(default_factory=list)
+    tones: list[tuple[float, str]] = field(default_factory=list)
+    phases: list[tuple[float, str]] = field(default_factory=list)
+
+
+class Talk:
+    """One call of one person: the part of app.session."""
+
+    def __init__(self, person: "Person") -> None:
+        self.person = person
+        self.clock = person.world.clock
+        self.call = Call()
+        self.said = Said()
+        self.driver: SimDriver | None = None
+        self.answered_at: float | None = None
+        """When the user chose to answer."""
+        self.talking_at: float | None = None
+        self.media = MediaStats()
+        self.capture: CaptureChain | None = None
+        self.playout: PlayoutChain | None = None
+        self._early: PlayoutChain | None = None
+        self._rates: RateControl | None = None
+        self._timer: Timer | None = None
+        self._events: list[ev.Event] = []
+        self._feeding = False
+        self._reported = (0, 0)
+
+    def feed(self, event: ev.Event) -> None:
+        """Let something happen to the call."""
+        self._events.append(event)
+        if self._feeding:
+            return
+        self._feeding = True
+        while self._events:
+            now = self.clock.now
+            if isinstance(self._events[0], ev.UserAnswered) and self.answered_at is None:
+                self.answered_at = now
+            for command in self.call.handle(self._events.pop(0), now):
+                self._carry_out(command)
+            phase = self.call.view.phase
+            if not self.said.phases or self.said.phases[-1][1] != phase:
+                self.said.phases.append((now, phase))
+        self._feeding = False
+        self._arm()
+
+    @property
+    def finished(self) -> ev.Finished | None:
+        """How the call has ended."""
+        return self.said.finished[0][1] if self.said.finished else None
+
+    def phase_at(self, phase: str) -> float | None:
+        """When the call first was in this phase."""
+        return next((at for at, name in self.said.phases if name == phase), None)
+
+    def relay_lost(self, reason: str) -> None:
+        """As app.session: final only for a call that the relay does not know of yet."""
+        if self.call.view.phase == "calling" and not self.call.view.key:
+            self.feed(ev.RelayFailed(reason))
+
+    def pump(self) -> None:
+        """The engine wakes up: sound moves."""
+        for packet in self.person.pump.pump(self.clock.now):
+            if self.driver is not None:
+                self.driver.submit(link.SendMedia(packet))
+
+    # -- commands
+
+    def _carry_out(self, command: ev.Command) -> None:
+        person = self.person
+        match command:
+            case ev.TellRelay(message):
+                person.control.send(message)
+            case ev.OpenLink():
+                self._open_link(command)
+            case ev.TellPeer(message):
+                if self.driver is not None:
+                    self.driver.submit(link.SendMessage(message))
+            case ev.CloseLink(bye):
+                if self.driver is not None:
+                    self.driver.submit(link.Close(bye))
+            case ev.PrepareMedia(microphone):
+                person.card.open_speaker()
+                if microphone:
+                    person.card.open_mic()
+            case ev.StartMedia():
+                self._start_media()
+            case ev.StopMedia():
+                if self.talking_at is not None:
+                    self.media = person.pump.end()
+                person.card.close()
+            case ev.PlayTone(tone):
+                self.said.tones.append((self.clock.now, tone))
+            case ev.StopTone():
+                pass
+            case ev.Finished():
+                self.said.finished.append((self.clock.now, command))
+
+    def _open_link(self, command: ev.OpenLink) -> None:
+        person, leg = self.person, command.leg
+        assert leg.port == MEDIA_PORT
+        config = LinkConfig(
+            role=command.role,
+            call_id=self.call.view.call_id,
+            identity=person.identity,
+            peer_key=command.peer.key,
+            peer_certificate=command.peer.certificate,
+            home=person.address,
+            leg=LegAccess(person.world.relay.media.address, leg.username, leg.password),
+        )
+        self.driver = SimDriver(Link(config, person.rng), person.host, self._on_link)
+        self.driver.submit(link.Open())
+
+    def _start_media(self) -> None:
+        person, codec, now = self.person, self.person.codec, self.clock.now
+        self.talking_at = now
+        processed = codec.processed
+        encoder = codec.encoder()
+        self.capture = CaptureChain(encoder, person.rng, CaptureProcessing() if processed else None)
+        self.playout = self._early or self._new_playout()
+        self._rates = RateControl(now)
+        person.pump.begin(self.capture, self.playout)
+        person.card.voice.start()
+        self.clock.after(REPORT_EVERY_S, self._report)
+
+    def _new_playout(self) -> PlayoutChain:
+        codec = self.person.codec
+        return PlayoutChain(codec.decoder(), PlaybackProcessing() if codec.processed else None)
+
+    # -- the link
+
+    def _on_link(self, command: link.Command) -> None:
+        match command:
+            case link.MediaReceived(data):
+                if self.playout is None and self._early is None:
+                    # The voice can overtake the accept.
+                    self._early = self._new_playout()
+                playout = self.playout or self._early
+                if playout is not None:
+                    playout.on_packet(data, self.clock.now)
+            case link.MessageReceived(peer.ReceiverReport() as report):
+                self._heard_report(report)
+            case link.MessageReceived(message):
+                self.feed(ev.PeerSaid(message))
+            case link.Proven(peer_home):
+                self.feed(ev.LinkProven(peer_home))
+            case link.Reconnecting():
+                self.feed(ev.LinkSilent())
+            case link.Reconnected():
+                self.feed(ev.LinkBack())
+            case link.LinkEnded(reason, text):
+                self.feed(ev.LinkOver(reason, text))
+
+    def _report(self) -> None:
+        if self.driver is None or self.call.finished:
+            return
+        stats = self.person.pump.stats()
+        received, lost = self._reported
+        self._reported = (stats.frames_received, stats.frames_lost)
+        due = stats.frames_received - received + stats.frames_lost - lost
+        share = max(0.0, (stats.frames_lost - lost) / due) if due > 0 else 0.0
+        said = peer.ReceiverReport(
+            frames_received=stats.frames_received,
+            frames_lost=max(0, stats.frames_lost),
+            loss=min(1.0, share),
+            jitter_ms=stats.jitter_ms,
+            playout_delay_ms=stats.playout_delay_ms.p50,
+        )
+        self.driver.submit(link.SendMessage(said))
+        if self._rates is not None:
+            self._adapt(self._rates.handle(Tick(), self.clock.now))
+        self.clock.after(REPORT_EVERY_S, self._report)
+
+    def _heard_report(self, report: peer.ReceiverReport) -> None:
+        if self._rates is None or self.capture is None or self.driver is None:
+            return
+        rtt_ms = self.driver.link.stats(self.clock.now).rtt_ms or 0.0
+        told = Reported(report.loss, report.frames_received, self.capture.frames_sent, rtt_ms / 1000)
+        self._adapt(self._rates.handle(told, self.clock.now))
+
+    def _adapt(self, commands: "list[SetBitrate | SetExpectedLoss | Break]") -> None:
+        for command in commands:
+            match command:
+                case SetBitrate(bits) if self.capture is not None:
+                    self.capture.encoder.set_bitrate(bits)
+                case SetExpectedLoss(percent) if self.capture is not None:
+                    self.capture.encoder.set_expected_loss(percent)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancelled = True
+            self._timer = None
+        due = self.call.next_deadline()
+        if due is not None:
+            assert due > self.clock.now, "a deadline in the past would spin"
+            self._timer = self.clock.at(due, lambda: self.feed(ev.TimerFired()))
+
+
+class Person:
+    """Somebody with a name, a key, a card and a standing session with the relay: the part of app.engine."""
+
+    def __init__(self, world: "World", number: int, name: str, host: Host, options: "Options") -> None:
+        self.world = world
+        self.name = name
+        self.identity: Identity = identity(number)
+        self.host = host
+        self.rng = random.Random(world.rng.getrandbits(64))
+        self.codec = options.codec
+        self.on_ring: Callable[[Talk], None] | None = None
+        self.blocks: set[str] = set()
+        self.pins: dict[str, bytes] = {}
+        self.talks: list[Talk] = []
+        self.is_frozen = False
+        self._wake_pending = False
+        voice = options.codec.voice() if options.voice is None else options.voice
+        self.card = Card(options.card, world.clock, voice, self._wake, record=options.record)
+        self.pump = AudioPump(self.card.capture_ring, self.card.playout_ring)
+        self.control = ControlClient(
+            world.relay, self.identity, name, host.ip, options.control_delay_s, self.rng,
+            self._connected, self._lost, self._relay_says,
+        )  # fmt: skip
+
+    @property
+    def address(self) -> str:
+        return f"{self.name}@{RELAY_HOST}"
+
+    @property
+    def talk(self) -> Talk:
+        """The newest call."""
+        return self.talks[-1]
+
+    # -- what the user does
+
+    def call(self, name: str) -> Talk:
+        """Call somebody at the same relay."""
+        talk = self._begin()
+        call_id = self.rng.randbytes(16).hex()
+        talk.feed(ev.Placed(call_id, f"{name}@{RELAY_HOST}", name))
+        if self.control.is_connected:
+            talk.feed(ev.RelayReady())
+        return talk
+
+    def answer(self) -> None:
+        self.talk.feed(ev.UserAnswered())
+
+    def decline(self) -> None:
+        self.talk.feed(ev.UserDeclined())
+
+    def hang_up(self) -> None:
+        self.talk.feed(ev.UserHungUp())
+
+    # -- what happens to the machine
+
+    def freeze(self, seconds: float, *, network: bool = True) -> None:
+        """The engine gets no time: its card goes on, packets wait. Without ``network`` only the pump stands still."""
+        self.is_frozen = True
+        driver = self.talk.driver
+        if network and driver is not None:
+            driver.freeze()
+
+        def thaw() -> None:
+            self.is_frozen = False
+            if network and driver is not None:
+                driver.thaw()
+            if self._wake_pending:
+                self._wake_pending = False
+                self._wake()
+
+        self.world.clock.after(seconds, thaw)
+
+    def vanish(self) -> None:
+        """The machine loses its power."""
+        self.control.vanish()
+        self.card.close()
+        for talk in self.talks:
+            if talk.driver is not None:
+                talk.driver.close()
+
+    # -- inside
+
+    def _begin(self) -> Talk:
+        self.talks.append(Talk(self))
+        return self.talk
+
+    def _wake(self) -> None:
+        if self.is_frozen:
+            self._wake_pending = True
+        elif self.talks:
+            self.talk.pump()
+
+    def _in_call(self) -> bool:
+        return bool(self.talks) and not self.talk.call.finished
+
+    def _connected(self) -> None:
+        if self._in_call():
+            self.talk.feed(ev.RelayReady())
+
+    def _lost(self) -> None:
+        if self._in_call():
+            self.talk.relay_lost("relay-unreachable")
+
+    def _trust(self, name: str, key: bytes) -> KeyTrust:
+        pinned = self.pins.setdefault(name, key)
+        return "unverified" if pinned == key else "changed"
+
+    def _relay_says(self, message: control.RelayMessage) -> None:
+        match message:
+            case control.Incoming():
+                self._arrives(message)
+            case control.Granted(call_id, callee, leg) if self._is_call(call_id):
+                self.talk.feed(ev.CalleeFound(callee, leg, self._trust(callee.name, callee.key)))
+            case control.Ringing(call_id) if self._is_call(call_id):
+                self.talk.feed(ev.RemoteRings())
+            case control.Ended(call_id, reason, text) if self._is_call(call_id):
+                self.talk.feed(ev.RelayEnded(reason, text))
+            case control.Refused(0, code, text) if self._in_call():
+                self.talk.feed(ev.InviteRefused(code, text))
+
+    def _is_call(self, call_id: str) -> bool:
+        return bool(self.talks) and self.talk.call.view.call_id == call_id
+
+    def _arrives(self, incoming: control.Incoming) -> None:
+        if self._in_call():
+            if not self._is_call(incoming.call_id):
+                self.control.send(control.Decline(call_id=incoming.call_id, reason="busy"))
+            return
+        talk = self._begin()
+        caller = incoming.caller
+        talk.feed(
+            ev.CallArrived(
+                incoming.call_id,
+                f"{caller.name}@{RELAY_HOST}",
+                caller,
+                incoming.leg,
+                self._trust(caller.name, caller.key),
+                caller.name in self.blocks,
+            )
+        )
+        if self.on_ring is not None and not talk.call.finished:
+            self.on_ring(talk)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One person's equipment. ``up`` and ``down`` make the wires of their access."""
+
+    codec: Codec = INDEX
+    card: CardConfig = CardConfig()
+    voice: Voice | None = None
+    record: bool = True
+    control_delay_s: float = 0.02
+    up: Callable[[], Wire] = Wire
+    down: Callable[[], Wire] = Wire
+
+
+class World:
+    """A clock, a network, a relay, and people who log in as they come."""
+
+    def __init__(self, seed: int = 1, names: tuple[str, ...] = ("ann", "bob", "cy")) -> None:
+        self.rng = random.Random(seed)
+        self.clock = VirtualClock()
+        self.network = Network(self.clock, self.rng)
+        self._numbers = {name: number for number, name in enumerate(names, 1)}
+        host = self.network.host(RELAY_IP, Wire(delay=0), Wire(delay=0))
+        registered = {name: identity(number) for name, number in self._numbers.items()}
+        self.relay = SimRelay(host, registered, random.Random(self.rng.getrandbits(64)))
+
+    def person(self, name: str, options: Options | None = None) -> Person:
+        """A registered person comes on line; they are logged in a few crossings later."""
+        options = options or Options()
+        number = self._numbers[name]
+        host = self.network.host(f"198.51.100.{number}", options.up(), options.down())
+        person = Person(self, number, name, host, options)
+        person.control.dial()
+        return person
+
+    def run(self, seconds: float) -> None:
+        self.clock.run(seconds)
+
+    def until(self, wanted: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Let time pass until it is so; fails when it does not become so."""
+        assert self.clock.run(seconds, wanted), f"not within {seconds} s"
+
+    def talk(self, caller: Person, callee: Person, ring_s: float = 1.0) -> tuple[Talk, Talk]:
+        """Call, let it ring, answer; returns both sides' calls the moment the answer is chosen."""
+        self.until(lambda: caller.control.is_connected and callee.control.is_connected)
+        callee.on_ring = None
+        placed = caller.call(callee.name)
+        self.until(lambda: placed.call.view.phase == "ringing")
+        self.run(ring_s)
+        callee.answer()
+        return placed, callee.talk
+
+
+__all__ = ["INDEX", "OPUS", "TICK_S", "Codec", "Options", "Person", "Talk", "World"]
