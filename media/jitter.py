@@ -58,9 +58,10 @@ Playout = Silence | Frame | Recover | Conceal
 class JitterConfig:
     """Delays are those of playout over the fastest packet's arrival."""
 
-    start_delay_s: float = 0.060
-    """Playing starts when this much is buffered, or this long after the first frame: with the frame's own 20 ms and
-    one frame in the ring it keeps accept → first audio under one-way delay + 100 ms."""
+    start_delay_s: float = 0.055
+    """Playing starts when this much is buffered, or when it should be: so long after the first frame was begun, which
+    is one frame before it came. With both sound cards' periods, the ring and Opus's own 6.5 ms it keeps accept → first
+    audio under one-way delay + 100 ms (tests/natsim/test_first_audio.py)."""
     floor_s: float = 0.040
     """Never shrink below two frames: sound cards ask for blocks of up to 40 ms at once."""
     max_delay_s: float = 0.500
@@ -270,6 +271,11 @@ class JitterBuffer:
         self._next_timestamp += FRAME_SAMPLES
         return Frame(held.payload, held.arrived, self._choose_tempo())
 
+    @property
+    def dry(self) -> bool:
+        """In mid-talk with nothing held: the next ``pull`` would have to conceal."""
+        return self._playing and not self._ended and not self._frames
+
     def end(self) -> None:
         """The peer has hung up: what is held is played out, then comes silence that counts as no loss."""
         if self._stalled_frames:
@@ -282,7 +288,7 @@ class JitterBuffer:
         first, last = min(self._frames), max(self._frames)
         buffered_s = (last - first + FRAME_SAMPLES) / SAMPLE_RATE_HZ
         start_s = self._config.start_delay_s
-        if buffered_s < start_s and now - self._first_arrival < start_s and not self._ended:
+        if buffered_s < start_s and now - self._first_arrival < start_s - FRAME_S and not self._ended:
             return False
         self._playing = True
         self._next_timestamp = first
