@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from app import local_socket, protocol
-from app.home import find_home
+from app.home import Home, find_home
 from app.trial import own_program
 from transport.wire.errors import WireError
 from transport.wire.framing import LOCAL_FRAMING, Deframer, frame
@@ -19,7 +19,8 @@ START_TIMEOUT_S = 20.0
 START_POLL_S = 0.05
 HELLO_TIMEOUT_S = 5.0
 READ_BYTES = 65_536
-LOG_FILE = "engine.log"
+# What an engine says before it has opened its own log, and what kills it; the last start's alone.
+LOG_FILE = "engine-start.log"
 
 
 class EngineUnreachable(Exception):
@@ -38,8 +39,9 @@ def start_engine(home: Path) -> "subprocess.Popen[bytes]":
     Raises :class:`EngineUnreachable` when the process cannot be started.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (home / LOG_FILE).open("ab") as log:
+        logs = Home(home, chosen=True).logs
+        logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (logs / LOG_FILE).open("wb") as log:
             # Its own group on Windows, its own session elsewhere: Ctrl-C in a terminal ends the window, not the call.
             group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
             return subprocess.Popen(  # noqa: S603 - our own program, no shell

@@ -14,7 +14,6 @@ from app.report import MediaReport, media_report
 from app.sound import SoundPlan, SoundSystem, TestTape
 from media.adaptation import AdaptationCommand, Break, RateControl, Reported, SetBitrate, SetExpectedLoss, Tick
 from media.codec import OpusDecoder, OpusEncoder
-from media.format import SAMPLE_RATE_HZ
 from media.pipeline import CaptureChain, PlayoutChain
 from media.processing import CaptureProcessing, Level, PlaybackProcessing
 from media.pump import AudioPump
@@ -225,13 +224,15 @@ class Voice:
         """Sound this until :meth:`stop_tone`, or its own end."""
         self._keep_open()
         self._sound.open_output(self._settings.output_device)
-        self._play(TonePlayer(_TONES[tone]))
+        # Ringing is as loud as the person wants it; the rest is soft by itself.
+        self._play(TonePlayer(_TONES[tone], self._settings.ring_volume if tone == "ring" else 1.0))
         if not self._in_call:
             self._release_soon()
 
     def stop_tone(self) -> None:
-        """Quiet."""
-        self._play(None)
+        """Quiet, without a click."""
+        if isinstance(self._tone, TonePlayer):
+            self._tone.stop()
 
     def meter(self, on: bool) -> None:
         """Open the microphone only to show its level."""
@@ -299,10 +300,7 @@ class Voice:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _delay_now_ms(self) -> float:
-        if self._talk is None:
-            return 0.0
-        buffered_ms = self._talk.playout.jitter.buffered_s * 1000
-        return buffered_ms + self._sound.playout_ring.level * 1000 / SAMPLE_RATE_HZ
+        return 0.0 if self._talk is None else max(0.0, self._talk.playout.last_delay_s * 1000)
 
     def _wake(self) -> None:
         """From threads of sound: have the rings looked after, once for any number of calls."""

@@ -117,6 +117,7 @@ class PlayoutChain:
         self._stretcher = Stretcher()
         self._rest = silence(0)
         self._delays = DelayHistogram()
+        self._last_delay_s = 0.0
         self._malformed = 0
         self._played = self._concealed = self._pending = 0
         self._first_played: float | None = None
@@ -147,6 +148,11 @@ class PlayoutChain:
         self._pending = 0
         self._jitter.end()
 
+    @property
+    def dry(self) -> bool:
+        """In mid-talk with nothing held: the next ``pull`` would have to conceal."""
+        return self._rest.size < FRAME_SAMPLES and self._jitter.dry
+
     def set_volume(self, gain: float) -> None:
         """Linear volume."""
         if self._processing:
@@ -156,6 +162,11 @@ class PlayoutChain:
     def first_played(self) -> float | None:
         """When the first sample of the peer reaches the speaker (clock of ``pull``)."""
         return self._first_played
+
+    @property
+    def last_delay_s(self) -> float:
+        """From its arrival to the speaker, of the newest frame played."""
+        return self._last_delay_s
 
     @property
     def level(self) -> Level:
@@ -183,7 +194,8 @@ class PlayoutChain:
         ahead_s = ahead / SAMPLE_RATE_HZ
         if self._first_played is None:
             self._first_played = now + ahead_s
-        self._delays.add(now - frame.arrived + ahead_s)
+        self._last_delay_s = now - frame.arrived + ahead_s
+        self._delays.add(self._last_delay_s)
         damaged = self._decoder.damaged
         pcm = self._decoder.decode(frame.payload)
         if self._decoder.damaged > damaged:

@@ -101,8 +101,10 @@ def _score(sound: Sound) -> _Score:
 class TonePlayer:
     """Plays one sound by the frame; see :class:`media.pump.Tone`."""
 
-    def __init__(self, sound: Sound) -> None:
+    def __init__(self, sound: Sound, gain: float = 1.0) -> None:
+        """``gain`` is linear, 1 for the loudness that the sound was made for."""
         self.sound = sound
+        self._gain = gain
         self._score = _score(sound)
         self._at = 0
         self._stopping = False
@@ -133,5 +135,5 @@ class TonePlayer:
         if self._stopping:
             fall = 0.5 + 0.5 * np.cos(np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)
             self._finished = True
-            return to_pcm(frame * fall)
-        return frame
+            return to_pcm(frame * (fall * self._gain))
+        return frame if self._gain == 1.0 else to_pcm(frame * self._gain)

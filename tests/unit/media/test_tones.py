@@ -51,3 +51,9 @@ def test_what_does_not_repeat_ends() -> None:
         player.read()
         frames += 1
     assert frames == 35
+
+
+def test_a_quieter_tone_is_the_same_tone() -> None:
+    loud, soft = TonePlayer(Sound.RINGING), TonePlayer(Sound.RINGING, 0.25)
+    for _ in range(20):
+        assert np.abs(loud.read() * 0.25 - soft.read()).max() <= 1.0
