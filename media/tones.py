@@ -135,5 +135,5 @@ class TonePlayer:
         if self._stopping:
             fall = 0.5 + 0.5 * np.cos(np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)
             self._finished = True
-            return to_pcm(frame * (fall * self._gain))
-        return frame if self._gain == 1.0 else to_pcm(frame * self._gain)
+            return to_pcm(frame.astype(np.float64) * (fall * self._gain))
+        return frame if self._gain == 1.0 else to_pcm(frame.astype(np.float64) * self._gain)
