@@ -37,8 +37,8 @@ from app.ui.person_page import Send
 from app.ui.theme import GRID_PX
 from app.ui.words import clock, menu_text, plain, short_address
 
-COLUMN_PX = 400
-SIDE_PX = 392
+COLUMN_PX = 424
+SIDE_PX = 408
 # The clock shows seconds; asking four times as often keeps it from skipping one.
 CLOCK_MS = 250
 
@@ -151,8 +151,9 @@ class CallPage(QWidget):
             row(None, self._avatar, None),
             self._name,
             self._address,
-            4,
+            GRID_PX,
             self._clock,
+            4,
             row(None, self._line, None),
             self._words,
             GRID_PX,

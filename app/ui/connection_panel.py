@@ -73,9 +73,8 @@ class ConnectionPanel(QFrame):
         self._rate.add(sample.at, (sample.sent_kbps, sample.received_kbps), kilobits(sample.sent_kbps))
         parts = [plain(sample.codec, 80)]
         parts.append(self.tr("{0} out, {1} in").format(kilobits(sample.sent_kbps), kilobits(sample.received_kbps)))
-        parts.append(self.tr("jitter {0}").format(milliseconds(sample.jitter_ms)))
         parts.append(self.tr("{0} bridged over").format(milliseconds(sample.concealed_ms)))
-        if sample.remote_loss is not None:
+        if sample.remote_loss:
             parts.append(self.tr("{0} lost on the way there").format(percent(sample.remote_loss)))
         self._codec.setText(" · ".join(parts))
 
@@ -160,6 +159,7 @@ class ConnectionPanel(QFrame):
         frame, inside = card(name="ladder_card")
         self._ladder = Ladder()
         inside.addWidget(Label(self.tr("The way to a direct path"), size="strong"))
+        inside.addSpacing(4)
         inside.addWidget(self._ladder)
         return frame
 

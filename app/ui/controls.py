@@ -149,7 +149,13 @@ class Button(QPushButton):
         if not self._picture:
             return
         worn = colours()
-        by_kind = {"primary": worn.on_accent, "danger": worn.on_danger}
+        by_kind = {
+            "primary": worn.on_accent,
+            "danger": worn.on_danger,
+            "quiet": worn.muted,
+            "icon": worn.muted,
+            "section": worn.muted,
+        }
         colour = getattr(worn, self._tone) if self._tone else by_kind.get(self.property("kind"), worn.text)
         mirrored = self.layoutDirection() == Qt.LayoutDirection.RightToLeft
         gap = 0 if not self.text() else -ICON_GAP_PX if mirrored else ICON_GAP_PX

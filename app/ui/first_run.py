@@ -28,6 +28,7 @@ class FirstRunPage(QWidget):
         self._send = send
         self._state = EngineState()
         self._asked = False
+        self._busy = False
         # Pages in a column, one visible: a stacked widget would be as tall as its tallest page.
         self._steps = (self._build_name(), self._build_relay(), self._build_sound(), self._build_ready())
         self._step = NAME
@@ -49,10 +50,11 @@ class FirstRunPage(QWidget):
         """Go on when the engine has done what was asked."""
         self._state = state
         self._sound.show_state(state)
-        waiting = self._asked and bool(state.busy)
-        self._waiting.setText(state.busy if waiting else "")
-        for part in (self._register, self._own, self._here, self._relay):
-            part.setEnabled(not waiting)
+        self._busy = self._asked and bool(state.busy)
+        self._waiting.setText(plain(state.busy, 120) if self._busy else "")
+        for part in (self._own, self._here, self._relay):
+            part.setEnabled(not self._busy)
+        self._allow_register()
         if self._asked and state.me.address and not state.busy:
             self._asked = False
             self._show_step(SOUND)
@@ -84,6 +86,10 @@ class FirstRunPage(QWidget):
         self._relay_wrong.setVisible(bool(self._relay_wrong.text()))
         self._name_wrong.setVisible(bool(self._name_wrong.text()))
         return True
+
+    def enter(self) -> None:
+        """The page is shown."""
+        self._show_step(self._step)
 
     def leave(self) -> None:
         """The page is hidden: close the microphone."""
@@ -219,7 +225,11 @@ class FirstRunPage(QWidget):
         self._relay.setVisible(own)
         self._relay.set_wrong(False)
         self._relay_wrong.hide()
-        self._register.setEnabled(not own or bool(self._relay.text().strip()))
+        self._allow_register()
+
+    def _allow_register(self) -> None:
+        complete = self._here.isChecked() or bool(self._relay.text().strip())
+        self._register.setEnabled(complete and not self._busy)
 
     def _name_entered(self) -> None:
         if self._next.isEnabled():

@@ -98,6 +98,8 @@ class IncomingWindow(QWidget):
             self._move_to_corner()
             self.show()
             self.raise_()
+            # On no button: a space typed into another program's window must press nothing here.
+            self.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         early = self._now() - self._shown_at < KEYS_AFTER_S

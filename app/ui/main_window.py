@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
-from typing import Literal
+from functools import cached_property
+from typing import Literal, TypeVar, get_args
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication, QMainWindow, QStackedWidget, QWidget
 
@@ -27,6 +28,7 @@ from app.ui.tray import Tray
 SIZE_PX = (1080, 720)
 LEAST_PX = (800, 560)
 
+PageT = TypeVar("PageT", bound=QWidget)
 PageName = Literal["problem", "starting", "stop", "call", "first_run", "settings", "home"]
 
 
@@ -71,42 +73,68 @@ class MainWindow(QMainWindow):
         self._try_here = try_here
         self._in_settings = False
         self._theme: Theme | None = None
-        self._build(versions, now)
+        self._versions = versions
+        self._now = now
+        self._build()
         self._connect()
 
     # -- building --------------------------------------------------------------------------------------------------
 
-    def _build(self, versions: Versions, now: Callable[[], float]) -> None:
-        send = self._bridge.send
-        self.home = HomePage(send, now)
-        self.call = CallPage(send, now)
-        self.stop = StopPage(send)
-        self.first_run = FirstRunPage(send)
-        self.settings = SettingsPage(send, versions)
-        self.problem = ProblemPage()
-        self.starting = StartingPage()
+    def _build(self) -> None:
+        send, now = self._bridge.send, self._now
+        self._stack = QStackedWidget()
+        self.starting = self._add(StartingPage())
+        self.home = self._add(HomePage(send, now))
+        self.call = self._add(CallPage(send, now))
         self.incoming = IncomingWindow(send)
         self.tray = Tray(send, self)
         self.notices = NoticesArea(send)
         self.failure = FailureBar()
-        self._pages: dict[PageName, QWidget] = {
-            "problem": self.problem,
-            "starting": self.starting,
-            "stop": self.stop,
-            "call": self.call,
-            "first_run": self.first_run,
-            "settings": self.settings,
-            "home": self.home,
-        }
-        self._stack = QStackedWidget()
-        for page in self._pages.values():
-            self._stack.addWidget(page)
-        self._stack.setCurrentWidget(self.starting)
         central = QWidget()
         whole = column(self.notices, self.failure, self._stack, spacing=0)
         whole.setStretchFactor(self._stack, 1)
         central.setLayout(whole)
         self.setCentralWidget(central)
+
+    def _add(self, page: PageT) -> PageT:
+        self._stack.addWidget(page)
+        return page
+
+    # Pages that most starts never show are made when they are first needed.
+
+    @cached_property
+    def first_run(self) -> FirstRunPage:
+        """The first run."""
+        page = self._add(FirstRunPage(self._bridge.send))
+        page.finished.connect(self._set_up_done)
+        return page
+
+    @cached_property
+    def settings(self) -> SettingsPage:
+        """The settings."""
+        page = self._add(SettingsPage(self._bridge.send, self._versions))
+        page.closed.connect(lambda: self._go_settings(False))
+        page.setup_wanted.connect(self._set_up)
+        return page
+
+    @cached_property
+    def stop(self) -> StopPage:
+        """The loud stop."""
+        return self._add(StopPage(self._bridge.send))
+
+    @cached_property
+    def problem(self) -> ProblemPage:
+        """No engine."""
+        page = self._add(ProblemPage())
+        page.restart_wanted.connect(self._restart)
+        return page
+
+    def _page(self, name: PageName) -> QWidget:
+        page: QWidget = getattr(self, name)
+        return page
+
+    def _made(self, name: PageName) -> bool:
+        return name in self.__dict__
 
     def _connect(self) -> None:
         bridge = self._bridge
@@ -116,12 +144,8 @@ class MainWindow(QMainWindow):
         bridge.failed.connect(self.command_failed)
         bridge.report.connect(self.take_report)
         bridge.engine_gone.connect(self.engine_gone)
-        self.problem.restart_wanted.connect(self._restart)
         self.home.settings_wanted.connect(lambda: self._go_settings(True))
-        self.settings.closed.connect(lambda: self._go_settings(False))
         self.home.setup_wanted.connect(self._set_up)
-        self.settings.setup_wanted.connect(self._set_up)
-        self.first_run.finished.connect(self._set_up_done)
         self.incoming.look_wanted.connect(self.rise)
         self.tray.open_wanted.connect(self.rise)
         self.tray.quit_wanted.connect(self.quit)
@@ -146,12 +170,8 @@ class MainWindow(QMainWindow):
     def show_levels(self, levels: Levels) -> None:
         """Move the meters of the page that is shown."""
         page = self._stack.currentWidget()
-        if page is self.call:
-            self.call.show_levels(levels)
-        elif page is self.settings:
-            self.settings.show_levels(levels)
-        elif page is self.first_run:
-            self.first_run.show_levels(levels)
+        if isinstance(page, CallPage | SettingsPage | FirstRunPage):
+            page.show_levels(levels)
 
     def add_sample(self, sample: CallSample) -> None:
         """Figures of the call; kept even while the panel is closed, so that it opens with its past."""
@@ -159,14 +179,16 @@ class MainWindow(QMainWindow):
 
     def command_failed(self, failure: CommandFailed) -> None:
         """Say why, on the page that asked, or in a bar at the top."""
-        if self._stack.currentWidget() is self.first_run and self.first_run.command_failed(failure):
+        page = self._stack.currentWidget()
+        if isinstance(page, FirstRunPage) and page.command_failed(failure):
             return
         self.failure.tell(failure.text)
 
     def take_report(self, report: Report) -> None:
         """Hand the report to whoever asked for it."""
         self.call.take_report(report)
-        self.settings.take_report(report)
+        if self._made("settings"):
+            self.settings.take_report(report)
 
     def engine_gone(self, words: str) -> None:
         """There is no engine: say so, and offer to start it."""
@@ -174,17 +196,17 @@ class MainWindow(QMainWindow):
         self.incoming.show_call(None)
         self.call.show_state(EngineState())
         self.problem.tell(words)
-        self.settings.sound_check().forget()
-        self.first_run.sound_check().forget()
+        for page in (self._stack.widget(place) for place in range(self._stack.count())):
+            if isinstance(page, SettingsPage | FirstRunPage):
+                page.sound_check().forget()
         self._refresh()
-        self.problem.restart_button().setFocus()
 
     # -- pages -----------------------------------------------------------------------------------------------------
 
     def shown_page(self) -> PageName:
         """The name of the page that is shown."""
         current = self._stack.currentWidget()
-        return next(name for name, page in self._pages.items() if page is current)
+        return next(name for name in get_args(PageName) if self._made(name) and self._page(name) is current)
 
     def _refresh(self) -> None:
         state = self._state
@@ -193,7 +215,7 @@ class MainWindow(QMainWindow):
             name = "first_run"
         if name == "first_run":
             self._setting_up = True
-        page = self._pages[name]
+        page = self._page(name)
         if state is not None:
             match name:
                 case "home":
@@ -212,18 +234,16 @@ class MainWindow(QMainWindow):
             return
         self._leave(self._stack.currentWidget())
         self._stack.setCurrentWidget(page)
-        if page is self.settings:
-            self.settings.enter()
-        elif page is self.home:
-            self.home.enter()
+        # Not on the first button: a ring is drawn where the person went by keys, and Enter does nothing by surprise.
+        page.setFocus(Qt.FocusReason.OtherFocusReason)
+        if isinstance(page, SettingsPage | HomePage | FirstRunPage):
+            page.enter()
         if page is not self.call:
             self.call.open_panel(False)
 
     def _leave(self, page: QWidget | None) -> None:
-        if page is self.settings:
-            self.settings.leave()
-        elif page is self.first_run:
-            self.first_run.leave()
+        if isinstance(page, SettingsPage | FirstRunPage):
+            page.leave()
 
     def _go_settings(self, wanted: bool) -> None:
         self._in_settings = wanted

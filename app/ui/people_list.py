@@ -126,7 +126,7 @@ class PersonDelegate(QStyledItemDelegate):
         worn = colours()
         place: QRect = option.rect
         state: QStyle.StateFlag = option.state
-        ground = QRectF(place).adjusted(4, 2, -4, -2)
+        ground = QRectF(place).adjusted(0, 2, -4, -2)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if state & QStyle.StateFlag.State_Selected or state & QStyle.StateFlag.State_MouseOver:

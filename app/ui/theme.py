@@ -79,7 +79,10 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
 
 
 def wear(application: QApplication, worn: Colours) -> None:
-    """Set palette and style sheet from ``worn``."""
+    """Set palette and style sheet from ``worn``. Worn already: nothing is done (a new sheet costs 0.2 s)."""
+    sheet = style_sheet(worn)
+    if sheet == application.styleSheet() and colours() == worn:
+        return
     palette = QPalette()
     roles = {
         QPalette.ColorRole.Window: worn.surface,
@@ -102,7 +105,7 @@ def wear(application: QApplication, worn: Colours) -> None:
     for role in (QPalette.ColorRole.WindowText, QPalette.ColorRole.Text, QPalette.ColorRole.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, QColor(worn.muted))
     application.setPalette(palette)
-    application.setStyleSheet(style_sheet(worn))
+    application.setStyleSheet(sheet)
 
 
 def style_sheet(worn: Colours) -> str:
@@ -137,50 +140,52 @@ QPushButton {
 QPushButton:hover { background: $hover; }
 QPushButton:pressed { background: $line; }
 QPushButton:disabled { color: $muted; border-color: $line; background: transparent; }
-QPushButton:focus { border: 2px solid $accent; padding: 0 14px; }
+QPushButton:focus { border: 2px solid $accent; padding: 0 14px; min-height: 36px; }
 QPushButton[kind="primary"] { background: $accent; color: $on_accent; border: 2px solid $accent; padding: 0 16px;
     min-height: 36px; font-weight: 600; }
 QPushButton[kind="primary"]:hover { background: $accent_hover; border-color: $accent_hover; }
-QPushButton[kind="primary"]:focus { border: 2px solid $text; }
+QPushButton[kind="primary"]:focus { border: 2px solid $text; padding: 0 16px; }
 QPushButton[kind="primary"]:disabled { background: $hover; border-color: $hover; color: $muted; }
 QPushButton[kind="danger"] { background: $danger; color: $on_danger; border: 2px solid $danger; padding: 0 16px;
     min-height: 36px; font-weight: 600; }
 QPushButton[kind="danger"]:hover { background: $danger_hover; border-color: $danger_hover; }
-QPushButton[kind="danger"]:focus { border: 2px solid $text; }
+QPushButton[kind="danger"]:focus { border: 2px solid $text; padding: 0 16px; }
 QPushButton[kind="quiet"] { background: transparent; border: 2px solid transparent; padding: 0 10px; min-height: 32px; }
 QPushButton[kind="quiet"]:hover { background: $hover; }
-QPushButton[kind="quiet"]:focus { border: 2px solid $accent; }
+QPushButton[kind="quiet"]:focus { border: 2px solid $accent; padding: 0 10px; min-height: 32px; }
 QPushButton[kind="quiet"]:checked { background: $accent_soft; }
 QPushButton[kind="icon"] { background: transparent; border: 2px solid transparent; padding: 0;
     min-height: 32px; min-width: 32px; }
 QPushButton[kind="icon"]:hover { background: $hover; }
-QPushButton[kind="icon"]:focus { border: 2px solid $accent; }
+QPushButton[kind="icon"]:focus { border: 2px solid $accent; padding: 0; min-height: 32px; }
 QPushButton[kind="section"] { background: transparent; border: 2px solid transparent; padding: 0 10px; text-align: left;
     min-height: 36px; }
 QPushButton[kind="section"]:hover { background: $hover; }
 QPushButton[kind="section"]:checked { background: $accent_soft; font-weight: 600; }
-QPushButton[kind="section"]:focus { border: 2px solid $accent; }
+QPushButton[kind="section"]:focus { border: 2px solid $accent; padding: 0 10px; min-height: 36px; }
 QPushButton[tall="yes"] { min-height: 44px; }
+QPushButton[tall="yes"][kind="primary"], QPushButton[tall="yes"][kind="danger"] { min-height: 42px; }
+QPushButton[tall="yes"]:focus { min-height: 42px; }
 QPushButton[kind="choice"] { background: $raised; border: 1px solid $outline; border-radius: 12px; padding: 0; }
 QPushButton[kind="choice"]:hover { background: $hover; }
 QPushButton[kind="choice"]:checked { border: 2px solid $accent; background: $accent_soft; }
-QPushButton[kind="choice"]:focus { border: 2px solid $text; }
+QPushButton[kind="choice"]:focus { border: 2px solid $text; padding: 0; }
 QPushButton::menu-indicator { image: none; width: 0; }
 
 QLineEdit, QComboBox {
     background: $sunken; border: 1px solid $outline; border-radius: ${corner}px; padding: 0 11px; min-height: 38px;
     selection-background-color: $accent; selection-color: $on_accent;
 }
-QLineEdit:focus, QComboBox:focus { border: 2px solid $accent; padding: 0 10px; }
+QLineEdit:focus, QComboBox:focus { border: 2px solid $accent; padding: 0 10px; min-height: 36px; }
 QLineEdit:disabled, QComboBox:disabled { color: $muted; border-color: $line; }
-QLineEdit[wrong="yes"] { border: 2px solid $warn; padding: 0 10px; }
+QLineEdit[wrong="yes"] { border: 2px solid $warn; padding: 0 10px; min-height: 36px; }
 QComboBox::drop-down { border: none; width: 32px; }
 QComboBox::down-arrow { image: none; }
 QComboBox QAbstractItemView { background: $raised; border: 1px solid $line; border-radius: 8px; padding: 4px;
     outline: none; selection-background-color: $accent_soft; selection-color: $text; }
 QComboBox QAbstractItemView::item { min-height: 32px; padding: 0 8px; border-radius: 6px; }
 
-QListView { background: transparent; border: 2px solid transparent; border-radius: ${corner}px; outline: none; }
+QListView { background: transparent; border: none; outline: none; }
 
 QScrollArea, QScrollArea > QWidget > QWidget[kind="scrolled"] { background: transparent; border: none; }
 QScrollBar:vertical { background: transparent; width: 10px; margin: 2px; }

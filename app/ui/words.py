@@ -92,7 +92,7 @@ def milliseconds(value: float | None) -> str:
     """A span of time, or a dash while it is not known."""
     if value is None:
         return "–"
-    return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+    return f"{value:.1f} ms" if 0 < value < 10 else f"{value:.0f} ms"
 
 
 def percent(share: float | None) -> str:

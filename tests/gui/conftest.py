@@ -9,6 +9,7 @@ os.environ.pop("XDG_CURRENT_DESKTOP", None)
 from collections.abc import Iterator
 
 import pytest
+from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -19,12 +20,16 @@ from tests.gui.scenes import NOW, VERSIONS, RecordingBridge
 
 
 @pytest.fixture(autouse=True)
-def look(qapp: QApplication) -> None:
-    """Every test begins in the light theme."""
-    qapp.setStyle("Fusion")
+def look(qapp: QApplication) -> Iterator[None]:
+    """Every test begins in the light theme, and leaves no widget behind."""
+    if qapp.style().name() != "fusion":
+        qapp.setStyle("Fusion")
     qapp.setQuitOnLastWindowClosed(False)
     choose_font(qapp)
     wear(qapp, LIGHT)
+    yield
+    # pytest-qt closes the windows and asks for their deletion; without a running loop that is only a posted event.
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
 
 
 @pytest.fixture

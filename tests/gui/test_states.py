@@ -1,0 +1,439 @@
+"""What the window shows for what the engine says."""
+
+import msgspec
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QWidget
+from pytestqt.qtbot import QtBot
+
+from app import protocol
+from app.protocol import (
+    AnswerCall,
+    CommandFailed,
+    DeclineCall,
+    EngineState,
+    LadderPhase,
+    Levels,
+    MeterMicrophone,
+    Notice,
+    PathSpan,
+)
+from app.ui.charts import Chart
+from app.ui.controls import LevelMeter
+from app.ui.incoming_window import IncomingWindow
+from app.ui.ladder import Ladder
+from app.ui.main_window import MainWindow, page_for
+from app.ui.palette import DARK, LIGHT
+from app.ui.path_strip import PathStrip
+from app.ui.theme import colours
+from tests.gui.scenes import (
+    BOB,
+    CHANGED,
+    CONTACTS,
+    DIRECT,
+    FIRST,
+    HOME,
+    NOTICES,
+    NOW,
+    PREPARE,
+    TALKING,
+    RecordingBridge,
+    call,
+    samples,
+    themed,
+    with_,
+)
+
+
+def words(widget: QWidget) -> str:
+    """All the text that can be seen in ``widget``."""
+    labels = [label.text() for label in widget.findChildren(QLabel) if label.isVisibleTo(widget)]
+    buttons = [button.text() for button in widget.findChildren(QAbstractButton) if button.isVisibleTo(widget)]
+    return "\n".join(labels + buttons)
+
+
+@pytest.mark.parametrize(
+    ("state", "flags", "page"),
+    [
+        (None, {}, "starting"),
+        (EngineState(), {}, "starting"),
+        (HOME, {}, "home"),
+        (HOME, {"in_settings": True}, "settings"),
+        (HOME, {"gone": True}, "problem"),
+        (None, {"gone": True}, "problem"),
+        (FIRST, {}, "first_run"),
+        (FIRST, {"skipped": True}, "home"),
+        (with_(HOME, call=TALKING), {"in_settings": True}, "call"),
+        (with_(FIRST, call=TALKING), {}, "call"),
+        (with_(HOME, call=CHANGED), {}, "stop"),
+        (with_(HOME, call=call("incoming", trust="changed")), {}, "stop"),
+        (with_(HOME, call=TALKING), {"gone": True}, "problem"),
+    ],
+)
+def test_page_for(state: EngineState | None, flags: dict[str, bool], page: str) -> None:
+    known = {"gone": False, "skipped": False, "in_settings": False}
+    assert page_for(state, **{**known, **flags}) == page
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (call("calling"), ["Calling…", "Looking for Bob Okafor…", "Hang up"]),
+        (call("ringing"), ["It rings there.", "Hang up"]),
+        (call("connecting"), ["Connecting, one moment…"]),
+        (call("incoming", first_call=True), ["First call from this person.", "Answer", "Decline"]),
+        (TALKING, ["0:47", "On the relay · 31 ms", "Mute", "Hang up"]),
+        (msgspec.structs.replace(TALKING, path_text=""), ["On the relay"]),
+        (DIRECT, ["Direct · 23 ms"]),
+        (msgspec.structs.replace(TALKING, muted=True), ["Unmute", "You, muted"]),
+        (msgspec.structs.replace(TALKING, peer_muted=True), ["Bob Okafor has muted their microphone."]),
+        (
+            msgspec.structs.replace(TALKING, phase="reconnecting", reconnecting_since=NOW - 4),
+            ["Reconnecting… 0:04", "No path at the moment", "keeps trying"],
+        ),
+        (
+            msgspec.structs.replace(DIRECT, phase="ended", ended=NOW, end_text="Bob hung up."),
+            ["0:47", "Bob hung up.", "Close", "Call again", "See how it travelled"],
+        ),
+        (call("ended", ended=NOW, end_text="Bob does not answer."), ["Not connected", "Bob does not answer."]),
+    ],
+)
+def test_call_page(window: MainWindow, shown: object, expected: list[str]) -> None:
+    window.show_state(with_(HOME, call=shown))
+    seen = words(window.call)
+    for part in expected:
+        assert part in seen
+
+
+def test_the_clock_runs_without_news_from_the_engine(qtbot: QtBot, bridge: RecordingBridge) -> None:
+    from tests.gui.scenes import VERSIONS
+
+    now = [NOW]
+    window = MainWindow(bridge, VERSIONS, now=lambda: now[0])
+    qtbot.addWidget(window)
+    window.show_state(with_(HOME, call=TALKING))
+    now[0] += 61
+    qtbot.waitUntil(lambda: "1:48" in words(window.call), timeout=2_000)
+
+
+def test_device_problems_are_told_in_the_call(window: MainWindow) -> None:
+    audio = msgspec.structs.replace(HOME.audio, input_problem="The microphone was unplugged.")
+    window.show_state(with_(HOME, call=TALKING, audio=audio))
+    assert "The microphone was unplugged." in words(window.call)
+    window.show_state(with_(HOME, call=TALKING))
+    assert "unplugged" not in words(window.call)
+
+
+def test_levels_move_the_meters_of_the_page_that_is_shown(window: MainWindow) -> None:
+    window.show_state(with_(HOME, call=TALKING))
+    window.show_levels(Levels(0.5, 0.25))
+    you, them = window.findChild(LevelMeter, "level_you"), window.findChild(LevelMeter, "level_them")
+    assert you is not None and them is not None
+    assert (you.level(), them.level()) == (0.5, 0.25)
+    window.show_levels(Levels(7.0, -3.0))
+    assert (you.level(), them.level()) == (1.0, 0.0)
+
+
+def test_the_microphone_is_open_only_while_its_level_is_shown(window: MainWindow, bridge: RecordingBridge) -> None:
+    window.show_state(HOME)
+    window.home.settings_wanted.emit()
+    window.settings.open_section(1)
+    window.settings.open_section(0)
+    window.show_state(with_(HOME, audio=msgspec.structs.replace(HOME.audio, recording_test="recording")))
+    window.settings.closed.emit()
+    assert bridge.sent == [
+        MeterMicrophone(True),
+        MeterMicrophone(False),
+        MeterMicrophone(True),
+        MeterMicrophone(False),
+        protocol.TestRecording(False),
+    ]
+
+
+def test_a_call_that_comes_while_in_the_settings_closes_the_meter(window: MainWindow, bridge: RecordingBridge) -> None:
+    window.show_state(HOME)
+    window.home.settings_wanted.emit()
+    window.show_state(with_(HOME, call=call("incoming")))
+    assert window.shown_page() == "call"
+    assert bridge.sent == [MeterMicrophone(True), MeterMicrophone(False)]
+
+
+# -- incoming ------------------------------------------------------------------------------------------------------
+
+
+def incoming(qtbot: QtBot, after_s: float = 2.0, **more: object) -> tuple[IncomingWindow, list[object]]:
+    sent: list[object] = []
+    clock = [0.0]
+    window = IncomingWindow(sent.append, lambda: clock[0])
+    qtbot.addWidget(window)
+    window.show_call(call("incoming", outgoing=False, **more))
+    clock[0] = after_s
+    return window, sent
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        (Qt.Key.Key_Return, [AnswerCall("call-1")]),
+        (Qt.Key.Key_Enter, [AnswerCall("call-1")]),
+        (Qt.Key.Key_Escape, [DeclineCall("call-1")]),
+        (Qt.Key.Key_Space, []),
+        (Qt.Key.Key_A, []),
+    ],
+)
+def test_keys_of_the_incoming_window(qtbot: QtBot, key: Qt.Key, sent: list[object]) -> None:
+    window, said = incoming(qtbot)
+    qtbot.keyClick(window, key)
+    assert said == sent
+
+
+def test_a_key_meant_for_another_window_answers_nothing(qtbot: QtBot) -> None:
+    window, said = incoming(qtbot, after_s=0.3)
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Escape, Qt.Key.Key_Space):
+        qtbot.keyClick(window, key)
+    assert said == []
+
+
+def test_incoming_says_who_and_whether_they_are_new(qtbot: QtBot) -> None:
+    window, _ = incoming(qtbot, first_call=True)
+    assert window.isVisible()
+    seen = words(window)
+    assert "Bob Okafor" in seen and "bob@relay.example:7850" in seen and "First call from this person" in seen
+    window.show_call(TALKING)
+    assert not window.isVisible()
+
+
+def test_a_changed_key_cannot_be_answered_from_the_small_window(qtbot: QtBot) -> None:
+    window, said = incoming(qtbot, trust="changed")
+    assert "not the one that Segue knows" in words(window)
+    with qtbot.waitSignal(window.look_wanted, timeout=1_000):
+        qtbot.keyClick(window, Qt.Key.Key_Return)
+    assert said == []
+
+
+# -- home ----------------------------------------------------------------------------------------------------------
+
+
+def test_home_tells_of_the_person(window: MainWindow) -> None:
+    window.show_state(HOME)
+    window.home.select(BOB.address)
+    seen = words(window.home)
+    for part in ("Bob Okafor", "bob@relay.example:7850", "05120", "49973", "Missed", "13 min", "Busy"):
+        assert part in seen
+    assert "#0f3c" not in seen  # the pin is for copying, not for reading
+
+
+@pytest.mark.parametrize(
+    ("trust", "expected"),
+    [
+        ("unknown", "Safety number"),
+        ("first-use", "Read it to each other once"),
+        ("verified", "read the same number"),
+        ("changed", "Their key has changed"),
+    ],
+)
+def test_trust_in_words(window: MainWindow, trust: str, expected: str) -> None:
+    window.show_state(with_(HOME, contacts=(msgspec.structs.replace(BOB, trust=trust),)))
+    assert expected in words(window.home)
+
+
+def test_empty_states_say_what_to_do(window: MainWindow) -> None:
+    window.show_state(with_(HOME, contacts=(), recents=()))
+    assert "Add a person by their address" in words(window.home)
+    window.show_state(EngineState(ready=True, first_run=False))
+    assert "You have no address yet" in words(window.home)
+
+
+def test_nobody_can_be_called_while_offline_or_blocked(window: MainWindow) -> None:
+    button = window.findChild(QAbstractButton, "call_button")
+    assert button is not None
+    window.show_state(HOME)
+    window.home.select(BOB.address)
+    assert button.isEnabled()
+    window.show_state(with_(HOME, me=msgspec.structs.replace(HOME.me, relay="offline")))
+    assert not button.isEnabled()
+    window.show_state(with_(HOME, contacts=(msgspec.structs.replace(BOB, blocked=True),)))
+    assert not button.isEnabled()
+
+
+def test_the_selection_stays_with_the_person(window: MainWindow) -> None:
+    window.show_state(HOME)
+    window.home.select(BOB.address)
+    moved = tuple(msgspec.structs.replace(one, online=one.address != BOB.address) for one in CONTACTS)
+    window.show_state(with_(HOME, contacts=moved))
+    assert window.home.people().current_address() == BOB.address
+    search = window.findChild(QLineEdit, "search")
+    assert search is not None
+    search.setText("mei")
+    search.clear()
+    assert window.home.people().current_address() == BOB.address
+
+
+def test_search_finds_by_name_and_address(window: MainWindow) -> None:
+    window.show_state(HOME)
+    people = window.home.people().people
+    search = window.findChild(QLineEdit, "search")
+    assert search is not None
+    found = {}
+    for needle in ("LING", "grandma@", "nobody"):
+        search.setText(needle)
+        found[needle] = [people.data(people.index(row)) for row in range(people.rowCount())]
+    assert found == {"LING": ["Mei-Ling Chen"], "grandma@": ["Grandma"], "nobody": []}
+
+
+# -- notices, failures, theme --------------------------------------------------------------------------------------
+
+
+def test_notices_are_listed_and_go(window: MainWindow, qapp: QApplication) -> None:
+    window.show_state(with_(HOME, notices=NOTICES))
+    assert "Your data was damaged" in words(window.notices)
+    many = tuple(Notice(number, "info", f"Notice {number}", "text") for number in range(9))
+    window.show_state(with_(HOME, notices=many))
+    qapp.processEvents()
+    assert "6 more" in words(window.notices)
+    window.show_state(HOME)
+    assert not window.notices.isVisible()
+
+
+def test_a_refused_command_is_told(window: MainWindow) -> None:
+    window.show_state(HOME)
+    window.command_failed(CommandFailed("PlaceCall", "There is no zoe at relay.example."))
+    assert "There is no zoe at relay.example." in words(window)
+
+
+def test_a_refused_registration_is_told_where_it_was_typed(window: MainWindow) -> None:
+    window.show_state(FIRST)
+    PREPARE["relay"](window, FIRST)
+    window.command_failed(CommandFailed("Register", "No such machine.", "relay"))
+    assert "No such machine." in words(window.first_run) and not window.failure.isVisible()
+    window.command_failed(CommandFailed("Register", "That name is taken.", "name"))
+    assert "That name is taken." in words(window.first_run)
+    assert "Step 1 of 3" in words(window.first_run)
+    window.command_failed(CommandFailed("MeterMicrophone", "There is no microphone."))
+    assert "There is no microphone." in words(window.failure)
+
+
+def test_the_theme_follows_the_settings(window: MainWindow, qapp: QApplication) -> None:
+    window.show_state(themed(HOME, "dark"))
+    assert colours() == DARK
+    window.show_state(themed(HOME, "light"))
+    assert colours() == LIGHT
+
+
+# -- the connection panel ------------------------------------------------------------------------------------------
+
+
+def test_charts_draw_what_the_samples_say(window: MainWindow) -> None:
+    window.show_state(with_(HOME, call=DIRECT))
+    told = samples(DIRECT)
+    for one in told:
+        window.add_sample(one)
+    window.add_sample(msgspec.structs.replace(told[-1], call_id="another call", rtt_ms=9_999.0))
+    rtt, delay = window.findChild(Chart, "chart_rtt"), window.findChild(Chart, "chart_delay")
+    assert rtt is not None and delay is not None
+    relay, direct = rtt.histories()
+    assert relay.latest() == told[-1].paths[0].rtt_ms
+    assert direct.latest() == told[-1].paths[1].rtt_ms
+    assert next(at for at, value in direct.points if value is None) == 0.0
+    assert delay.histories()[0].latest() == told[-1].playout_delay_ms
+    assert rtt.accessibleDescription() == f"{told[-1].rtt_ms:.0f} ms"
+    # Another call begins with empty charts.
+    window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, call_id="call-2")))
+    window.call.open_panel(True)
+    assert all(not history.points for history in rtt.histories())
+
+
+def test_the_strip_is_read_with_the_arrow_keys(qtbot: QtBot, window: MainWindow) -> None:
+    window.show_state(with_(HOME, call=DIRECT))
+    window.call.open_panel(True)
+    strip = window.findChild(PathStrip, "path_strip")
+    told = window.findChild(QLabel, "strip_words")
+    assert strip is not None and told is not None
+    heard = []
+    for _ in range(len(strip.moments()) + 2):
+        qtbot.keyClick(strip, Qt.Key.Key_Right)
+        heard.append(told.accessibleName())
+    assert heard[0] == "0:00 · On the relay"
+    assert any("fell silent" in line for line in heard)
+    assert heard[-1] == heard[-2]  # stays at the last
+    qtbot.keyClick(strip, Qt.Key.Key_Home)
+    assert told.accessibleName() == heard[0]
+    assert strip.accessibleDescription() == heard[0]
+
+
+def test_the_strip_is_read_with_the_mouse(qtbot: QtBot, window: MainWindow, qapp: QApplication) -> None:
+    # An overlap wide enough that its own marks do not cover it.
+    spans = (PathSpan("relay", "relay", 0.0, 20.0), PathSpan("direct", "punch", 12.0, 30.0), DIRECT.spans[3])
+    window.show_state(with_(HOME, call=msgspec.structs.replace(DIRECT, spans=spans)))
+    window.call.open_panel(True)
+    strip = window.findChild(PathStrip, "path_strip")
+    assert strip is not None
+    qapp.processEvents()
+    heard: list[str] = []
+    strip.told.connect(heard.append)
+    for x in range(0, strip.width(), 2):
+        qtbot.mouseMove(strip, QPoint(x, 40))
+    seen = "\n".join(heard)
+    for part in (
+        "On the relay",
+        "Direct, by punch",
+        "Direct, by birthday",
+        "both paths carry the call",
+        "no path",
+        "fell silent",
+    ):
+        assert part in seen
+
+
+def test_the_ladder_shows_each_phase(window: MainWindow) -> None:
+    window.show_state(with_(HOME, call=DIRECT))
+    window.call.open_panel(True)
+    ladder = window.findChild(Ladder, "ladder")
+    assert ladder is not None
+    seen = words(ladder)
+    for part in ("Port mapping", "Failed", "Skipped", "Won", "871 packets", "256 sockets", "4.7 s"):
+        assert part in seen
+    window.show_state(with_(HOME, call=TALKING))
+    assert "does not look for a direct path yet" in words(ladder)
+    assert "Waiting" not in words(ladder)
+    some = msgspec.structs.replace(TALKING, phases=(LadderPhase("punch", "trying", 0.5),))
+    window.show_state(with_(HOME, call=some))
+    assert "Trying" in words(ladder) and words(ladder).count("Waiting") == 3
+
+
+def test_networks_are_empty_until_they_are_known(window: MainWindow) -> None:
+    window.show_state(with_(HOME, call=TALKING))
+    window.call.open_panel(True)
+    assert words(window.call).count("Not known yet") == 2
+    window.show_state(with_(HOME, call=DIRECT))
+    seen = words(window.call)
+    assert "Not known yet" not in seen and "Mobile carrier, a random port for each (hard)" in seen
+
+
+# -- the engine goes -----------------------------------------------------------------------------------------------
+
+
+def test_a_gone_engine_is_told_and_restarted(window: MainWindow, bridge: RecordingBridge) -> None:
+    window.show_state(with_(HOME, call=call("incoming")))
+    assert window.incoming.isVisible()
+    bridge.engine_gone.emit("It stopped by itself.")
+    assert window.shown_page() == "problem"
+    assert "It stopped by itself." in words(window.problem)
+    assert not window.incoming.isVisible()
+    button = window.problem.restart_button()
+    button.click()
+    assert bridge.restarts == 1
+    assert window.shown_page() == "starting"
+    bridge.state_changed.emit(HOME)
+    assert window.shown_page() == "home"
+
+
+def test_a_new_engine_is_told_again_to_show_the_level(window: MainWindow, bridge: RecordingBridge) -> None:
+    window.show_state(HOME)
+    window.home.settings_wanted.emit()
+    bridge.engine_gone.emit("It stopped by itself.")
+    window.problem.restart_button().click()
+    bridge.sent.clear()
+    bridge.state_changed.emit(HOME)
+    assert window.shown_page() == "settings"
+    assert bridge.sent == [MeterMicrophone(True)]
