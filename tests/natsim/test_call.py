@@ -6,7 +6,17 @@ import pytest
 
 from tests.natsim.call import Call, rtp
 from tests.natsim.wire import Bernoulli, GilbertElliott, Wire
-from transport.link import LINGER_S, Close, LinkEnded, MessageReceived, PathChanged, Proven, SendMedia, SendMessage
+from transport.link import (
+    FAREWELL_S,
+    LINGER_S,
+    Close,
+    LinkEnded,
+    MessageReceived,
+    PathChanged,
+    Proven,
+    SendMedia,
+    SendMessage,
+)
 from transport.wire.peer import Accept, Bye, Muted
 
 
@@ -29,6 +39,7 @@ def test_the_handshake_always_completes(delay: float, loss: float) -> None:
         Call(seed, lambda: Wire(delay=delay / 2, jitter=delay / 4, loss=Bernoulli(loss / 2))).connect()
 
 
+@pytest.mark.slow
 def test_a_minute_of_voice_arrives_complete_once_and_in_order() -> None:
     call = Call(wire=lambda: Wire(delay=0.02, jitter=0.004)).connect()
     for side in call.sides:
@@ -164,6 +175,8 @@ def test_goodbye_ends_both_sides(closing: str, loss: float) -> None:
     assert one.of(LinkEnded) == [LinkEnded("closed", "so long")]
     assert other.of(LinkEnded) == [LinkEnded("peer-left", "hung-up")]
     assert other.of(MessageReceived) == [MessageReceived(Bye("hung-up", "so long"))]
+    told, over = other.when(MessageReceived), other.when(LinkEnded)
+    assert told is not None and over is not None and over - told <= FAREWELL_S + 0.001
     for side in call.sides:
         assert side.driver.ports == () and side.driver.link.next_deadline() is None
 

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.natsim.call import CALLER_IP, Call
@@ -198,6 +198,7 @@ def check_commands(said: list[Command]) -> None:
     assert len([command for command in said if isinstance(command, Proven)]) <= 1
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), EVENTS, PAUSES), max_size=25), st.booleans(), st.integers(0, 2**32))
 def test_any_event_at_any_time_leaves_a_link_that_works_or_has_ended(
     steps: list[tuple[bool, Event, float]], connected: bool, seed: int
@@ -262,6 +263,53 @@ def test_a_hostile_peer_can_only_end_the_call(proven: bool, said: list[tuple[str
         assert {type(command) for command in commands} <= {PathChanged, LinkEnded}
     call.run(100.0)
     assert call.callee.ended is not None
+
+
+def spoilt(rng: random.Random, real: list[bytes]) -> bytes:
+    """Random, oversized, truncated, bit-flipped or replayed: a datagram as nobody honest sends it."""
+    kind = rng.randrange(5)
+    if kind == 0 or not real:
+        return rng.randbytes(rng.randrange(120))
+    if kind == 1:
+        return bytes([rng.choice((0x40, 0xC0, 0x00, 0x01))]) + rng.randbytes(rng.randrange(1_190, 1_700))
+    data = bytearray(rng.choice(real))
+    if kind == 2:
+        return bytes(data[: rng.randrange(len(data))])
+    if kind == 3:
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    return bytes(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=1_000)
+@given(st.integers(0, 2**64 - 1), st.booleans())
+def test_a_hundred_thousand_spoilt_datagrams_do_not_hinder_a_call(seed: int, connected: bool) -> None:
+    """A hundred an example, from the relay's own address, mixed into a handshake or into a conversation."""
+    rng, call = random.Random(seed), Call(seed % 50)
+    real: list[bytes] = []
+
+    def note(packet: Packet) -> list[Packet]:
+        real[:] = [*real[-30:], packet.data]
+        return [packet]
+
+    call.network.tamper = note
+    if connected:
+        call.connect()
+    else:
+        call.open()
+    for _ in range(50):
+        for side in call.sides:
+            if side.driver.ports:
+                target = (side.driver.host.ip, side.driver.ports[0])
+                call.network.inject(Packet(call.relay.address, target, spoilt(rng, real)))
+        call.run(0.004)
+    assert call.clock.run(15.0, lambda: all(side.proven for side in call.sides))
+    call.caller.talk()
+    call.run(0.2)
+    call.caller.be_silent()
+    call.run(0.3)
+    assert call.callee.frames == list(range(call.caller.sent))
+    assert call.caller.ended is None and call.callee.ended is None
 
 
 def test_stray_packets_of_the_relay_are_counted() -> None:
