@@ -354,11 +354,12 @@ class JitterBuffer:
         config = self._config
         needed = self._needed_s()
         drained = self._tempo is Tempo.FASTER and delay <= self._target_s + config.margin_s
-        if drained or (self._tempo is Tempo.SLOWER and delay >= needed):
+        if drained or (self._tempo is Tempo.SLOWER and delay >= needed + config.margin_s):
             self._tempo = Tempo.STEADY
         if delay > max(self._target_s + config.drain_above_s, self._delay.worst_s):
             self._tempo = Tempo.FASTER
-        elif delay < needed - config.margin_s:
+        elif delay < needed:
+            # The margin is still there: a sound card that runs too fast is met before the buffer is dry.
             self._tempo = Tempo.SLOWER
         return self._tempo
 

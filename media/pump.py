@@ -72,6 +72,7 @@ class AudioPump:
         self._dropped_seen = self._capture_ring.dropped
         self._overruns_before = self._capture_ring.overruns
         self._capture, self._playout = capture, playout
+        self._ring_frames = self._least_frames
         self._underruns_before = self._underruns_at_end = None
 
     def peer_ended(self) -> None:
@@ -87,7 +88,11 @@ class AudioPump:
         return stats
 
     def pump(self, now: float) -> list[bytes]:
-        """Take all captured frames, fill the speaker's ring; return the RTP packets to send, oldest first."""
+        """Take all captured frames, fill the speaker's ring; return the RTP packets to send, oldest first.
+
+        Read what the network holds first: in asyncio let the wake-up run this through one more ``call_soon``, so that
+        a loop that was late sees its sockets before it decides that a packet is missing.
+        """
         packets = self._take(now)
         self._fill(now)
         return packets
@@ -116,6 +121,9 @@ class AudioPump:
         ring = self._playout_ring
         self._learn(now)
         while ring.level < self._ring_frames * FRAME_SAMPLES:
+            if ring.level >= FRAME_SAMPLES and self._playout and self._playout.dry:
+                # After a sleep the packets may still lie in the socket: conceal only what is needed before next time.
+                break
             ring.write(self._next(now, ring.level))
         if self._underruns_before is None and self._playout and self._playout.first_played is not None:
             self._underruns_before = ring.underruns

@@ -103,16 +103,24 @@ class PulseLab:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def load_sink(self, name: str) -> None:
-        """Plug a null sink in; what is played into it comes out of ``<name>.monitor``."""
+        """Plug a null sink in; what is played into it comes out of ``<name>.monitor``. Blocks for about 2 s."""
+        self._await_probe(self._load_sink(name))
+
+    def _load_sink(self, name: str) -> tuple["subprocess.Popen[bytes]", Path]:
         self._modules[name] = self.pactl(
             "load-module", "module-null-sink", f"sink_name={name}", f"rate={_RATE_HZ}", "channels=1"
         ).strip()
         # A null sink sleeps for up to 2 s unless somebody asks for less, and newcomers wait until it wakes up.
         keeper = ["parec", f"--device={name}.monitor", "--raw", "--channels=1", "--latency-msec=20", "/dev/null"]
         self._keepers[name] = self._start(keeper)
-        probe = self._directory / "probe.raw"
-        _end(self._record_raw(name, probe))
-        probe.unlink()
+        probe = self._directory / f"{name}.raw"
+        return self._start_recording(name, probe), probe
+
+    def _await_probe(self, probe: tuple["subprocess.Popen[bytes]", Path]) -> None:
+        process, raw = probe
+        _await_samples(process, raw)
+        _end(process)
+        raw.unlink()
 
     def unload_sink(self, name: str) -> None:
         """Pull it out, in mid-stream or not."""
@@ -138,7 +146,9 @@ class PulseLab:
     def record_speaker(self, path: Path) -> Recorder:
         """Record what the speaker plays into ``path`` until ``stop()``."""
         raw = path.with_suffix(".raw")
-        return Recorder(self._record_raw(SPEAKER, raw), raw, path)
+        process = self._start_recording(SPEAKER, raw)
+        _await_samples(process, raw)
+        return Recorder(process, raw, path)
 
     def stop_server(self) -> None:
         """Kill PulseAudio, as if the sound card and all that knows of it were gone."""
@@ -155,19 +165,13 @@ class PulseLab:
         command += ["-L", f"module-native-protocol-unix socket={self._socket} auth-anonymous=1"]
         self._start(command, stderr=self._directory / "pulseaudio.log")
         self._await_server()
-        self.load_sink(SPEAKER)
-        self.load_sink(MIC)
+        probes = [self._load_sink(name) for name in (SPEAKER, MIC)]
+        for probe in probes:
+            self._await_probe(probe)
 
-    def _record_raw(self, sink: str, raw: Path) -> "subprocess.Popen[bytes]":
-        """``parec`` of a sink's monitor into ``raw``; returns when the first samples are there."""
+    def _start_recording(self, sink: str, raw: Path) -> "subprocess.Popen[bytes]":
         command = ["parec", f"--device={sink}.monitor", "--format=s16le", f"--rate={_RATE_HZ}", "--channels=1"]
-        process = self._start([*command, "--raw", "--latency-msec=20", str(raw)])
-        deadline = time.monotonic() + _START_S
-        while not (raw.exists() and raw.stat().st_size > 0):
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise RuntimeError(f"nothing can be recorded from {sink}")
-            time.sleep(0.02)
-        return process
+        return self._start([*command, "--raw", "--latency-msec=20", str(raw)])
 
     def _start(self, command: list[str], stderr: Path | None = None) -> "subprocess.Popen[bytes]":
         log = stderr.open("wb") if stderr else None
@@ -196,6 +200,15 @@ class PulseLab:
                     log = (self._directory / "pulseaudio.log").read_text(errors="replace")
                     raise RuntimeError(f"PulseAudio does not start:\n{log}") from None
                 time.sleep(0.05)
+
+
+def _await_samples(process: "subprocess.Popen[bytes]", raw: Path) -> None:
+    """Until parec has written something."""
+    deadline = time.monotonic() + _START_S
+    while not (raw.exists() and raw.stat().st_size > 0):
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise RuntimeError("nothing can be recorded")
+        time.sleep(0.02)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

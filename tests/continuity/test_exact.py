@@ -36,6 +36,19 @@ def test_constant_delay_is_exact(one_way_s: float, phase_s: float) -> None:
     assert result.first_sample_at <= one_way_s + 0.100 + 1e-9
 
 
+def test_the_first_sample_is_heard_within_100_ms_of_the_path() -> None:
+    rng = random.Random(11)
+    waits = []
+    for _ in range(50):
+        one_way_s = rng.uniform(0.001, 0.2)
+        result = _numbered_talk(lambda _, one_way_s=one_way_s: [one_way_s], 9_600, speaker_phase_s=rng.uniform(0, 0.02))
+        assert result.first_sample_at is not None
+        waits.append(result.first_sample_at - one_way_s)
+    # From the accept on: the microphone runs already, so a whole frame of the talk takes up to 20 ms more than here.
+    waits = sorted(wait + rng.uniform(0, 0.02) for wait in waits)
+    assert waits[47] <= 0.100
+
+
 def test_small_jitter_is_exact() -> None:
     rng = random.Random(7)
     result = _numbered_talk(lambda _: [0.030 + rng.uniform(0, 0.018)])

@@ -103,7 +103,7 @@ def test_a_payload_of_another_duration_is_damage() -> None:
     assert decoder.damaged == 3
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(["decode", "recover", "conceal"]), st.binary(max_size=300)), max_size=8))
 def test_hostile_payloads_never_raise(calls: list[tuple[str, bytes]]) -> None:
     decoder = OpusDecoder()

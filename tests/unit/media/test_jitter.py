@@ -282,7 +282,7 @@ actions = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(st.lists(actions, max_size=60))
 def test_nothing_that_arrives_breaks_it(steps: list[tuple[str, object]]) -> None:
     buffer = JitterBuffer()
