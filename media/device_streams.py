@@ -61,7 +61,6 @@ class _Port:
         self.serving = False
         self.closed = False
         self.last_call = time.monotonic()
-        self.trouble = 0
 
     def use_for(self, direction: Direction) -> Callable[..., None]:
         """The callback for PortAudio."""
@@ -71,7 +70,7 @@ class _Port:
         return self._captured if direction == "input" else self._wanted
 
     def _captured(self, data: Any, frames: int, at: Any, status: Any) -> None:
-        self._called(status)
+        self.last_call = time.monotonic()
         if not self.serving:
             return
         samples = np.frombuffer(data, dtype=np.int16)
@@ -83,7 +82,7 @@ class _Port:
         self._wake()
 
     def _wanted(self, data: Any, frames: int, at: Any, status: Any) -> None:
-        self._called(status)
+        self.last_call = time.monotonic()
         out = np.frombuffer(data, dtype=np.int16)
         if not self.serving:
             out[:] = 0
@@ -99,11 +98,6 @@ class _Port:
             self._rest = np.concatenate((self._rest, part))
         samples, self._rest = self._rest[:frames], self._rest[frames:]
         return samples
-
-    def _called(self, status: Any) -> None:
-        self.last_call = time.monotonic()
-        if status:
-            self.trouble += 1
 
 
 @dataclass(slots=True)

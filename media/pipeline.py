@@ -12,7 +12,7 @@ from media.codec import Decoder, Encoder
 from media.delay import DelayConfig
 from media.errors import RtpError
 from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
-from media.jitter import Conceal, Frame, JitterBuffer, JitterConfig, JitterStats, Playout, Recover, Silence, Tempo
+from media.jitter import Conceal, Frame, JitterBuffer, JitterConfig, Playout, Recover, Silence, Tempo
 from media.processing import CaptureProcessing, Level, PlaybackProcessing
 from media.rtp import RtpPacket, parse, serialize
 from media.stats import DelayHistogram, PlayoutStats
@@ -211,11 +211,6 @@ class PlayoutChain:
     def _settle(self) -> None:
         self._concealed += self._pending
         self._pending = 0
-
-    @property
-    def jitter(self) -> JitterStats:
-        """The counters of the jitter buffer."""
-        return self._jitter.stats()
 
     def stats(self) -> PlayoutStats:
         """A snapshot of the receiving side."""
