@@ -47,7 +47,8 @@ from relay.sockets import DatagramSockets
 from relay.store import NameStore, StoreThread
 from transport.identity.keys import certificate_fingerprint
 from transport.io.tasks import Tasks
-from transport.quic.control import CloseCode, ControlChannel, ControlServer, bind_udp
+from transport.quic.control import CloseCode, ControlChannel
+from transport.quic.control_server import ControlServer, bind_udp
 from transport.wire.address import PIN_HEX, RelayAddress
 from transport.wire.control import decode_client_message
 from transport.wire.errors import WireError

@@ -50,7 +50,8 @@ from transport.wire.control import (
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 # A session that lasted this long was a good one: the next trouble starts from the beginning of the list.
 GOOD_SESSION_S = 30.0
-# Missed in a row, after which the relay counts as gone.
+# A ping that has no answer by then is missed; two in a row, and the relay counts as gone.
+PING_TIMEOUT_S = 5.0
 MAX_MISSED_PINGS = 2
 # After a change of networks the old path is dead or answers within any plausible round trip.
 PROBE_TIMEOUT_S = 2.0
@@ -368,7 +369,7 @@ class RelayClient:
             self._pong = loop.create_future()
             connection.send(Ping(self._ping))
             try:
-                async with asyncio.timeout(PROBE_TIMEOUT_S if is_hurried else every_s):
+                async with asyncio.timeout(PROBE_TIMEOUT_S if is_hurried else PING_TIMEOUT_S):
                     await self._pong
             except TimeoutError:
                 missed += 1

@@ -5,27 +5,18 @@ first flight, and a client says nothing at all before it has verified whom it ta
 connection that breaks the rules (another stream, an impossible frame, more than a session may carry) with a code
 of :class:`CloseCode` and a reason in words.
 
-This module has both ends' channel and the relay's listening end; :mod:`transport.quic.control_client` is the
-client's.
+This module has what both ends share; :mod:`transport.quic.control_server` listens, and
+:mod:`transport.quic.control_client` connects.
 """
 
-import asyncio
-import contextlib
-import ipaddress
-import socket
 from enum import IntEnum
 from typing import Protocol
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol, QuicStreamHandler
-from aioquic.asyncio.server import QuicServer
 from aioquic.quic import events
-from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import NetworkAddress, QuicConnection
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from transport.identity.keys import Identity
-from transport.wire.control import CONTROL_ALPN, ClientMessage, RelayMessage, encode
+from transport.wire.control import ClientMessage, RelayMessage, encode
 from transport.wire.errors import WireError
 from transport.wire.framing import Deframer, frame
 
@@ -38,8 +29,6 @@ MAX_RECEIVED_BYTES = 4 * 1024 * 1024
 MAX_SENT_BYTES = 32 * 1024 * 1024
 # The first bidirectional stream that a server opens (RFC 9000 §2.1).
 STREAM_ID = 1
-# The receive buffer of a listening socket holds the first packets of this many bytes of clients at once.
-LISTEN_BUFFER_BYTES = 1_048_576
 
 
 class CloseCode(IntEnum):
@@ -69,8 +58,8 @@ class ChannelListener(Protocol):
 
 
 class ControlChannel(QuicConnectionProtocol):
-    """One control connection at either end. ``remote`` is the peer's address as seen here; ``number`` is the
-    listener's own, to know the channel by."""
+    """One control connection at either end. ``remote`` is the peer's address as it was at the beginning;
+    ``number`` is the listener's own, to know the channel by."""
 
     def __init__(
         self,
@@ -111,8 +100,9 @@ class ControlChannel(QuicConnectionProtocol):
 
     def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
         """One datagram from the socket (asyncio's callback)."""
-        # The last address that a packet came from is good enough here: it is only shown and counted by.
-        self.remote = (addr[0], addr[1])
+        if not self._is_open:
+            # Later packets may come from anywhere until they are authenticated; this one's address is validated.
+            self.remote = (addr[0], addr[1])
         super().datagram_received(data, addr)
 
     def error_received(self, exc: Exception) -> None:
@@ -170,60 +160,3 @@ class ControlChannel(QuicConnectionProtocol):
             self._over = True
             if self._is_open or self._quic_connection.configuration.is_client:
                 self._listener.channel_closed(self, alert, reason)
-
-
-# -- the relay's end ---------------------------------------------------------------------------------------------
-
-
-def bind_udp(host: str, port: int) -> socket.socket:
-    """A non-blocking UDP socket bound to one address; IPv6 sockets take IPv6 alone. Raises :class:`OSError`."""
-    family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-    udp = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        if family == socket.AF_INET6:
-            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        with contextlib.suppress(OSError):  # the kernel's maximum may be lower, which is no reason to fail
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LISTEN_BUFFER_BYTES)
-        udp.setblocking(False)
-        udp.bind((host, port))
-    except OSError:
-        udp.close()
-        raise
-    return udp
-
-
-class ControlServer:
-    """The listening end, on any number of sockets. Channels outlive nothing: :meth:`close` ends them all."""
-
-    def __init__(self, identity: Identity, listener: ChannelListener) -> None:
-        self._listener = listener
-        self._servers: list[QuicServer] = []
-        self._configuration = QuicConfiguration(
-            is_client=False,
-            alpn_protocols=[CONTROL_ALPN],
-            idle_timeout=IDLE_TIMEOUT_S,
-            max_data=WINDOW_BYTES,
-            max_stream_data=WINDOW_BYTES,
-        )
-        self._configuration.certificate = x509.load_der_x509_certificate(identity.certificate)
-        self._configuration.private_key = Ed25519PrivateKey.from_private_bytes(identity.secret)
-
-    async def listen(self, udp: socket.socket) -> None:
-        """Take over a bound socket. Every client's address is validated by a Retry (RFC 9000 §8.1.2)."""
-        loop = asyncio.get_running_loop()
-        _, server = await loop.create_datagram_endpoint(
-            lambda: QuicServer(configuration=self._configuration, create_protocol=self._channel, retry=True),
-            sock=udp,
-        )
-        self._servers.append(server)
-
-    def close(self) -> None:
-        """End every connection and stop listening."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
-
-    def _channel(
-        self, quic: QuicConnection, stream_handler: QuicStreamHandler | None = None
-    ) -> ControlChannel:
-        return ControlChannel(quic, self._listener, stream_handler)

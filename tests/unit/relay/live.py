@@ -11,8 +11,8 @@ from relay.config import Ready, RelayConfig
 from relay.limits import RelayLimits
 from relay.server import Relay
 from tests.unit.relay.people import authenticate, person, register
-from transport.quic.control import bind_udp
 from transport.quic.control_client import Verified, connect_control, resolve
+from transport.quic.control_server import bind_udp
 from transport.wire import stun
 from transport.wire.control import Leg, Registered, RelayMessage, Welcome
 
@@ -76,6 +76,11 @@ class Udp:
             return self._socket.recv(BUFFER_BYTES)
         except BlockingIOError:
             return None
+
+    def blocking(self) -> socket.socket:
+        """The socket itself, for a loop that waits in the kernel."""
+        self._socket.setblocking(True)
+        return self._socket
 
     async def bind(self, leg: Leg, password: str = "") -> stun.StunMessage:
         """Bind a leg to this socket; the answer."""

@@ -13,10 +13,15 @@ from relay.limits import Rate, RelayLimits
 from relay.server import Relay
 from tests.unit.relay.people import call_id, person
 from transport.io import relay_client as rc
+from transport.quic.control import ControlChannel
+from transport.quic.control_server import ControlServer, bind_udp
 from transport.wire.address import RelayAddress
 from transport.wire.control import (
+    CONTROL_VERSION,
     Answer,
     Answered,
+    Authenticate,
+    Challenge,
     Draining,
     Ended,
     Granted,
@@ -27,6 +32,8 @@ from transport.wire.control import (
     Ring,
     Ringing,
     Watch,
+    Welcome,
+    decode_client_message,
 )
 
 WAIT_S = 10.0
@@ -210,6 +217,45 @@ def test_nobody_there_is_waited_out_with_growing_pauses(tmp_path: Path) -> None:
             await ann.lookup("bob", timeout_s=0.05)
         assert failed.value.code == "unreachable"
         await ann.close()
+
+    asyncio.run(main())
+
+
+class Mute:
+    """A relay that logs anybody in and then says nothing more."""
+
+    def channel_open(self, channel: ControlChannel) -> None:
+        channel.send(Challenge(CONTROL_VERSION, b"n" * 32, person(2_000).certificate))
+
+    def channel_document(self, channel: ControlChannel, document: bytes) -> None:
+        if isinstance(decode_client_message(document), Authenticate):
+            channel.send(Welcome("", channel.remote, [], 60.0))
+
+    def channel_closed(self, channel: ControlChannel, alert: int | None, reason: str) -> None:
+        return
+
+
+@pytest.mark.parametrize("hurried", [True, False])
+def test_a_relay_that_falls_silent_is_left(monkeypatch: pytest.MonkeyPatch, hurried: bool) -> None:
+    monkeypatch.setattr(rc, "PING_TIMEOUT_S", 60.0 if hurried else 0.02)
+    monkeypatch.setattr(rc, "PROBE_TIMEOUT_S", 0.02)
+
+    async def main() -> None:
+        server = ControlServer(person(2_000), Mute())
+        udp = bind_udp("127.0.0.1", 0)
+        port = udp.getsockname()[1]
+        await server.listen(udp)
+        pin = hashlib.sha256(person(2_000).certificate).hexdigest()[:32]
+        ann, log = client(RelayAddress("127.0.0.1", port, pin), 2)
+        if hurried:
+            # The machine's addresses change while it connects, so the first thing it does is to find out.
+            ann.network_changed()
+        assert isinstance(await log.next(), rc.Connected)
+        event = await log.next()
+        assert isinstance(event, rc.Disconnected) and "does not answer any more" in event.reason
+        assert ann.rtt_ms is None
+        await ann.close()
+        server.close()
 
     asyncio.run(main())
 

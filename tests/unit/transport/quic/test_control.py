@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from tests.unit.relay.people import person
 from transport.identity.keys import Identity
 from transport.quic import control, control_client
-from transport.quic.control import CloseCode, ControlChannel, ControlServer, bind_udp
+from transport.quic.control import CloseCode, ControlChannel
 from transport.quic.control_client import (
     Endpoint,
     OtherVersion,
@@ -32,6 +32,7 @@ from transport.quic.control_client import (
     connect_control,
     resolve,
 )
+from transport.quic.control_server import ControlServer, bind_udp
 from transport.wire.address import RelayAddress
 from transport.wire.control import (
     CONTROL_ALPN,
