@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 
 from app.ui.icon import ICON_PX, icon, paint_icon
 from app.ui.theme import BODY_PX, GRID_PX, colours, font
-from app.ui.words import initials
+from app.ui.words import MAX_LABEL_CHARS, breakable, initials, plain, plain_lines
 
 BUTTON_ICON_PX = 18
 # Style sheets know no distance between icon and words; the icon's picture carries it.
@@ -38,14 +38,20 @@ class Label(QLabel):
     """Plain text in one of the three sizes and a tone of the palette."""
 
     def __init__(self, text: str = "", *, size: str = "body", tone: str = "text", wrap: bool = False) -> None:
-        super().__init__(text)
+        super().__init__()
         self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setWordWrap(wrap)
+        self.setText(text)
         # "size" itself is a property of every QWidget.
         self.setProperty("scale", size)
         self.setProperty("tone", tone)
-        self.setWordWrap(wrap)
         if wrap:
             self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
+
+    def setText(self, text: str) -> None:
+        """Show ``text``, made harmless: some of it comes from outside."""
+        shown = plain_lines(text)
+        super().setText(breakable(shown) if self.wordWrap() else shown)
 
     def set_tone(self, tone: str) -> None:
         """Another colour role."""
@@ -73,6 +79,7 @@ class ElidedLabel(Label):
 
     def set_text(self, text: str) -> None:
         """Show ``text``."""
+        text = plain(text, MAX_LABEL_CHARS)
         if text != self._whole:
             self._whole = text
             self.setAccessibleName(text)

@@ -226,7 +226,6 @@ class HomePage(QWidget):
         elif me.relay not in ("online", "none") and me.relay_text:
             words = plain(me.relay_text, 120)
         self._my_relay.set_text(words)
-        self._my_relay.setToolTip("")
 
     def _show_right(self) -> None:
         me = self._state.me
@@ -266,7 +265,8 @@ class HomePage(QWidget):
             who = titles.get(call.address) or short_address(call.address)
             line = row(call_row(call, self._now(), who), spacing=GRID_PX)
             line.setStretch(0, 1)
-            again = icon_button("phone", self.tr("Call {0}").format(plain(who)), name="call_again")
+            again = icon_button("phone", self.tr("Call again"), name="call_again")
+            again.setAccessibleName(self.tr("Call {0}").format(plain(who)))
             again.clicked.connect(lambda _checked=False, address=call.address: self._place(address))
             line.addWidget(again)
             self._latest_rows.addWidget(holder(line))

@@ -5,7 +5,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.protocol import LadderPhase, PhaseName
-from app.ui.controls import ElidedLabel, Label, Picture, column, row
+from app.ui.controls import Label, Picture, column, row
 from app.ui.theme import GRID_PX, colours
 
 PHASES: tuple[PhaseName, ...] = ("port_mapping", "punch", "prediction", "birthday")
@@ -89,7 +89,7 @@ class Rung(QWidget):
         self._picture = Picture("circle-dashed", "muted")
         self._word = Label(size="small", tone="muted")
         self._figures = Label(size="small", tone="muted")
-        self._why = ElidedLabel(size="small", tone="muted")
+        self._why = Label(size="small", tone="muted", wrap=True)
         self._progress = Progress()
         head = row(Label(phase_name(name), size="strong"), self._word, None, self._figures)
         words = column(head, self._why, self._progress, spacing=3)
@@ -107,8 +107,7 @@ class Rung(QWidget):
         self._picture.set_picture(picture, tone)
         self._word.setText(outcome_word(phase))
         self._word.set_tone(tone if tone != "muted" else "muted")
-        self._why.set_text(phase.why or phase_task(self._name))
-        self._why.setToolTip("")
+        self._why.setText(phase.why or phase_task(self._name))
         self._figures.setText(_figures(phase))
         self._progress.setVisible(phase.outcome == "trying")
         self._progress.set_share(phase.progress)

@@ -11,25 +11,52 @@ HOUR_S = 3_600
 DAY_S = 86_400
 # A name of this length still says who it is; what is longer is cut so that it cannot fill a window.
 MAX_NAME_CHARS = 60
+# Longer than any sentence of Segue's own; what is longer came from outside.
+MAX_LABEL_CHARS = 600
+# No language that divides its words with spaces has longer ones in use.
+MAX_WORD_CHARS = 32
+ZERO_WIDTH_SPACE = "\u200b"
+LINE_BREAKS = "\t\n\r\x0b\x0c\x85\u2028\u2029"
+# Zero-width (non-)joiner: part of how Persian, Hindi and emoji are written.
+JOINERS = "\u200c\u200d"
 
 translate = QCoreApplication.translate
 
 
 def plain(text: str, limit: int = MAX_NAME_CHARS) -> str:
-    """``text`` on one line, without control and direction-changing characters, at most ``limit`` characters.
-
-    Unicode "Cc" are controls, "Cf" formats such as the bidirectional overrides with which a name could turn round
-    the words beside it, "Zl"/"Zp" line breaks, "Co"/"Cs"/"Cn" have no meaning to anyone else.
-    """
+    """``text`` on one line, without control and direction-changing characters, at most ``limit`` characters."""
     # Look no further than needed: a hostile text may be far longer than what is shown.
     head = text[: limit * 4]
-    kept = "".join(
-        " " if unicodedata.category(sign) in ("Zl", "Zp") or sign in "\t\n\r" else sign
-        for sign in head
-        if sign in "\t\n\r" or unicodedata.category(sign) not in ("Cc", "Cf", "Co", "Cs", "Cn")
-    )
+    kept = "".join(" " if sign in LINE_BREAKS else sign for sign in head if sign in LINE_BREAKS or _harmless(sign))
     kept = " ".join(kept.split())
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def _harmless(sign: str) -> bool:
+    """Whether a character only adds itself.
+
+    Unicode "Cc" are controls; "Cf" formats such as the bidirectional overrides, with which a name could turn round
+    the words beside it (only the joiners are needed to write); "Co", "Cs", "Cn" mean nothing to anyone else.
+    """
+    return sign in JOINERS or unicodedata.category(sign) not in ("Cc", "Cf", "Co", "Cs", "Cn")
+
+
+def plain_lines(text: str) -> str:
+    """``text`` for a label: as :func:`plain`, but line by line, and as long as a paragraph."""
+    return "\n".join(plain(line, MAX_LABEL_CHARS) for line in text[: MAX_LABEL_CHARS * 4].split("\n"))[:MAX_LABEL_CHARS]
+
+
+def breakable(text: str) -> str:
+    """``text`` with places to break inside very long words, so that a wrapped label need not be as wide as one."""
+    pieces = (
+        word
+        if len(word) <= MAX_WORD_CHARS
+        else ZERO_WIDTH_SPACE.join(
+            word[place : place + MAX_WORD_CHARS] for place in range(0, len(word), MAX_WORD_CHARS)
+        )
+        for word in text.split(" ")
+    )
+    return " ".join(pieces)
 
 
 def menu_text(text: str) -> str:
