@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 
-from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
+from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
 from media.ring import SampleRing
 from tests.continuity.exact import FIRST, numbered
 from tests.natsim.clock import Timer, VirtualClock
 
 # 40 dB below full scale is a whisper, and far above what Opus makes of silence.
 WHISPER = 328
+# 2.5 s: one glide up and down, and a whole number of periods, so that the end joins the beginning.
+VOWEL_SAMPLES = 120_000
 
 
 class Voice(Protocol):
@@ -52,6 +55,13 @@ class Numbers:
         return block
 
 
+@cache
+def _vowel() -> Pcm:
+    time = np.arange(VOWEL_SAMPLES) / SAMPLE_RATE_HZ
+    phase = 2 * np.pi * (150 * time - 5 * np.cos(2 * np.pi * 0.4 * time))
+    return (4_000 * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 12))).astype(np.int16)
+
+
 class Vowel:
     """A sung vowel, always: harmonics of a pitch that glides around 150 Hz, at the loudness of a voice."""
 
@@ -64,11 +74,9 @@ class Vowel:
         """Has been singing all the time."""
 
     def read(self, count: int) -> Pcm:
-        time = np.arange(self._at, self._at + count) / SAMPLE_RATE_HZ
+        at = np.arange(self._at, self._at + count) % VOWEL_SAMPLES
         self._at += count
-        phase = 2 * np.pi * (150 * time - 5 * np.cos(2 * np.pi * 0.4 * time))
-        signal = sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 12))
-        return (4_000 * signal).astype(np.int16)
+        return _vowel()[at]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,11 @@ class CardConfig:
     speaker_phase_s: float = 0.0073
     drift_ppm: float = 0.0
     opening_s: float = 0.0
+
+    @property
+    def ring_frames(self) -> int:
+        """What the speaker's ring must hold at least, as the product's streams tell the pump."""
+        return max(1, round(self.period_s / FRAME_S))
 
 
 class Card:

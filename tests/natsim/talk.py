@@ -14,6 +14,8 @@ from app.call import Call
 from app.protocol import KeyTrust
 from media.adaptation import Break, RateControl, Reported, SetBitrate, SetExpectedLoss, Tick
 from media.codec import Decoder, Encoder, OpusDecoder, OpusEncoder
+from media.delay import DelayConfig
+from media.jitter import JitterConfig
 from media.pipeline import CaptureChain, PlayoutChain
 from media.processing import CaptureProcessing, PlaybackProcessing
 from media.pump import AudioPump
@@ -38,12 +40,15 @@ RELAY_HOST = "relay.example"
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Makes a coder of each kind; ``processed`` puts the engine's own processing around it."""
+    """Makes a coder of each kind; ``processed`` puts the engine's own processing around it. ``jitter`` and
+    ``delay`` configure the jitter buffer, if not as the product does."""
 
     encoder: Callable[[], Encoder]
     decoder: Callable[[], Decoder]
     voice: Callable[[], Voice]
     processed: bool
+    jitter: JitterConfig | None = None
+    delay: DelayConfig | None = None
 
 
 INDEX = Codec(IndexEncoder, IndexDecoder, Numbers, processed=False)
@@ -180,7 +185,8 @@ class Talk:
 
     def _new_playout(self) -> PlayoutChain:
         codec = self.person.codec
-        return PlayoutChain(codec.decoder(), PlaybackProcessing() if codec.processed else None)
+        processing = PlaybackProcessing() if codec.processed else None
+        return PlayoutChain(codec.decoder(), processing, codec.jitter, codec.delay)
 
     # -- the link
 
@@ -269,7 +275,7 @@ class Person:
         self._wake_pending = False
         voice = options.codec.voice() if options.voice is None else options.voice
         self.card = Card(options.card, world.clock, voice, self._wake, record=options.record)
-        self.pump = AudioPump(self.card.capture_ring, self.card.playout_ring)
+        self.pump = AudioPump(self.card.capture_ring, self.card.playout_ring, options.card.ring_frames)
         self.control = ControlClient(
             world.relay, self.identity, name, host.ip, options.control_delay_s, self.rng,
             self._connected, self._lost, self._relay_says,
@@ -395,12 +401,15 @@ class Person:
             self.on_ring(talk)
 
 
+DEFAULT_CARD = CardConfig()
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """One person's equipment. ``up`` and ``down`` make the wires of their access."""
 
     codec: Codec = INDEX
-    card: CardConfig = CardConfig()
+    card: CardConfig = DEFAULT_CARD
     voice: Voice | None = None
     record: bool = True
     control_delay_s: float = 0.02

@@ -1,0 +1,137 @@
+"""Whole calls for the tests of continuity: numbered samples from a microphone to the other person's loudspeaker.
+
+Microphone's ring → CaptureChain → Link → QUIC → the relay's legs → QUIC → Link → PlayoutChain → speaker's ring.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from media.delay import DelayConfig
+from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm
+from media.jitter import JitterConfig
+from tests.continuity.exact import FIRST, IndexDecoder, Report, check
+from tests.natsim.sound import CardConfig, Numbers
+from tests.natsim.talk import INDEX, Codec, Options, Person, Talk, World
+from tests.natsim.wire import Wire
+from transport.link import Event, SendMedia
+
+# Tails and round trips: after so long everything that was said has been played.
+TAIL_S = 2.0
+INVENTED = -1
+
+
+class LoggedDecoder(IndexDecoder):
+    """Also writes down which frames it was given, in order: that stretching changes samples does not hide a frame.
+
+    ``log`` holds the number of each frame decoded, counted from 0, and :data:`INVENTED` for each one made up.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[int] = []
+
+    def decode(self, payload: bytes) -> Pcm:
+        if payload != b"silence!":
+            self.log.append((int.from_bytes(payload, "big") - FIRST) // FRAME_SAMPLES)
+        return super().decode(payload)
+
+    def conceal(self) -> Pcm:
+        self.log.append(INVENTED)
+        return super().conceal()
+
+
+@dataclass
+class End:
+    """One person's end: what they said, and what they heard of the other."""
+
+    person: Person
+    talk: Talk
+    decoder: LoggedDecoder
+
+    @property
+    def heard(self) -> Report:
+        """What the loudspeaker played, judged sample by sample."""
+        return check(self.person.card.recording)
+
+    @property
+    def frames(self) -> list[int]:
+        """The frames of the other one that were decoded, in order."""
+        return [number for number in self.decoder.log if number != INVENTED]
+
+
+class Conversation:
+    """Ann calls bob; both speak ``frames`` numbered frames at once, beginning when they are connected.
+
+    ``unstretched``: the jitter buffers keep the delay that they begin with, so that every sample can be checked.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        *,
+        wire: Callable[[], Wire] = lambda: Wire(delay=0.020),
+        ann: CardConfig | None = None,
+        bob: CardConfig | None = None,
+        unstretched: bool = False,
+        record: bool = True,
+        seed: int = 1,
+    ) -> None:
+        self.world = World(seed)
+        self.seconds = frames * FRAME_S
+        ends: list[tuple[Person, list[LoggedDecoder]]] = []
+        cards = (ann or CardConfig(0.010, 0.0031, 0.0073), bob or CardConfig(0.020, 0.0117, 0.0171))
+        for name, card in zip(("ann", "bob"), cards, strict=True):
+            made: list[LoggedDecoder] = []
+            options = Options(
+                _logging(made, unstretched), card, Numbers(frames), record=record, up=wire, down=wire, control_delay_s=0.02
+            )
+            ends.append((self.world.person(name, options), made))
+        talks = self.world.talk(ends[0][0], ends[1][0])
+        # The caller's chains come with the accept.
+        self.world.until(lambda: talks[0].talking_at is not None)
+        self.drop: set[tuple[str, int]] = set()
+        """(name, number): the packet that carries this frame of theirs is lost on its first wire."""
+        # The decoder of what has not arrived yet is made when the first packet or the talk begins, once a call.
+        (self.ann, self.bob) = (
+            End(person, talk, made[0]) for (person, made), talk in zip(ends, talks, strict=True)
+        )
+        for end in self.ends:
+            self._watch(end)
+
+    @property
+    def ends(self) -> tuple[End, End]:
+        return self.ann, self.bob
+
+    def finish(self) -> "Conversation":
+        """Let both say all, and all of it arrive."""
+        self.world.run(self.seconds + TAIL_S)
+        return self
+
+    def _watch(self, end: End) -> None:
+        driver, capture = end.talk.driver, end.talk.capture
+        assert driver is not None and capture is not None
+        submit, wire, sent = driver.submit, end.person.host.up, capture.frames_sent
+
+        def watched(event: Event) -> None:
+            nonlocal sent
+            if isinstance(event, SendMedia):
+                wire.cut = (end.person.name, sent) in self.drop
+                sent += 1
+            submit(event)
+            wire.cut = False
+
+        driver.submit = watched  # type: ignore[method-assign]
+
+
+def _logging(made: list[LoggedDecoder], unstretched: bool) -> Codec:
+    def decoder() -> LoggedDecoder:
+        made.append(LoggedDecoder())
+        return made[-1]
+
+    codec = replace(INDEX, decoder=decoder)
+    # Never so full that it drains, and never so much variation that it grows.
+    return replace(codec, jitter=JitterConfig(drain_above_s=1e3), delay=DelayConfig(percentile=0)) if unstretched else codec
+
+
+MINUTE_FRAMES = round(60 / FRAME_S)
+MINUTE_SAMPLES = 60 * SAMPLE_RATE_HZ
