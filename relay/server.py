@@ -1,7 +1,7 @@
 """The relay as a process part: sockets, store, metrics and signals around the pure machines.
 
-Everything runs in one event loop and, but for the wait for the end, without tasks: callbacks feed the router and the
-legs and carry out what they ask for. Only the store and the metrics server have threads.
+Everything runs in one event loop and, but for two waits in :func:`run_relay`, without tasks: callbacks feed the
+router and the legs and carry out what they ask for. Only the store and the metrics server have threads.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ from relay.events import (
     StoreName,
     TimerFired,
 )
+from relay.garbage import collect_when_quiet, no_full_collections
 from relay.legs import IDLE_S, LegTable
 from relay.limits import Limiter
 from relay.metrics import MetricsServer, Snapshot, SnapshotCollector
@@ -80,6 +81,12 @@ class Relay:
         self._timer_due_s = 0.0
         self._legs_timer: asyncio.TimerHandle | None = None
         self.stopped = asyncio.Event()
+        self.ended_sessions = 0
+
+    @property
+    def legs_in_use(self) -> int:
+        """Legs that exist, bound or not."""
+        return len(self._legs)
 
     async def start(self) -> Ready:
         """Open everything. Raises :class:`RelayError` in the operator's words, and then nothing is left open."""
@@ -196,6 +203,7 @@ class Relay:
     def channel_closed(self, channel: ControlChannel, alert: int | None, reason: str) -> None:
         """A client is gone."""
         if self._channels.pop(channel.number, None) is not None:
+            self.ended_sessions += 1
             self._post(SessionClosed(channel.number))
         linger = self._lingering.pop(channel.number, None)
         if linger is not None:
@@ -296,7 +304,9 @@ async def run_relay(
 
     ready = await relay.start()
     try:
-        with _on_signals(loop, signalled):
+        with _on_signals(loop, signalled), no_full_collections():
+            collecting = collect_when_quiet(lambda: relay.ended_sessions, lambda: relay.legs_in_use)
+            tasks.start(collecting, name="garbage")
             if stop is not None:
                 tasks.start(drain_on(stop), name="stop")
             on_ready(ready)
