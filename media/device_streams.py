@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -181,7 +182,7 @@ class DeviceStreams(AudioStreams):
         """See :class:`AudioStreams`. A driver that hangs is left behind after five seconds."""
         if not self._closed:
             self._closed = True
-            self._posts.put(None)
+            self._post(None)
         self._worker.join(_JOIN_S)
         self._clock.close()
 
@@ -211,12 +212,15 @@ class DeviceStreams(AudioStreams):
 
     # --- the worker's thread ---------------------------------------------------------------------------------
 
-    def _post(self, post: _Post | str) -> None:
-        try:
-            self._posts.put_nowait(post)
-        except queue.Full:
-            # The worker hangs in a driver: newer wishes are dropped, and the state shows that nothing runs.
-            return
+    def _post(self, post: _Post | str | None) -> None:
+        while True:
+            try:
+                self._posts.put_nowait(post)
+                return
+            except queue.Full:
+                # The worker hangs in a driver: the oldest wish is dropped, the newest ones are what is meant.
+                with suppress(queue.Empty):
+                    self._posts.get_nowait()
 
     def _work(self) -> None:
         self._portaudio = self._make_portaudio()

@@ -8,50 +8,11 @@ Nothing is skipped to catch up, except at a hole that is audible already and lon
 
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum
 
 from media.delay import DelayConfig, DelayEstimator
 from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ
+from media.playout import Conceal, Frame, JitterStats, Playout, Recover, Silence, Tempo
 from media.rtp import SEQUENCE_BITS, TIMESTAMP_BITS, RtpPacket, unwrap
-
-
-class Tempo(Enum):
-    """Which way to stretch, if a pitch period allows."""
-
-    STEADY = "steady"
-    FASTER = "faster"
-    SLOWER = "slower"
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """Nothing has arrived yet, or the peer has ended: play zeros."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Decode ``payload``; it arrived at ``arrived`` (clock of ``push``)."""
-
-    payload: bytes
-    arrived: float
-    tempo: Tempo = Tempo.STEADY
-
-
-@dataclass(frozen=True, slots=True)
-class Recover:
-    """The frame is lost, but the next one is here: take the frame from its in-band FEC."""
-
-    next_payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Conceal:
-    """The frame is not here: ``stalled`` when nothing later is here either, so that it may still come."""
-
-    stalled: bool
-
-
-Playout = Silence | Frame | Recover | Conceal
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +38,6 @@ class JitterConfig:
     """RFC 3550 A.1: a larger jump of the sequence number is a restart of the sender, not loss."""
     max_ahead_s: float = 1.0
     """A packet that seems faster than the fastest by more is from another time line: a restart of the sender."""
-
-
-@dataclass(frozen=True, slots=True)
-class JitterStats:
-    """Counted since the start. ``lost``: due at playout and never seen since; ``late``: came after its turn;
-    ``stalls``: times the buffer ran empty in mid-talk; ``restarts``: new time lines of the sender; ``strange``:
-    packets that fit no time line. ``loss`` is the share over the last second, ``jitter_s`` as in RFC 3550 §6.4.1."""
-
-    received: int
-    lost: int
-    late: int
-    duplicate: int
-    overruns: int
-    stalls: int
-    restarts: int
-    strange: int
-    loss: float
-    jitter_s: float
-    target_s: float
-    buffered_s: float
 
 
 @dataclass(slots=True)

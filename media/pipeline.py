@@ -12,7 +12,8 @@ from media.codec import Decoder, Encoder
 from media.delay import DelayConfig
 from media.errors import RtpError
 from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
-from media.jitter import Conceal, Frame, JitterBuffer, JitterConfig, Playout, Recover, Silence, Tempo
+from media.jitter import JitterBuffer, JitterConfig
+from media.playout import Conceal, Frame, Playout, Recover, Silence, Tempo
 from media.processing import CaptureProcessing, Level, PlaybackProcessing
 from media.rtp import RtpPacket, parse, serialize
 from media.stats import DelayHistogram, PlayoutStats

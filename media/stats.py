@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from media.jitter import JitterStats
+from media.playout import JitterStats
 from media.processing import Level
 
 # One bin a millisecond up to 2 s, four times the longest delay a jitter buffer aims for; the last bin holds the rest.

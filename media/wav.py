@@ -5,6 +5,7 @@ import struct
 import threading
 import wave
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -113,7 +114,8 @@ class WavSink:
         """Write what is queued, complete the header, wait for the thread. May be called twice."""
         if not self._closed:
             self._closed = True
-            self._queue.put(None)
+            with suppress(queue.Full):  # the disk hangs: the thread is left behind, and with it what is queued
+                self._queue.put(None, timeout=_JOIN_S)
         self._thread.join(_JOIN_S)
 
     def _run(self) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.format import FRAME_S, FRAME_SAMPLES
-from media.jitter import Conceal, Frame, JitterBuffer, JitterConfig, Playout, Recover, Silence, Tempo
+from media.jitter import JitterBuffer, JitterConfig
+from media.playout import Conceal, Frame, Playout, Recover, Silence, Tempo
 from media.rtp import RtpPacket
 
 CONFIG = JitterConfig()
