@@ -82,9 +82,8 @@ class Conversation:
         cards = (ann or CardConfig(0.010, 0.0031, 0.0073), bob or CardConfig(0.020, 0.0117, 0.0171))
         for name, card in zip(("ann", "bob"), cards, strict=True):
             made: list[LoggedDecoder] = []
-            options = Options(
-                _logging(made, unstretched), card, Numbers(frames), record=record, up=wire, down=wire, control_delay_s=0.02
-            )
+            codec = _logging(made, unstretched)
+            options = Options(codec, card, Numbers(frames), record=record, up=wire, down=wire)
             ends.append((self.world.person(name, options), made))
         talks = self.world.talk(ends[0][0], ends[1][0])
         # The caller's chains come with the accept.
@@ -129,8 +128,10 @@ def _logging(made: list[LoggedDecoder], unstretched: bool) -> Codec:
         return made[-1]
 
     codec = replace(INDEX, decoder=decoder)
+    if not unstretched:
+        return codec
     # Never so full that it drains, and never so much variation that it grows.
-    return replace(codec, jitter=JitterConfig(drain_above_s=1e3), delay=DelayConfig(percentile=0)) if unstretched else codec
+    return replace(codec, jitter=JitterConfig(drain_above_s=1_000.0), delay=DelayConfig(percentile=0.0))
 
 
 MINUTE_FRAMES = round(60 / FRAME_S)

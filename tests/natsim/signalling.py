@@ -206,6 +206,11 @@ class ControlClient:
         self._attempts = 0
         self._gone = False
 
+    @property
+    def is_deceived(self) -> bool:
+        """Whether the session is dead and the client has not noticed yet."""
+        return self.channel is not None and self.channel.broken
+
     def dial(self) -> None:
         """Try to get a session; go on trying until :meth:`vanish`."""
         if self._gone or self.rejected:
