@@ -59,6 +59,7 @@ class Call:
         self._relay_knows = False
         self._link_open = False
         self._proven = False
+        self._silence = False
         self._taken = False
         self._deadline: float | None = None
 
@@ -204,6 +205,9 @@ class Call:
         self.view.phase = "talking"
         self._deadline = None
         commands: list[Command] = [ev.StopTone(), ev.StartMedia()]
+        if self._silence:
+            # It began while the phone was ringing, and the link does not say it twice.
+            commands += self._silent()
         if self.view.muted:
             commands.append(ev.TellPeer(peer.Muted(muted=True)))
         return commands
@@ -258,12 +262,14 @@ class Call:
         return self._finish(outcome, reason if outcome != "failed" else "failed", text, tone="busy")
 
     def _silent(self) -> list[Command]:
+        self._silence = True
         if self.view.phase != "talking":
             return []
         self.view.phase = "reconnecting"
         return [ev.PlayTone("reconnecting")]
 
     def _back(self) -> list[Command]:
+        self._silence = False
         if self.view.phase != "reconnecting":
             return []
         self.view.phase = "talking"
