@@ -40,22 +40,31 @@ def read_wav(path: Path) -> Signal:
         return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16).astype(np.float64)
 
 
-def compare(source: Signal, recording: Signal) -> Comparison:
-    """Align ``source`` in ``recording`` once, as a whole, and correlate each voiced second at that place."""
+def compare(source: Signal, recording: Signal, *, slack_s: float = SLACK_S, pieces: int = 1) -> Comparison:
+    """Align ``source`` in ``recording`` once, as a whole, and correlate each voiced second at that place.
+
+    Where the playout may stretch time, so that a second moves against the others and its end against its beginning,
+    ``slack_s`` says how far, and each second is compared in so many ``pieces``: their mean, weighted by their energy.
+    """
     offset = _best_offset(source, recording)
-    slack = round(SLACK_S * RATE_HZ)
     correlations = []
     for start in range(0, source.size - RATE_HZ + 1, RATE_HZ):
         second = source[start : start + RATE_HZ]
-        if np.sqrt(np.mean(second**2)) < VOICED_RMS:
-            continue
-        begin = offset + start - slack
-        around = recording[max(begin, 0) : begin + RATE_HZ + 2 * slack]
-        if around.size < RATE_HZ:
-            correlations.append(0.0)
-            continue
-        correlations.append(_best_correlation(second, around))
+        if np.sqrt(np.mean(second**2)) >= VOICED_RMS:
+            correlations.append(_likeness(second, recording, offset + start, round(slack_s * RATE_HZ), pieces))
     return Comparison(offset / RATE_HZ, tuple(correlations))
+
+
+def _likeness(second: Signal, recording: Signal, place: int, slack: int, pieces: int) -> float:
+    found, energies = [], []
+    size = second.size // pieces
+    for start in range(0, size * pieces, size):
+        piece = second[start : start + size]
+        begin = place + start - slack
+        around = recording[max(begin, 0) : begin + size + 2 * slack]
+        found.append(_best_correlation(piece, around) if around.size >= size else 0.0)
+        energies.append(float(np.sum(piece**2)))
+    return float(np.average(found, weights=energies))
 
 
 def _best_offset(source: Signal, recording: Signal) -> int:

@@ -1,4 +1,4 @@
-"""The real window, with an ear for the test: ``python -m tests.gui.window_child ARGUMENTS`` is ``app.window`` with them.
+"""The real window with an ear for tests: ``python -m tests.gui.window_child ARGUMENTS`` is ``app.window`` with them.
 
 One JSON object a line on standard input asks what a person would see (``place``, ``row``, ``text``, ``page``), has a
 picture taken of what the screen shows (``picture``) or blocks the window's thread (``block``). It never clicks and
