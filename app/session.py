@@ -150,9 +150,9 @@ class CallSession:
         return None if stats is None else stats.rtt_ms
 
     def sample(self) -> CallSample | None:
-        """The figures for a window; ``None`` when nobody talks."""
+        """The figures for a window; ``None`` when nobody talks (any more)."""
         stats = self.link_stats()
-        if stats is None or self.times.answered is None:
+        if stats is None or self.times.answered is None or self.times.ended is not None:
             return None
         now = self._loop.time()
         media = self._setup.voice.figures()
