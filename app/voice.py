@@ -307,7 +307,12 @@ class Voice:
         if not self._wake_pending and not self._closed:
             self._wake_pending = True
             with contextlib.suppress(RuntimeError):  # the loop has ended before the threads did
-                self._loop.call_soon_threadsafe(self._look_after)
+                self._loop.call_soon_threadsafe(self._after_sockets)
+
+    def _after_sockets(self) -> None:
+        # One more turn of the loop: after a stall the packets that wait in the sockets are read before frames are
+        # declared missing.
+        self._loop.call_soon(self._look_after)
 
     def _look_after(self) -> None:
         self._wake_pending = False
