@@ -167,7 +167,10 @@ class ConnectionPanel(QFrame):
         self._mine = NetworkCard(self.tr("Your network"), "laptop")
         self._theirs = NetworkCard("", "user-round")
         made = QWidget()
-        made.setLayout(row(self._mine, self._theirs, spacing=12))
+        both = row(self._mine, self._theirs, spacing=12)
+        for place in (0, 1):
+            both.setStretch(place, 1)
+        made.setLayout(both)
         return made
 
     def _charts(self) -> tuple[Chart, ...]:

@@ -1,8 +1,8 @@
 """What a person types into, chooses from and switches."""
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QObject, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QWheelEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit
+from PySide6.QtWidgets import QAbstractButton, QCheckBox, QComboBox, QLineEdit
 
 from app.ui.controls import restyle
 from app.ui.icon import paint_icon
@@ -71,6 +71,35 @@ class Switch(QCheckBox):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(worn.on_accent if on else worn.outline))
         painter.drawEllipse(QPointF(34 if on else 14, 14), 7, 7)
+
+
+class OneOf(QObject):
+    """Buttons of which one is chosen. Unlike in a QButtonGroup each is reached with Tab."""
+
+    chosen = Signal(int)
+    """The place of the newly chosen button."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._buttons: list[QAbstractButton] = []
+
+    def add(self, button: QAbstractButton) -> None:
+        """One more; the first is chosen."""
+        place = len(self._buttons)
+        self._buttons.append(button)
+        button.setCheckable(True)
+        button.setChecked(place == 0)
+        button.clicked.connect(lambda _checked=False: self.choose(place))
+
+    def place(self) -> int:
+        """The chosen one."""
+        return next(place for place, button in enumerate(self._buttons) if button.isChecked())
+
+    def choose(self, wanted: int) -> None:
+        """Choose a button."""
+        for place, button in enumerate(self._buttons):
+            button.setChecked(place == wanted)
+        self.chosen.emit(wanted)
 
 
 class Choice(QComboBox):

@@ -1,11 +1,11 @@
 """The first minutes: a name, a relay, microphone and speaker. Three steps, each may be left for later."""
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QButtonGroup, QWidget
+from PySide6.QtWidgets import QWidget
 
 from app.protocol import CommandFailed, EngineState, Levels, PlaceCall, Register, TryHere
 from app.ui.controls import Button, Label, Picture, column, holder, row, scrolled
-from app.ui.fields import Field
+from app.ui.fields import Field, OneOf
 from app.ui.icon import logo_pixmap
 from app.ui.person_page import Send
 from app.ui.sound_check import SoundCheck
@@ -145,11 +145,9 @@ class FirstRunPage(QWidget):
             self.tr("Starts a private relay and Echo, who sends your own voice back. Nothing leaves this machine."),
             "try_here",
         )
-        group = QButtonGroup(self)
+        self._ways = OneOf(self)
         for button in (self._own, self._here):
-            button.setCheckable(True)
-            group.addButton(button)
-        self._own.setChecked(True)
+            self._ways.add(button)
         self._relay = Field(self.tr("Relay"), name="relay_field", hint="relay.example:7850")
         self._relay_wrong = Label(size="small", tone="warn", wrap=True)
         self._relay_wrong.hide()
@@ -160,8 +158,8 @@ class FirstRunPage(QWidget):
         )
         self._relay.textChanged.connect(self._relay_typed)
         self._relay.returnPressed.connect(self._relay_entered)
-        group.buttonToggled.connect(lambda _button, _on: self._relay_typed())
-        self._relay_typed()
+        self._ways.chosen.connect(lambda _place: self._relay_typed())
+        self._register.setEnabled(False)
         return _step(
             self.tr("Where do your calls meet?"),
             self.tr("Every call starts on a relay at once, sealed so that the relay cannot listen."),
@@ -252,7 +250,7 @@ class FirstRunPage(QWidget):
     def _later(self) -> None:
         if self._step == NAME and not self._name.text().strip():
             # Without a name there is nothing to register; trying it here needs none.
-            self._here.setChecked(True)
+            self._ways.choose(1)
         self._show_step(self._step + 1)
 
     def _echo_address(self) -> str:
@@ -274,9 +272,8 @@ def _step(title: str, words: str, *parts: QWidget | int) -> QWidget:
     heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
     about = Label(words, tone="muted", wrap=True)
     about.setAlignment(Qt.AlignmentFlag.AlignCenter)
-    about.setVisible(bool(words))
     made = QWidget()
-    made.setLayout(column(heading, about, GRID_PX, *parts, None, spacing=GRID_PX))
+    made.setLayout(column(heading, *([about] if words else []), GRID_PX, *parts, None, spacing=GRID_PX))
     return made
 
 

@@ -83,8 +83,6 @@ class HomePage(QWidget):
         self._state = state
         self._show_me(state.me)
         self._list.set_contacts(state.contacts)
-        self._list.setVisible(bool(state.contacts))
-        self._nobody.setVisible(not state.contacts)
         if state.recents != self._recents:
             self._recents = state.recents
             self._show_latest()
@@ -92,6 +90,7 @@ class HomePage(QWidget):
             self._list.select_first()
         self._show_right()
         self._offer_address()
+        self._show_nobody()
 
     def enter(self) -> None:
         """The page is shown: keys go to the people."""
@@ -134,11 +133,7 @@ class HomePage(QWidget):
         self._search.returnPressed.connect(self._entered)
         self._search.went_down.connect(self._into_list)
         self._offer = self._build_offer()
-        self._nobody = Label(
-            self.tr("Nobody here yet. Add a person by their address, like bob@relay.example."),
-            tone="muted",
-            wrap=True,
-        )
+        self._nobody = Label(tone="muted", wrap=True)
         self._nobody.setContentsMargins(12, 8, 12, 8)
         inside = column(top, 4, self._search, self._offer, self._list, self._nobody, spacing=GRID_PX)
         inside.addStretch(0)
@@ -282,6 +277,15 @@ class HomePage(QWidget):
             self._offer_call.setEnabled(self._state.me.relay == "online")
             self._offer_call.setAccessibleName(self.tr("Call {0}").format(short_address(typed)))
 
+    def _show_nobody(self) -> None:
+        found = self._list.people.rowCount() > 0
+        self._list.setVisible(found)
+        self._nobody.setVisible(not found and not self._offer.isVisibleTo(self))
+        if self._state.contacts:
+            self._nobody.setText(self.tr("Nobody of that name. To call somebody new, type their whole address."))
+        else:
+            self._nobody.setText(self.tr("Nobody here yet. Add a person by their address, like bob@relay.example."))
+
     # -- what a person does ----------------------------------------------------------------------------------------
 
     def _picked(self, _address: str) -> None:
@@ -292,6 +296,7 @@ class HomePage(QWidget):
     def _typed(self, text: str) -> None:
         self._list.set_needle(text)
         self._offer_address()
+        self._show_nobody()
 
     def _entered(self) -> None:
         if "@" in self._search.text():

@@ -41,8 +41,6 @@ from app.ui.words import outcome, outcome_icon, plain, presence, safety_rows, sh
 
 MAX_WIDTH_PX = 640
 SHOWN_CALLS = 6
-# Border and padding of a quiet button in the style sheet.
-QUIET_PADDING_PX = 12
 # Long enough to be seen, short enough to be gone at the next look.
 COPIED_SHOWN_MS = 1_500
 
@@ -171,12 +169,7 @@ class PersonPage(QWidget):
         self._remove = Button(
             self.tr("Remove"), kind="quiet", picture="trash-2", name="remove_button", clicked=self._ask_remove
         )
-        made = QWidget()
-        line = row(self._rename, self._block, self._remove, None)
-        # The icons stand under the edge of the cards; the buttons' ground reaches over it only when hovered.
-        line.setContentsMargins(-QUIET_PADDING_PX, 0, 0, 0)
-        made.setLayout(line)
-        return made
+        return holder(row(self._rename, self._block, self._remove, None))
 
     # -- parts that change -----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QSlider, QStackedWidget, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSlider, QStackedWidget, QWidget
 
 from app.protocol import (
     BlockContact,
@@ -34,7 +34,7 @@ from app.ui.controls import (
     rule,
     scrolled,
 )
-from app.ui.fields import Choice, Switch
+from app.ui.fields import Choice, OneOf, Switch
 from app.ui.icon import logo_pixmap
 from app.ui.person_page import COPIED_SHOWN_MS, Send
 from app.ui.sound_check import SoundCheck
@@ -72,7 +72,7 @@ class SettingsPage(QWidget):
         self._blocked: tuple[Contact, ...] | None = None
         self._switches: dict[str, Switch] = {}
         self._stack = QStackedWidget()
-        self._sections = QButtonGroup(self)
+        self._sections = OneOf(self)
         whole = row(self._build_side(), self._stack, spacing=0)
         whole.setStretch(1, 1)
         self.setLayout(whole)
@@ -84,7 +84,7 @@ class SettingsPage(QWidget):
             (self.tr("About"), self._build_about()),
         ):
             self._stack.addWidget(_page(title, body))
-        self._sections.idClicked.connect(self.open_section)
+        self._sections.chosen.connect(self._show_section)
 
     # -- what it shows ---------------------------------------------------------------------------------------------
 
@@ -124,9 +124,9 @@ class SettingsPage(QWidget):
 
     def open_section(self, place: int) -> None:
         """Show a section; the microphone is open only in the first."""
-        button = self._sections.button(place)
-        if button is not None:
-            button.setChecked(True)
+        self._sections.choose(place)
+
+    def _show_section(self, place: int) -> None:
         self._stack.setCurrentIndex(place)
         if place == 0:
             self._sound.start()
@@ -154,19 +154,15 @@ class SettingsPage(QWidget):
         back = icon_button("arrow-left", self.tr("Back to your people"), name="settings_back")
         back.clicked.connect(self.closed)
         inside = column(row(back, Label(self.tr("Settings"), size="title"), None), GRID_PX, spacing=4)
-        for place, (title, picture, name) in enumerate(
-            (
-                (self.tr("Audio"), "headphones", "section_audio"),
-                (self.tr("Network"), "globe", "section_network"),
-                (self.tr("Privacy"), "lock", "section_privacy"),
-                (self.tr("Appearance"), "sun-moon", "section_appearance"),
-                (self.tr("About"), "info", "section_about"),
-            )
+        for title, picture, name in (
+            (self.tr("Audio"), "headphones", "section_audio"),
+            (self.tr("Network"), "globe", "section_network"),
+            (self.tr("Privacy"), "lock", "section_privacy"),
+            (self.tr("Appearance"), "sun-moon", "section_appearance"),
+            (self.tr("About"), "info", "section_about"),
         ):
             button = Button(title, kind="section", picture=picture, name=name)
-            button.setCheckable(True)
-            button.setChecked(place == 0)
-            self._sections.addButton(button, place)
+            self._sections.add(button)
             inside.addWidget(button)
         inside.addStretch(1)
         inside.setContentsMargins(12, 14, 12, 12)

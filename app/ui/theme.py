@@ -150,7 +150,8 @@ QPushButton[kind="danger"] { background: $danger; color: $on_danger; border: 2px
     min-height: 36px; font-weight: 600; }
 QPushButton[kind="danger"]:hover { background: $danger_hover; border-color: $danger_hover; }
 QPushButton[kind="danger"]:focus { border: 2px solid $text; padding: 0 16px; }
-QPushButton[kind="quiet"] { background: transparent; border: 2px solid transparent; padding: 0 10px; min-height: 32px; }
+QPushButton[kind="quiet"] { background: transparent; border: 2px solid transparent; padding: 0 10px; min-height: 32px;
+    text-align: left; }
 QPushButton[kind="quiet"]:hover { background: $hover; }
 QPushButton[kind="quiet"]:focus { border: 2px solid $accent; padding: 0 10px; min-height: 32px; }
 QPushButton[kind="quiet"]:checked { background: $accent_soft; }
@@ -184,6 +185,13 @@ QComboBox::down-arrow { image: none; }
 QComboBox QAbstractItemView { background: $raised; border: 1px solid $line; border-radius: 8px; padding: 4px;
     outline: none; selection-background-color: $accent_soft; selection-color: $text; }
 QComboBox QAbstractItemView::item { min-height: 32px; padding: 0 8px; border-radius: 6px; }
+
+QSlider { min-height: 28px; }
+QSlider::groove:horizontal { height: 4px; border-radius: 2px; background: $outline; }
+QSlider::sub-page:horizontal { height: 4px; border-radius: 2px; background: $accent; }
+QSlider::handle:horizontal { width: 16px; height: 16px; margin: -8px 0; border-radius: 10px; background: $accent;
+    border: 2px solid $raised; }
+QSlider::handle:horizontal:focus { border: 2px solid $text; }
 
 QListView { background: transparent; border: none; outline: none; }
 

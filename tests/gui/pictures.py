@@ -1,4 +1,4 @@
-"""Draws every scene into tests/artifacts/screenshots/: ``python -m tests.gui.pictures FOLDER [SCENE...]``.
+"""Draws every scene: ``python -m tests.gui.pictures FOLDER [SCENE...]``; ``--readme`` draws the README's two.
 
 The scale is Qt's own: QT_SCALE_FACTOR=2 makes the pictures of a dense screen, which a process can only choose once.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtCore import QEvent
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QProxyStyle, QStyle, QWidget
 
 from app.ui.main_window import MainWindow
@@ -17,11 +18,15 @@ from app.window import make_application
 from tests.gui.scenes import NOW, PREPARE, SCENES, VERSIONS, RecordingBridge, Scene, themed
 
 THEMES = ("light", "dark")
+# Scene, theme and height of the README's pictures: tall enough for the whole panel.
+README = {"home-light": ("home", "light", 680), "call-dark": ("call-panel-direct", "dark", 896)}
 
 
-def draw(application: QApplication, scene: Scene, theme: str, folder: Path) -> list[Path]:
-    """Draw one scene in one theme. Returns the files."""
+def draw(application: QApplication, scene: Scene, theme: str, folder: Path, height_px: int = 0) -> list[Path]:
+    """Draw one scene in one theme, in a window of the usual height or ``height_px``. Returns the files."""
     window = MainWindow(RecordingBridge(), VERSIONS, now=lambda: NOW)
+    if height_px:
+        window.resize(window.width(), height_px)
     window.show()
     state = themed(scene.state, theme)
     window.show_state(state)
@@ -50,16 +55,33 @@ class StillStyle(QProxyStyle):
 def _save(application: QApplication, widget: QWidget, file: Path) -> Path:
     for _ in range(3):
         application.processEvents()
-    if not widget.grab().save(str(file)):
+    # Without transparency, and packed as well as PNG can (for Qt that is quality 0).
+    if not widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888).save(str(file), "PNG", 0):
         raise OSError(f"could not write {file}")
     return file
+
+
+def draw_readme(folder: Path) -> None:
+    """Draw the pictures of the README at the scale that QT_SCALE_FACTOR asks for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    application = still_application()
+    for name, (scene_name, theme, height) in README.items():
+        scene = next(one for one in SCENES if one.name == scene_name)
+        (file,) = draw(application, scene, theme, folder, height)
+        file.rename(folder / f"{name}.png")
+
+
+def still_application() -> QApplication:
+    """Segue's application, without motion."""
+    application = make_application(["segue"])
+    application.setStyle(StillStyle("Fusion"))
+    return application
 
 
 def main(folder: Path, names: list[str]) -> None:
     """Draw all scenes, or those named."""
     folder.mkdir(parents=True, exist_ok=True)
-    application = make_application(["segue"])
-    application.setStyle(StillStyle("Fusion"))
+    application = still_application()
     for scene in SCENES:
         if not names or scene.name in names:
             for theme in THEMES:
@@ -68,4 +90,7 @@ def main(folder: Path, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    if sys.argv[1] == "--readme":
+        draw_readme(Path(sys.argv[2]))
+    else:
+        main(Path(sys.argv[1]), sys.argv[2:])

@@ -177,9 +177,7 @@ DIRECT = call(
     phases=(
         LadderPhase("port_mapping", "failed", 1, 0.0, 0.3, 6, 1, "Your router does not open doors on request."),
         LadderPhase("punch", "failed", 1, 0.3, 2.3, 48, 1, "Bob's network answers from another port every time."),
-        LadderPhase(
-            "prediction", "skipped", 0, why="Skipped: Bob's network picks ports at random, there is nothing to guess."
-        ),
+        LadderPhase("prediction", "skipped", 0, why="Bob's network picks ports at random, there is nothing to guess."),
         LadderPhase("birthday", "won", 1, 27.9, 32.6, 871, 256, "Found an open door after 871 packets."),
     ),
     local_nat=NatProfile(

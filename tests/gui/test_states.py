@@ -279,6 +279,9 @@ def test_search_finds_by_name_and_address(window: MainWindow) -> None:
         search.setText(needle)
         found[needle] = [people.data(people.index(row)) for row in range(people.rowCount())]
     assert found == {"LING": ["Mei-Ling Chen"], "grandma@": ["Grandma"], "nobody": []}
+    assert "type their whole address" in words(window.home)
+    search.setText("zoe@calls.example")
+    assert "type their whole address" not in words(window.home)
 
 
 # -- notices, failures, theme --------------------------------------------------------------------------------------

@@ -1,0 +1,164 @@
+"""Everything can be reached and used without a mouse, and has a name for assistive technology."""
+
+import msgspec
+import pytest
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QAccessible
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSlider,
+    QApplication,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QScrollBar,
+    QWidget,
+)
+from pytestqt.qtbot import QtBot
+
+from app.protocol import EngineState, HangUp, PlaceCall, SetMuted
+from app.ui.main_window import MainWindow
+from app.ui.path_strip import PathStrip
+from tests.gui.scenes import BOB, CHANGED, DIRECT, FIRST, HOME, NOTICES, PREPARE, TALKING, RecordingBridge, call, with_
+
+CONTROLS = (QAbstractButton, QLineEdit, QComboBox, QAbstractSlider, QAbstractItemView, PathStrip)
+PAGES: dict[str, tuple[EngineState, str]] = {
+    "first-name": (FIRST, "name"),
+    "first-relay": (FIRST, "relay"),
+    "first-sound": (FIRST, "sound"),
+    "first-ready": (with_(FIRST, me=HOME.me, contacts=HOME.contacts), "ready"),
+    "home": (with_(HOME, notices=NOTICES), "bob"),
+    "home-typed": (HOME, "typed"),
+    "home-latest": (HOME, "latest"),
+    "home-empty": (with_(HOME, contacts=()), ""),
+    "calling": (with_(HOME, call=call("ringing")), ""),
+    "incoming": (with_(HOME, call=call("incoming")), ""),
+    "talking": (with_(HOME, call=TALKING), ""),
+    "panel": (with_(HOME, call=DIRECT), "panel"),
+    "ended": (with_(HOME, call=call("ended")), ""),
+    "changed": (with_(HOME, call=CHANGED), ""),
+    "gone": (HOME, "gone"),
+    **{f"settings-{place}": (HOME, f"section-{place}") for place in range(5)},
+}
+
+
+def in_order(window: MainWindow, state: EngineState, prepare: str, qapp: QApplication) -> None:
+    window.show_state(state)
+    if prepare:
+        PREPARE[prepare](window, state)
+    qapp.processEvents()
+    window.incoming.hide()
+    window.activateWindow()
+    qapp.processEvents()
+
+
+def usable(window: QWidget) -> set[QWidget]:
+    found = set()
+    for widget in window.findChildren(QWidget):
+        inner = isinstance(widget.parent(), QComboBox) or isinstance(widget, QScrollBar)
+        if isinstance(widget, CONTROLS) and widget.isVisible() and widget.isEnabled() and not inner:
+            found.add(widget)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tab_reaches_every_control(qtbot: QtBot, window: MainWindow, qapp: QApplication, page: str) -> None:
+    in_order(window, *PAGES[page], qapp)
+    reached: set[QWidget] = set()
+    for _ in range(120):
+        focused = qapp.focusWidget()
+        if focused is not None:
+            reached.add(focused)
+        qtbot.keyClick(focused or window, Qt.Key.Key_Tab)
+    missing = {f"{type(one).__name__} {one.objectName()}" for one in usable(window) - reached}
+    assert not missing
+    assert len(usable(window)) >= 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_control_has_a_name(window: MainWindow, qapp: QApplication, page: str) -> None:
+    in_order(window, *PAGES[page], qapp)
+    for widget in usable(window):
+        face = QAccessible.queryAccessibleInterface(widget)
+        assert face.text(QAccessible.Text.Name), f"{type(widget).__name__} {widget.objectName()} has no name"
+        assert widget.objectName(), f"{type(widget).__name__} has no object name"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_focus_can_be_seen(qtbot: QtBot, window: MainWindow, qapp: QApplication, page: str) -> None:
+    """Each control looks different with the focus than without."""
+    in_order(window, *PAGES[page], qapp)
+    for widget in usable(window):
+        if isinstance(widget, QLineEdit | QAbstractItemView):
+            continue  # a text cursor, a chosen row
+        window.setFocus()
+        before = widget.grab().toImage()
+        widget.setFocus(Qt.FocusReason.TabFocusReason)
+        assert widget.hasFocus()
+        assert widget.grab().toImage() != before, f"{widget.objectName()} hides its focus"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_text_is_cut(window: MainWindow, qapp: QApplication, page: str) -> None:
+    """At the window's usual size every label and button has the room that its words need."""
+    in_order(window, *PAGES[page], qapp)
+    for button in window.findChildren(QAbstractButton):
+        if button.isVisible() and button.text():
+            assert button.width() >= button.minimumSizeHint().width(), f"{button.objectName()}: {button.text()}"
+            words = button.fontMetrics().horizontalAdvance(button.text())
+            icon = button.iconSize().width() if not button.icon().isNull() else 0
+            assert words + icon + 8 <= button.width(), f"{button.objectName()}: {button.text()}"
+    for label in window.findChildren(QLabel):
+        if label.isVisible() and label.text() and not label.text().endswith("…"):
+            # A pixel for the rounding of wide glyphs.
+            assert label.height() + 1 >= label.heightForWidth(label.width()), label.text()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_pops_up(window: MainWindow, qapp: QApplication, page: str) -> None:
+    """A part that is shown before it has a parent would be a window of its own for a moment."""
+    popped: list[QWidget] = []
+
+    class Watch(QObject):
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+                popped.append(watched)
+            return False
+
+    watch = Watch()
+    qapp.installEventFilter(watch)
+    in_order(window, *PAGES[page], qapp)
+    qapp.removeEventFilter(watch)
+    assert {one.objectName() for one in popped} <= {"incoming_window", "main_window"}
+
+
+def test_a_whole_call_with_keys_only(
+    qtbot: QtBot, window: MainWindow, bridge: RecordingBridge, qapp: QApplication
+) -> None:
+    in_order(window, HOME, "", qapp)
+
+    def tab_to(name: str) -> QWidget:
+        for _ in range(60):
+            focused = qapp.focusWidget()
+            if focused is not None and focused.objectName() == name:
+                return focused
+            qtbot.keyClick(focused or window, Qt.Key.Key_Tab)
+        raise AssertionError(f"{name} was not reached")
+
+    search = tab_to("search")
+    qtbot.keyClicks(search, "bob")
+    qtbot.keyClick(search, Qt.Key.Key_Return)
+    focused = qapp.focusWidget()
+    assert focused is not None and focused.objectName() == "call_button"
+    qtbot.keyClick(focused, Qt.Key.Key_Space)
+    assert bridge.sent == [PlaceCall(BOB.address)]
+    bridge.sent.clear()
+    window.show_state(with_(HOME, call=TALKING))
+    qapp.processEvents()
+    qtbot.keyClick(tab_to("connection_line"), Qt.Key.Key_Space)
+    assert window.call.panel_open()
+    qtbot.keyClick(tab_to("mute_button"), Qt.Key.Key_Space)
+    window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, muted=True)))
+    qtbot.keyClick(tab_to("hang_up"), Qt.Key.Key_Space)
+    assert bridge.sent == [SetMuted(True), HangUp("call-1")]
