@@ -1,8 +1,9 @@
 """When the relay's process looks for garbage: not while somebody talks.
 
 An ended QUIC connection is a knot of references that only the garbage collector unties, and with a thousand clients
-a full collection stops everything for 0.2 s and more [measured], which every call on the relay hears. So the automatic full
-collections are turned off, and one is made when no legs exist, or when so much has gathered that memory counts more.
+a full collection stops everything for 0.2 s and more [measured], which every call on the relay hears. So the automatic
+full collections are turned off, and one is made when no legs exist, or when so much has gathered that memory counts
+more.
 """
 
 import asyncio

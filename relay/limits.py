@@ -50,6 +50,9 @@ class RelayLimits:
     invite: Rate = Rate(30, 0.5)
     """Per identity: nobody dials more than once in two seconds for long."""
     invite_address: Rate = Rate(120, 2.0)
+    watched_by_guest: int = 32
+    watched: int = 500_000
+    """Watched names of all sessions together, at some 200 bytes each."""
     calls_per_caller: int = 4
     calls_per_callee: int = 8
     calls: int = 2_000

@@ -221,10 +221,7 @@ class Router:
             case Lookup():
                 return self._lookup(session, message, now)
             case Watch():
-                names = self._presence.watch(session.number, message.names)
-                return [
-                    SendMessage(session.number, PresenceMessage(name, name in self._by_name)) for name in names
-                ]
+                return self._watch(session, message)
             case Invite():
                 return self._invite(session, message, now)
             case Ring() | Answer() | Decline() | HangUp():
@@ -306,6 +303,16 @@ class Router:
 
     def _announce(self, name: str, *, online: bool) -> list[RouterCommand]:
         return [SendMessage(number, PresenceMessage(name, online)) for number in self._presence.watchers(name)]
+
+    def _watch(self, session: Session, message: Watch) -> list[RouterCommand]:
+        count = len(message.names)
+        if not session.name and count > self._limits.watched_by_guest:
+            text = f"a guest may watch {self._limits.watched_by_guest} people"
+            return self._refusal(session.number, 0, "limit", text)
+        if len(self._presence) - len(self._presence.of(session.number)) + count > self._limits.watched:
+            return self._refusal(session.number, 0, "limit", "this relay watches all the people it can", 60.0)
+        names = self._presence.watch(session.number, message.names)
+        return [SendMessage(session.number, PresenceMessage(name, name in self._by_name)) for name in names]
 
     # -- the directory
 

@@ -145,7 +145,7 @@ class Relay:
         self._store = StoreThread(store, lambda stored: _call_soon(loop, self._post, stored))
         self._closers.callback(self._store.close)
         limiter = Limiter(config.limits)
-        self._legs = LegTable(config.limits.leg_packets)
+        self._legs = LegTable(config.limits.leg_packets, IDLE_S)
         self._datagrams = DatagramHandler(self._legs, limiter)
         self._sockets = DatagramSockets(self._datagrams)
         self._closers.callback(self._sockets.close)

@@ -282,6 +282,22 @@ def test_watchers_are_told_now_and_later_until_they_watch_others() -> None:
     world.named("cy")
 
 
+def test_watching_is_limited_for_guests_and_in_all_and_a_refused_list_changes_nothing() -> None:
+    world = World(RelayLimits(watched_by_guest=2, watched=5))
+    guest, ann = world.login(STRANGER), world.named("ann")
+    assert len(world.say(guest, Watch(["bob", "cy"]))) == 2
+    assert refused(world.say(guest, Watch(["a", "b", "c"]))).code == "limit"
+    assert refused(world.say(ann, Watch(["a", "b", "c", "d"]))).code == "limit"
+    assert len(world.say(ann, Watch(["bob", "cy", "dee"]))) == 3
+    # One's own list is replaced, so it does not count against the new one.
+    assert len(world.say(ann, Watch(["bob", "dee", "eve"]))) == 3
+    world.heard(guest)
+    world.named("bob")
+    assert world.heard(guest) == [Presence("bob", True)]
+    world.close(guest)
+    assert len(world.say(ann, Watch(["a", "b", "c", "d", "e"]))) == 5
+
+
 # -- limits ------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from relay import calls as relay_calls
 from relay import server as relay_server
 from relay.config import RelayConfig
 from relay.errors import RelayError
@@ -158,6 +159,30 @@ def test_draining_tells_the_clients_and_ends_with_the_calls(tmp_path: Path) -> N
                 await ann.receive()
             bob.connection.close()
             ann.connection.close()
+
+    asyncio.run(main())
+
+
+def test_a_call_that_both_have_left_ends_with_its_legs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_server, "IDLE_S", 0.15)
+    monkeypatch.setattr(relay_calls, "LEG_GRACE_S", 0.02)
+
+    async def main() -> None:
+        async with running(tmp_path) as (relay, ready):
+            bob = await log_in(ready, 2, claim="bob")
+            ann = await log_in(ready, 1)
+            ann.connection.send(Invite(CALL, "bob"))
+            granted = await ann.receive()
+            assert isinstance(granted, Granted) and granted.leg.lifetime_s == 0.15
+            bob.connection.send(Answer(CALL))
+            assert await ann.receive() == Answered(CALL)
+            ann.connection.close()
+            bob.connection.close()
+            assert relay.legs_in_use == 2
+            async with asyncio.timeout(10):
+                while relay.legs_in_use:  # noqa: ASYNC110 - nothing but the count is there to wait for
+                    await asyncio.sleep(0.01)
+            assert relay.snapshot()["call_ends_total"] == {"failed": 1.0}
 
     asyncio.run(main())
 
