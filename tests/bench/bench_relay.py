@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from relay.config import Ready, RelayConfig
 from relay.limits import Rate, RelayLimits
 from relay.server import relay_loop_factory, run_relay
+from tests.bench.figures import Figure, Section, machine
 from tests.unit.relay.live import Guest, Udp, log_in
 from tests.unit.relay.people import call_id
 from transport.wire.address import parse_relay
@@ -243,43 +243,48 @@ def call_set_ups() -> tuple[float, float]:
         return asyncio.run(main())
 
 
-def machine() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return f"{os.cpu_count()} × {line.partition(':')[2].strip()}, Python {sys.version.split()[0]}"
-    return f"{os.cpu_count()} cores, Python {sys.version.split()[0]}"
+def run() -> Section:
+    """All of it."""
+    # A socket for each client, which is more than most systems allow by default.
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, IDLE_CLIENTS + 1_000) if most > 0 else 4_096, most))
+    try:
+        relayed, echoed = forwarding()
+        count, before_mb, with_mb, per_s = idle_clients()
+        calls_per_s, calls_per_cpu_s = call_set_ups()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+    load = f"{len(PACKET)}-byte packets from another process, {WINDOW} under way, {MEASURE_S:.0f} s"
+    return Section(
+        "The relay",
+        (
+            Figure("packets forwarded", f"{relayed.per_s:,.0f} /s", f"{load}; {relayed.lost} lost"),
+            Figure("the same by a plain UDP echo loop", f"{echoed.per_s:,.0f} /s", f"same load; {echoed.lost} lost"),
+            Figure("packets forwarded", f"{relayed.per_cpu_s:,.0f} /s of CPU", "of the relay's process alone"),
+            Figure("the same by a plain UDP echo loop", f"{echoed.per_cpu_s:,.0f} /s of CPU", "of its process alone"),
+            Figure("CPU for a packet, relay : echo", f"{echoed.per_cpu_s / relayed.per_cpu_s:.2f}", "from those two"),
+            Figure("memory, nobody connected", f"{before_mb:.0f} MB", "RSS"),
+            Figure(f"memory, {count:,} idle clients", f"{with_mb:.0f} MB", "RSS; QUIC sessions with a registered name"),
+            Figure("idle clients", f"{count / (with_mb - before_mb):.1f} /MB", "from those two"),
+            Figure("log-ins with registration", f"{per_s:,.0f} /s", f"{CROWD} at a time; clients share the machine"),
+            Figure(
+                "calls set up and ended",
+                f"{calls_per_s:,.0f} /s",
+                f"invite, both legs granted, ring, accept, hang up; {CALLING_PAIRS} pairs, {MEASURE_S:.0f} s",
+            ),
+            Figure("calls set up and ended", f"{calls_per_cpu_s:,.0f} /s of CPU", "of the relay's process alone"),
+        ),
+    )
 
 
 def main() -> None:
     if sys.argv[1:2] == ["relay"]:
         serve_relay(sys.argv[2])
-        return
-    if sys.argv[1:2] == ["echo"]:
+    elif sys.argv[1:2] == ["echo"]:
         serve_echo()
-        return
-    # A socket for each client, which is more than most systems allow by default.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, IDLE_CLIENTS + 1_000) if most > 0 else 4_096, most))
-    table = Table(title=f"relay on {machine()}", show_header=True)
-    table.add_column("what")
-    table.add_column("figure", justify="right")
-    relayed, echoed = forwarding()
-    table.add_row("packets forwarded per second", f"{relayed.per_s:,.0f}")
-    table.add_row("  plain UDP echo loop, same load", f"{echoed.per_s:,.0f}")
-    table.add_row("  per second of the process's CPU, relay", f"{relayed.per_cpu_s:,.0f}")
-    table.add_row("  per second of the process's CPU, echo", f"{echoed.per_cpu_s:,.0f}")
-    table.add_row("  ratio of CPU per packet, relay to echo", f"{echoed.per_cpu_s / relayed.per_cpu_s:.2f}")
-    table.add_row("  lost, relay and echo", f"{relayed.lost}, {echoed.lost}")
-    count, before_mb, with_mb, per_s = idle_clients()
-    table.add_row("relay memory, empty", f"{before_mb:.1f} MB")
-    table.add_row(f"relay memory, {count:,} registered idle clients", f"{with_mb:.1f} MB")
-    table.add_row("  registered idle clients per MB", f"{count / (with_mb - before_mb):.1f}")
-    table.add_row("  log-ins with registration per second", f"{per_s:,.0f}")
-    calls_per_s, calls_per_cpu_s = call_set_ups()
-    table.add_row("calls set up and ended per second", f"{calls_per_s:,.0f}")
-    table.add_row("  per second of the relay's CPU", f"{calls_per_cpu_s:,.0f}")
-    Console().print(table)
+    else:
+        print(machine())
+        Console().print(run().table())
 
 
 if __name__ == "__main__":

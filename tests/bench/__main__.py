@@ -1,0 +1,90 @@
+"""``make bench``: every benchmark, one table each, and the same as a page (``--page docs/results.md``)."""
+
+import argparse
+import datetime
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.bench import bench_call, bench_quic, bench_relay, bench_window
+from tests.bench.figures import Section, machine
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "results.md"
+BENCHMARKS: dict[str, Callable[[], Iterable[Section]]] = {
+    "call": bench_call.run,
+    "window": lambda: [bench_window.run()],
+    "relay": lambda: [bench_relay.run()],
+    "quic": lambda: [bench_quic.run()],
+}
+_HEAD = """\
+# Results
+
+Written by `make bench`; do not edit. The figures are those of one machine on one day, which did other things as well:
+read them as orders of magnitude and ratios, and run `make bench` where you want to know. None of them is asserted by
+a test. What must hold is asserted in virtual time, as a count or as a ratio, in `tests/`.
+
+- machine: {machine}
+- version: {version}
+- date: {date}
+"""
+
+
+def version() -> str:
+    """The commit that was measured, if git knows."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True
+        )
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def page(sections: list[Section], where: str, commit: str, date: str) -> str:
+    """The page as Markdown."""
+    parts = [_HEAD.format(machine=where, version=commit, date=date), *(section.markdown() for section in sections)]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("only", nargs="*", help="these alone; no page is written then")
+    parser.add_argument("--page", type=Path, default=PAGE, help="where the page goes")
+    parser.add_argument("--machine", default="", help="what the page says about the machine")
+    parser.add_argument("--date", default=datetime.datetime.now(datetime.UTC).date().isoformat())
+    chosen = parser.parse_args()
+    if unknown := set(chosen.only) - set(BENCHMARKS):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}, but {', '.join(BENCHMARKS)}")
+    console = Console()
+    where, commit = chosen.machine or machine(), version()
+    console.print(f"[bold]Segue {commit}[/] on {where}\n")
+    sections: list[Section] = []
+    failed = False
+    for name in chosen.only or BENCHMARKS:
+        start = time.monotonic()
+        try:
+            found = list(BENCHMARKS[name]())
+        except Exception:  # one that cannot run here shall not hide the others
+            traceback.print_exc()
+            failed = True
+            continue
+        sections += found
+        for section in found:
+            console.print(section.table())
+        console.print(f"[dim]{name}: {time.monotonic() - start:.0f} s[/]\n")
+    if failed:
+        return 1
+    if not chosen.only:
+        chosen.page.write_text(page(sections, where, commit, chosen.date), encoding="utf-8")
+        console.print(f"Written to {chosen.page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

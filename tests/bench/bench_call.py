@@ -1,0 +1,160 @@
+"""What a call costs and how soon it is heard: real programs on loopback, with Opus and WAV files."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.figures import Figure, Section, spread
+from tests.bench.people import Ended, Person, attached, one_call, write_long_speech
+from tests.bench.process import CpuShare, Memory, memory
+from tests.processes import register, segue
+
+CALL_S = 30.0
+CALLS = 50
+# Long enough for both voices to be heard; 50 calls of it stay within the relay's limit of invitations.
+SHORT_TALK_S = 0.4
+IDLE_S = 5.0
+# The first second of a call has the handshake and the opening of files in it.
+SETTLE_S = 1.0
+FRAME_MS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """Two homes with running engines, and the relay between them."""
+
+    relay_pid: int
+    homes: tuple[Path, Path]
+    addresses: tuple[str, str]
+
+
+@contextlib.contextmanager
+def lab(speech_s: float) -> Iterator[Lab]:
+    """A relay and two people who answer at once and speak ``speech_s`` seconds of speech in all."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="segue-bench-")))
+        speech = write_long_speech(folder / "speech.wav", speech_s)
+        data = folder / "relay"
+        relay = stack.enter_context(
+            segue("relay", "--bind", "127.0.0.1", "--port", "0", "--data", data, "--drain", "0")
+        )
+        place = relay.wait_for("ready ").removeprefix("ready ")
+        homes, addresses = [], []
+        for name in ("alice", "bob"):
+            home = folder / name
+            addresses.append(register(name, place, home))
+            person = stack.enter_context(
+                segue("listen", "--home", home, "--play", speech, "--record", folder / f"{name}.wav")
+            )
+            person.wait_for("listening as ")
+            homes.append(home)
+        yield Lab(relay.process.pid, (homes[0], homes[1]), (addresses[0], addresses[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class LongCall:
+    """Shares of a core in percent; ``idle`` and ``talking``: the caller's engine."""
+
+    idle_percent: float
+    caller_percent: float
+    callee_percent: float
+    relay_percent: float
+    idle: Memory
+    talking: Memory
+    ended: tuple[Ended, Ended]
+
+
+async def long_call(where: Lab, people: list[Person], *, idle_s: float, call_s: float) -> LongCall:
+    """One call, watched from its second second on."""
+    alice, bob = people
+    watched = CpuShare(alice.pid)
+    await asyncio.sleep(idle_s)
+    idle_percent, idle = watched.percent(alice.pid), memory(alice.pid)
+    calling = asyncio.ensure_future(one_call(alice, bob, where.addresses[1], SETTLE_S + call_s + SETTLE_S))
+    try:
+        await alice.talking()
+        await asyncio.sleep(SETTLE_S)
+        watched = CpuShare(alice.pid, bob.pid, where.relay_pid)
+        await asyncio.sleep(call_s)
+        caller, callee, relay = (watched.percent(pid) for pid in (alice.pid, bob.pid, where.relay_pid))
+        talking = memory(alice.pid)
+    finally:
+        ended = await calling
+    return LongCall(idle_percent, caller, callee, relay, idle, talking, ended)
+
+
+async def short_calls(where: Lab, people: list[Person], count: int) -> list[tuple[Ended, Ended]]:
+    """Calls one after the other, in turns, so that nobody meets the relay's limit for one person."""
+    made = []
+    for number in range(count):
+        caller, callee = (0, 1) if number % 2 == 0 else (1, 0)
+        made.append(await one_call(people[caller], people[callee], where.addresses[callee], SHORT_TALK_S))
+    return made
+
+
+def cost_figures(call: LongCall, call_s: float) -> Section:
+    """The long call's figures."""
+    span = f"/proc/PID/stat over {call_s:.0f} s of a call; Opus, speech from WAV files, recorded to WAV files"
+    lost = [side.report["media"]["frames_lost"] for side in call.ended]
+    concealed = [side.report["media"]["samples_concealed"] for side in call.ended]
+    return Section(
+        "A call's cost",
+        (
+            Figure("engine in a call, caller", f"{call.caller_percent:.1f} % of a core", span),
+            Figure("engine in a call, callee", f"{call.callee_percent:.1f} % of a core", "the same call"),
+            Figure("relay, one call", f"{call.relay_percent:.1f} % of a core", "the same call"),
+            Figure("engine without a call", f"{call.idle_percent:.1f} % of a core", "registered, a window attached"),
+            Figure("engine memory without a call", str(call.idle), "RSS / PSS"),
+            Figure("engine memory in a call", str(call.talking), f"RSS / PSS at its second {call_s:.0f}"),
+            Figure("frames lost, both ends", str(sum(lost)), "the call's reports"),
+            Figure("samples concealed, both ends", str(sum(concealed)), "the call's reports"),
+        ),
+    )
+
+
+def delay_figures(calls: list[tuple[Ended, Ended]]) -> Section:
+    """How soon, over many calls. Each engine's clock is tied to the wall clock at its start."""
+    to_caller = [1000 * (caller.at("first_audio_played") - callee.at("answered")) for caller, callee in calls]
+    to_callee = [1000 * (callee.at("first_audio_played") - callee.at("answered")) for _, callee in calls]
+    mouth_to_ear = [
+        1000 * (hearer.at("first_audio_played") - speaker.at("first_audio_sent")) + FRAME_MS
+        for pair in calls
+        for speaker, hearer in (pair, pair[::-1])
+    ]
+    set_up = [1000 * float(caller.report["times"]["answered"]) for caller, _ in calls]
+    playout = [float(side.report["media"]["playout_delay_ms"]["p50"]) for pair in calls for side in pair]
+    concealed = sum(side.report["media"]["samples_concealed"] for pair in calls for side in pair)
+    what = f"{len(calls)} calls on loopback, from both reports; median / p95"
+    return Section(
+        "How soon one is heard",
+        (
+            Figure("accept → callee's voice played at the caller", spread(to_caller, "ms"), what),
+            Figure("accept → caller's voice played at the callee", spread(to_callee, "ms"), what),
+            Figure(
+                "mouth to ear without a network",
+                spread(mouth_to_ear, "ms"),
+                "first frame: its 20 ms of sound, then encoded → QUIC → relay → played",
+            ),
+            Figure("playout delay", spread(playout, "ms"), "packet's arrival → speaker; medians of each side's call"),
+            Figure("call set up: placed → talking", spread(set_up, "ms"), "with a peer that answers at once"),
+            Figure("samples concealed", str(concealed), "sum of all these calls"),
+        ),
+    )
+
+
+def run(*, idle_s: float = IDLE_S, call_s: float = CALL_S, calls: int = CALLS) -> list[Section]:
+    """Both sections."""
+
+    async def main(where: Lab) -> list[Section]:
+        async with attached(*where.homes) as people:
+            for person in people:
+                await person.online()
+            long = await long_call(where, people, idle_s=idle_s, call_s=call_s)
+            short = await short_calls(where, people, calls)
+        return [cost_figures(long, call_s), delay_figures(short)]
+
+    with lab(call_s + calls * (SHORT_TALK_S + 1.0) + 10.0) as where:
+        return asyncio.run(main(where))
