@@ -16,6 +16,8 @@ LimitKind = Literal[
 
 # A bucket is under 300 bytes with its key: 65,536 of them are 20 MiB at most.
 MAX_BUCKETS = 65_536
+# What a message can say (transport.wire.control.Seconds).
+_LONGEST_WAIT_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +92,25 @@ class TokenBucket:
 
     def take(self, rate: Rate, now: float) -> float:
         """Take one token: 0.0, or when there is none the seconds until there is one."""
-        self._refill(rate, now)
-        if self._tokens >= 1.0:
+        self._tokens = self._tokens_at(rate, now)
+        self._stamp_s = max(self._stamp_s, now)
+        wait_s = _wait(self._tokens, rate)
+        if not wait_s:
             self._tokens -= 1.0
-            return 0.0
-        return (1.0 - self._tokens) / rate.per_s if rate.per_s > 0 else 86_400.0
+        return wait_s
 
     def peek(self, rate: Rate, now: float) -> float:
-        """As :meth:`take`, taking nothing."""
-        self._refill(rate, now)
-        if self._tokens >= 1.0:
-            return 0.0
-        return (1.0 - self._tokens) / rate.per_s if rate.per_s > 0 else 86_400.0
+        """What :meth:`take` would say at ``now``, changing nothing."""
+        return _wait(self._tokens_at(rate, now), rate)
 
-    def _refill(self, rate: Rate, now: float) -> None:
-        self._tokens = min(rate.burst, self._tokens + max(0.0, now - self._stamp_s) * rate.per_s)
-        self._stamp_s = max(self._stamp_s, now)
+    def _tokens_at(self, rate: Rate, now: float) -> float:
+        return min(rate.burst, self._tokens + max(0.0, now - self._stamp_s) * rate.per_s)
+
+
+def _wait(tokens: float, rate: Rate) -> float:
+    if tokens >= 1.0:
+        return 0.0
+    return min(_LONGEST_WAIT_S, (1.0 - tokens) / rate.per_s) if rate.per_s > 0 else _LONGEST_WAIT_S
 
 
 @dataclass(slots=True)
