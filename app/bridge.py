@@ -60,9 +60,13 @@ class LocalEngine:
 
     def start(self) -> None:
         """Start an engine; one that finds another in the folder ends by itself."""
-        # Asking also reaps those that have ended.
-        self._children = [child for child in self._children if child.poll() is None]
+        self.reap()
         self._children.append(start_engine(self._home))
+
+    def reap(self) -> int:
+        """Take leave of engines that have ended (on POSIX they are zombies until then). Returns how many still run."""
+        self._children = [child for child in self._children if child.poll() is None]
+        return len(self._children)
 
     async def connect(self) -> EngineLink:
         """Attach, giving an engine that was just started the time to come up."""

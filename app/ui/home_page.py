@@ -81,7 +81,7 @@ class HomePage(QWidget):
     def show_state(self, state: EngineState) -> None:
         """Bring every part up to date."""
         self._state = state
-        self._show_me(state.me)
+        self._show_me(state.me, state.busy)
         self._list.set_contacts(state.contacts)
         if state.recents != self._recents:
             self._recents = state.recents
@@ -204,7 +204,7 @@ class HomePage(QWidget):
 
     # -- parts that change -----------------------------------------------------------------------------------------
 
-    def _show_me(self, me: Me) -> None:
+    def _show_me(self, me: Me, busy: str) -> None:
         self._my_name.set_text(plain(me.name) if me.name else self.tr("No name yet"))
         self._my_dot.set_presence(me.relay == "online", me.relay == "refused")
         words = {
@@ -219,7 +219,9 @@ class HomePage(QWidget):
         elif me.relay == "online" and me.relay_rtt_ms is not None:
             words = self.tr("Online · relay {0} away").format(milliseconds(me.relay_rtt_ms))
         elif me.relay not in ("online", "none") and me.relay_text:
-            words = plain(me.relay_text, 120)
+            words = me.relay_text
+        elif busy:
+            words = busy
         self._my_relay.set_text(words)
 
     def _show_right(self) -> None:
@@ -233,9 +235,13 @@ class HomePage(QWidget):
             self._right.setCurrentWidget(self._person)
             return
         unset = not me.address
-        self._setup.setVisible(unset)
+        busy = unset and bool(self._state.busy)
+        self._setup.setVisible(unset and not busy)
         self._hint_add.setVisible(not unset)
-        if unset:
+        if busy:
+            self._hint_title.setText(self.tr("One moment"))
+            self._hint_words.setText(self._state.busy)
+        elif unset:
             self._hint_title.setText(self.tr("You have no address yet"))
             self._hint_words.setText(self.tr("Choose a name and a relay, and people can call you. It takes a minute."))
         elif self._state.contacts:

@@ -155,6 +155,8 @@ class MainWindow(QMainWindow):
 
     def show_state(self, state: EngineState) -> None:
         """Show ``state`` on the page that it calls for. Hidden pages are brought up to date when they are shown."""
+        if self._state is None and state.ready and state.settings.start_in_tray and self.tray.there:
+            self.hide()
         self._state = state
         self._gone = False
         self._wear(state.settings.theme)

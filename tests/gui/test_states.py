@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -244,6 +244,12 @@ def test_empty_states_say_what_to_do(window: MainWindow) -> None:
     assert "You have no address yet" in words(window.home)
 
 
+def test_a_long_step_is_told(window: MainWindow) -> None:
+    window.show_state(EngineState(ready=True, first_run=False, busy="Starting a private relay and Echo …"))
+    seen = words(window.home)
+    assert "Starting a private relay and Echo …" in seen and "Set up" not in seen
+
+
 def test_nobody_can_be_called_while_offline_or_blocked(window: MainWindow) -> None:
     button = window.findChild(QAbstractButton, "call_button")
     assert button is not None
@@ -411,6 +417,35 @@ def test_networks_are_empty_until_they_are_known(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=DIRECT))
     seen = words(window.call)
     assert "Not known yet" not in seen and "Mobile carrier, a random port for each (hard)" in seen
+
+
+def test_charts_cost_nothing_while_the_panel_is_closed(window: MainWindow, qapp: QApplication) -> None:
+    """And a sample paints each chart once, with no more points than a minute has."""
+    painted: list[str] = []
+
+    class Watch(QObject):
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            if event.type() == QEvent.Type.Paint and isinstance(watched, Chart):
+                painted.append(watched.objectName())
+            return False
+
+    watch = Watch()
+    qapp.installEventFilter(watch)
+    window.show_state(with_(HOME, call=DIRECT))
+    told = samples(DIRECT)
+    for one in told:
+        window.add_sample(one)
+        qapp.processEvents()
+    assert painted == []
+    window.call.open_panel(True)
+    qapp.processEvents()
+    painted.clear()
+    for step in range(1, 21):
+        window.add_sample(msgspec.structs.replace(told[-1], at=told[-1].at + step / 5))
+        qapp.processEvents()
+    qapp.removeEventFilter(watch)
+    charts = ("chart_rtt", "chart_loss", "chart_delay", "chart_rate")
+    assert {name: painted.count(name) for name in charts} == dict.fromkeys(charts, 20)
 
 
 # -- the engine goes -----------------------------------------------------------------------------------------------
