@@ -180,6 +180,17 @@ def test_showing_a_certificate_is_not_having_its_key() -> None:
     )
 
 
+def test_the_right_relay_that_passes_on_another_relays_challenge_is_found_out() -> None:
+    """What we signed for it would be good at the other relay."""
+
+    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
+        with pytest.raises(WrongPin):
+            await connect_control(address, endpoint, certificate=RELAY.certificate)
+        assert not listener.documents
+
+    serve(scenario, greeting=Challenge(CONTROL_VERSION, b"n" * 32, person(2_001).certificate))
+
+
 def test_without_a_pin_nobody_vouches_for_a_self_signed_certificate() -> None:
     async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
         with pytest.raises(Untrusted):
