@@ -26,11 +26,12 @@ class CloseSocket:
 
 @dataclass(frozen=True, slots=True)
 class SendDatagram:
-    """Send a UDP payload."""
+    """Send a UDP payload. ``ttl`` (hop limit in IPv6) is that of this one packet; None is the system's own."""
 
     socket: int
     destination: Address
     data: bytes
+    ttl: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

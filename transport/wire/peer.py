@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from transport.wire.control import CallId, Certificate, Key, Nonce, Signature, Text
+from transport.wire.control import CallId, Certificate, Key, Nonce, Port, Signature, Text
 from transport.wire.errors import WireError
 
 PEER_ALPN = "segue-call/1"
@@ -18,6 +18,12 @@ PEER_VERSION = 1
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Milliseconds = Annotated[float, Meta(ge=0, le=600_000)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Round = Annotated[int, Meta(ge=0, lt=2**16)]
+"""Number of a traversal round, growing over the whole call."""
+IceChars = Annotated[str, Meta(min_length=4, max_length=64, pattern=r"^[A-Za-z0-9+/]+$")]
+"""A user name fragment (RFC 8445 §5.3)."""
+IcePassword = Annotated[str, Meta(min_length=22, max_length=64, pattern=r"^[A-Za-z0-9+/]+$")]
+MAX_CANDIDATES = 32
 
 
 class Message(Struct, frozen=True, tag=True, omit_defaults=True):
@@ -83,7 +89,73 @@ class PathInUse(Message, frozen=True):
     kind: Literal["relay", "direct"]
 
 
-PeerMessage = Hello | Prove | Proven | Accept | Bye | Muted | ReceiverReport | PathInUse
+class WireCandidate(Struct, frozen=True):
+    """A candidate (RFC 8445 §5.1). The relay is none. Peer-reflexive ones are found, never told."""
+
+    kind: Literal["host", "server-reflexive", "mapped"]
+    ip: Annotated[str, Meta(min_length=2, max_length=45)]
+    port: Port
+    priority: Annotated[int, Meta(gt=0, lt=2**31)]
+    foundation: Annotated[str, Meta(max_length=32)] = ""
+
+
+class WireProfile(Struct, frozen=True):
+    """How my NAT behaves, without any address (RFC 4787 §4–§5). ``delta`` is the step of a sequential allocation,
+    ``block`` the number of ports that a block allocation was seen to spread over."""
+
+    mapping: Literal["none", "endpoint-independent", "address-dependent", "address-and-port-dependent", "unknown"]
+    filtering: Literal["endpoint-independent", "address-dependent", "address-and-port-dependent", "unknown"]
+    allocation: Literal["preserving", "sequential", "random", "block", "unknown"]
+    delta: Annotated[int, Meta(ge=-1024, le=1024)] = 0
+    block: Annotated[int, Meta(ge=0, le=65536)] = 0
+
+
+class Candidates(Message, frozen=True):
+    """Where I can perhaps be reached in this round, and what a connectivity check to me must be made with. Said
+    again in one round it adds to what was said before."""
+
+    round: Round
+    ufrag: IceChars
+    password: IcePassword
+    candidates: Annotated[list[WireCandidate], Meta(max_length=MAX_CANDIDATES)]
+    profile: WireProfile | None = None
+
+    def __repr__(self) -> str:
+        return f"Candidates(round={self.round}, {len(self.candidates)} candidates, profile={self.profile})"
+
+
+class Connect(Message, frozen=True):
+    """Begin this round: gather, and answer at once with :class:`ConnectAck`, so that I know the round-trip time."""
+
+    round: Round
+
+
+class ConnectAck(Message, frozen=True):
+    """The answer to :class:`Connect`."""
+
+    round: Round
+
+
+class Sync(Message, frozen=True):
+    """Start the checks of this round now; I start half a round trip after I said this."""
+
+    round: Round
+
+
+PeerMessage = (
+    Hello
+    | Prove
+    | Proven
+    | Accept
+    | Bye
+    | Muted
+    | ReceiverReport
+    | PathInUse
+    | Candidates
+    | Connect
+    | ConnectAck
+    | Sync
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[PeerMessage] = msgspec.msgpack.Decoder(PeerMessage)

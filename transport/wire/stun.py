@@ -1,7 +1,7 @@
 """STUN Binding messages (RFC 8489), over the codec of ``aioice.stun``.
 
-Only what Segue uses: Binding requests, successes and errors, with short-term credentials (§9.1) where asked.
-Requests without FINGERPRINT are parsed too, for ordinary STUN clients.
+Only what Segue uses: Binding requests, successes and errors, with short-term credentials (§9.1) where asked, and
+the connectivity checks of ICE (RFC 8445 §7). Requests without FINGERPRINT are parsed too, for ordinary STUN clients.
 """
 
 import struct
@@ -19,6 +19,15 @@ MAX_STUN_BYTES = 548
 UNAUTHENTICATED = 401
 BAD_REQUEST = 400
 STALE_LEG = 438
+# RFC 5780 §7.2: bits of CHANGE-REQUEST.
+CHANGE_ADDRESS = 0x04
+CHANGE_PORT = 0x02
+# draft-thatcher-ice-renomination §3, with the number that libwebrtc uses; others may ignore it (RFC 8489 §14).
+_NOMINATION = 0xC001
+_MESSAGE_INTEGRITY = 0x0008
+_FINGERPRINT = 0x8028
+_HEADER_BYTES = 20
+_ATTRIBUTE_HEADER_BYTES = 4
 
 
 class StunClass(Enum):
@@ -29,9 +38,29 @@ class StunClass(Enum):
     ERROR = codec.Class.ERROR
 
 
+class IceRole(Enum):
+    """RFC 8445 §6.1.1. By value: the attribute that says it."""
+
+    CONTROLLING = "ICE-CONTROLLING"
+    CONTROLLED = "ICE-CONTROLLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a connectivity check says (RFC 8445 §7.1). From the controlling side ``nomination`` is the counter of
+    its nominations, the highest of which wins; from the controlled side it is the one that it has followed."""
+
+    role: IceRole
+    tie_breaker: int
+    priority: int
+    use_candidate: bool = False
+    nomination: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class StunMessage:
-    """A parsed Binding message. ``mapped`` is XOR-MAPPED-ADDRESS, ``error`` the code of ERROR-CODE."""
+    """A parsed Binding message. ``mapped`` is XOR-MAPPED-ADDRESS, ``error`` the code of ERROR-CODE, ``other``
+    OTHER-ADDRESS (RFC 5780 §7.4). ``role`` is there in connectivity checks only."""
 
     kind: StunClass
     transaction_id: bytes
@@ -39,6 +68,11 @@ class StunMessage:
     mapped: Address | None
     error: int | None
     raw: codec.Message
+    role: "IceRole | None" = None
+    priority: int | None = None
+    use_candidate: bool = False
+    nomination: int | None = None
+    other: Address | None = None
 
     def authentic(self, password: str) -> bool:
         """Whether MESSAGE-INTEGRITY is there and made with ``password``; compared in constant time."""
@@ -64,7 +98,39 @@ def parse(data: bytes) -> StunMessage:
         mapped=attributes.get("XOR-MAPPED-ADDRESS"),
         error=message.error_code,
         raw=message,
+        role=next((role for role in IceRole if role.value in attributes), None),
+        priority=attributes.get("PRIORITY"),
+        use_candidate="USE-CANDIDATE" in attributes,
+        nomination=_nomination(data),
+        other=attributes.get("OTHER-ADDRESS"),
     )
+
+
+def connectivity_check(transaction_id: bytes, username: str, password: str, check: Check) -> bytes:
+    """A connectivity check (RFC 8445 §7.1). ``username`` is "theirs:ours", ``password`` the receiver's."""
+    message = codec.Message(codec.Method.BINDING, codec.Class.REQUEST, transaction_id)
+    message.attributes["USERNAME"] = username
+    message.attributes["PRIORITY"] = check.priority
+    message.attributes[check.role.value] = check.tie_breaker
+    if check.use_candidate:
+        message.attributes["USE-CANDIDATE"] = None
+    return _sealed(message, check.nomination, password)
+
+
+def check_answer(request: StunMessage, source: Address, password: str, nomination: int | None = None) -> bytes:
+    """The answer to a connectivity check from ``source``, under the password of the request (RFC 8445 §7.2.2).
+    ``nomination`` tells which nomination is followed."""
+    message = codec.Message(codec.Method.BINDING, codec.Class.RESPONSE, request.transaction_id)
+    message.attributes["XOR-MAPPED-ADDRESS"] = source
+    return _sealed(message, nomination, password)
+
+
+def change_request(transaction_id: bytes, flags: int) -> bytes:
+    """A Binding request that asks to be answered from elsewhere (RFC 5780 §7.2)."""
+    message = codec.Message(codec.Method.BINDING, codec.Class.REQUEST, transaction_id)
+    message.attributes["CHANGE-REQUEST"] = flags
+    message.add_fingerprint()
+    return bytes(message)
 
 
 def binding_request(transaction_id: bytes, username: str = "", password: str = "") -> bytes:
@@ -98,3 +164,32 @@ def binding_error(request: StunMessage, code: int, reason: str, password: str = 
     else:
         message.add_fingerprint()
     return bytes(message)
+
+
+def _sealed(message: codec.Message, nomination: int | None, password: str) -> bytes:
+    """The message with NOMINATION, which the codec does not know, MESSAGE-INTEGRITY and FINGERPRINT."""
+    if nomination is None:
+        message.add_message_integrity(password.encode())
+        return bytes(message)
+    data = _with(bytes(message), struct.pack("!HHI", _NOMINATION, 4, nomination))
+    integrity = codec.message_integrity(data, password.encode())
+    data = _with(data, struct.pack("!HH", _MESSAGE_INTEGRITY, len(integrity)) + integrity)
+    return _with(data, struct.pack("!HHI", _FINGERPRINT, 4, codec.message_fingerprint(data)))
+
+
+def _with(data: bytes, attribute: bytes) -> bytes:
+    return codec.set_body_length(data + attribute, len(data) + len(attribute) - _HEADER_BYTES)
+
+
+def _nomination(data: bytes) -> int | None:
+    """NOMINATION in a message that the codec has accepted, if it stands where MESSAGE-INTEGRITY covers it."""
+    position = _HEADER_BYTES
+    while position + _ATTRIBUTE_HEADER_BYTES <= len(data):
+        kind, length = struct.unpack_from("!HH", data, position)
+        position += _ATTRIBUTE_HEADER_BYTES
+        if kind == _MESSAGE_INTEGRITY:
+            return None
+        if kind == _NOMINATION and length == 4 and position + length <= len(data):
+            return int.from_bytes(data[position : position + length])
+        position += length + -length % 4
+    return None
