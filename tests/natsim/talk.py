@@ -6,6 +6,7 @@ all that decides otherwise is the product's own.
 """
 
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -35,6 +36,8 @@ from transport.link import LegAccess, Link, LinkConfig
 from transport.wire import control, peer
 
 REPORT_EVERY_S = 1.0
+# A second of them, as the engine's voice keeps.
+EARLY_PACKETS = 50
 RELAY_HOST = "relay.example"
 
 
@@ -79,12 +82,11 @@ class Talk:
         self.media = MediaStats()
         self.capture: CaptureChain | None = None
         self.playout: PlayoutChain | None = None
-        self._early: PlayoutChain | None = None
+        self._early: deque[tuple[bytes, float]] = deque(maxlen=EARLY_PACKETS)
         self._rates: RateControl | None = None
         self._timer: Timer | None = None
         self._events: list[ev.Event] = []
         self._feeding = False
-        self._reported = (0, 0)
 
     def feed(self, event: ev.Event) -> None:
         """Let something happen to the call."""
@@ -121,7 +123,7 @@ class Talk:
     def pump(self) -> None:
         """The engine wakes up: sound moves."""
         for packet in self.person.pump.pump(self.clock.now):
-            if self.driver is not None:
+            if self.driver is not None and self._rates is not None and not self._rates.broken:
                 self.driver.submit(link.SendMedia(packet))
 
     # -- commands
@@ -177,28 +179,27 @@ class Talk:
         processed = codec.processed
         encoder = codec.encoder()
         self.capture = CaptureChain(encoder, person.rng, CaptureProcessing() if processed else None)
-        self.playout = self._early or self._new_playout()
+        self.playout = PlayoutChain(
+            codec.decoder(), PlaybackProcessing() if processed else None, codec.jitter, codec.delay
+        )
+        for data, arrived in self._early:
+            self.playout.on_packet(data, arrived)
+        self._early.clear()
         self._rates = RateControl(now)
         person.pump.begin(self.capture, self.playout)
         person.card.voice.start()
         self.clock.after(REPORT_EVERY_S, self._report)
-
-    def _new_playout(self) -> PlayoutChain:
-        codec = self.person.codec
-        processing = PlaybackProcessing() if codec.processed else None
-        return PlayoutChain(codec.decoder(), processing, codec.jitter, codec.delay)
 
     # -- the link
 
     def _on_link(self, command: link.Command) -> None:
         match command:
             case link.MediaReceived(data):
-                if self.playout is None and self._early is None:
+                if self.playout is None:
                     # The voice can overtake the accept.
-                    self._early = self._new_playout()
-                playout = self.playout or self._early
-                if playout is not None:
-                    playout.on_packet(data, self.clock.now)
+                    self._early.append((data, self.clock.now))
+                else:
+                    self.playout.on_packet(data, self.clock.now)
             case link.MessageReceived(peer.ReceiverReport() as report):
                 self._heard_report(report)
             case link.MessageReceived(message):
@@ -208,6 +209,8 @@ class Talk:
             case link.Reconnecting():
                 self.feed(ev.LinkSilent())
             case link.Reconnected():
+                if self._rates is not None:
+                    self._rates = RateControl(self.clock.now)
                 self.feed(ev.LinkBack())
             case link.LinkEnded(reason, text):
                 self.feed(ev.LinkOver(reason, text))
@@ -215,22 +218,22 @@ class Talk:
     def _report(self) -> None:
         if self.driver is None or self.call.finished:
             return
+        self.clock.after(REPORT_EVERY_S, self._report)
+        if self.call.view.phase != "talking":
+            return
         stats = self.person.pump.stats()
-        received, lost = self._reported
-        self._reported = (stats.frames_received, stats.frames_lost)
-        due = stats.frames_received - received + stats.frames_lost - lost
-        share = max(0.0, (stats.frames_lost - lost) / due) if due > 0 else 0.0
         said = peer.ReceiverReport(
             frames_received=stats.frames_received,
-            frames_lost=max(0, stats.frames_lost),
-            loss=min(1.0, share),
-            jitter_ms=stats.jitter_ms,
+            frames_lost=stats.frames_lost,
+            loss=min(max(stats.loss, 0.0), 1.0),
+            jitter_ms=max(stats.jitter_ms, 0.0),
             playout_delay_ms=stats.playout_delay_ms.p50,
         )
         self.driver.submit(link.SendMessage(said))
         if self._rates is not None:
             self._adapt(self._rates.handle(Tick(), self.clock.now))
-        self.clock.after(REPORT_EVERY_S, self._report)
+            if self._rates.broken:
+                self.feed(ev.MediaBroken())
 
     def _heard_report(self, report: peer.ReceiverReport) -> None:
         if self._rates is None or self.capture is None or self.driver is None:
