@@ -126,7 +126,7 @@ class RateControl:
             return []
         match event:
             case Tick():
-                due = now - self._reported_at >= self._config.breaker_s
+                due = now >= self._reported_at + self._config.breaker_s
                 return [self._break(BreakerReason.NO_REPORTS)] if due else []
             case Reported():
                 return self._on_report(event, now)
