@@ -70,7 +70,8 @@ class LocalEngine:
 
     async def connect(self) -> EngineLink:
         """Attach, giving an engine that was just started the time to come up."""
-        return await EngineClient.connect(self._home, wait_s=START_TIMEOUT_S)
+        started = self._children[-1] if self._children else None
+        return await EngineClient.connect(self._home, wait_s=START_TIMEOUT_S, started=started)
 
 
 class Bridge(QObject):

@@ -36,15 +36,14 @@ class EndSignals(QObject):
         self._before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         self._notifier = QSocketNotifier(self._read.fileno(), QSocketNotifier.Type.Read, self)
         self._notifier.activated.connect(self._drain)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._end)
+        self._handlers = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def close(self) -> None:
         """Give the signals back."""
         signal.set_wakeup_fd(self._before)
         self._notifier.setEnabled(False)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         self._read.close()
         self._write.close()
 

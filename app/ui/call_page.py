@@ -32,7 +32,7 @@ from app.ui.controls import (
     holder,
     row,
 )
-from app.ui.motion import Pulse
+from app.ui.motion import Appear, Pulse
 from app.ui.person_page import Send
 from app.ui.theme import GRID_PX
 from app.ui.words import clock, menu_text, plain, short_address
@@ -74,6 +74,8 @@ class CallPage(QWidget):
             self._pulse.stop()
             return
         fresh = self._call is None or self._call.call_id != call.call_id
+        if self._call is not None and not fresh and self._call.path != call.path:
+            self._line_appears.begin()
         self._call = call
         if fresh:
             self._you.set_level(0)
@@ -133,6 +135,7 @@ class CallPage(QWidget):
         self._clock.setObjectName("call_clock")
         self._line = Button(kind="quiet", picture="server", name="connection_line")
         self._line.setCheckable(True)
+        self._line_appears = Appear(self._line)
         self._line.clicked.connect(self.open_panel)
         self._line.setAccessibleDescription(self.tr("Opens the connection panel"))
         self._words = Label(tone="muted", wrap=True)

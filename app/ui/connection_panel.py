@@ -132,7 +132,7 @@ class ConnectionPanel(QFrame):
         self._loss = Chart(self.tr("Loss"), (relay, direct), percent_short, LEAST_LOSS, name="chart_loss")
         self._delay = Chart(
             self.tr("Playout delay"),
-            (Series(self.tr("Playout delay"), "accent"), Series(self.tr("Jitter"), "muted", dashed=True)),
+            (Series(self.tr("Delay"), "accent"), Series(self.tr("Jitter"), "muted", dashed=True)),
             milliseconds_short,
             LEAST_DELAY_MS,
             name="chart_delay",

@@ -26,7 +26,7 @@ from app.ui.theme import Theme, apply_theme
 from app.ui.tray import Tray
 
 SIZE_PX = (1080, 720)
-LEAST_PX = (800, 560)
+LEAST_PX = (880, 560)
 
 PageT = TypeVar("PageT", bound=QWidget)
 PageName = Literal["problem", "starting", "stop", "call", "first_run", "settings", "home"]

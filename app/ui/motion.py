@@ -3,13 +3,38 @@
 from collections.abc import Callable
 
 from PySide6.QtCore import QEasingCurve, QObject, QTimer, QVariantAnimation
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QGraphicsOpacityEffect, QWidget
 
 from app.ui.theme import reduced_motion
 
 MOVE_MS = 200
 # Between two rings of a ringing picture.
 RING_EVERY_MS = 1_200
+
+
+class Appear(QObject):
+    """Lets a widget fade in when what it says has become another matter. Without motion it is simply there."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self._effect = QGraphicsOpacityEffect(widget)
+        self._effect.setOpacity(1.0)
+        self._effect.setEnabled(False)
+        widget.setGraphicsEffect(self._effect)
+        self._fade = QVariantAnimation(self)
+        self._fade.setStartValue(0.1)
+        self._fade.setEndValue(1.0)
+        self._fade.setDuration(MOVE_MS)
+        self._fade.valueChanged.connect(lambda share: self._effect.setOpacity(float(share)))
+        # Drawing through an effect costs a copy each time: only while it moves.
+        self._fade.finished.connect(lambda: self._effect.setEnabled(False))
+
+    def begin(self) -> None:
+        """Fade in now."""
+        application = QApplication.instance()
+        if isinstance(application, QApplication) and not reduced_motion(application):
+            self._effect.setEnabled(True)
+            self._fade.start()
 
 
 class Pulse(QObject):

@@ -148,7 +148,10 @@ class PersonPage(QWidget):
         self._safety_words = Label(size="small", tone="muted", wrap=True)
         inside.addLayout(head)
         inside.setContentsMargins(2 * GRID_PX, GRID_PX, GRID_PX, 2 * GRID_PX)
-        inside.addLayout(row(self._digits, None))
+        digits = holder(self._digits)
+        # Two people read the groups to each other: the same order in every language.
+        digits.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+        inside.addLayout(row(digits, None))
         inside.addWidget(self._safety_words)
         return frame
 

@@ -26,6 +26,7 @@ from app.ui.main_window import MainWindow, page_for
 from app.ui.palette import DARK, LIGHT
 from app.ui.path_strip import PathStrip
 from app.ui.theme import colours
+from tests.gui.pictures import StillStyle
 from tests.gui.scenes import (
     BOB,
     CHANGED,
@@ -417,6 +418,23 @@ def test_networks_are_empty_until_they_are_known(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=DIRECT))
     seen = words(window.call)
     assert "Not known yet" not in seen and "Mobile carrier, a random port for each (hard)" in seen
+
+
+def test_a_change_of_path_is_shown_by_a_short_movement(qtbot: QtBot, window: MainWindow, qapp: QApplication) -> None:
+    line = window.findChild(QAbstractButton, "connection_line")
+    assert line is not None
+    effect = line.graphicsEffect()
+    window.show_state(with_(HOME, call=TALKING))
+    window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, path_text="On the relay · 33 ms")))
+    assert not effect.isEnabled()  # the same path: nothing moves
+    window.show_state(with_(HOME, call=DIRECT))
+    assert effect.isEnabled()
+    qtbot.waitUntil(lambda: not effect.isEnabled(), timeout=2_000)
+    qapp.setStyle(StillStyle("Fusion"))
+    window.show_state(with_(HOME, call=TALKING))
+    moved = effect.isEnabled()
+    qapp.setStyle("Fusion")
+    assert not moved  # the desktop asks for no motion
 
 
 def test_charts_cost_nothing_while_the_panel_is_closed(window: MainWindow, qapp: QApplication) -> None:
