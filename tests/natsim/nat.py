@@ -31,9 +31,9 @@ class NatKind:
     """How a NAT behaves. Times in seconds, rates per second; ``None`` is no limit.
 
     ``allocation`` "none" keeps addresses and ports: a stateful firewall, as in front of IPv6. ``is_conntrack`` is
-    Linux' table: a port is taken per remote endpoint only, and an unsolicited packet that comes in takes its tuple as
-    well (DESIGN §6.7). ``strangers_per_s`` are flows of others behind the same NAT, a Poisson process.
-    ``allowed_udp_ports`` are the remote ports that UDP may go to.
+    Linux' table, where a port is taken per remote endpoint only. With ``accepts_input``, its machine takes unsolicited
+    packets for its own, and then each of them takes its tuple as well (DESIGN §6.7). ``strangers_per_s`` are flows of
+    others behind the same NAT, a Poisson process. ``allowed_udp_ports`` are the remote ports that UDP may go to.
     """
 
     mapping: Dependence = "endpoint-independent"
@@ -57,12 +57,15 @@ class NatKind:
     stranger_hold_s: float = UNANSWERED_S
     hairpin: Literal["no", "external-source", "internal-source"] = "no"
     is_conntrack: bool = False
+    accepts_input: bool = False
     allowed_udp_ports: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         both = "address-and-port-dependent"
         if self.is_conntrack and (self.mapping != both or self.filtering != both):
             raise ValueError("conntrack tells flows apart by both endpoints: mapping and filtering depend on both")
+        if self.accepts_input and not self.is_conntrack:
+            raise ValueError("only conntrack's tuples can be taken from outside")
         if self.allocation == "sequential" and not self.delta:
             raise ValueError("a sequential NAT needs a delta")
         if not 0 < self.first_port <= self.last_port <= 65_535:
@@ -135,10 +138,12 @@ class Nat:
         """A packet from a host behind this NAT; ``None`` when it is dropped."""
         kind = self.kind
         if kind.allowed_udp_ports is not None and destination[1] not in kind.allowed_udp_ports:
-            return self._drop("udp-blocked")
+            self._drop("udp-blocked")
+            return None
         is_hairpin = destination[0] in self.addresses
         if is_hairpin and kind.hairpin == "no":
-            return self._drop("hairpin")
+            self._drop("hairpin")
+            return None
         mapping = self._outbound(source, destination, now)
         if mapping is None:
             return None
@@ -178,15 +183,17 @@ class Nat:
         slot: Slot = (destination, source) if kind.is_conntrack else destination
         mapping = self._live(self._taken.get(slot), now)
         if mapping is None:
-            if kind.is_conntrack:
+            if kind.accepts_input:
                 # It is taken for a flow to the router itself; our own packet of this tuple will have to step aside.
                 self._clashes[slot] = now + UNANSWERED_S
-            return self._drop("no-mapping")
+            self._drop("no-mapping")
+            return None
         if kind.filtering != "endpoint-independent":
             remote: object = source[0] if kind.filtering == "address-dependent" else source
             spoken_s = mapping.permitted.get(remote)
             if spoken_s is None or now - spoken_s > kind.idle_s:
-                return self._drop("filtered")
+                self._drop("filtered")
+                return None
             if kind.refreshed_by == "both":
                 mapping.permitted[remote] = now
         mapping.answered = True
@@ -221,7 +228,8 @@ class Nat:
             slot: Slot = (outside, destination) if self.kind.is_conntrack else outside
             if self._is_free(slot, outside, now):
                 return self._add(_Mapping(key, slot, source, outside, now))
-        return self._drop("no-port")
+        self._drop("no-port")
+        return None
 
     def _add(self, mapping: _Mapping) -> _Mapping:
         self._mappings[mapping.key] = mapping
