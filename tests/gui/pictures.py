@@ -13,8 +13,8 @@ from PySide6.QtCore import QEvent
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QProxyStyle, QStyle, QWidget
 
+from app.ui.application import make_application
 from app.ui.main_window import MainWindow
-from app.window import make_application
 from tests.gui.scenes import NOW, PREPARE, SCENES, VERSIONS, RecordingBridge, Scene, themed
 
 THEMES = ("light", "dark")

@@ -1,0 +1,71 @@
+"""The Qt application around the window: name, style, font, versions, and how a signal ends it."""
+
+import importlib.metadata
+import platform
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+from PySide6.QtCore import QObject, QSocketNotifier, qVersion
+from PySide6.QtWidgets import QApplication
+
+from app.ui.settings_page import Versions
+from app.ui.theme import apply_theme, choose_font
+
+
+class EndSignals(QObject):
+    """Ctrl-C and a friendly kill close the window as its button does.
+
+    Python runs signal handlers only between two of its own instructions, and Qt's loop may wait long for the next
+    one: the wake-up socket brings it there.
+    """
+
+    def __init__(self, end: Callable[[], None], parent: QObject) -> None:
+        super().__init__(parent)
+        self._wanted = end
+        self._read, self._write = socket.socketpair()
+        for half in (self._read, self._write):
+            half.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        self._notifier = QSocketNotifier(self._read.fileno(), QSocketNotifier.Type.Read, self)
+        self._notifier.activated.connect(self._drain)
+        self._handlers = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def close(self) -> None:
+        """Give the signals back."""
+        signal.set_wakeup_fd(self._before)
+        self._notifier.setEnabled(False)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._read.close()
+        self._write.close()
+
+    def _drain(self) -> None:
+        self._read.recv(64)
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self._wanted()
+
+
+def make_application(arguments: list[str]) -> QApplication:
+    """The Qt application with Segue's name, style and font. Themes come with the first state."""
+    application = QApplication(arguments)
+    application.setApplicationName("Segue")
+    application.setDesktopFileName("segue")
+    application.setStyle("Fusion")
+    # The tray keeps the program alive; the window says itself when it is over.
+    application.setQuitOnLastWindowClosed(False)
+    choose_font(application)
+    apply_theme(application, "system")
+    return application
+
+
+def versions() -> Versions:
+    """What runs here."""
+    return Versions(
+        segue=importlib.metadata.version("segue"),
+        qt=qVersion(),
+        python=platform.python_version(),
+        system=platform.system(),
+    )
