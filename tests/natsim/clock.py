@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 # Two links and a relay do some dozens of things at one instant; this many mean that a timer does not advance.
 MAX_EVENTS_PER_INSTANT = 5_000
@@ -12,14 +12,13 @@ class SpinningError(AssertionError):
     """Too much happens at one instant: something re-arms a timer for a time that has passed."""
 
 
-@dataclass(order=True, slots=True)
+@dataclass(slots=True)
 class Timer:
     """One thing that will happen, unless it is cancelled."""
 
     when: float
-    order: int
-    action: Callable[[], None] = field(compare=False)
-    cancelled: bool = field(default=False, compare=False)
+    action: Callable[[], None]
+    cancelled: bool = False
 
 
 class VirtualClock:
@@ -28,15 +27,16 @@ class VirtualClock:
     def __init__(self, start: float = 1_000.0) -> None:
         self.now = start
         self.events = 0
-        self._heap: list[Timer] = []
+        # Time, then order of making: a tuple is compared without a call into Python.
+        self._heap: list[tuple[float, int, Timer]] = []
         self._made = 0
         self._at_this_instant = 0
 
     def at(self, when: float, action: Callable[[], None]) -> Timer:
         """Do ``action`` at ``when``, or at once when that has passed."""
         self._made += 1
-        timer = Timer(max(when, self.now), self._made, action)
-        heapq.heappush(self._heap, timer)
+        timer = Timer(max(when, self.now), action)
+        heapq.heappush(self._heap, (timer.when, self._made, timer))
         return timer
 
     def after(self, seconds: float, action: Callable[[], None]) -> Timer:
@@ -46,10 +46,10 @@ class VirtualClock:
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
         """Let ``seconds`` pass, or less if ``until`` becomes true; returns whether it did."""
         end = self.now + seconds
-        while self._heap and self._heap[0].when <= end:
+        while self._heap and self._heap[0][0] <= end:
             if until is not None and until():
                 return True
-            timer = heapq.heappop(self._heap)
+            timer = heapq.heappop(self._heap)[2]
             if timer.cancelled:
                 continue
             self._advance(timer.when)

@@ -48,11 +48,11 @@ class Numbers:
         if self._next is None:
             return silence(count)
         spoken = count if self._left is None else min(count, self._left)
-        block = np.concatenate((numbered(self._next, spoken), silence(count - spoken)))
+        block = numbered(self._next, spoken)
         self._next += spoken
         if self._left is not None:
             self._left -= spoken
-        return block
+        return block if spoken == count else np.concatenate((block, silence(count - spoken)))
 
 
 @cache
