@@ -81,6 +81,15 @@ def test_no_reports_break_at_the_deadline() -> None:
     assert talk.control.handle(Tick(), deadline + 1) == []
 
 
+def test_rounding_does_not_put_the_breaker_off() -> None:
+    began = 1_009.1
+    assert (began + CONFIG.breaker_s) - began < CONFIG.breaker_s
+    control = RateControl(began)
+    deadline = control.next_deadline()
+    assert deadline is not None
+    assert control.handle(Tick(), deadline) == [Break(BreakerReason.NO_REPORTS)]
+
+
 def test_nothing_arriving_breaks() -> None:
     talk = Talk()
     talk.seconds(3, 0.0)
