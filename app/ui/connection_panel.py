@@ -164,8 +164,8 @@ class ConnectionPanel(QFrame):
         return frame
 
     def _build_networks(self) -> QWidget:
-        self._mine = NetworkCard(self.tr("Your network"), "laptop")
-        self._theirs = NetworkCard("", "user-round")
+        self._mine = NetworkCard(self.tr("Your network"))
+        self._theirs = NetworkCard()
         made = QWidget()
         both = row(self._mine, self._theirs, spacing=12)
         for place in (0, 1):
@@ -189,7 +189,7 @@ class ConnectionPanel(QFrame):
 class NetworkCard(QFrame):
     """One side's network in words."""
 
-    def __init__(self, title: str, _picture: str) -> None:
+    def __init__(self, title: str = "") -> None:
         super().__init__()
         self.setProperty("kind", "card")
         self._title = ElidedLabel(title, size="small", tone="muted")

@@ -284,6 +284,8 @@ class MainWindow(QMainWindow):
 
     def rise(self) -> None:
         """Come to the front."""
+        if not self.isVisible() and isinstance(page := self._stack.currentWidget(), SettingsPage | FirstRunPage):
+            page.enter()
         self.show()
         self.setWindowState(self.windowState() & ~self.windowState().WindowMinimized)
         self.raise_()

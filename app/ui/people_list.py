@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from PySide6.QtCore import (
     QAbstractListModel,
-    QByteArray,
     QModelIndex,
     QPersistentModelIndex,
     QPointF,
@@ -25,7 +24,6 @@ from app.ui.words import initials, plain, presence, short_address, when
 
 ROW_PX = 64
 AVATAR_PX = 40
-ADDRESS_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 
 Index = QModelIndex | QPersistentModelIndex
 NO_INDEX = QModelIndex()
@@ -83,12 +81,7 @@ class PeopleModel(QAbstractListModel):
             return f"{plain(contact.title)}, {presence(contact)}"
         if role == Qt.ItemDataRole.AccessibleDescriptionRole:
             return short_address(contact.address)
-        if role == ADDRESS_ROLE:
-            return contact.address
         return None
-
-    def roleNames(self) -> dict[int, QByteArray]:
-        return {**super().roleNames(), ADDRESS_ROLE: QByteArray(b"address")}
 
     def _arrange(self) -> None:
         found = [

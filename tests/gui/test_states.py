@@ -26,6 +26,7 @@ from app.ui.main_window import MainWindow, page_for
 from app.ui.palette import DARK, LIGHT
 from app.ui.path_strip import PathStrip
 from app.ui.theme import colours
+from app.ui.tray import Tray
 from tests.gui.pictures import StillStyle
 from tests.gui.scenes import (
     BOB,
@@ -149,6 +150,28 @@ def test_the_microphone_is_open_only_while_its_level_is_shown(window: MainWindow
         MeterMicrophone(False),
         protocol.TestRecording(False),
     ]
+
+
+def test_the_meter_is_closed_with_the_window_and_opens_with_it(
+    window: MainWindow, bridge: RecordingBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tray, "there", property(lambda tray: True))
+    window.show_state(HOME)
+    window.home.settings_wanted.emit()
+    window.close()
+    assert not window.isVisible()
+    window.rise()
+    assert window.isVisible()
+    assert bridge.sent == [MeterMicrophone(True), MeterMicrophone(False), MeterMicrophone(True)]
+
+
+def test_starting_in_the_tray(window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tray, "there", property(lambda tray: True))
+    window.show_state(with_(HOME, settings=msgspec.structs.replace(HOME.settings, start_in_tray=True)))
+    assert not window.isVisible()
+    window.tray.open_wanted.emit()
+    window.show_state(with_(HOME, settings=msgspec.structs.replace(HOME.settings, start_in_tray=True)))
+    assert window.isVisible()
 
 
 def test_a_call_that_comes_while_in_the_settings_closes_the_meter(window: MainWindow, bridge: RecordingBridge) -> None:
