@@ -122,15 +122,16 @@ def _run(plan: Plan, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus
 
 async def _with_engine(plan: Plan, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus:
     engine = Engine(plan.engine_config(echo=is_echo))
-    await engine.start()
-    watch = Watch(engine)
-    for notice in watch.state.notices:
-        typer.echo(f"{notice.title}: {notice.text}", err=True)
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    if plan.with_parent:
-        watch_parent(stop.set)
     try:
+        await engine.start()
+        watch = Watch(engine)
+        engine.subscribe(_Narrator())
+        for notice in watch.state.notices:
+            typer.echo(f"{notice.title}: {notice.text}", err=True)
+        if plan.with_parent:
+            watch_parent(stop.set)
         return await _until_stopped(watch, work(watch), stop)
     finally:
         await engine.close()
@@ -162,7 +163,10 @@ async def _listen(watch: Watch, answer_after_s: float, once: bool) -> ExitStatus
     if not watch.state.me.address:
         typer.echo("This folder has no name yet: run “segue register NAME@HOST[:PORT][#PIN]” first.", err=True)
         return ExitStatus.USAGE
-    await watch.until(lambda now: now.me.relay in ("online", "refused"))
+    await watch.until(lambda now: now.me.relay in ("online", "refused", "offline"))
+    if watch.state.me.relay == "offline":
+        typer.echo(watch.state.me.relay_text, err=True)
+        await watch.until(lambda now: now.me.relay in ("online", "refused"))
     if watch.state.me.relay == "refused":
         typer.echo(watch.state.me.relay_text, err=True)
         return ExitStatus.UNREACHABLE
@@ -215,6 +219,22 @@ async def _call(watch: Watch, person: PersonAddress, for_s: float | None) -> Exi
     status = _status(over)
     typer.echo(f"ended: {over.end_text}", err=status != ExitStatus.OK)
     return status
+
+
+class _Narrator:
+    """Says when the running call loses its connection, and when it has one again."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+
+    def __call__(self, message: protocol.EngineMessage) -> None:
+        if not isinstance(message, protocol.EngineState):
+            return
+        before, self._phase = self._phase, message.call.phase if message.call is not None else ""
+        if self._phase == "reconnecting" != before:
+            _say("reconnecting")
+        elif (before, self._phase) == ("reconnecting", "talking"):
+            _say("talking again")
 
 
 def _is_over(state: protocol.EngineState, call_id: str) -> bool:

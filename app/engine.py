@@ -5,6 +5,7 @@ It only wires. What a call does is decided by :mod:`app.call` and carried out by
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from app import call_events as ev
 from app import protocol, reporting, state, words
 from app.book import Book
+from app.call import Call
 from app.errors import AppError, Finding
 from app.home import Home, HomeLock, prepare
 from app.keyplace import load_identity_of
@@ -87,6 +89,7 @@ class Engine:
         self._session: CallSession | None = None
         self._route: Route | None = None
         self._last_report: CallReport | None = None
+        self._closing = False
         self._lock = HomeLock(config.home)
         self._notices = state.Notices()
         self._server = LocalServer(config.home.folder, self.command, self._windows_changed)
@@ -94,16 +97,16 @@ class Engine:
         self.ended = asyncio.Event()
         prepare(config.home)
         self._lock.acquire()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.release)
             loaded = load_identity_of(config.home)
             self._store = Store(config.home.database)
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.callback(self._store.close)
+            self._voice = Voice(config.sound, self._store.documents.settings, self.changed, self._rng)
+            undo.pop_all()
         self._identity = loaded.identity
         self._find(*loaded.findings)
         self._numbers = state.SafetyNumbers(self._identity.key)
-        self._voice = Voice(config.sound, self._store.documents.settings, self.changed, self._rng)
         self._relays = Relays(self._identity, self._store, self._rng, self._relay_says)
         self._membership = Membership(config.home, self._store, self._relays, self._picture, self.changed, self._notify)
         self._book = Book(self._store, self._notices, self._people_changed)
@@ -131,6 +134,7 @@ class Engine:
 
     async def close(self) -> None:
         """End the call, say goodbye, write what is left. Nothing of the engine runs afterwards."""
+        self._closing = True
         if self._session is not None:
             self._session.feed(ev.UserHungUp())
             await self._session.leave()
@@ -222,11 +226,15 @@ class Engine:
             session.feed(ev.RelayFailed("relay-unreachable"))
 
     def _arrives(self, route: Route, incoming: control.Incoming) -> None:
+        if self._session is not None and self._session.is_call(incoming.call_id):
+            return  # a relay repeats what a client that reconnects may have missed
         person = self._caller_address(route, incoming.caller)
-        if person is None or (self._session is not None and not self._session.call.finished):
-            route.client.send(control.Decline(incoming.call_id, "declined" if person is None else "busy"))
-            if person is not None:
-                self._store.calls.add(reporting.missed_call(incoming.call_id, person, time.time()))
+        if person is None or self._store.people.is_blocked(person, incoming.caller.key):
+            self._turn_away(route, incoming)
+            return
+        if self._session is not None and not self._session.call.finished:
+            route.client.send(control.Decline(incoming.call_id, "busy"))
+            self._store.calls.add(reporting.missed_call(incoming.call_id, person, time.time()))
             return
         session = self._begin(route, person)
         known = self._store.people.get(person)
@@ -238,12 +246,18 @@ class Engine:
         session.is_vouched = bool(incoming.caller.name)
         if session.is_vouched and trust == "changed":
             self._store.people.meet(person, incoming.caller.key, incoming.caller.certificate)
-        blocked = self._store.people.is_blocked(person, incoming.caller.key)
         call_id, leg = incoming.call_id, incoming.leg
-        session.feed(ev.CallArrived(call_id, str(person), incoming.caller, leg, trust, blocked))
+        session.feed(ev.CallArrived(call_id, str(person), incoming.caller, leg, trust, blocked=False))
+
+    def _turn_away(self, route: Route, incoming: control.Incoming) -> None:
+        """A blocked caller leaves no trace: no page, no line in the history, no report in place of the last one."""
+        arrived = ev.CallArrived(incoming.call_id, "", incoming.caller, incoming.leg, "unknown", blocked=True)
+        for command in Call().handle(arrived, self._loop.time()):
+            if isinstance(command, ev.TellRelay):
+                route.client.send(command.message)
 
     def _begin(self, route: Route, person: PersonAddress) -> CallSession:
-        self._forget_session()
+        self._forget_session(keep=route)
         own = self._membership.own_address
         setup = SessionSetup(
             identity=self._identity,
@@ -301,12 +315,12 @@ class Engine:
         if session is not None and session.call.finished and session.call.view.call_id == call_id:
             self._forget_session()
 
-    def _forget_session(self) -> None:
+    def _forget_session(self, keep: Route | None = None) -> None:
         session, route = self._session, self._route
         self._session = self._route = None
         if session is not None:
             self._tasks.start(session.leave(), name="leave-call")
-        if route is not None:
+        if route is not None and route is not keep:
             self._relays.release(route)
 
     def _in_no_call(self) -> None:
@@ -333,6 +347,7 @@ class Engine:
                     self._store.relays.remember(route.address, route.client.certificate)
                 if session is not None:
                     session.feed(ev.RelayReady())
+                    session.resume()
             case Disconnected() if session is not None:
                 session.relay_lost("relay-unreachable", event.reason)
             case Rejected() if session is not None:
@@ -350,13 +365,17 @@ class Engine:
             case control.Incoming():
                 self._arrives(route, message)
             case control.Presence(name, online):
-                self._picture.online[PersonAddress(name, route.address).short] = online
+                person = PersonAddress(name, route.address)
+                if route.is_home and self._store.people.get(person) is not None:
+                    self._picture.online[person.short] = online
             case control.Granted(call_id, callee, leg) if session is not None and session.is_call(call_id):
                 self._store.people.meet(session.person, callee.key, callee.certificate)
                 known = self._store.people.get(session.person)
                 session.feed(ev.CalleeFound(callee, leg, known.pin.trust if known is not None else "unknown"))
             case control.Ringing(call_id) if session is not None and session.is_call(call_id):
                 session.feed(ev.RemoteRings())
+            case control.Resumed(call_id, leg) if session is not None and session.is_call(call_id):
+                session.resumed(leg)
             case control.Ended(call_id, reason, text) if session is not None and session.is_call(call_id):
                 session.feed(ev.RelayEnded(reason, text))
             case control.Refused(request, code, text) if request == 0 and session is not None:
@@ -366,7 +385,7 @@ class Engine:
 
     def changed(self) -> None:
         """Something that windows show is different; they are told soon."""
-        if self._picture_due is None:
+        if self._picture_due is None and not self._closing:
             self._picture_due = self._loop.call_later(PICTURE_EVERY_S, self._publish)
 
     def _publish(self) -> None:
@@ -425,7 +444,7 @@ class Engine:
                     self._tell(sample)
 
     def _windows_changed(self, count: int) -> None:
-        if not self._config.follows_windows:
+        if not self._config.follows_windows or self._closing:
             return
         if self._without_window is not None:
             self._without_window.cancel()

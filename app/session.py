@@ -24,7 +24,7 @@ from transport.link_events import LinkConfig, LinkStats
 from transport.path.carriage import PathChanged, Reconnected, Reconnecting
 from transport.path.leg import LegAccess
 from transport.path.stats import PathStats
-from transport.wire import peer
+from transport.wire import control, peer
 from transport.wire.address import PersonAddress
 
 # RFC 3550 §6.2 asks for 5 s at the least on shared links; between two people a second is what a panel needs, and its
@@ -83,6 +83,7 @@ class CallSession:
         self._timer: asyncio.TimerHandle | None = None
         self._driver: LinkDriver | None = None
         self._link: Link | None = None
+        self._leg_access: LegAccess | None = None
         self._link_is_over = asyncio.Event()
         self._last_stats: LinkStats | None = None
         self.call = Call()
@@ -122,6 +123,18 @@ class CallSession:
         """The session with the relay is gone: final for a call that the relay does not know of yet."""
         if self.call.view.phase == "calling" and not self.call.view.key:
             self.feed(ev.RelayFailed(reason, text))
+
+    def resume(self) -> None:
+        """The session with the relay is there (again): it may have forgotten the legs of a call that goes on."""
+        if self.times.answered is not None and not self.call.finished:
+            self._setup.relay.send(control.Resume(self.call.view.call_id, self.call.view.key))
+
+    def resumed(self, leg: control.Leg) -> None:
+        """The relay gave a leg for the running call; the same as before, if it had not forgotten."""
+        access = self._access(leg)
+        if self._driver is not None and access != self._leg_access:
+            self._leg_access = access
+            self._driver.submit(link.LegReplaced(access))
 
     async def leave(self) -> None:
         """Give the link a moment to say goodbye, then let go of everything."""
@@ -203,7 +216,11 @@ class CallSession:
                 self.finished = command
                 self._on_finished(command)
 
+    def _access(self, leg: control.Leg) -> LegAccess:
+        return LegAccess((self._setup.relay.host_ip, leg.port), leg.username, leg.password)
+
     def _open_link(self, command: ev.OpenLink) -> None:
+        access = self._leg_access = self._access(command.leg)
         config = LinkConfig(
             role=command.role,
             call_id=self.call.view.call_id,
@@ -211,11 +228,7 @@ class CallSession:
             peer_key=command.peer.key,
             peer_certificate=command.peer.certificate,
             home=self._setup.home_address,
-            leg=LegAccess(
-                relay=(self._setup.relay.host_ip, command.leg.port),
-                username=command.leg.username,
-                password=command.leg.password,
-            ),
+            leg=access,
         )
         self._link = Link(config, self._setup.rng)
         self._driver = LinkDriver(self._link, self._on_link)
@@ -233,6 +246,8 @@ class CallSession:
     async def _report_on(self) -> None:
         while self._driver is not None:
             await asyncio.sleep(REPORT_EVERY_S)
+            if self.call.view.phase == "reconnecting":
+                self.resume()
             if self._driver is None or self.call.view.phase != "talking":
                 continue
             self._driver.submit(link.SendMessage(self._setup.voice.receiver_report()))
@@ -251,6 +266,8 @@ class CallSession:
                 self._path_changed(command)
             case Reconnecting():
                 self.paths.lost(self._loop.time())
+                # Whether it is the relay that is gone, a ping tells in seconds; by itself the session takes longer.
+                self._setup.relay.network_changed()
                 self.feed(ev.LinkSilent())
             case Reconnected():
                 self.paths.back(self._loop.time())

@@ -30,6 +30,7 @@ from transport.wire.control import (
     Person,
     Refused,
     RelayMessage,
+    Resumed,
     Ring,
     Ringing,
 )
@@ -40,6 +41,11 @@ NO_ANSWER_S = 45.0
 RECONNECT_GRACE_S = 10.0
 # Three end-to-end retransmissions at a 500 ms round trip, with room.
 LEG_GRACE_S = 5.0
+# Of two people who come back after a restart of the relay, the slower one has this long: as long as their programs
+# keep a silent call (transport.link waits 30 s).
+RESUME_WITHIN_S = 30.0
+# Half-resumed calls at a time; a restarted relay's busiest moment. More are ignored: their clients ask again.
+MAX_RESUMING = 4_096
 # 96 and 160 random bits: the first must not collide, the second must not be guessed.
 USERNAME_BYTES = 12
 PASSWORD_BYTES = 20
@@ -83,6 +89,15 @@ class Call:
         return self.callee.key if key == self.caller.key else self.caller.key
 
 
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """One side of a call that the relay does not know; the other has until ``until_s`` to say the same."""
+
+    person: Person
+    peer: bytes
+    until_s: float
+
+
 class CallTable:
     """All calls of a relay. ``rng`` makes the legs' credentials: give it a :class:`random.SystemRandom`."""
 
@@ -96,6 +111,8 @@ class CallTable:
         self._due: list[tuple[float, str]] = []
         self._releases: deque[tuple[float, str]] = deque()
         self._released_ids: set[str] = set()
+        # In the order in which they will be given up.
+        self._resuming: dict[str, Resuming] = {}
         self.outcomes: Counter[EndReason] = Counter()
         self.invited = 0
         self.answered = 0
@@ -123,24 +140,46 @@ class CallTable:
     def next_deadline(self) -> float | None:
         """When :meth:`tick` has something to look at."""
         deadlines = [queue[0][0] for queue in (self._due, self._releases) if queue]
+        deadlines += [resuming.until_s for resuming in list(self._resuming.values())[:1]]
         return min(deadlines, default=None)
 
     # -- what happens to calls
 
     def invite(self, call_id: str, caller: Person, callee: Person, now: float) -> list[CallCommand]:
         """A new call; the router has checked that both parties are there and within their limits."""
-        call = Call(
-            call_id, caller, callee, self._grant(), self._grant(), now + NO_ANSWER_S, CallState.INVITED, {}
-        )
-        self._calls[call_id] = call
-        for key in (caller.key, callee.key):
-            self._by_key.setdefault(key, set()).add(call_id)
+        call = Call(call_id, caller, callee, self._grant(), self._grant(), now + NO_ANSWER_S, CallState.INVITED, {})
+        self._keep(call)
         heapq.heappush(self._due, (call.answer_by_s, call_id))
         self.invited += 1
         return [
             CreateLegs(call_id, call.caller_grant, call.callee_grant),
             self._tell_granted(call),
             self._tell_incoming(call),
+        ]
+
+    def resume(self, call_id: str, person: Person, peer: bytes, now: float) -> list[CallCommand]:
+        """``person`` says that a call with ``peer`` is going on. Both have to say it; a known call needs only one."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            is_theirs = person.key in (call.caller.key, call.callee.key) and call.other(person.key) == peer
+            return [self._tell_resumed(call, person.key)] if is_theirs and call.state is CallState.ANSWERED else []
+        if call_id in self._released_ids or peer == person.key:
+            return []
+        other = self._resuming.get(call_id)
+        if other is None or other.person.key == person.key:
+            self._resuming.pop(call_id, None)
+            if len(self._resuming) < MAX_RESUMING:
+                self._resuming[call_id] = Resuming(person, peer, now + RESUME_WITHIN_S)
+            return []
+        if (other.person.key, other.peer) != (peer, person.key):
+            return []
+        del self._resuming[call_id]
+        call = Call(call_id, other.person, person, self._grant(), self._grant(), now, CallState.ANSWERED, {})
+        self._keep(call)
+        return [
+            CreateLegs(call_id, call.caller_grant, call.callee_grant),
+            self._tell_resumed(call, call.caller.key),
+            self._tell_resumed(call, call.callee.key),
         ]
 
     def message(self, key: bytes, message: CallMessage, now: float) -> list[CallCommand]:
@@ -201,15 +240,15 @@ class CallTable:
             call = self._calls.get(call_id)
             if call is not None and call.state is not CallState.ANSWERED:
                 commands += self._check(call, now)
+        for call_id in [key for key, resuming in self._resuming.items() if resuming.until_s <= now]:
+            del self._resuming[call_id]
         while self._releases and self._releases[0][0] <= now:
             _, call_id = self._releases.popleft()
             self._released_ids.discard(call_id)
             commands.append(DestroyLegs(call_id))
         return commands
 
-    def end(
-        self, call: Call, reason: EndReason, text: str, tell: list[bytes], now: float
-    ) -> list[CallCommand]:
+    def end(self, call: Call, reason: EndReason, text: str, tell: list[bytes], now: float) -> list[CallCommand]:
         """End a call and tell those in ``tell``; its legs are released a moment later."""
         del self._calls[call.call_id]
         for key in (call.caller.key, call.callee.key):
@@ -230,6 +269,7 @@ class CallTable:
         commands += [DestroyLegs(call_id) for _, call_id in self._releases]
         self._releases.clear()
         self._released_ids.clear()
+        self._resuming.clear()
         return commands
 
     def again(self, call: Call) -> list[CallCommand]:
@@ -255,6 +295,11 @@ class CallTable:
             return self.end(call, "no-answer", "", both, now)
         return []
 
+    def _keep(self, call: Call) -> None:
+        self._calls[call.call_id] = call
+        for key in (call.caller.key, call.callee.key):
+            self._by_key.setdefault(key, set()).add(call.call_id)
+
     def _grant(self) -> LegGrant:
         return LegGrant(
             self._rng.getrandbits(8 * USERNAME_BYTES).to_bytes(USERNAME_BYTES, "big").hex(),
@@ -266,6 +311,10 @@ class CallTable:
 
     def _tell_granted(self, call: Call) -> Tell:
         return Tell(call.caller.key, Granted(call.call_id, call.callee, self._leg(call.caller_grant)))
+
+    def _tell_resumed(self, call: Call, key: bytes) -> Tell:
+        grant = call.caller_grant if key == call.caller.key else call.callee_grant
+        return Tell(key, Resumed(call.call_id, self._leg(grant)))
 
     def _tell_incoming(self, call: Call) -> Tell:
         return Tell(call.callee.key, Incoming(call.call_id, call.caller, self._leg(call.callee_grant)))

@@ -57,6 +57,7 @@ from transport.wire.control import (
     Registered,
     RelayMessage,
     Replaced,
+    Resume,
     Ring,
     Watch,
     Welcome,
@@ -226,6 +227,8 @@ class Router:
                 return self._invite(session, message, now)
             case Ring() | Answer() | Decline() | HangUp():
                 return self._call_message(session, message, now)
+            case Resume():
+                return self._resume(session, message, now)
             case Ping():
                 return [SendMessage(session.number, Pong(message.request))]
 
@@ -240,9 +243,7 @@ class Router:
         if wait_s:
             return self._expel(session, "limit", "too many failed logins from your address", now, wait_s)
         statement = session_statement(nonce, self._config.certificate)
-        if not _carries(message.certificate, message.key) or not verify(
-            message.key, statement, message.signature
-        ):
+        if not _carries(message.certificate, message.key) or not verify(message.key, statement, message.signature):
             self._limiter.take("failed-proof", session.subject, now)
             return self._expel(session, "bad-proof", "the proof of your key does not hold", now)
         if message.name:
@@ -325,9 +326,7 @@ class Router:
         statement = registration_statement(
             session.opened_with, self._config.certificate, message.name, message.certificate
         )
-        if not _carries(message.certificate, session.key) or not verify(
-            session.key, statement, message.signature
-        ):
+        if not _carries(message.certificate, session.key) or not verify(session.key, statement, message.signature):
             return self._refusal(session.number, message.request, "bad-proof", "the signature does not hold")
         if message.name.startswith(GUEST_PREFIX):
             text = f"names that begin with “{GUEST_PREFIX}” are kept for those who have none"
@@ -409,6 +408,17 @@ class Router:
         if self.calls.legs_held >= self._limits.calls:
             return "limit", "this relay carries all the calls it can"
         return None
+
+    def _resume(self, session: Session, message: Resume, now: float) -> list[RouterCommand]:
+        wait_s = self._limiter.take("invite", session.key, now) or self._limiter.take(
+            "invite-address", session.subject, now
+        )
+        if wait_s or self.is_draining:
+            code: RefusalCode = "limit" if wait_s else "draining"
+            return self._refusal(session.number, 0, code, "this call cannot be resumed now", wait_s)
+        if self.calls.legs_held >= self._limits.calls and self.calls.get(message.call_id) is None:
+            return self._refusal(session.number, 0, "limit", "this relay carries all the calls it can", 1.0)
+        return self._deliver(self.calls.resume(message.call_id, session.person(), message.peer, now))
 
     def _call_message(self, session: Session, message: CallMessage, now: float) -> list[RouterCommand]:
         return self._deliver(self.calls.message(session.key, message, now))

@@ -233,9 +233,7 @@ class Relay:
                     channel.send(message)
             case CloseSession(session, reason):
                 if session in self._channels and session not in self._lingering:
-                    self._lingering[session] = self._loop.call_later(
-                        LINGER_S, self._close_channel, session, reason
-                    )
+                    self._lingering[session] = self._loop.call_later(LINGER_S, self._close_channel, session, reason)
             case StoreName(ticket):
                 if not self._store.put(command):
                     self._post(NameStored(ticket, "too many names wait to be written"))
@@ -280,9 +278,7 @@ class Relay:
         self._arm_legs()
 
 
-async def run_relay(
-    config: RelayConfig, on_ready: Callable[[Ready], None], stop: asyncio.Event | None = None
-) -> None:
+async def run_relay(config: RelayConfig, on_ready: Callable[[Ready], None], stop: asyncio.Event | None = None) -> None:
     """Run a relay until SIGTERM or SIGINT, or until ``stop`` is set, then drain; a second signal stops it at once.
 
     ``on_ready`` is called once it serves. Raises :class:`RelayError` when it cannot start. Run it in a loop of
@@ -330,9 +326,7 @@ def relay_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 def _on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT)
     if sys.platform == "win32":
-        older = {
-            number: signal.signal(number, lambda *_: _call_soon(loop, stop)) for number in numbers
-        }
+        older = {number: signal.signal(number, lambda *_: _call_soon(loop, stop)) for number in numbers}
         try:
             yield
         finally:

@@ -74,5 +74,3 @@ class DatagramSockets:
                     self.send_failures["full"] += 1
                 except OSError as error:
                     self.send_failures[error.__class__.__name__] += 1
-
-

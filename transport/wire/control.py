@@ -154,6 +154,14 @@ class HangUp(Message, frozen=True):
     call_id: CallId
 
 
+class Resume(Message, frozen=True):
+    """Either side of a call that is going on, after the relay has forgotten it (a restart), or may have: give us legs
+    again. Answered by :class:`Resumed` once the other side, ``peer``, has asked for the same."""
+
+    call_id: CallId
+    peer: Key
+
+
 class Ping(Message, frozen=True):
     """Keeps the session alive and measures its round trip; answered by :class:`Pong`."""
 
@@ -251,6 +259,13 @@ class Ended(Message, frozen=True):
     text: Text = ""
 
 
+class Resumed(Message, frozen=True):
+    """The answer to :class:`Resume`: bind this leg."""
+
+    call_id: CallId
+    leg: Leg
+
+
 class Draining(Message, frozen=True):
     """The relay stops: no new calls; running calls keep their legs for this long."""
 
@@ -267,7 +282,7 @@ class Pong(Message, frozen=True):
     request: RequestId
 
 
-ClientMessage = Authenticate | Register | Lookup | Watch | Invite | Ring | Answer | Decline | HangUp | Ping
+ClientMessage = Authenticate | Register | Lookup | Watch | Invite | Ring | Answer | Decline | HangUp | Resume | Ping
 RelayMessage = (
     Challenge
     | Welcome
@@ -280,6 +295,7 @@ RelayMessage = (
     | Ringing
     | Answered
     | Ended
+    | Resumed
     | Draining
     | Replaced
     | Pong

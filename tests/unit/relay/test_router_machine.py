@@ -19,6 +19,7 @@ from transport.wire.control import (
     Lookup,
     Ping,
     Register,
+    Resume,
     Ring,
     Watch,
 )
@@ -37,6 +38,7 @@ MESSAGES = st.one_of(
     st.builds(HangUp, CALL),
     st.builds(Lookup, REQUEST, NAME),
     st.builds(Watch, st.lists(NAME, max_size=5)),
+    st.builds(Resume, CALL, st.sampled_from([person(number).key for number in range(1, 5)])),
     st.builds(Ping, REQUEST),
 )
 # What no client of ours would say: it may cost its sender the session, and nobody else anything.

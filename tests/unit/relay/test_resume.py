@@ -1,0 +1,79 @@
+"""A call that outlives its relay: both sides ask the restarted relay for legs, and nobody else can."""
+
+from relay.calls import RESUME_WITHIN_S
+from tests.unit.relay.people import call_id, person
+from tests.unit.relay.world import NAMES, World
+from transport.wire.control import Answer, HangUp, Incoming, Invite, Leg, RelayMessage, Resume, Resumed, Ring
+
+CALL = call_id(1)
+ANN, BOB, CY = (person(NAMES[name]) for name in ("ann", "bob", "cy"))
+
+
+def legs(messages: list[RelayMessage]) -> list[Leg]:
+    return [message.leg for message in messages if isinstance(message, Resumed)]
+
+
+def test_a_relay_that_has_forgotten_a_call_gives_both_new_legs() -> None:
+    world = World()
+    ann, bob = world.named("ann"), world.named("bob")
+    assert world.say(ann, Resume(CALL, BOB.key)) == []
+    assert world.legs == set()
+    [of_bob] = legs(world.say(bob, Resume(CALL, ANN.key)))
+    [of_ann] = legs(world.heard(ann))
+    assert world.legs == {CALL} and of_ann.username != of_bob.username
+    call = world.router.calls.get(CALL)
+    assert call is not None and call.other(ANN.key) == BOB.key
+
+
+def test_a_call_that_the_relay_knows_is_resumed_with_the_same_leg() -> None:
+    world = World()
+    ann, bob = world.named("ann"), world.named("bob")
+    world.say(ann, Invite(CALL, "bob"))
+    [incoming] = [message for message in world.heard(bob) if isinstance(message, Incoming)]
+    world.say(bob, Ring(CALL))
+    assert world.say(bob, Resume(CALL, ANN.key)) == [], "not answered yet"
+    world.say(bob, Answer(CALL))
+    assert legs(world.say(bob, Resume(CALL, ANN.key))) == [incoming.leg]
+    assert world.legs == {CALL}
+
+
+def test_a_stranger_cannot_come_between_two_people_who_resume() -> None:
+    world = World()
+    ann, bob, cy = world.named("ann"), world.named("bob"), world.named("cy")
+    world.say(ann, Resume(CALL, BOB.key))
+    assert world.say(cy, Resume(CALL, ANN.key)) == []
+    assert world.say(cy, Resume(CALL, BOB.key)) == []
+    assert world.legs == set() and legs(world.heard(ann)) == []
+    assert len(legs(world.say(bob, Resume(CALL, ANN.key)))) == 1
+    assert world.say(cy, Resume(CALL, ANN.key)) == []
+    assert legs(world.heard(cy)) == []
+
+
+def test_one_cannot_resume_a_call_with_oneself() -> None:
+    world = World()
+    ann = world.named("ann")
+    assert world.say(ann, Resume(CALL, ANN.key)) == []
+    assert world.say(ann, Resume(CALL, ANN.key)) == []
+    assert world.legs == set()
+
+
+def test_who_comes_alone_is_forgotten() -> None:
+    world = World()
+    ann, bob = world.named("ann"), world.named("bob")
+    world.say(ann, Resume(CALL, BOB.key))
+    world.wait(RESUME_WITHIN_S + 1)
+    assert world.say(bob, Resume(CALL, ANN.key)) == []
+    assert world.legs == set()
+    # And ann, who asks again, completes it.
+    assert len(legs(world.say(ann, Resume(CALL, BOB.key)))) == 1
+
+
+def test_a_call_that_has_just_ended_stays_ended() -> None:
+    world = World()
+    ann, bob = world.named("ann"), world.named("bob")
+    world.say(ann, Resume(CALL, BOB.key))
+    world.say(bob, Resume(CALL, ANN.key))
+    world.say(ann, HangUp(CALL))
+    assert world.say(bob, Resume(CALL, ANN.key)) == [] or not legs(world.heard(bob))
+    world.say(ann, Resume(CALL, BOB.key))
+    assert world.router.calls.get(CALL) is None
