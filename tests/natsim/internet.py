@@ -28,11 +28,15 @@ class NatGateway:
         inside.gateway = self
         self._show(nat.addresses)
 
+    def route(self, ip: str) -> None:
+        """A host inside keeps its address, as behind a firewall: the outside finds it through this gateway."""
+        self._show((ip,))
+
     def replace(self, nat: Nat) -> None:
         """Another NAT in its place, in mid-call: other tables and, maybe, other addresses."""
-        for ip in self._shown:
+        for ip in set(self.nat.addresses) - set(nat.addresses):
             self.outside.detach(ip)
-        self._shown.clear()
+            self._shown.discard(ip)
         self.nat = nat
         self._show(nat.addresses)
 
@@ -46,8 +50,7 @@ class NatGateway:
             self.inside.lost["ttl"] += 1
             return
         if self.nat.kind.allocation == "none" and packet.source[0] not in self._shown:
-            # A firewall's hosts keep their addresses; the outside finds them through it.
-            self._show((packet.source[0],))
+            self.route(packet.source[0])
         translated = self.nat.from_inside(packet.source, packet.destination, self.outside.clock.now)
         if translated is None:
             return

@@ -107,6 +107,7 @@ class Nat:
         self.kind = kind
         self.addresses = addresses
         self.drops: Counter[Drop] = Counter()
+        self._is_transparent = kind.allocation == "none" and kind.filtering == "endpoint-independent"
         self._rng = rng
         self._rule = _rule(kind, rng)
         self._mappings: dict[object, _Mapping] = {}
@@ -156,6 +157,8 @@ class Nat:
 
     def from_outside(self, source: Address, destination: Address, now: float) -> Translated | None:
         """A packet to one of the external addresses; ``None`` when it is dropped."""
+        if self._is_transparent:
+            return Translated(True, source, destination)
         mapping = self._inbound(source, destination, now)
         return None if mapping is None else Translated(True, source, mapping.inside)
 

@@ -146,7 +146,7 @@ class SimBench:
     # Longer than any way through a simulated network.
     WAIT_S = 1.0
 
-    def __init__(self, clock: VirtualClock, host: Host, server: StunServer) -> None:
+    def __init__(self, clock: VirtualClock, host: Host, server: StunServer, first_port: int = FIRST_PORT) -> None:
         self.clock = clock
         self.host = host
         self.server = server
@@ -155,12 +155,14 @@ class SimBench:
             by_ip.setdefault(endpoint[0], []).append(endpoint)
         self.servers = tuple(map(tuple, by_ip.values()))
         self.got: dict[int, list[tuple[bytes, Address]]] = {}
+        self._first_port = first_port
         self._asked = 0
 
     def open(self) -> int:
         got: list[tuple[bytes, Address]] = []
         # Not neighbours: a preserving NAT that sidesteps a conflict would take the next socket's port.
-        port = self.host.open(lambda data, source: got.append((data, source)), FIRST_PORT + PORT_STEP * len(self.got))
+        number = self._first_port + PORT_STEP * len(self.got)
+        port = self.host.open(lambda data, source: got.append((data, source)), number)
         self.got[port] = got
         return port
 
