@@ -66,6 +66,9 @@ class Subject:
     fire: Step | None = None
     events: Any = None
     once: frozenset[str] = frozenset()
+    deadline: Callable[[Any], float | None] = lambda machine: (
+        machine.next_deadline() if hasattr(machine, "next_deadline") else None
+    )
     inner: Callable[[Any], Any] = field(default=lambda made: made)
 
 
@@ -87,7 +90,7 @@ class Run:
 
     @property
     def due(self) -> float | None:
-        return self.machine.next_deadline() if hasattr(self.machine, "next_deadline") else None
+        return self.subject.deadline(self.machine)
 
     def step(self, name: str) -> Any:
         return self.do(self.subject.steps[name])
@@ -375,6 +378,13 @@ CALLS = Subject(
         "end": lambda calls, now: [
             said for call in calls.of_key(KEYS[0])[:1] for said in calls.end(call, "failed", "", list(KEYS), now)
         ],
+        **{
+            f"resume {who}": lambda calls, now, who=who: calls.resume(
+                call_id(3), (ANN, BOB)[who], KEYS[1 - who], now
+            )
+            for who in (0, 1)
+        },
+        "resume wrong": lambda calls, now: calls.resume(call_id(3), ANN, KEYS[0], now),
         "end_all": lambda calls, now: calls.end_all("draining", "", now),
         "tick": lambda calls, now: calls.tick(now),
     },
@@ -431,6 +441,8 @@ _SAID_TO_ROUTER = (
     control.Answer(call_id(1)),
     control.Decline(call_id(1)),
     control.HangUp(call_id(1)),
+    control.Resume(call_id(1), person(NAMES["bob"]).key),
+    control.Resume(call_id(1), person(NAMES["ann"]).key),
     control.Watch(["ann", "bob"]),
     control.Lookup(1, "ann"),
     control.Ping(1),

@@ -34,7 +34,7 @@ from tests.natsim.network import Host
 from tests.natsim.relay import MEDIA_PORT, RelayNode
 from transport.identity.challenge import session_statement
 from transport.identity.keys import Identity
-from transport.io.relay_client import MAX_MISSED_PINGS, BackOff
+from transport.io.relay_client import MAX_MISSED_PINGS, PROBE_TIMEOUT_S, BackOff
 from transport.quic.control import IDLE_TIMEOUT_S
 from transport.quic.control_client import HANDSHAKE_TIMEOUT_S
 from transport.wire import control
@@ -201,7 +201,9 @@ class ControlClient:
         self._on_message = on_message
         self._joined_at = 0.0
         self._ping = 0
-        self._ponged = 0
+        self._on_pong: Callable[[], None] | None = None
+        self._pause: Timer | None = None
+        self._hurried = False
         self._missed = 0
         self._attempts = 0
         self._gone = False
@@ -215,6 +217,7 @@ class ControlClient:
         """Try to get a session; go on trying until :meth:`vanish`."""
         if self._gone or self.rejected:
             return
+        self._pause, self._hurried = None, False
         self._attempts += 1
         attempt = self._attempts
         self._clock.after(HANDSHAKE_CROSSINGS * self.delay_s, lambda: self.relay.connect(self))
@@ -267,7 +270,8 @@ class ControlClient:
                 self._ping_on(channel, message.ping_every_s)
                 self._on_connected()
             case control.Pong(request):
-                self._ponged = request
+                if request == self._ping and self._on_pong is not None:
+                    self._on_pong()
             case control.Refused(0, code) if not self.is_connected:
                 self.rejected = code
             case control.Replaced():
@@ -279,31 +283,50 @@ class ControlClient:
     def _ping_on(self, channel: Channel, every_s: float) -> None:
         if channel is not self.channel:
             return
-        if self._ping and self._ponged != self._ping:
-            self._missed += 1
-            if self._missed >= MAX_MISSED_PINGS:
-                # The relay, if it lives, hears of it after its own idle time-out.
-                channel.broken = True
-                self._clock.after(IDLE_TIMEOUT_S, lambda: self.relay.closed(channel))
-                self._lost()
-                return
-        else:
-            self._missed = 0
+        hurried, self._hurried, self._pause = self._hurried, False, None
         self._ping += 1
-        self._post(channel, control.Ping(self._ping))
-        self._clock.after(every_s, lambda: self._ping_on(channel, every_s))
+        number, sent_at = self._ping, self._clock.now
+        self._post(channel, control.Ping(number))
+
+        def ponged() -> None:
+            self._missed = 0
+            self._on_pong = None
+            wait_s = 0.0 if self._hurried else max(0.0, sent_at + every_s - self._clock.now)
+            self._pause = self._clock.after(wait_s, lambda: self._ping_on(channel, every_s))
+
+        def missed() -> None:
+            if channel is not self.channel or self._on_pong is not ponged or self._ping != number:
+                return
+            self._missed += 1
+            if not hurried and self._missed < MAX_MISSED_PINGS:
+                self._ping_on(channel, every_s)
+                return
+            # The relay, if it lives, hears of it after its own idle time-out.
+            channel.broken = True
+            self._clock.after(IDLE_TIMEOUT_S, lambda: self.relay.closed(channel))
+            self._lost()
+
+        self._on_pong = ponged
+        self._clock.after(PROBE_TIMEOUT_S if hurried else every_s, missed)
+
+    def network_changed(self) -> None:
+        """Find out at once whether the session still stands; or try at once to have one."""
+        self._hurried = True
+        if self._pause is not None and not self._pause.cancelled:
+            self._pause.cancelled = True
+            self._clock.after(0, self._pause.action)
 
     def _too_long(self, attempt: int) -> None:
         if attempt == self._attempts and not self.is_connected:
             self._lost()
 
     def _lost(self) -> None:
-        was_up, self.is_connected, self.channel, self._ping = self.is_connected, False, None, 0
-        self._ponged = 0
+        was_up, self.is_connected, self.channel, self._on_pong = self.is_connected, False, None, None
         if self._gone:
             return
-        if was_up:
-            self._on_lost()
+        self._hurried = False
         if not self.rejected:
             session_s = self._clock.now - self._joined_at if was_up else 0.0
-            self._clock.after(self._back_off.after(session_s, 0.0), self.dial)
+            self._pause = self._clock.after(self._back_off.after(session_s, 0.0), self.dial)
+        if was_up:
+            self._on_lost()

@@ -84,6 +84,7 @@ class Talk:
         self.playout: PlayoutChain | None = None
         self._early: deque[tuple[bytes, float]] = deque(maxlen=EARLY_PACKETS)
         self._rates: RateControl | None = None
+        self._leg_access: LegAccess | None = None
         self._timer: Timer | None = None
         self._events: list[ev.Event] = []
         self._feeding = False
@@ -119,6 +120,18 @@ class Talk:
         """As app.session: final only for a call that the relay does not know of yet."""
         if self.call.view.phase == "calling" and not self.call.view.key:
             self.feed(ev.RelayFailed(reason))
+
+    def resume(self) -> None:
+        """As app.session: the relay may have forgotten the legs of a call that goes on."""
+        if self.talking_at is not None and not self.call.finished:
+            self.person.control.send(control.Resume(self.call.view.call_id, self.call.view.key))
+
+    def resumed(self, leg: control.Leg) -> None:
+        """The relay gave a leg for the running call; perhaps the same as before."""
+        access = self._access(leg)
+        if self.driver is not None and access != self._leg_access:
+            self._leg_access = access
+            self.driver.submit(link.LegReplaced(access))
 
     def pump(self) -> None:
         """The engine wakes up: sound moves."""
@@ -159,8 +172,8 @@ class Talk:
                 self.said.finished.append((self.clock.now, command))
 
     def _open_link(self, command: ev.OpenLink) -> None:
-        person, leg = self.person, command.leg
-        assert leg.port == MEDIA_PORT
+        person = self.person
+        access = self._leg_access = self._access(command.leg)
         config = LinkConfig(
             role=command.role,
             call_id=self.call.view.call_id,
@@ -168,10 +181,14 @@ class Talk:
             peer_key=command.peer.key,
             peer_certificate=command.peer.certificate,
             home=person.address,
-            leg=LegAccess(person.world.relay.media.address, leg.username, leg.password),
+            leg=access,
         )
         self.driver = SimDriver(Link(config, person.rng), person.host, self._on_link)
         self.driver.submit(link.Open())
+
+    def _access(self, leg: control.Leg) -> LegAccess:
+        assert leg.port == MEDIA_PORT
+        return LegAccess(self.person.world.relay.media.address, leg.username, leg.password)
 
     def _start_media(self) -> None:
         person, codec, now = self.person, self.person.codec, self.clock.now
@@ -207,6 +224,7 @@ class Talk:
             case link.Proven(peer_home):
                 self.feed(ev.LinkProven(peer_home))
             case link.Reconnecting():
+                self.person.control.network_changed()
                 self.feed(ev.LinkSilent())
             case link.Reconnected():
                 if self._rates is not None:
@@ -219,6 +237,8 @@ class Talk:
         if self.driver is None or self.call.finished:
             return
         self.clock.after(REPORT_EVERY_S, self._report)
+        if self.call.view.phase == "reconnecting":
+            self.resume()
         if self.call.view.phase != "talking":
             return
         stats = self.person.pump.stats()
@@ -358,6 +378,7 @@ class Person:
     def _connected(self) -> None:
         if self._in_call():
             self.talk.feed(ev.RelayReady())
+            self.talk.resume()
 
     def _lost(self) -> None:
         if self._in_call():
@@ -375,6 +396,8 @@ class Person:
                 self.talk.feed(ev.CalleeFound(callee, leg, self._trust(callee.name, callee.key)))
             case control.Ringing(call_id) if self._is_call(call_id):
                 self.talk.feed(ev.RemoteRings())
+            case control.Resumed(call_id, leg) if self._is_call(call_id):
+                self.talk.resumed(leg)
             case control.Ended(call_id, reason, text) if self._is_call(call_id):
                 self.talk.feed(ev.RelayEnded(reason, text))
             case control.Refused(0, code, text) if self._in_call():
@@ -384,9 +407,13 @@ class Person:
         return bool(self.talks) and self.talk.call.view.call_id == call_id
 
     def _arrives(self, incoming: control.Incoming) -> None:
+        if self._is_call(incoming.call_id):
+            return
+        if incoming.caller.name in self.blocks:
+            self._turn_away(incoming)
+            return
         if self._in_call():
-            if not self._is_call(incoming.call_id):
-                self.control.send(control.Decline(call_id=incoming.call_id, reason="busy"))
+            self.control.send(control.Decline(call_id=incoming.call_id, reason="busy"))
             return
         talk = self._begin()
         caller = incoming.caller
@@ -397,11 +424,18 @@ class Person:
                 caller,
                 incoming.leg,
                 self._trust(caller.name, caller.key),
-                caller.name in self.blocks,
+                blocked=False,
             )
         )
         if self.on_ring is not None and not talk.call.finished:
             self.on_ring(talk)
+
+    def _turn_away(self, incoming: control.Incoming) -> None:
+        """Somebody who is blocked leaves no trace."""
+        arrived = ev.CallArrived(incoming.call_id, "", incoming.caller, incoming.leg, "unknown", blocked=True)
+        for command in Call().handle(arrived, self.world.clock.now):
+            if isinstance(command, ev.TellRelay):
+                self.control.send(command.message)
 
 
 DEFAULT_CARD = CardConfig()
