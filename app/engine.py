@@ -222,8 +222,10 @@ class Engine:
         session.feed(placed)
         if route.client.is_connected:
             session.feed(ev.RelayReady())
-        elif route.is_home and self._picture.me.relay in ("offline", "refused"):
+        elif route.is_home and self._picture.me.relay == "offline":
             session.feed(ev.RelayFailed("relay-unreachable"))
+        elif route.is_home and (refusal := self._membership.refusal) is not None:
+            session.feed(ev.RelayFailed(words.reason_of_refusal(refusal.code), refusal.text))
 
     def _arrives(self, route: Route, incoming: control.Incoming) -> None:
         if self._session is not None and self._session.is_call(incoming.call_id):
@@ -416,6 +418,9 @@ class Engine:
         self.changed()
 
     def _report(self, call_id: str) -> protocol.EngineMessage:
+        session = self._session
+        if session is not None and not session.call.finished and call_id in ("", session.call.view.call_id):
+            return protocol.Report(session.call.view.call_id, reporting.shareable(reporting.live_report(session)))
         report = self._last_report
         if report is None or (call_id and report.call_id != call_id):
             raise AppError("There is no report of that call any more: Segue keeps that of the last one.")

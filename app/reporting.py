@@ -20,6 +20,13 @@ def final_report(session: CallSession, finished: ev.Finished, media: MediaReport
     return builder.build()
 
 
+def live_report(session: CallSession) -> CallReport:
+    """The call so far."""
+    session.note_figures()
+    session.report.media(session.media_now())
+    return session.report.build()
+
+
 def recent_call(session: CallSession, finished: ev.Finished, wall_offset_s: float) -> RecentCall:
     """The line in the history."""
     times, view = session.times, session.call.view

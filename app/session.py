@@ -11,7 +11,7 @@ from app import call_events as ev
 from app.call import Call
 from app.paths_seen import PathsSeen
 from app.protocol import CallPhase, CallSample, PathFigures
-from app.report import Role
+from app.report import MediaReport, Role
 from app.report_builder import ReportBuilder
 from app.voice import Voice
 from transport import link_events as link
@@ -180,7 +180,7 @@ class CallSession:
             playout_delay_ms=media.playout_delay_now_ms,
             sent_kbps=media.sent_kbps,
             received_kbps=media.received_kbps,
-            codec=f"Opus {media.bitrate_bps // 1000} kbit/s",
+            codec=f"Opus 48 kHz mono, 20 ms, FEC, {media.bitrate_bps // 1000} kbit/s",
             concealed_ms=media.samples_concealed / 48.0,
         )
 
@@ -204,7 +204,7 @@ class CallSession:
             case ev.StartMedia():
                 self._start_media()
             case ev.StopMedia():
-                self._note_figures()
+                self.note_figures()
                 voice.stop()
             case ev.PlayTone(tone):
                 voice.play_tone(tone)
@@ -288,8 +288,12 @@ class CallSession:
                 self.report.path_inactive(key, now)
         self._on_change()
 
-    def _note_figures(self) -> None:
-        """Into the report, while the link can still tell."""
+    def media_now(self) -> MediaReport:
+        """The media block of the report so far."""
+        return self._setup.voice.media_now()
+
+    def note_figures(self) -> None:
+        """Paths and first sounds into the report, while the link can still tell."""
         stats = self.link_stats()
         for path in stats.paths if stats is not None else ():
             key = (path.kind, path.via, address_text(path.local), address_text(path.remote))

@@ -119,8 +119,6 @@ class Voice:
         self.recording_ended = ""
         """Why the file of a recording takes no more; empty while it does."""
         self.last_talk = MediaReport()
-        self.first_sent: float | None = None
-        self.first_played: float | None = None
 
     def close(self) -> None:
         """Silence, and no thread left. Waits for the threads of sound."""
@@ -150,7 +148,6 @@ class Voice:
             talk.received.add(len(data), arrived)
             talk.playout.on_packet(data, arrived)
         self._early.clear()
-        self.first_sent = self.first_played = None
         self._sound.begin_talk()
         self._pump.begin(talk.capture, talk.playout)
 
@@ -159,7 +156,6 @@ class Voice:
         self._early.clear()
         self._in_call = False
         if self._talk is not None:
-            self._note_firsts(self._talk)
             self.last_talk = media_report(self._pump.end())
             self._talk = None
         else:
@@ -182,6 +178,10 @@ class Voice:
         self._muted = muted
         if self._talk is not None:
             self._talk.capture.set_muted(muted)
+
+    def media_now(self) -> MediaReport:
+        """The media block of the report so far; zeros when nobody talks."""
+        return media_report(self._pump.stats())
 
     def receiver_report(self) -> peer.ReceiverReport:
         """What we hear of the peer, for the peer."""
@@ -265,6 +265,16 @@ class Voice:
     # -- figures ---------------------------------------------------------------------------------------------------
 
     @property
+    def first_sent(self) -> float | None:
+        """When the first packet of the running talk was made (loop's clock)."""
+        return None if self._talk is None else self._talk.capture.first_sent
+
+    @property
+    def first_played(self) -> float | None:
+        """When the peer's first sample of the running talk reaches the speaker (loop's clock)."""
+        return None if self._talk is None else self._talk.playout.first_played
+
+    @property
     def is_open(self) -> bool:
         """Whether there are levels to show."""
         return self._in_call or self._metering or self._tape is not None
@@ -326,7 +336,6 @@ class Voice:
                 if not talk.rates.broken:
                     talk.sent.add(len(packet), now)
                     talk.send(packet)
-            self._note_firsts(talk)
         if self._tape is not None:
             self._wind(self._tape)
         changed, ended = self._sound.take_news()
@@ -334,10 +343,6 @@ class Voice:
             self.recording_ended = ended
         if changed or ended:
             self._changed()
-
-    def _note_firsts(self, talk: Talk) -> None:
-        self.first_sent = talk.capture.first_sent
-        self.first_played = talk.playout.first_played
 
     def _wind(self, tape: TestTape) -> None:
         if tape.is_full and self._tone is not tape:
