@@ -38,7 +38,7 @@ PURE = (
 """Packages and modules that decide, and therefore do no I/O: they run under the virtual clock of tests/natsim."""
 
 PURE_CONTRACT = "pure modules have no clock, no sockets, no threads, no event loop and no window"
-WINDOW_ONLY = ("PySide6", "pyqtgraph", "qasync")
+WINDOW_ONLY = ("PySide6", "qasync")
 
 
 @cache
