@@ -6,7 +6,6 @@ reachable; 4 declined or busy; 5 failed. Nobody is shown a traceback: what can g
 
 import importlib.util
 import logging
-import os
 import runpy
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from app import attendant, demo, relay_command
 from app.engine_process import run_engine_process
 from app.errors import AppError
 from app.home import find_home
+from app.log_level import log_level
 from app.words import ExitStatus
 from relay.config import DRAIN_S, RelayConfig
 from transport.wire.address import DEFAULT_PORT, PersonAddress, parse_person
@@ -179,11 +179,12 @@ def _open_window(arguments: list[str]) -> None:
 
 def main() -> None:
     """Entry point of the ``segue`` program."""
-    logging.basicConfig(
-        level=os.environ.get("SEGUE_LOG", "ERROR").upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=log_level(logging.ERROR), format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         cli()
     except AppError as error:
         typer.echo(str(error), err=True)
+        sys.exit(ExitStatus.FAILED)
+    except WireError as error:  # an address in the local data that no version of Segue would write
+        typer.echo(f"{error}.", err=True)
         sys.exit(ExitStatus.FAILED)

@@ -104,7 +104,8 @@ class _Demo:
             voices = [self._voice("alice.wav"), self._voice("bob.wav")]
             for side in self._sides:
                 await self._register(side, relay)
-            self._start_person(bob, "listen", "--once", "--answer-after", str(RING_SECONDS), play=voices[1])
+            answering = ("--once", "--answer-after", str(RING_SECONDS), "--with-parent")
+            self._start_person(bob, "listen", *answering, play=voices[1])
             await self._until_listening(bob)
         caller = self._start_person(alice, "call", f"bob@{relay}", "--for", str(CALL_SECONDS), play=voices[0])
         self._tasks.start(self._attach(alice), name="alice")
@@ -120,7 +121,8 @@ class _Demo:
 
     async def _start_relay(self) -> str:
         data = str(self._folder / "relay")
-        child = self._own(spawn("relay", "--bind", "127.0.0.1", "--port", "0", "--data", data, "--json"))
+        where = ("--bind", "127.0.0.1", "--port", "0", "--data", data)
+        child = self._own(spawn("relay", *where, "--json", "--with-parent"))
         try:
             return str(msgspec.json.decode(await first_line(child), type=dict[str, object])["address"])
         except (msgspec.MsgspecError, KeyError) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from app import local_socket, protocol
 from app.home import Home, find_home
 from app.trial import own_program
+from app.words import ExitStatus
 from transport.wire.errors import WireError
 from transport.wire.framing import LOCAL_FRAMING, Deframer, frame
 
@@ -21,6 +22,8 @@ HELLO_TIMEOUT_S = 5.0
 READ_BYTES = 65_536
 # What an engine says before it has opened its own log, and what kills it; the last start's alone.
 LOG_FILE = "engine-start.log"
+# Its last line is for the person; the longest names a folder or two.
+LAST_WORDS_BYTES = 4_096
 
 
 class EngineUnreachable(Exception):
@@ -56,6 +59,17 @@ def start_engine(home: Path) -> "subprocess.Popen[bytes]":
         raise EngineUnreachable(f"The engine could not be started: {error.strerror or error}") from error
 
 
+def _why_it_ended(home: Path, status: int) -> str:
+    """What an engine that could not start has said about it, in words for the person."""
+    log = Home(home, chosen=True).logs / LOG_FILE
+    if status == ExitStatus.FAILED:
+        with contextlib.suppress(OSError):
+            lines = log.read_bytes()[-LAST_WORDS_BYTES:].decode("utf-8", "replace").split("\n")
+            if said := [line.strip() for line in lines if line.strip()]:
+                return said[-1]
+    return f"Segue's engine ended as soon as it was started. What it said is in {log}."
+
+
 class EngineClient:
     """A proven connection to a running engine."""
 
@@ -66,8 +80,16 @@ class EngineClient:
         self._pending: deque[protocol.EngineMessage] = deque()
 
     @classmethod
-    async def connect(cls, home: Path, *, watch_only: bool = False, wait_s: float = 0.0) -> "EngineClient":
-        """Attach to the engine of ``home``; tries for ``wait_s`` seconds. Raises :class:`EngineUnreachable`."""
+    async def connect(
+        cls,
+        home: Path,
+        *,
+        watch_only: bool = False,
+        wait_s: float = 0.0,
+        started: "subprocess.Popen[bytes] | None" = None,
+    ) -> "EngineClient":
+        """Attach to the engine of ``home``; tries for ``wait_s`` seconds, or until the one that was ``started`` has
+        failed. Raises :class:`EngineUnreachable`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s
         while True:
@@ -75,6 +97,8 @@ class EngineClient:
                 info = local_socket.read_info(home)
                 reader, writer = await local_socket.connect(info)
             except local_socket.LocalSocketError as error:
+                if started is not None and started.poll():
+                    raise EngineUnreachable(_why_it_ended(home, started.returncode)) from error
                 if loop.time() >= until:
                     raise EngineUnreachable(str(error).capitalize() + ".") from error
                 await asyncio.sleep(START_POLL_S)

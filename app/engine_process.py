@@ -1,14 +1,15 @@
 """``segue engine``: the process behind the window. Nobody types this; :mod:`app.engine_client` starts it."""
 
 import asyncio
+import contextlib
 import logging
 import logging.handlers
-import os
 import signal
 
 from app.engine import Engine, EngineConfig, raise_priority
 from app.errors import AppError
 from app.home import AlreadyRunning, Home, prepare
+from app.log_level import log_level
 from app.loops import run_on_own_loop
 from app.sound import SoundPlan
 from app.words import ExitStatus
@@ -23,7 +24,8 @@ def run_engine_process(home: Home) -> ExitStatus:
     """Run an engine until its windows have gone or it is told to end. Writes its log under the home."""
     try:
         prepare(home)
-        _log_to(home)
+        with contextlib.suppress(OSError):  # without a log, a call is still a call
+            _log_to(home)
         run_on_own_loop(_run(home))
     except AlreadyRunning:
         return ExitStatus.OK  # two windows were started at once; both talk to the other engine
@@ -56,4 +58,4 @@ def _log_to(home: Home) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(os.environ.get("SEGUE_LOG", "INFO").upper())
+    root.setLevel(log_level(logging.INFO))

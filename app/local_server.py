@@ -139,9 +139,10 @@ class LocalServer:
         hello = protocol.EngineHello(version=protocol.ENGINE_VERSION, nonce=nonce)
         writer.write(frame(protocol.encode(hello), LOCAL_FRAMING))
         try:
+            waiting: list[bytes] = []
             async with asyncio.timeout(ATTACH_TIMEOUT_S):
-                data = await reader.read(READ_BYTES)
-            waiting = list(deframer.feed(data))
+                while not waiting and (data := await reader.read(READ_BYTES)):
+                    waiting = list(deframer.feed(data))
             if not waiting or not self._attach(link, nonce, protocol.decode_window_message(waiting[0])):
                 return
             sending = self._tasks.start(link.write_on(), name="window-writer")

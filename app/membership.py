@@ -111,18 +111,22 @@ class Membership:
         try:
             await work
         except (TrialError, AppError) as error:
-            if answer is not None:
-                answer(protocol.CommandFailed(command, str(error)))
-            else:
-                self._set_relay("offline", str(error))
-                self._notify("error", "The private relay is not there", str(error))
+            self._failed(answer, protocol.CommandFailed(command, str(error)))
         except RequestFailed as error:
             field = "name" if error.code in ("name-taken", "not-registered") else "relay"
-            if answer is not None:
-                answer(protocol.CommandFailed(command, words.refusal_text(error.code, error.text), field))
+            told = words.refusal_text(error.code, error.text)
+            self._failed(answer, protocol.CommandFailed(command, told, field))
         finally:
             self._picture.busy = ""
             self._changed()
+
+    def _failed(self, answer: Answer | None, failure: protocol.CommandFailed) -> None:
+        """Tell whoever asked; what began by itself is told to everybody."""
+        if answer is not None:
+            answer(failure)
+        else:
+            self._set_relay("offline", failure.text)
+            self._notify("error", "The private relay is not there", failure.text)
 
     async def _register(self, person: PersonAddress) -> None:
         await self._relays.register(person)
@@ -137,7 +141,7 @@ class Membership:
             trial = Trial(self._home.folder, self._moved)
         try:
             place = await trial.start() if self._trial is None else None
-        except TrialError:
+        except BaseException:  # also when the engine ends meanwhile: no child shall be left
             await trial.close()
             raise
         self._trial = trial
@@ -146,7 +150,7 @@ class Membership:
 
     def _moved(self, place: TrialPlace) -> None:
         name = self._store.documents.profile.name or TRIAL_NAME
-        self._tasks.start(self._live_at(place, name), name="trial-moved")
+        self._tasks.start(self._carry_out(self._live_at(place, name), None, ""), name="trial-moved")
 
     async def _live_at(self, place: TrialPlace, name: str) -> None:
         person = PersonAddress(name, place.relay)

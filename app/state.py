@@ -12,6 +12,8 @@ from transport.identity.safety_number import safety_number
 # A safety number costs a few milliseconds; so few at a time keep the engine's loop free for the voice.
 NUMBERS_PER_PICTURE = 2
 MAX_NOTICES = 20
+# More than contacts and one caller can need at a time; every caller has a key, and they can come without end.
+MAX_NUMBERS = 4_096
 
 NoticeKind = Literal["info", "warning", "error"]
 
@@ -40,6 +42,8 @@ class SafetyNumbers:
                 self.incomplete = True
                 return ""
             self._budget -= 1
+            if len(self._known) >= MAX_NUMBERS:
+                del self._known[next(iter(self._known))]
             self._known[key] = safety_number(self._own_key, key)
         return self._known[key]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from app.errors import explain
 from transport.io.tasks import Tasks
 from transport.wire.address import PersonAddress, RelayAddress, parse_relay
 from transport.wire.errors import WireError
@@ -105,23 +106,27 @@ class Trial:
 
     async def _start_relay(self) -> TrialPlace:
         self._relay = None
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         port_file = self._folder / PORT_FILE
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise TrialError(f"The private relay needs the folder {self._folder}: {explain(error)}.") from error
         remembered = 0
         with contextlib.suppress(OSError, ValueError):
             remembered = int(port_file.read_text())
         for port in dict.fromkeys((remembered, 0)):
             arguments = ["--bind", LOOPBACK, "--port", str(port), "--data", str(self._folder / "relay"), "--json"]
-            child = spawn("relay", *arguments, "--with-parent")
+            # Owned from here on: whoever closes the trial while it starts ends it, too.
+            self._relay = child = spawn("relay", *arguments, "--with-parent")
             try:
                 ready = msgspec.json.decode(await first_line(child), type=RelayReady)
                 told = parse_relay(ready.address)
             except (msgspec.MsgspecError, WireError):
                 await end_child(child)
                 continue
-            self._relay = child
             relay = RelayAddress(told.host, told.port, ready.pin)
-            port_file.write_text(str(relay.port))
+            with contextlib.suppress(OSError):  # then it gets another port next time
+                port_file.write_text(str(relay.port))
             return TrialPlace(relay, PersonAddress(ECHO_NAME, relay))
         raise TrialError("The private relay did not start. Is something in the way of UDP on this machine?")
 
@@ -129,15 +134,16 @@ class Trial:
         self._echo = None
         home = str(self._folder / "echo")
         register = spawn("register", str(place.echo), "--home", home)
-        await _ended_within(register, READY_TIMEOUT_S)
-        await end_child(register)
+        try:
+            await _ended_within(register, READY_TIMEOUT_S)
+        finally:
+            await end_child(register)
         if register.returncode != 0:
             raise TrialError("Echo could not register with the private relay.")
-        child = spawn("echo", "--home", home, "--with-parent")
+        self._echo = child = spawn("echo", "--home", home, "--with-parent")
         if not await first_line(child):
             await end_child(child)
             raise TrialError("Echo did not start.")
-        self._echo = child
 
 
 def spawn(*arguments: str) -> Child:

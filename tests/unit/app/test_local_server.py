@@ -182,3 +182,28 @@ def test_the_info_file_is_for_the_owner_alone_and_shows_no_secret(tmp_path: Path
         await engine.server.close()
 
     asyncio.run(main())
+
+
+def test_an_attach_may_come_in_pieces(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = Engine(tmp_path)
+        await engine.server.open()
+        info = local_socket.read_info(tmp_path)
+        reader, writer = await local_socket.connect(info)
+        [document] = Deframer(LOCAL_FRAMING).feed(await reader.read(65_536))
+        hello = protocol.decode_engine_message(document)
+        assert isinstance(hello, protocol.EngineHello)
+        proof = local_socket.proof(info.secret, hello.nonce)
+        attach = frame(protocol.encode(protocol.Attach(version=protocol.ENGINE_VERSION, proof=proof)), LOCAL_FRAMING)
+        writer.write(attach[:7])
+        await settle()
+        assert engine.windows == []
+        writer.write(attach[7:])
+        await settle()
+        assert engine.windows == [1]
+        writer.close()
+        await writer.wait_closed()
+        await settle()
+        await engine.server.close()
+
+    asyncio.run(main())

@@ -1,0 +1,204 @@
+"""The engine in this process, with a real relay and files for sound."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import protocol
+from app.engine import Engine, EngineConfig
+from app.errors import AppError
+from app.home import HomeLock, find_home
+from app.registration import register_name
+from app.relays import Route
+from app.sound import SoundPlan
+from app.state import MAX_NUMBERS, SafetyNumbers
+from app.words import ExitStatus
+from tests.unit.relay.live import running
+from transport.wire import control
+from transport.wire.address import PersonAddress, parse_person
+
+SPEECH = Path(__file__).parents[2] / "data" / "speech.wav"
+PATIENCE_S = 20.0
+
+
+class Person:
+    """An engine, and what it says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.engine = Engine(EngineConfig(find_home(folder), SoundPlan(play=SPEECH, record=folder / "heard.wav")))
+        self.said: list[protocol.EngineMessage] = []
+        self._news = asyncio.Event()
+
+    async def start(self) -> None:
+        await self.engine.start()
+        self.engine.subscribe(self._told)
+
+    def do(self, command: protocol.WindowMessage) -> None:
+        self.engine.command(command, self._told)
+
+    async def until(self, wanted: Callable[[protocol.EngineState], bool]) -> protocol.EngineState:
+        async with asyncio.timeout(PATIENCE_S):
+            while not wanted(self.engine.state):
+                self._news.clear()
+                await self._news.wait()
+        return self.engine.state
+
+    async def in_phase(self, *phases: str) -> protocol.CallState:
+        state = await self.until(lambda now: now.call is not None and now.call.phase in phases)
+        assert state.call is not None
+        return state.call
+
+    def report(self) -> dict[str, Any]:
+        self.do(protocol.GetReport(call_id=""))
+        report = next(message for message in reversed(self.said) if isinstance(message, protocol.Report))
+        told: dict[str, Any] = json.loads(report.json)
+        return told
+
+    def _told(self, message: protocol.EngineMessage) -> None:
+        self.said.append(message)
+        self._news.set()
+
+
+@contextlib.asynccontextmanager
+async def two(folder: Path) -> AsyncIterator[tuple[Person, Person, PersonAddress]]:
+    """A guest, Bob, and Bob's address."""
+    async with running(folder / "relay") as (_, ready):
+        bob_address = parse_person(f"bob@{ready.address}")
+        registered = await register_name(find_home(folder / "bob"), bob_address)
+        assert registered.status is ExitStatus.OK
+        guest, bob = Person(folder / "guest"), Person(folder / "bob")
+        try:
+            await guest.start()
+            await bob.start()
+            await bob.until(lambda now: now.me.relay == "online")
+            yield guest, bob, bob_address
+        finally:
+            await guest.engine.close()
+            await bob.engine.close()
+
+
+def run(work: Callable[[], object]) -> None:
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(work())  # type: ignore[arg-type]
+
+
+async def talk(guest: Person, bob: Person, address: PersonAddress) -> None:
+    guest.do(protocol.PlaceCall(address=str(address)))
+    call = await bob.in_phase("incoming")
+    bob.do(protocol.AnswerCall(call_id=call.call_id))
+    await guest.in_phase("talking")
+    await asyncio.sleep(0.3)
+    guest.do(protocol.HangUp(call_id=call.call_id))
+    await guest.in_phase("ended")
+    await bob.in_phase("ended")
+
+
+@pytest.mark.slow
+def test_calling_again_by_the_same_guest_session(tmp_path: Path) -> None:
+    """The page of the call that has ended is still shown: making room for the new one must not end its session."""
+
+    async def main() -> None:
+        async with two(tmp_path) as (guest, bob, address):
+            await talk(guest, bob, address)
+            await talk(guest, bob, address)
+            assert [call.outcome for call in guest.engine.state.recents] == ["answered", "answered"]
+
+    run(main)
+
+
+@pytest.mark.slow
+def test_an_unanswered_call_reports_no_audio_of_the_call_before(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two(tmp_path) as (guest, bob, address):
+            await talk(guest, bob, address)
+            assert guest.report()["times"]["first_audio_sent"] is not None
+            guest.do(protocol.PlaceCall(address=str(address)))
+            call = await guest.in_phase("ringing")
+            guest.do(protocol.HangUp(call_id=call.call_id))
+            await guest.in_phase("ended")
+            times = guest.report()["times"]
+            assert times["answered"] is times["first_audio_sent"] is times["first_audio_played"] is None, times
+
+    run(main)
+
+
+@pytest.mark.slow
+def test_a_blocked_caller_leaves_no_trace(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two(tmp_path) as (guest, bob, address):
+            await talk(guest, bob, address)
+            before = bob.engine.state.call
+            assert before is not None
+            guest_address = before.address
+            bob.do(protocol.AddContact(address=guest_address, alias="Pest"))
+            bob.do(protocol.BlockContact(address=guest_address, blocked=True))
+            guest.do(protocol.PlaceCall(address=str(address)))
+            ended = await guest.until(lambda now: now.call is not None and now.call.end_reason == "declined")
+            assert ended.call is not None and ended.call.call_id != before.call_id
+            state = await bob.until(lambda now: any(contact.blocked for contact in now.contacts))
+            assert state.call is not None and state.call.call_id == before.call_id
+            assert [call.call_id for call in state.recents] == [before.call_id]
+            assert bob.report()["outcome"] == "answered"
+
+    run(main)
+
+
+def test_an_engine_that_cannot_be_made_keeps_nothing(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.wav"
+    wrong.write_bytes(b"RIFF of another kind")
+    home = find_home(tmp_path / "home")
+
+    async def main() -> None:
+        with pytest.raises(AppError):
+            Engine(EngineConfig(home, SoundPlan(play=wrong)))
+
+    run(main)
+    with HomeLock(home):
+        pass
+
+
+def test_an_engine_is_silent_once_it_is_closed(tmp_path: Path) -> None:
+    async def main() -> None:
+        person = Person(tmp_path)
+        await person.start()
+        await person.engine.close()
+        told = len(person.said)
+        person.engine.changed()
+        await asyncio.sleep(0.05)
+        assert len(person.said) == told
+
+    run(main)
+
+
+def test_a_relay_can_only_tell_of_people_one_knows(tmp_path: Path) -> None:
+    async def main() -> None:
+        person = Person(tmp_path)
+        await person.start()
+        try:
+            bob = parse_person("bob@relay.example")
+            person.do(protocol.AddContact(address=str(bob), alias="Bob"))
+            home = Route(bob.relay, is_home=True, client=None)  # type: ignore[arg-type]
+            for name in ("bob", "stranger"):
+                person.engine._relay_message(home, None, control.Presence(name, True))
+            assert person.engine._picture.online == {bob.short: True}
+        finally:
+            await person.engine.close()
+
+    run(main)
+
+
+def test_safety_numbers_of_callers_without_end_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.state.safety_number", lambda own, other: other.hex())
+    numbers = SafetyNumbers(bytes(32))
+    for number in range(MAX_NUMBERS + 10):
+        numbers.begin()
+        key = number.to_bytes(32, "big")
+        assert numbers.of(key) == key.hex()
+    assert len(numbers._known) == MAX_NUMBERS
+    numbers.begin()
+    assert numbers.of(key) == key.hex() and not numbers.incomplete

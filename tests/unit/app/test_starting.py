@@ -1,0 +1,127 @@
+"""What is started ends, and what cannot start says why."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.bridge import LocalEngine
+from app.engine_client import EngineUnreachable
+from app.home import find_home
+from app.log_level import log_level
+from app.membership import Membership
+from app.state import Picture
+from app.store import Store
+from app.trial import Trial, TrialError
+from tests.gui.real_window import await_nothing_left, processes_of, wait_until
+from tests.processes import SEGUE, register, relay, run, segue
+from transport.io.relay_client import RequestFailed
+
+SPEECH = Path(__file__).parents[2] / "data" / "speech.wav"
+
+
+@pytest.mark.parametrize(("said", "level"), [("debug", 10), ("WARNING", 30), ("", 40), ("loud", 40)])
+def test_the_environment_names_a_level_or_is_not_heard(monkeypatch: pytest.MonkeyPatch, said: str, level: int) -> None:
+    monkeypatch.setenv("SEGUE_LOG", said)
+    assert log_level(40) == level
+
+
+def test_a_trial_without_a_place_says_so(tmp_path: Path) -> None:
+    (tmp_path / "trial").write_text("a file where a folder should be")
+
+    async def main() -> None:
+        trial = Trial(tmp_path, lambda place: None)
+        with pytest.raises(TrialError, match="file where a folder should be"):
+            await trial.start()
+        await trial.close()
+
+    asyncio.run(main())
+
+
+def test_what_begins_by_itself_and_fails_is_told_to_everybody(tmp_path: Path) -> None:
+    told: list[tuple[str, str, str]] = []
+    picture = Picture()
+
+    async def refuse() -> None:
+        raise RequestFailed("name-taken", "")
+
+    async def main() -> None:
+        store = Store(tmp_path / "segue.db")
+        membership = Membership(
+            find_home(tmp_path),
+            store,
+            None,  # type: ignore[arg-type]
+            picture,
+            lambda: None,
+            lambda kind, title, text: told.append((kind, title, text)),
+        )
+        membership._relays = type("NoRelays", (), {"home": None})()
+        await membership._carry_out(refuse(), None, "")
+        await membership.close()
+        store.close()
+
+    asyncio.run(main())
+    assert picture.me.relay == "offline" and picture.busy == ""
+    assert told and told[0][0] == "error" and "name" in told[0][2]
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_trial_that_is_given_up_while_it_starts_leaves_no_process(tmp_path: Path) -> None:
+    async def main() -> None:
+        trial = Trial(tmp_path, lambda place: None)
+        starting = asyncio.ensure_future(trial.start())
+        await asyncio.sleep(0.1)
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        await trial.close()
+
+    asyncio.run(main())
+    assert processes_of(tmp_path) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:
+    open_to_all = tmp_path / "home"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    engine = LocalEngine(open_to_all)
+    engine.start()
+    with pytest.raises(EngineUnreachable, match="Everybody on this computer may write"):
+        asyncio.run(engine.connect())
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
+    with segue("demo", env={"TMPDIR": str(tmp_path)}) as demo:
+        wait_until(lambda: any("call" in command.split() for command in processes_of(tmp_path).values()), "the call")
+        os.kill(demo.process.pid, signal.SIGKILL)
+        demo.process.wait()
+        await_nothing_left(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_listener_whose_relay_is_away_says_so(tmp_path: Path) -> None:
+    with relay(tmp_path / "relay") as address:
+        register("bob", address, tmp_path / "bob")
+    files = ("--play", SPEECH, "--record", tmp_path / "heard.wav")
+    with segue("listen", "--home", tmp_path / "bob", *files) as listener:
+        listener.wait_for("The relay")
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_wrong_log_level_stops_nothing() -> None:
+    done = run("--help", env={"SEGUE_LOG": "LOUD"})
+    assert done.process.returncode == 0 and "Traceback" not in done.said
+    assert SEGUE[0] == sys.executable
