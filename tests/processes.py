@@ -26,6 +26,7 @@ class Running:
     process: "subprocess.Popen[str]"
     lines: list[str] = field(default_factory=list)
     _unread: "queue.Queue[str | None]" = field(default_factory=queue.Queue)
+    _all_said: bool = False
 
     def read_on(self) -> None:
         """Collect lines in a thread, so that a full pipe stops nobody."""
@@ -46,8 +47,11 @@ class Running:
     def wait(self) -> int:
         """The exit status; everything said is in ``lines``."""
         status = self.process.wait(PATIENCE_S)
-        while (line := self._unread.get(timeout=PATIENCE_S)) is not None:
-            self.lines.append(line)
+        while not self._all_said:
+            line = self._unread.get(timeout=PATIENCE_S)
+            self._all_said = line is None
+            if line is not None:
+                self.lines.append(line)
         return status
 
     @property
@@ -59,8 +63,15 @@ class Running:
 @contextlib.contextmanager
 def segue(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
     """``segue ARGUMENTS`` with both outputs in one; killed at the end if it still runs."""
+    with program(*SEGUE, *map(str, arguments), env=env) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def program(*command: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """The same for a command that starts it in its own way."""
     process = subprocess.Popen(
-        [*SEGUE, *map(str, arguments)],
+        command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

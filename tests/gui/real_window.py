@@ -37,11 +37,12 @@ def missing_tools() -> list[str]:
     return [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 
 
-def wait_until(look: Callable[[], Found | None], what: str, patience_s: float = PATIENCE_S) -> Found:
-    """Look again and again until there is something to see."""
-    end = time.monotonic() + patience_s
+def wait_until(look: Callable[[], Found | None], what: str | Callable[[], str]) -> Found:
+    """Look again and again until there is something to see; ``what``: what is missing when there never is."""
+    end = time.monotonic() + PATIENCE_S
     while not (found := look()):
-        assert time.monotonic() < end, f"waited in vain for: {what}"
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain for {what if isinstance(what, str) else what()}")
         time.sleep(LOOK_EVERY_S)
     return found
 
@@ -109,7 +110,7 @@ class RealWindow:
 
     def await_page(self, name: str) -> None:
         """Wait until that page is shown."""
-        wait_until(lambda: self.ask("page") == name, f"page {name}")
+        wait_until(lambda: self.ask("page") == name, lambda: f"page {name}, not {self.ask('page')}")
 
     def await_text(self, name: str, part: str) -> str:
         """Wait until that widget says so."""
@@ -244,9 +245,9 @@ def processes_of(folder: Path) -> dict[int, str]:
     return found
 
 
-def await_nothing_left(folder: Path, patience_s: float = PATIENCE_S) -> None:
+def await_nothing_left(folder: Path) -> None:
     """Wait until every process of that folder has ended by itself; what has not is killed, and fails the test."""
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + PATIENCE_S
     while left := processes_of(folder):
         if time.monotonic() > end:
             for pid in left:
