@@ -58,6 +58,7 @@ class Watch:
         self.engine = engine
         self.refused: protocol.CommandFailed | None = None
         self._news = asyncio.Event()
+        self._told_notices: set[int] = set()
         engine.subscribe(self._told)
 
     @property
@@ -79,8 +80,16 @@ class Watch:
     def _told(self, message: protocol.EngineMessage) -> None:
         if isinstance(message, protocol.CommandFailed):
             self.refused = message
+        if isinstance(message, protocol.EngineState):
+            self._tell_notices(message)
         if isinstance(message, protocol.EngineState | protocol.CommandFailed):
             self._news.set()
+
+    def _tell_notices(self, state: protocol.EngineState) -> None:
+        for notice in state.notices:
+            if notice.number not in self._told_notices:
+                self._told_notices.add(notice.number)
+                typer.echo(f"{notice.title}: {notice.text}", err=True)
 
 
 def register(home: Home, person: PersonAddress) -> ExitStatus:
@@ -167,8 +176,7 @@ async def _listen(watch: Watch, answer_after_s: float, once: bool) -> ExitStatus
     if watch.state.me.relay == "offline":
         typer.echo(watch.state.me.relay_text, err=True)
         await watch.until(lambda now: now.me.relay in ("online", "refused"))
-    if watch.state.me.relay == "refused":
-        typer.echo(watch.state.me.relay_text, err=True)
+    if watch.state.me.relay == "refused":  # a notice has said why
         return ExitStatus.UNREACHABLE
     _say(f"listening as {watch.state.me.address}")
     while True:

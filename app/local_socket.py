@@ -16,6 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from app.errors import explain
+
 INFO_FILE = "engine.json"
 SOCKET_FILE = "engine.sock"
 SECRET_BYTES = 32
@@ -85,7 +87,7 @@ class LocalListener:
                 self._info = EngineInfo(os.getpid(), self.secret, path=str(path))
             self._write_info(self._info)
         except OSError as error:
-            raise LocalSocketError(f"cannot listen for windows in {self._home}: {error.strerror}") from error
+            raise LocalSocketError(f"Segue cannot listen for its window in {self._home}: {explain(error)}.") from error
 
     async def close(self) -> None:
         """Stop listening; open connections are the handler's to end."""

@@ -45,6 +45,8 @@ class Membership:
         self._notify = notify
         self._tasks = Tasks("membership")
         self._trial: Trial | None = None
+        self.refusal: Rejected | None = None
+        """Why the home relay has turned the user away for good; ``None`` when it has not."""
 
     @property
     def own_address(self) -> PersonAddress | None:
@@ -90,11 +92,13 @@ class Membership:
         """How the home session stands."""
         match event:
             case Connected():
+                self.refusal = None
                 self._set_relay("online")
             case Disconnected(reason, retry_in_s):
                 self._picture.online.clear()
                 self._set_relay("offline", words.relay_problem("unreachable", self._relay, reason, retry_in_s).text)
             case Rejected(code, text):
+                self.refusal = event
                 self._picture.online.clear()
                 told = words.relay_problem(words.relay_problem_of(code), self._relay, text).text
                 self._set_relay("refused", told)
