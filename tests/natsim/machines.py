@@ -551,7 +551,7 @@ LEG = Subject(
 
 def _a_path_carries(run: Run) -> None:
     added = pm.AddPath(0, "relay", "relay", RELAY)
-    for event in (added, pm.PathClosed(0), pm.PathOpened(0, HERE), pm.PathValidated(0)):
+    for event in (pm.PathClosed(1), added, pm.PathClosed(0), pm.PathOpened(0, HERE), pm.PathValidated(0)):
         run.do(on(event))
     run.do(on(pm.Heard(0)))
     assert run.machine.carriers and run.machine.silent_since is None
