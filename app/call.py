@@ -135,10 +135,12 @@ class Call:
         return [ev.PrepareMedia(microphone=True)]
 
     def _invite(self, now: float) -> list[Command]:
-        if not self.view.outgoing or self.view.phase != "calling" or self._relay_knows:
+        if not self.view.outgoing or self.view.phase != "calling" or self._link_open:
             return []
+        if not self._relay_knows:
+            self._deadline = now + INVITE_TIMEOUT_S
+        # Again when the session is a new one: the relay knows an invitation that it has had, one that restarted does not.
         self._relay_knows = True
-        self._deadline = now + INVITE_TIMEOUT_S
         return [ev.TellRelay(control.Invite(call_id=self.view.call_id, callee=self._name))]
 
     def _arrive(self, event: ev.CallArrived, now: float) -> list[Command]:

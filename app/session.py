@@ -30,6 +30,8 @@ from transport.wire.address import PersonAddress
 # RFC 3550 §6.2 asks for 5 s at the least on shared links; between two people a second is what a panel needs, and its
 # 60 bytes are 2 % of the voice.
 REPORT_EVERY_S = 1.0
+# A relay answers an invitation within a round trip. One that has restarted does not know us, and says nothing.
+PROBE_AFTER_S = 2.0
 # The link itself lingers for less; this is for one that does not.
 LEAVE_TIMEOUT_S = 3.0
 
@@ -81,6 +83,7 @@ class CallSession:
         self._events: deque[ev.Event] = deque()
         self._feeding = False
         self._timer: asyncio.TimerHandle | None = None
+        self._probe_timer: asyncio.TimerHandle | None = None
         self._driver: LinkDriver | None = None
         self._link: Link | None = None
         self._leg_access: LegAccess | None = None
@@ -124,6 +127,11 @@ class CallSession:
         if self.call.view.phase == "calling" and not self.call.view.key:
             self.feed(ev.RelayFailed(reason, text))
 
+    def _probe_relay(self) -> None:
+        """The relay has not answered the invitation: is it still the one that we are connected to?"""
+        if self.call.view.phase == "calling" and not self.call.view.key:
+            self._setup.relay.network_changed()
+
     def resume(self) -> None:
         """The session with the relay is there (again): it may have forgotten the legs of a call that goes on."""
         if self.times.answered is not None and not self.call.finished:
@@ -138,8 +146,9 @@ class CallSession:
 
     async def leave(self) -> None:
         """Give the link a moment to say goodbye, then let go of everything."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._probe_timer):
+            if timer is not None:
+                timer.cancel()
         if self._driver is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_TIMEOUT_S):
@@ -191,6 +200,8 @@ class CallSession:
         match command:
             case ev.TellRelay(message):
                 self._setup.relay.send(message)
+                if isinstance(message, control.Invite):
+                    self._probe_timer = self._loop.call_later(PROBE_AFTER_S, self._probe_relay)
             case ev.OpenLink():
                 self._open_link(command)
             case ev.TellPeer(message):

@@ -153,6 +153,16 @@ def test_a_relay_that_says_nothing_is_given_up() -> None:
     assert finish(call.handle(ev.TimerFired(), 10.0 + INVITE_TIMEOUT_S)).outcome == "unreachable"
 
 
+def test_a_new_session_with_the_relay_repeats_the_invitation_until_it_is_granted() -> None:
+    call = placed()
+    invite = control.Invite(call_id=CALL_ID, callee="bob")
+    assert told_relay(call.handle(ev.RelayReady(), 0.1)) == [invite]
+    assert told_relay(call.handle(ev.RelayReady(), 4.0)) == [invite]
+    assert call.next_deadline() == 0.1 + INVITE_TIMEOUT_S
+    call.handle(ev.CalleeFound(BOB, LEG, "first-use"), 4.1)
+    assert call.handle(ev.RelayReady(), 5.0) == []
+
+
 def test_muting_is_told_to_the_peer_now_or_when_the_call_begins() -> None:
     call = ringing_there()
     call.handle(ev.LinkProven(""), 0.4)
