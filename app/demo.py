@@ -102,18 +102,24 @@ class _Demo:
         with self._console.status("Starting a relay, Alice and Bob …"):
             relay = await self._start_relay()
             voices = [self._voice("alice.wav"), self._voice("bob.wav")]
-            for side in self._sides:
-                await self._register(side, relay)
+            registering = self._tasks.start(self._register(alice, relay), name="register")
+            await self._register(bob, relay)
             answering = ("--once", "--answer-after", str(RING_SECONDS), "--with-parent")
-            self._start_person(bob, "listen", *answering, play=voices[1])
+            listener = self._start_person(bob, "listen", *answering, play=voices[1])
             await self._until_listening(bob)
+            await registering
         caller = self._start_person(alice, "call", f"bob@{relay}", "--for", str(CALL_SECONDS), play=voices[0])
         self._tasks.start(self._attach(alice), name="alice")
         await self._watch(caller)
-        return self._tell(await self._status(caller))
+        return self._tell(await self._status(caller, listener))
 
     async def _watch(self, caller: Child) -> None:
         page = demo_view.Page(relay_note="A relay on 127.0.0.1 forwards sealed packets it cannot read.")
+        if not self._console.is_terminal:
+            # A file or a pipe gets the last picture alone.
+            await asyncio.get_running_loop().run_in_executor(None, caller.wait)
+            self._console.print(page.render(*self._sides))
+            return
         with Live(page.render(*self._sides), console=self._console, refresh_per_second=REFRESH_PER_S) as live:
             while caller.poll() is None:
                 await asyncio.sleep(1 / REFRESH_PER_S)
@@ -122,7 +128,8 @@ class _Demo:
     async def _start_relay(self) -> str:
         data = str(self._folder / "relay")
         where = ("--bind", "127.0.0.1", "--port", "0", "--data", data)
-        child = self._own(spawn("relay", *where, "--json", "--with-parent"))
+        # No drain: nobody else uses it, and who waits for the end of the demo is a person.
+        child = self._own(spawn("relay", *where, "--drain", "0", "--json", "--with-parent"))
         try:
             return str(msgspec.json.decode(await first_line(child), type=dict[str, object])["address"])
         except (msgspec.MsgspecError, KeyError) as error:
@@ -163,9 +170,9 @@ class _Demo:
             finally:
                 await client.close()
 
-    async def _status(self, caller: Child) -> int:
+    async def _status(self, caller: Child, listener: Child) -> int:
         # Bob's program ends by itself after the call; its report is written by then.
-        for child in self._children[-2:]:
+        for child in (caller, listener):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 await asyncio.get_running_loop().run_in_executor(None, child.wait, 10.0)
         return caller.returncode if caller.returncode is not None else ExitStatus.FAILED

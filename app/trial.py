@@ -117,7 +117,8 @@ class Trial:
         for port in dict.fromkeys((remembered, 0)):
             arguments = ["--bind", LOOPBACK, "--port", str(port), "--data", str(self._folder / "relay"), "--json"]
             # Owned from here on: whoever closes the trial while it starts ends it, too.
-            self._relay = child = spawn("relay", *arguments, "--with-parent")
+            # No drain: nobody but this engine uses the relay, and when it stops, the engine's call is over.
+            self._relay = child = spawn("relay", *arguments, "--drain", "0", "--with-parent")
             try:
                 ready = msgspec.json.decode(await first_line(child), type=RelayReady)
                 told = parse_relay(ready.address)

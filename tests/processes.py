@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 # Far more than anything takes here; a test that waits so long has failed.
 PATIENCE_S = 60.0
 END_PATIENCE_S = 10.0
+_LOOK_EVERY_S = 0.05
 
 SEGUE = [sys.executable, "-m", "app"]
 
@@ -122,3 +125,27 @@ def read_report(path: Path) -> dict[str, Any]:
     """A report as plain values."""
     report: dict[str, Any] = json.loads(path.read_text())
     return report
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """Processes that were started with that folder, or something in it, in their command line."""
+    found: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(folder) in command:
+                    found[int(entry.name)] = command.strip()
+    return found
+
+
+def await_nothing_left(folder: Path) -> None:
+    """Wait until every process of that folder has ended by itself; what has not is killed, and fails the test."""
+    end = time.monotonic() + PATIENCE_S
+    while left := processes_of(folder):
+        if time.monotonic() > end:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            raise AssertionError(f"still running: {left}")
+        time.sleep(_LOOK_EVERY_S)

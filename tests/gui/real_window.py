@@ -21,11 +21,10 @@ from typing import Any, TypeVar
 
 from app.engine_client import EngineClient, EngineUnreachable
 from app.protocol import EndEngine, EngineMessage, EngineState, GetReport, Report, WindowMessage
+from tests.processes import PATIENCE_S, await_nothing_left
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "tests" / "artifacts" / "screenshots"
-# For a busy machine: nothing here takes a tenth of it, and a test that waits so long has failed.
-PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.05
 SCREEN = "1280x860x24"
 
@@ -231,27 +230,3 @@ def end_engine(home: Path) -> None:
 
     asyncio.run(tell())
     await_nothing_left(home)
-
-
-def processes_of(folder: Path) -> dict[int, str]:
-    """Processes that were started with that folder, or something in it, in their command line."""
-    found: dict[int, str] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if str(folder) in command:
-                    found[int(entry.name)] = command.strip()
-    return found
-
-
-def await_nothing_left(folder: Path) -> None:
-    """Wait until every process of that folder has ended by itself; what has not is killed, and fails the test."""
-    end = time.monotonic() + PATIENCE_S
-    while left := processes_of(folder):
-        if time.monotonic() > end:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            raise AssertionError(f"still running: {left}")
-        time.sleep(LOOK_EVERY_S)

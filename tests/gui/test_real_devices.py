@@ -16,12 +16,12 @@ import pytest
 from app.engine import WITHOUT_WINDOW_S
 from app.local_socket import read_info
 from app.protocol import AddContact, CallSample, ChangeSettings, EngineState, HangUp, SetMuted
-from tests.audio_compare import RATE_HZ, VOICED_RMS, Comparison, Signal, compare, read_wav
-from tests.audio_lab import MIC, SPEAKER, PulseLab
+from tests.audio_compare import RATE_HZ, Comparison, Signal, compare, read_wav
+from tests.audio_lab import PulseLab
 from tests.audio_lab import missing_tools as missing_audio
 from tests.gui import real_window as real
-from tests.gui.real_window import RealWindow, ask_engine, await_nothing_left, engine_report, engine_state, real_window
-from tests.processes import PATIENCE_S, read_report, register, relay, segue
+from tests.gui.real_window import RealWindow, ask_engine, engine_report, engine_state, real_window
+from tests.processes import PATIENCE_S, await_nothing_left, processes_of, read_report, register, relay, segue
 
 _MISSING = [*missing_audio(), *real.missing_tools()]
 pytestmark = [
@@ -163,27 +163,23 @@ def test_devices_vanish_and_return_in_mid_call(desk: Desk, home: Path, tmp_path:
         time.sleep(1.0)
         assert likeness(say_and_hear(desk, tmp_path / "before.wav")).worst >= LEAST_LIKENESS
 
-        desk.lab.unload_sink(SPEAKER)
-        told = window.await_text("device_trouble", "speaker")
-        assert "you hear nothing" in told.casefold(), told
-        window.picture("real-speaker-gone-light")
-        assert in_phase(home, "talking").audio.output_problem
-        desk.lab.load_sink(SPEAKER)
-        real.wait_until(lambda: not window.text("device_trouble"), "the speaker is used again")
-        assert likeness(say_and_hear(desk, tmp_path / "speaker.wav")).worst >= LEAST_LIKENESS
-
-        desk.lab.unload_sink(MIC)
-        told = window.await_text("device_trouble", "microphone")
-        assert "others hear silence" in told.casefold(), told
-        recorder = desk.lab.record_speaker(tmp_path / "silence.wav")
+        # With one device gone PulseAudio moves its stream to another; only without any is there nothing to move to.
+        desk.lab.stop_server()
+        window.await_text("device_trouble", "speaker")
+        told = window.await_text("device_trouble", "microphone").casefold()
+        assert "you hear nothing" in told and "others hear silence" in told, told
+        for theme in THEMES:
+            wear(window, home, theme)
+            window.picture(f"real-devices-gone-{theme}")
+        state = in_phase(home, "talking")
+        assert state.audio.input_problem and state.audio.output_problem
+        # Silence is sent, and comes back from Echo: packets flow both ways without any device.
         sample = ask_engine(home, lambda one: isinstance(one, CallSample))
-        time.sleep(1.0)
-        assert np.sqrt(np.mean(read_wav(recorder.stop()) ** 2)) < VOICED_RMS / 10
-        # Silence is sent, and comes back from Echo: packets flow both ways without a microphone.
         assert sample.sent_kbps > 0 and sample.received_kbps > 0, sample
-        desk.lab.load_sink(MIC)
-        real.wait_until(lambda: not window.text("device_trouble"), "the microphone is used again")
-        assert likeness(say_and_hear(desk, tmp_path / "mic.wav")).worst >= LEAST_LIKENESS
+        desk.lab.start_server()
+        real.wait_until(lambda: not window.text("device_trouble"), "both devices are used again")
+        time.sleep(1.0)
+        assert likeness(say_and_hear(desk, tmp_path / "after.wav")).worst >= LEAST_LIKENESS
 
         assert in_phase(home, "talking").call is not None
         window.click("hang_up")
@@ -298,8 +294,8 @@ def test_a_killed_engine_is_shown_and_started_again(desk: Desk, home: Path, tmp_
                 assert engine_pid(home) != killed and state.call is None
                 assert listener.wait() == 5, listener.said
     told = read_report(report)
-    assert (told["outcome"], told["reason"]) == ("answered", "lost"), told
-    assert told["times"]["ended"] - told["times"]["answered"] < 60.0
+    assert (told["outcome"], told["reason"]) == ("failed", "lost"), told
+    assert told["media"]["frames_received"] > 0 and told["times"]["ended"] > told["times"]["answered"]
 
 
 def test_relay_and_echo_end_with_a_killed_engine(desk: Desk, home: Path) -> None:
@@ -307,7 +303,7 @@ def test_relay_and_echo_end_with_a_killed_engine(desk: Desk, home: Path) -> None
         call_echo(window, home)
         kill_engine(home)
         window.await_page("problem")
-        real.wait_until(lambda: list(real.processes_of(home)) == [window.process.pid], "only the window is left")
+        real.wait_until(lambda: list(processes_of(home)) == [window.process.pid], "only the window is left")
         window.click("restart_button")
         window.await_page("home")
         engine_state(home, in_contacts("echo"))
