@@ -51,15 +51,21 @@ class Desk:
     env: Mapping[str, str]
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """For all tests of this file; each has a home of its own."""
-    person = tmp_path_factory.mktemp("person")
+@contextlib.contextmanager
+def a_desk(person: Path) -> Iterator[Desk]:
+    """A screen and a sound card of one's own, for somebody whose files are all in ``person``."""
     places = {"HOME": str(person)}
     for kind in ("DATA", "CONFIG", "CACHE", "STATE"):
         places[f"XDG_{kind}_HOME"] = str(person / kind.lower())
     with real.screen() as display, PulseLab() as lab:
         yield Desk(lab, {**places, "DISPLAY": display, **lab.env})
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """For most tests of this file; each has a home of its own."""
+    with a_desk(tmp_path_factory.mktemp("person")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -157,8 +163,8 @@ def test_the_comparison_notices_silence_and_another_voice() -> None:
     assert likeness(hole).worst < LEAST_LIKENESS
 
 
-def test_devices_vanish_and_return_in_mid_call(desk: Desk, home: Path, tmp_path: Path) -> None:
-    with at_home(desk, home) as window:
+def test_devices_vanish_and_return_in_mid_call(home: Path, tmp_path: Path) -> None:
+    with a_desk(tmp_path) as desk, at_home(desk, home) as window:
         call_echo(window, home)
         time.sleep(1.0)
         assert likeness(say_and_hear(desk, tmp_path / "before.wav")).worst >= LEAST_LIKENESS
