@@ -18,6 +18,7 @@ from app.engine_process import run_engine_process
 from app.errors import AppError
 from app.home import find_home
 from app.log_level import log_level
+from app.own_stderr import keep_stderr
 from app.words import ExitStatus
 from relay.config import DRAIN_S, RelayConfig
 from transport.wire.address import DEFAULT_PORT, PersonAddress, parse_person
@@ -179,6 +180,7 @@ def _open_window(arguments: list[str]) -> None:
 
 def main() -> None:
     """Entry point of the ``segue`` program."""
+    keep_stderr()
     logging.basicConfig(level=log_level(logging.ERROR), format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         cli()
