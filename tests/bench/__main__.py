@@ -11,16 +11,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import bench_call, bench_quic, bench_relay, bench_window
+from tests.bench import bench_call, bench_quic, bench_relay, bench_sim, bench_window
 from tests.bench.figures import Section, machine
 
 ROOT = Path(__file__).parents[2]
+SIMULATED_S = 4.0
 PAGE = ROOT / "docs" / "results.md"
 BENCHMARKS: dict[str, Callable[[], Iterable[Section]]] = {
     "call": bench_call.run,
     "window": lambda: [bench_window.run()],
     "relay": lambda: [bench_relay.run()],
     "quic": lambda: [bench_quic.run()],
+    # Shorter than by itself, so that all of them together stay well under six minutes.
+    "sim": lambda: [bench_sim.run(seconds=SIMULATED_S)],
 }
 _HEAD = """\
 # Results

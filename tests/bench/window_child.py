@@ -14,6 +14,7 @@ from PySide6.QtCore import QEvent, QObject, Signal
 from PySide6.QtWidgets import QApplication
 
 import app.window
+from app.ui.application import make_application
 from app.ui.main_window import MainWindow
 
 
@@ -60,14 +61,13 @@ class Watch(QObject):
 
 def main() -> int:
     watch = Watch(float(sys.argv.pop(1)))
-    make_application = app.window.make_application
 
     def watched_application(arguments: list[str]) -> QApplication:
         application = make_application(arguments)
         application.installEventFilter(watch)
         return application
 
-    app.window.make_application = watched_application
+    app.window.make_application = watched_application  # type: ignore[attr-defined]
     return app.window.main(sys.argv[1:])
 
 
