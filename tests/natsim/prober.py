@@ -171,7 +171,7 @@ class SimBench:
         transaction = self._asked.to_bytes(stun.TRANSACTION_ID_BYTES, "big")
         self.host.send(port, server, stun.binding_request(transaction), ttl=ttl)
         answer = self._arrival(port)
-        return None if answer is None else _mapped(answer[0], transaction)
+        return None if answer is None else mapped_in(answer[0], transaction)
 
     def poke(self, server: Address, target: Address, port: int) -> bool:
         self.server.host.send(server[1], target, b"poke", ip=server[0])
@@ -189,7 +189,8 @@ class SimBench:
         return got[0] if got else None
 
 
-def _mapped(data: bytes, transaction: bytes) -> Address | None:
+def mapped_in(data: bytes, transaction: bytes) -> Address | None:
+    """XOR-MAPPED-ADDRESS of the answer to a transaction."""
     try:
         answer = stun.parse(data)
     except WireError:
