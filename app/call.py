@@ -139,7 +139,7 @@ class Call:
             return []
         if not self._relay_knows:
             self._deadline = now + INVITE_TIMEOUT_S
-        # Again when the session is a new one: the relay knows an invitation that it has had, one that restarted does not.
+        # Again when the session is a new one: a relay that restarted has forgotten the invitation, others know it.
         self._relay_knows = True
         return [ev.TellRelay(control.Invite(call_id=self.view.call_id, callee=self._name))]
 
