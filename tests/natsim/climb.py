@@ -1,0 +1,204 @@
+"""Two ladders, untouched, behind the NATs of a scenario: candidates travel on a stream that never loses anything."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from tests.natsim.clock import Timer, VirtualClock
+from tests.natsim.network import TTL_HOPS, Address, Host
+from tests.natsim.relay import RelayNode
+from tests.natsim.scenario import Scenario, World, build
+from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
+from transport.traverse.candidates import HostAddress
+from transport.traverse.ladder import (
+    Begin,
+    Ladder,
+    LadderCommand,
+    LadderConfig,
+    LadderEvent,
+    PhaseChanged,
+    Prepare,
+    RelayRoundTrip,
+    TimerFired,
+)
+from transport.traverse.phase import DirectFound, PeerSaid, ProfileKnown
+from transport.traverse.round import SayToPeer
+from transport.wire import peer, stun
+from transport.wire.errors import WireError
+
+# A real timer never fires in the very instant that it was set for.
+TICK_S = 1e-6
+
+
+@dataclass(slots=True)
+class Sent:
+    """A packet that a ladder sent. ``is_check``: with credentials, so not a question to a STUN server."""
+
+    at_s: float
+    destination: Address
+    ttl: int | None
+    is_check: bool
+
+
+@dataclass(slots=True)
+class Log:
+    """What one side's ladder did, by the clock."""
+
+    sent: list[Sent] = field(default_factory=list)
+    said: list[peer.PeerMessage] = field(default_factory=list)
+    found: list[tuple[float, DirectFound]] = field(default_factory=list)
+    profiles: list[ProfileKnown] = field(default_factory=list)
+    phases: list[PhaseChanged] = field(default_factory=list)
+
+    @property
+    def direct_at(self) -> float | None:
+        """When this side had a direct path."""
+        return self.found[0][0] if self.found else None
+
+    @property
+    def first_check_at(self) -> float | None:
+        """When it sent its first packet with credentials, of whatever TTL."""
+        return next((sent.at_s for sent in self.sent if sent.is_check), None)
+
+
+class Climber:
+    """One side: a ladder with real sockets' habits on a virtual host."""
+
+    def __init__(self, host: Host, config: LadderConfig, rng: random.Random, clock: VirtualClock) -> None:
+        self.host = host
+        self.clock = clock
+        self.log = Log()
+        self.ladder = Ladder(config, rng)
+        self.say: Callable[[peer.PeerMessage], None] = lambda message: None
+        self.ports: dict[int, int] = {}
+        self._timer: Timer | None = None
+        self._overdue = 0
+
+    def submit(self, event: LadderEvent) -> None:
+        for command in self.ladder.handle(event, self.clock.now):
+            self._carry_out(command)
+        self._arm()
+
+    def _carry_out(self, command: LadderCommand) -> None:
+        match command:
+            case SendDatagram(socket, destination, data, ttl):
+                self.log.sent.append(Sent(self.clock.now, destination, ttl, has_credentials(data)))
+                self.host.send(self.ports[socket], destination, data, ttl=ttl or TTL_HOPS)
+            case OpenSocket(socket, _, toward):
+                port = self.host.open(lambda data, source: self._received(socket, source, data))
+                self.ports[socket] = port
+                interface = self.host.toward(toward[0])
+                local = (interface.ip if interface is not None else "0.0.0.0", port)
+                self.clock.after(0, lambda: self.submit(SocketOpened(socket, local)))
+            case CloseSocket(socket):
+                self.host.close(self.ports.pop(socket))
+            case SayToPeer(message):
+                self.log.said.append(message)
+                self.say(peer.decode(peer.encode(message)))
+            case DirectFound():
+                self.log.found.append((self.clock.now, command))
+            case ProfileKnown():
+                self.log.profiles.append(command)
+            case PhaseChanged():
+                self.log.phases.append(command)
+
+    def _received(self, socket: int, source: Address, data: bytes) -> None:
+        if socket in self.ports:
+            self.submit(DatagramReceived(socket, source, data))
+
+    def _arm(self) -> None:
+        due = self.ladder.next_deadline()
+        if self._timer is not None:
+            self._timer.cancelled = True
+            self._timer = None
+        if due is not None:
+            late = due < self.clock.now - TICK_S / 2
+            self._overdue = self._overdue + 1 if late else 0
+            assert self._overdue < 20, "a deadline that has passed is not met, however often the timer fires"
+            self._timer = self.clock.at(max(due, self.clock.now + TICK_S), lambda: self.submit(TimerFired()))
+
+
+class Climb:
+    """A call's two ladders. ``caller`` is side 0; the relay's own delay each way is ``relay_s``, beside the wires'."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int = 1,
+        *,
+        relay_s: float = 0.0,
+        knows_rtt: bool = True,
+        low_ttl: bool = True,
+        stun_endpoints: int | None = None,
+    ) -> None:
+        self.rng = random.Random(seed)
+        self.clock = VirtualClock()
+        self.world: World[RelayNode] = build(scenario, self.clock, self.rng)
+        wires = [(side.up.delay_ms + side.down.delay_ms) / 1000 for side in scenario.sides]
+        self.one_way_s = sum(wires) / 2 + relay_s
+        self.direct_rtt_s = sum(wires)
+        self.sides = (
+            self._climber(0, stun_endpoints, low_ttl),
+            self._climber(1, stun_endpoints, low_ttl),
+        )
+        for climber, other in (self.sides, reversed(self.sides)):
+            climber.say = partial(self._carry, other)
+            if knows_rtt:
+                climber.submit(RelayRoundTrip(2 * self.one_way_s))
+        self.asked: list[peer.PeerMessage] = []
+
+    @property
+    def caller(self) -> Climber:
+        return self.sides[0]
+
+    @property
+    def callee(self) -> Climber:
+        return self.sides[1]
+
+    @property
+    def is_direct(self) -> bool:
+        """Both sides have a path, and each the one that the other has."""
+        return all(climber.log.found for climber in self.sides)
+
+    def answer(self, prepared_s: float = 1.0) -> float:
+        """The callee answers; both have gathered for a while, as while it rings. Returns when that was."""
+        for climber in self.sides:
+            climber.submit(Prepare())
+        self.clock.run(prepared_s)
+        answered_at = self.clock.now
+        self.callee.submit(Begin())
+        self.clock.after(self.one_way_s, lambda: self.caller.submit(Begin()))
+        return answered_at
+
+    def run(self, seconds: float) -> bool:
+        """Until both are direct, or for so long; then a little more, so that late packets come."""
+        done = self.clock.run(seconds, lambda: self.is_direct)
+        return done
+
+    def _climber(self, side: int, stun_endpoints: int | None, low_ttl: bool) -> Climber:
+        host = self.world.sides[side].host
+        hosts = tuple(HostAddress(ip, 64 if ":" in ip else 24, "eth0") for ip in host.addresses)
+        numbers = iter(range(1_000_000))
+        config = LadderConfig(
+            controlling=side == 0,
+            stun=self.world.stun[:stun_endpoints],
+            hosts=hosts,
+            new_socket=lambda: next(numbers),
+            low_ttl=low_ttl,
+        )
+        return Climber(host, config, random.Random(self.rng.getrandbits(64)), self.clock)
+
+    def _carry(self, to: Climber, message: peer.PeerMessage) -> None:
+        if isinstance(message, peer.Candidates | peer.Connect | peer.ConnectAck | peer.Sync):
+            said = PeerSaid(message)
+            self.clock.after(self.one_way_s, lambda: to.submit(said))
+
+
+def has_credentials(data: bytes) -> bool:
+    """Whether a STUN packet of ours is a connectivity check or an answer to one."""
+    try:
+        message = stun.parse(data)
+    except WireError:
+        return False
+    return message.raw.attributes.get("MESSAGE-INTEGRITY") is not None

@@ -1,0 +1,378 @@
+"""The ladder: the ways to a direct path, tried in the order of the table while the relay carries the call.
+
+A climb runs the phases of :data:`PHASES` one after the other until one finds a path. It begins with the call, when
+the path that was found is lost, when the network changes, or when the peer begins one; in between it waits longer
+and longer. What both sides' NATs make impossible is not tried again.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from random import Random
+
+from transport.path.sockets import (
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
+from transport.traverse import punch
+from transport.traverse.candidates import HostAddress, useful_hosts
+from transport.traverse.nat_profile import NatProfile
+from transport.traverse.phase import (
+    DirectFound,
+    Knowledge,
+    PeerSaid,
+    Phase,
+    PhaseCommand,
+    PhaseEnded,
+    PhaseEvent,
+    PhaseSpec,
+    PhaseStatus,
+    PhaseTimer,
+    ProfileKnown,
+    TraversalMessage,
+)
+from transport.traverse.round import SayToPeer
+from transport.wire.stun import Address, IceRole
+
+PHASES: tuple[PhaseSpec, ...] = (punch.SPEC,)
+# DESIGN §7: waiting before the next climb; a path that has lasted LASTED_S begins anew with the first.
+BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+LASTED_S = 30.0
+# Climbs without success before the relay is settled for. Only a change begins another one then.
+MAX_FAILED_CLIMBS = 6
+# A peer that begins climbs faster than this waits.
+JOIN_GAP_S = 1.0
+# Interfaces change one after the other when a network does.
+NETWORK_SETTLE_S = 0.25
+MAX_HELD_MESSAGES = 8
+MAX_STATUSES = 16
+# Numbers of rounds end with the type of transport.wire.peer.Round.
+MAX_CLIMB = 2**16 // punch.ROUNDS - 1
+
+
+@dataclass(frozen=True, slots=True)
+class LadderConfig:
+    """``controlling``: we are the caller. ``stun``: the relay's STUN endpoints, as IP addresses. ``new_socket`` gives
+    socket numbers that nobody else uses. ``early``: a contact, so that the link may say Begin before the answer; it
+    is the link that keeps to it. ``low_ttl``: sockets here can send a packet with a TTL of its own."""
+
+    controlling: bool
+    stun: tuple[Address, ...]
+    hosts: tuple[HostAddress, ...]
+    new_socket: Callable[[], int]
+    early: bool = False
+    profile: NatProfile | None = None
+    low_ttl: bool = True
+    phases: tuple[PhaseSpec, ...] = PHASES
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Gather now, and tell the peer nothing: only the relay, which knows our address, is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The peer may learn our addresses: go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No more of this; for good. A path that was found stays."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathLost:
+    """The direct path that was found is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChanged:
+    """Our interfaces have other addresses now."""
+
+    hosts: tuple[HostAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTrouble:
+    """The relay leg loses packets, or they take longer: phases that could be the cause stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRoundTrip:
+    """Time to the peer over the relay and back, as QUIC measures it."""
+
+    rtt_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The ladder's deadline has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseChanged:
+    """Something about a phase is new."""
+
+    status: PhaseStatus
+
+
+LadderEvent = (
+    Prepare
+    | Begin
+    | Stop
+    | SocketOpened
+    | SocketFailed
+    | DatagramReceived
+    | PeerSaid
+    | PathLost
+    | NetworkChanged
+    | RelayTrouble
+    | RelayRoundTrip
+    | TimerFired
+)
+LadderCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | DirectFound | PhaseChanged | ProfileKnown
+
+
+class LadderState(Enum):
+    """Where the ladder stands."""
+
+    IDLE = "idle"
+    PREPARED = "prepared"
+    CLIMBING = "climbing"
+    DIRECT = "direct"
+    RESTING = "resting"
+    """The next climb has its time."""
+    SETTLED = "settled"
+    """On the relay, until something changes."""
+    STOPPED = "stopped"
+
+
+class Ladder:
+    """The machine of one call's traversal. ``rng`` must be a :class:`random.SystemRandom` outside simulations."""
+
+    def __init__(self, config: LadderConfig, rng: Random) -> None:
+        role = IceRole.CONTROLLING if config.controlling else IceRole.CONTROLLED
+        self._know = Knowledge(
+            role, config.stun, useful_hosts(config.hosts), config.new_socket, rng, config.low_ttl, config.profile
+        )
+        self._table = config.phases
+        self.state = LadderState.IDLE
+        self._climb = -1
+        self._row = 0
+        self._phase: Phase | None = None
+        self._winner: Phase | None = None
+        self._hopeless = True
+        self._failed_climbs = 0
+        self._climb_at: float | None = None
+        self._climbed_at: float | None = None
+        self._direct_at: float | None = None
+        self._path_stands = False
+        self._held: deque[TraversalMessage] = deque(maxlen=MAX_HELD_MESSAGES)
+        self._ended: deque[PhaseStatus] = deque(maxlen=MAX_STATUSES)
+        self._told: PhaseStatus | None = None
+        self._out: list[LadderCommand] = []
+
+    @property
+    def profile(self) -> NatProfile | None:
+        """Of our own NAT, to be kept for the next call."""
+        return self._know.local
+
+    def phases(self) -> tuple[PhaseStatus, ...]:
+        """All that were tried, the last :data:`MAX_STATUSES` of them, in order."""
+        return (*self._ended, *(() if self._phase is None else (self._phase.status,)))
+
+    def next_deadline(self) -> float | None:
+        """When :class:`TimerFired` is due."""
+        phase = None if self._phase is None else self._phase.next_deadline()
+        return min((due for due in (phase, self._climb_at) if due is not None), default=None)
+
+    def handle(self, event: LadderEvent, now: float) -> list[LadderCommand]:
+        """Take one event; never raises."""
+        if self.state is not LadderState.STOPPED:
+            match event:
+                case SocketOpened() | SocketFailed() | DatagramReceived():
+                    self._give(event, now)
+                case PeerSaid(message):
+                    self._said(message, now)
+                case TimerFired():
+                    self._timer(now)
+                case _:
+                    self._told_by_link(event, now)
+            self._report()
+        elif isinstance(event, DatagramReceived):
+            # The path that was found outlives the looking for it.
+            self._give(event, now)
+        out, self._out = self._out, []
+        return out
+
+    def _told_by_link(self, event: LadderEvent, now: float) -> None:
+        match event:
+            case Prepare():
+                if self.state is LadderState.IDLE:
+                    self.state = LadderState.PREPARED
+                    self._climb = 0
+                    self._start_row(0, now, may_tell=False)
+            case Begin():
+                self._begin(now)
+            case Stop(reason):
+                if self._phase is not None:
+                    self._take(self._phase.stop(reason, now), now)
+                self.state = LadderState.STOPPED
+                self._climb_at = None
+                self._held.clear()
+            case PathLost():
+                self._path_lost(now)
+            case NetworkChanged(hosts):
+                self._network_changed(hosts, now)
+            case RelayTrouble():
+                if self._phase is not None and self._table[self._row].yields_to_relay:
+                    self._take(self._phase.stop("relay-trouble", now), now)
+                    self._climb_failed(now)
+            case RelayRoundTrip(rtt_s):
+                self._know.relay_rtt_s = max(0.0, rtt_s)
+
+    def _path_lost(self, now: float) -> None:
+        self._path_stands = False
+        if self.state in (LadderState.DIRECT, LadderState.SETTLED):
+            if self._direct_at is not None and now - self._direct_at >= LASTED_S:
+                self._failed_climbs = 0
+            self._rest(now)
+
+    def _begin(self, now: float) -> None:
+        if self.state is LadderState.PREPARED and self._phase is not None:
+            self.state = LadderState.CLIMBING
+            self._climbed_at = now
+            self._take(self._phase.permit(now), now)
+        elif self.state is LadderState.IDLE:
+            self._start_climb(0, now)
+        else:
+            return
+        held = list(self._held)
+        self._held.clear()
+        for message in held:
+            self._said(message, now)
+
+    def _said(self, message: TraversalMessage, now: float) -> None:
+        climb = message.round // punch.ROUNDS
+        if self.state in (LadderState.IDLE, LadderState.PREPARED):
+            self._held.append(message)
+        elif climb == self._climb:
+            self._give(PeerSaid(message), now)
+        elif climb > self._climb:
+            self._join(climb, message, now)
+
+    def _join(self, climb: int, message: TraversalMessage, now: float) -> None:
+        """The peer begins a climb: it has lost the path, or its network has changed."""
+        if self._climbed_at is not None and now < self._climbed_at + JOIN_GAP_S:
+            self._held.append(message)
+            due = self._climbed_at + JOIN_GAP_S
+            self._climb_at = due if self._climb_at is None else min(self._climb_at, due)
+            return
+        self._start_climb(climb, now)
+        self._give(PeerSaid(message), now)
+
+    def _timer(self, now: float) -> None:
+        if self._climb_at is not None and now >= self._climb_at:
+            self._climb_at = None
+            newest = max((message.round // punch.ROUNDS for message in self._held), default=-1)
+            self._start_climb(max(self._climb + 1, newest), now)
+            held = list(self._held)
+            self._held.clear()
+            for message in held:
+                self._said(message, now)
+        self._give(PhaseTimer(), now)
+
+    def _network_changed(self, hosts: tuple[HostAddress, ...], now: float) -> None:
+        useful = useful_hosts(hosts)
+        if useful == self._know.hosts:
+            return
+        self._know.hosts = useful
+        self._know.local = None
+        self._failed_climbs = 0
+        if self.state is LadderState.PREPARED and self._phase is not None:
+            self._take(self._phase.stop("network-changed", now), now)
+            self._start_row(0, now, may_tell=False)
+        elif self.state in (LadderState.CLIMBING, LadderState.RESTING, LadderState.SETTLED):
+            self._climb_at = now + NETWORK_SETTLE_S
+
+    def _start_climb(self, climb: int, now: float) -> None:
+        if climb > MAX_CLIMB:
+            self.state = LadderState.SETTLED
+            return
+        self.state = LadderState.CLIMBING
+        self._climb = climb
+        self._climbed_at = now
+        self._climb_at = None
+        self._hopeless = True
+        self._start_row(0, now, may_tell=True)
+
+    def _start_row(self, row: int, now: float, *, may_tell: bool) -> None:
+        if self._phase is not None:
+            self._take(self._phase.stop("climbing-anew", now), now)
+            self._ended.append(self._phase.status)
+            if self._phase.status.outcome == "won":
+                self._winner = self._phase
+        self._row = row
+        self._phase = self._table[row].make(self._know, self._climb)
+        self._take(self._phase.start(now, may_tell=may_tell), now)
+
+    def _give(self, event: PhaseEvent, now: float) -> None:
+        if self._phase is not None:
+            self._take(self._phase.handle(event, now), now)
+        if self._winner is not None and isinstance(event, DatagramReceived):
+            # An earlier climb's path may still be in use: authentic checks on it are answered.
+            self._take(self._winner.handle(event, now), now)
+
+    def _take(self, commands: list[PhaseCommand], now: float) -> None:
+        for command in commands:
+            match command:
+                case PhaseEnded(hopeless):
+                    self._phase_ended(hopeless, now)
+                case DirectFound():
+                    self.state = LadderState.DIRECT
+                    self._direct_at = now
+                    self._path_stands = True
+                    self._climb_at = None
+                    self._out.append(command)
+                case _:
+                    self._out.append(command)
+
+    def _phase_ended(self, hopeless: bool, now: float) -> None:
+        if self.state is LadderState.DIRECT or self._phase is None:
+            return
+        self._hopeless = self._hopeless and hopeless
+        if self._row + 1 < len(self._table):
+            self._start_row(self._row + 1, now, may_tell=True)
+        else:
+            self._climb_failed(now)
+
+    def _climb_failed(self, now: float) -> None:
+        if self._path_stands:
+            self.state = LadderState.DIRECT
+        elif self._hopeless or self._failed_climbs >= MAX_FAILED_CLIMBS:
+            self.state = LadderState.SETTLED
+            self._climb_at = None
+        else:
+            self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        self.state = LadderState.RESTING
+        self._climb_at = now + BACK_OFF_S[min(self._failed_climbs, len(BACK_OFF_S) - 1)]
+        self._failed_climbs += 1
+
+    def _report(self) -> None:
+        """Say what is new about the phase, packets aside."""
+        if self._phase is None:
+            return
+        status = replace(self._phase.status, packets=0)
+        if status != self._told:
+            self._told = status
+            self._out.append(PhaseChanged(self._phase.status))

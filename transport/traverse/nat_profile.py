@@ -1,0 +1,282 @@
+"""How our NAT behaves (RFC 4787 §4–§6, RFC 5780), as far as the evidence goes: right or ``unknown``, never wrong.
+
+Everything rests on what STUN servers saw of ONE socket. One server address cannot tell endpoint-independent from
+address-dependent mapping, and one mapping says nothing about how ports are chosen, save that it kept ours.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from transport.traverse.reflexive import Observation
+from transport.wire.peer import WireProfile
+from transport.wire.stun import Address
+
+# Older profiles are renewed before a call (DESIGN §4).
+FRESH_S = 60.0
+MIN_ENDPOINTS = 3
+# Four equal steps in a row are no chance (one in 10^15 with random ports); strangers' flows may add to some.
+MIN_SEQUENTIAL = 5
+MAX_DELTA = 64
+# Steps between flows that leave within a millisecond: so many strangers' flows in between are not believable.
+MAX_STRANGERS = 16
+# Eight random ports of 64,512 all fall within 4,096 in one of 30 million cases: fewer observations do not tell.
+MIN_BLOCK = 8
+MAX_BLOCK_PORTS = 4_096
+MAX_EVIDENCE = 24
+
+
+class Mapping(Enum):
+    """RFC 4787 §4.1. ``NONE``: there is no NAT."""
+
+    NONE = "none"
+    ENDPOINT_INDEPENDENT = "endpoint-independent"
+    ADDRESS_DEPENDENT = "address-dependent"
+    ADDRESS_AND_PORT_DEPENDENT = "address-and-port-dependent"
+    UNKNOWN = "unknown"
+
+
+class Filtering(Enum):
+    """RFC 4787 §5."""
+
+    ENDPOINT_INDEPENDENT = "endpoint-independent"
+    ADDRESS_DEPENDENT = "address-dependent"
+    ADDRESS_AND_PORT_DEPENDENT = "address-and-port-dependent"
+    UNKNOWN = "unknown"
+
+
+class Allocation(Enum):
+    """How outside ports are chosen (RFC 4787 §4.2)."""
+
+    PRESERVING = "preserving"
+    SEQUENTIAL = "sequential"
+    RANDOM = "random"
+    BLOCK = "block"
+    UNKNOWN = "unknown"
+
+
+class NatKind(Enum):
+    """The names that people know; the window's words for them are its own job."""
+
+    OPEN = "open"
+    NO_NAT = "no NAT"
+    """Our own address is public; whether a firewall filters is unknown."""
+    FULL_CONE = "full cone"
+    ADDRESS_RESTRICTED = "address-restricted"
+    PORT_RESTRICTED = "port-restricted"
+    CONE = "cone"
+    """Endpoint-independent mapping; filtering unknown."""
+    SYMMETRIC_SEQUENTIAL = "symmetric sequential"
+    SYMMETRIC_RANDOM = "symmetric random"
+    SYMMETRIC_BLOCK = "symmetric block"
+    SYMMETRIC = "symmetric"
+    """Allocation unknown."""
+    UDP_BLOCKED = "UDP blocked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class NatProfile:
+    """What is known, and by which evidence. ``made_at`` in seconds of the machine's clock. ``reflexive``: our IPv4
+    address as most servers saw it. ``block``: lowest and highest port seen of a block allocation."""
+
+    mapping: Mapping = Mapping.UNKNOWN
+    filtering: Filtering = Filtering.UNKNOWN
+    allocation: Allocation = Allocation.UNKNOWN
+    delta: int = 0
+    block: tuple[int, int] | None = None
+    hairpin: bool | None = None
+    udp_blocked: bool | None = None
+    suspicious: bool = False
+    """Answers contradicted each other, or named addresses that cannot be: somebody in between invents them."""
+    reflexive: Address | None = None
+    made_at: float = 0.0
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> NatKind:
+        """The verdict in one word."""
+        if self.udp_blocked:
+            return NatKind.UDP_BLOCKED
+        match self.mapping:
+            case Mapping.NONE:
+                return NatKind.OPEN if self.filtering is Filtering.ENDPOINT_INDEPENDENT else NatKind.NO_NAT
+            case Mapping.ENDPOINT_INDEPENDENT:
+                return _CONES[self.filtering]
+            case Mapping.ADDRESS_DEPENDENT | Mapping.ADDRESS_AND_PORT_DEPENDENT:
+                return _SYMMETRICS[self.allocation]
+        return NatKind.UNKNOWN
+
+    @property
+    def symmetric(self) -> bool:
+        """Known to take another outside port toward another address."""
+        return self.mapping in (Mapping.ADDRESS_DEPENDENT, Mapping.ADDRESS_AND_PORT_DEPENDENT)
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:
+        """What the evidence does not tell."""
+        if self.udp_blocked:
+            return ()
+        if self.mapping is Mapping.NONE:
+            return ("filtering",) if self.filtering is Filtering.UNKNOWN else ()
+        facts = {
+            "mapping": self.mapping is Mapping.UNKNOWN,
+            "filtering": self.filtering is Filtering.UNKNOWN,
+            "allocation": self.allocation is Allocation.UNKNOWN,
+            "hairpin": self.hairpin is None,
+        }
+        return tuple(name for name, missing in facts.items() if missing)
+
+    def fresh(self, now: float) -> bool:
+        """Young enough for a call to begin with."""
+        return now - self.made_at <= FRESH_S
+
+    def to_wire(self) -> WireProfile:
+        """For the peer, without addresses."""
+        block = 0 if self.block is None else self.block[1] - self.block[0] + 1
+        return WireProfile(self.mapping.value, self.filtering.value, self.allocation.value, self.delta, block)
+
+
+def from_wire(wire: WireProfile, now: float) -> NatProfile:
+    """What the peer says of itself. Believed no further than for choosing what to try."""
+    return NatProfile(
+        mapping=Mapping(wire.mapping),
+        filtering=Filtering(wire.filtering),
+        allocation=Allocation(wire.allocation),
+        delta=wire.delta,
+        block=(0, wire.block - 1) if wire.block else None,
+        made_at=now,
+        evidence=("told by the peer",),
+    )
+
+
+_CONES = {
+    Filtering.ENDPOINT_INDEPENDENT: NatKind.FULL_CONE,
+    Filtering.ADDRESS_DEPENDENT: NatKind.ADDRESS_RESTRICTED,
+    Filtering.ADDRESS_AND_PORT_DEPENDENT: NatKind.PORT_RESTRICTED,
+    Filtering.UNKNOWN: NatKind.CONE,
+}
+_SYMMETRICS = {
+    Allocation.SEQUENTIAL: NatKind.SYMMETRIC_SEQUENTIAL,
+    Allocation.RANDOM: NatKind.SYMMETRIC_RANDOM,
+    Allocation.BLOCK: NatKind.SYMMETRIC_BLOCK,
+    Allocation.PRESERVING: NatKind.SYMMETRIC,
+    Allocation.UNKNOWN: NatKind.SYMMETRIC,
+}
+
+
+def classify(
+    seen: Sequence[Observation], local: Address, host_ips: Iterable[str], now: float, unbelievable: int = 0
+) -> NatProfile:
+    """The profile from what servers saw of one socket whose interface address and port is ``local``."""
+    if not seen:
+        return NatProfile(made_at=now, suspicious=unbelievable > 0)
+    evidence = [f"{_place(seen, one)} saw port {one.mapped[1]}" for one in seen][:MAX_EVIDENCE]
+    suspicious = unbelievable > 0 or any(one.varied for one in seen) or _servers_see_themselves(seen)
+    reflexive = max((one.mapped for one in seen), key=[one.mapped for one in seen].count)
+    if suspicious:
+        evidence.append("answers contradict themselves")
+        return NatProfile(suspicious=True, reflexive=None, made_at=now, evidence=tuple(evidence))
+    mapping = _mapping(seen, local, set(host_ips))
+    allocation, delta, block = _allocation(seen, local, mapping)
+    return NatProfile(
+        mapping=mapping,
+        # Without a NAT a firewall may still filter: that is for the checks to find out.
+        filtering=Filtering.UNKNOWN,
+        allocation=allocation,
+        delta=delta,
+        block=block,
+        udp_blocked=False,
+        reflexive=reflexive,
+        made_at=now,
+        evidence=tuple(evidence),
+    )
+
+
+def _place(seen: Sequence[Observation], one: Observation) -> str:
+    """Names a server without its address: which one of ours, and which port of it."""
+    addresses = list(dict.fromkeys(other.server[0] for other in seen))
+    return f"server {addresses.index(one.server[0]) + 1} port {one.server[1]}"
+
+
+def _servers_see_themselves(seen: Sequence[Observation]) -> bool:
+    """A captive network that answers in the servers' names knows no address of ours."""
+    return any(one.mapped[0] == other.server[0] for one in seen for other in seen)
+
+
+def _mapping(seen: Sequence[Observation], local: Address, host_ips: set[str]) -> Mapping:
+    by_address: dict[str, set[Address]] = {}
+    ports: dict[str, set[int]] = {}
+    for one in seen:
+        by_address.setdefault(one.server[0], set()).add(one.mapped)
+        ports.setdefault(one.server[0], set()).add(one.server[1])
+    mapped = {one.mapped for one in seen}
+    if all(address[0] in host_ips and address[1] == local[1] for address in mapped):
+        return Mapping.NONE
+    if any(len(each) > 1 for each in by_address.values()):
+        return Mapping.ADDRESS_AND_PORT_DEPENDENT
+    if len(by_address) < 2 or len(seen) < MIN_ENDPOINTS:
+        return Mapping.UNKNOWN
+    if len(mapped) == 1:
+        return Mapping.ENDPOINT_INDEPENDENT
+    # Several ports of one address saw the same, and another address saw something else.
+    several = [address for address, asked in ports.items() if len(asked) > 1]
+    return Mapping.ADDRESS_DEPENDENT if several else Mapping.UNKNOWN
+
+
+def _allocation(
+    seen: Sequence[Observation], local: Address, mapping: Mapping
+) -> tuple[Allocation, int, tuple[int, int] | None]:
+    unknown = (Allocation.UNKNOWN, 0, None)
+    if mapping is Mapping.NONE:
+        return unknown
+    mapped = list(dict.fromkeys(one.mapped for one in sorted(seen, key=lambda one: one.order)))
+    kept = sum(address[1] == local[1] for address in mapped)
+    if kept == len(mapped):
+        return Allocation.PRESERVING, 0, None
+    if len(mapped) < MIN_SEQUENTIAL or kept or len({address[0] for address in mapped}) > 1:
+        return unknown
+    ports = [address[1] for address in mapped]
+    orders = [one.order for one in seen]
+    if all(one.first_try for one in seen) and max(orders) - min(orders) + 1 == len(seen):
+        # Every flow in between is among the answers, and the NAT saw them in this order.
+        delta = sequential_delta(ports)
+        if delta:
+            return Allocation.SEQUENTIAL, delta, None
+    spread = max(ports) - min(ports)
+    if spread >= MAX_BLOCK_PORTS:
+        # A counter that wraps also spreads.
+        return unknown if _counts(ports) else (Allocation.RANDOM, 0, None)
+    if len(ports) >= MIN_BLOCK and not _counts(ports):
+        return Allocation.BLOCK, 0, (min(ports), max(ports))
+    return unknown
+
+
+def sequential_delta(ports: Sequence[int]) -> int:
+    """The step of a counter behind ``ports`` (in the order of asking), 0 where there is none to see. Strangers' flows
+    may have taken some steps; once the counter may wrap."""
+    steps = [after - before for before, after in itertools.pairwise(ports)]
+    sign = 1 if sum(step > 0 for step in steps) * 2 > len(steps) else -1
+    against = [step for step in steps if step * sign <= 0]
+    ahead = [step * sign for step in steps if step * sign > 0]
+    if len(against) > 1 or len(ports) < MIN_SEQUENTIAL:
+        return 0
+    if against and abs(against[0]) <= MAX_BLOCK_PORTS // 2 and len(ports) < MIN_BLOCK:
+        # Not a wrap of a counter over many ports, and too few observations for one in a small range.
+        return 0
+    smallest = min(ahead)
+    regular = math.gcd(*ahead) == smallest <= MAX_DELTA and max(ahead) <= smallest * MAX_STRANGERS
+    needed = 0.5 if len(ports) >= MIN_BLOCK else 0.75
+    if not regular or sum(step == smallest for step in ahead) < needed * len(steps):
+        return 0
+    return sign * smallest
+
+
+def _counts(ports: Sequence[int]) -> bool:
+    """Whether this looks like a counter, if not a regular one: small steps for the most part, in one direction."""
+    steps = [after - before for before, after in itertools.pairwise(ports)]
+    small = sum(abs(step) <= MAX_DELTA * MAX_STRANGERS for step in steps) * 2 > len(steps)
+    up = sum(step > 0 for step in steps)
+    return small and min(up, len(steps) - up) <= 1

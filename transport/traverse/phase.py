@@ -1,0 +1,154 @@
+"""What every phase of the ladder is like, and what all of them know."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, Protocol
+
+from transport.path.sockets import (
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
+from transport.path.stats import PathVia
+from transport.traverse.budget import Budget
+from transport.traverse.candidates import CandidateKind, HostAddress, is_private
+from transport.traverse.keys import CheckKeys
+from transport.traverse.nat_profile import NatProfile
+from transport.traverse.round import RoundWon, SayToPeer
+from transport.traverse.sync import SyncMessage
+from transport.wire.peer import Candidates
+from transport.wire.stun import Address, IceRole
+
+PhaseOutcome = Literal["waiting", "trying", "won", "failed", "skipped", "cancelled"]
+TraversalMessage = Candidates | SyncMessage
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSaid:
+    """A message of the traversal came on the control stream."""
+
+    message: TraversalMessage
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTimer:
+    """The phase's deadline has come."""
+
+
+PhaseEvent = SocketOpened | SocketFailed | DatagramReceived | PeerSaid | PhaseTimer
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStatus:
+    """For the panel and the report. Times in the machine's clock; ``reason`` is a code, "" while there is none."""
+
+    name: str
+    outcome: PhaseOutcome
+    started: float
+    ended: float | None = None
+    packets: int = 0
+    sockets: int = 0
+    rounds: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectFound:
+    """A pair is valid and nominated. The socket now is the path manager's: it closes it.
+
+    Said again for the same socket when the controlling side chose another remote address in the end; among several
+    the highest ``nomination`` wins. ``keys`` make and check further authenticated checks on this path. ``mapped`` is
+    our address as the peer sees it."""
+
+    socket: int
+    local: Address
+    remote: Address
+    via: PathVia
+    rtt_s: float
+    keys: CheckKeys
+    nomination: int
+    mapped: Address
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileKnown:
+    """What is now known of our own NAT, or of the peer's as it says."""
+
+    whose: Literal["local", "remote"]
+    profile: NatProfile
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnded:
+    """The phase has come to its end; its status says how. ``hopeless``: trying again would change nothing."""
+
+    hopeless: bool
+
+
+PhaseCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | DirectFound | ProfileKnown | PhaseEnded
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """What the phases of one call know together. ``relay_rtt_s``: to the peer over the relay, there and back."""
+
+    role: IceRole
+    stun: tuple[Address, ...]
+    hosts: tuple[HostAddress, ...]
+    new_socket: Callable[[], int]
+    rng: Random
+    low_ttl: bool
+    local: NatProfile | None = None
+    remote: NatProfile | None = None
+    relay_rtt_s: float | None = None
+
+
+class Phase(Protocol):
+    """One way to look for a direct path; made anew for each climb."""
+
+    def start(self, now: float, *, may_tell: bool) -> list[PhaseCommand]:
+        """Begin; nothing is told to the peer before ``may_tell``, or :meth:`permit`."""
+        ...
+
+    def permit(self, now: float) -> list[PhaseCommand]:
+        """The peer may be told from now on."""
+        ...
+
+    def handle(self, event: PhaseEvent, now: float) -> list[PhaseCommand]:
+        """Take one event. Those of others' sockets and rounds do nothing."""
+        ...
+
+    def next_deadline(self) -> float | None:
+        """When :class:`PhaseTimer` is due."""
+        ...
+
+    def stop(self, reason: str, now: float) -> list[PhaseCommand]:
+        """Give up: close every socket that has not been handed over."""
+        ...
+
+    @property
+    def status(self) -> PhaseStatus:
+        """How it stands."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSpec:
+    """A row of the ladder's table. ``yields_to_relay``: it stops when the relay leg begins to suffer."""
+
+    name: str
+    make: Callable[[Knowledge, int], Phase]
+    budget: Budget
+    yields_to_relay: bool = False
+
+
+def direct_found(won: RoundWon) -> DirectFound:
+    """What the link is told of a won round."""
+    pair = won.pair
+    near = pair.kind is CandidateKind.HOST or is_private(pair.remote[0])
+    via: PathVia = "host" if near else "port_mapping" if pair.kind is CandidateKind.MAPPED else "punch"
+    return DirectFound(won.socket, won.local, pair.remote, via, pair.rtt_s, won.keys, pair.nomination, pair.mapped)

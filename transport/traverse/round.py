@@ -1,0 +1,439 @@
+"""One round of hole punching: fresh sockets, fresh STUN, candidates told, checks.
+
+Unsynchronised (the first of a climb): checks start the moment that the peer's candidates are here. Synchronised:
+they start on both sides at one instant (:mod:`transport.traverse.sync`), after a packet with a low TTL has opened our
+own NAT, since some NATs give the address that we announced away to a stranger's packet that comes first (DESIGN §6.7).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+
+from transport.path.sockets import (
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
+from transport.traverse.budget import Budget, Purse
+from transport.traverse.candidates import (
+    Candidate,
+    CandidateKind,
+    HostAddress,
+    acceptable,
+    host_candidates,
+    prune,
+    reflexive_candidates,
+    to_wire,
+    useful_hosts,
+)
+from transport.traverse.checks import SYNCHRONISED, TA_S, UNSYNCHRONISED, CheckCommand, CheckList, PairChosen
+from transport.traverse.keys import CheckKeys, Credentials, make_credentials
+from transport.traverse.reflexive import Observation, ReflexiveQueries
+from transport.traverse.sync import Synchroniser, SyncMessage
+from transport.wire.peer import Candidates, WireProfile
+from transport.wire.stun import Address, IceRole
+
+# From the first STUN answer on: the others were asked in the same instant, so they come with it or are lost.
+SETTLE_S = 0.05
+# Without any answer the interface addresses alone are told; 0.3 s is three questions.
+GATHER_S = 0.4
+# A round that has not started by then (both gathered, three trips over the relay made) never will.
+SETUP_S = 2.0
+CHECKS_S = 1.3
+"""The last check leaves 0.7 s after the first; 0.6 s is the longest round trip that a call is any good with."""
+INSIST_S = 2.0
+# Most NATs keep a UDP mapping for 30 s or more (RFC 4787 REQ-5 asks for 120 s): twice within the shortest of them.
+REFRESH_S = 15.0
+MAX_TELLINGS = 4
+# RFC 4787 REQ-2 wants one outside address for one host; where it is not so, three say enough.
+MAX_REFLEXIVE = 3
+# Who leads starts this much earlier, for NATs that mind who comes first.
+LEAD_S = TA_S
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """What one round works with. ``relay_rtt_s``: to the peer over the relay, there and back, where known."""
+
+    number: int
+    synchronised: bool
+    leads: bool
+    role: IceRole
+    stun: tuple[Address, ...]
+    hosts: tuple[HostAddress, ...]
+    our_public: tuple[str, ...]
+    budget: Budget
+    opener_ttl: int | None
+    relay_rtt_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SayToPeer:
+    """Send this on the control stream of the call."""
+
+    message: Candidates | SyncMessage
+
+
+@dataclass(frozen=True, slots=True)
+class RoundWon:
+    """A pair is valid and nominated. Said again, for the same socket, when the controlling side chose another remote
+    address in the end."""
+
+    socket: int
+    local: Address
+    pair: PairChosen
+    keys: CheckKeys
+
+
+@dataclass(frozen=True, slots=True)
+class RoundLost:
+    """``reason``: "no-candidates", "no-sync", "no-answer", "no-sockets"."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """STUN has told what there is (``unanswered`` servers did not answer). Said again when more becomes known."""
+
+    observations: tuple[Observation, ...]
+    unanswered: int
+    local: Address
+    unbelievable: int
+
+
+RoundCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | RoundWon | RoundLost | Gathered
+
+
+class PunchRound:
+    """One round, from opening its sockets to a chosen pair or to nothing."""
+
+    def __init__(self, plan: RoundPlan, sockets: dict[int, int], rng: Random, *, may_tell: bool = True) -> None:
+        """``sockets`` maps each socket number to use to its IP version. Nothing is told to the peer before
+        ``may_tell``, or :meth:`permit`."""
+        self.plan = plan
+        self._rng = rng
+        self._versions = dict(sockets)
+        self._local: dict[int, Address] = {}
+        self._waiting = set(sockets)
+        self._credentials: Credentials = make_credentials(rng)
+        self.purse = Purse(plan.budget)
+        self.checks = CheckList(self._credentials, plan.role, self.purse, rng, plan.number + 1)
+        self.sync = Synchroniser(plan.number, leads=plan.leads)
+        self._queries: dict[int, ReflexiveQueries] = {}
+        self._told: tuple[Candidate, ...] | None = None
+        self._told_at: float | None = None
+        self._tellings = 0
+        self._may_tell = may_tell
+        self._gather_until: float | None = None
+        self._refresh_at: float | None = None
+        self._setup_until: float | None = None
+        self._settling = False
+        self._reported = (-1, False)
+        self._peer: list[Candidates] = []
+        self._start_at: float | None = None
+        self._ends_at: float | None = None
+        self._profile: WireProfile | None = None
+        self._opened_own_nat = False
+        self._hopeless = False
+        self.started_at: float | None = None
+        self.won = False
+        self.over = False
+        self._out: list[RoundCommand] = []
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """Those that are ours to close."""
+        return tuple(self._versions)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`timer` is due."""
+        if self.over:
+            return None
+        deadlines = [
+            self._gather_until if self._may_tell else None,
+            self._refresh_at,
+            self._setup_until,
+            self._start_at,
+            self._ends_at,
+            self.checks.next_deadline(),
+            *(queries.next_deadline() for queries in self._queries.values()),
+        ]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def begin(self, now: float) -> list[RoundCommand]:
+        """Open the sockets and, where we lead, say Connect."""
+        self._gather_until = now + GATHER_S
+        if self.plan.synchronised:
+            self._setup_until = now + SETUP_S
+            self._say(self.sync.begin(now))
+        for socket, version in self._versions.items():
+            self._out.append(OpenSocket(socket, "0.0.0.0" if version == 4 else "::", self._toward(version)))  # noqa: S104
+        if not self._versions:
+            self._lose("no-sockets")
+        return self._take()
+
+    def permit(self, now: float) -> list[RoundCommand]:
+        """From now on the peer may be told, and asked."""
+        self._may_tell = True
+        self._progress(now)
+        return self._take()
+
+    def tell_profile(self, profile: WireProfile) -> None:
+        """What is told about our NAT with the candidates."""
+        self._profile = profile
+
+    def spare_reflexive(self) -> None:
+        """The two NATs are known to be such that their server-reflexive IPv4 addresses lead nowhere: nothing is sent
+        to the peer's, from now on."""
+        self._hopeless = True
+        self.checks.spare(CandidateKind.SERVER_REFLEXIVE, version=4)
+
+    def opened(self, event: SocketOpened, now: float) -> list[RoundCommand]:
+        """A socket of this round is there."""
+        version = self._versions.get(event.socket)
+        if version is not None and event.socket not in self._local and not self.over:
+            self._local[event.socket] = event.local
+            self._waiting.discard(event.socket)
+            servers = [server for server in self.plan.stun if _version(server) == version]
+            self._queries[event.socket] = ReflexiveQueries(event.socket, servers, self.purse, self._rng, now)
+            self.checks.add_socket(event.socket, version)
+            for message in self._peer:
+                self._add_remote(message, now)
+            self._ask(now)
+            self._progress(now)
+        return self._take()
+
+    def failed(self, event: SocketFailed, now: float) -> list[RoundCommand]:
+        """A socket of this round could not be opened, or has died."""
+        if event.socket in self._versions and not self.over:
+            del self._versions[event.socket]
+            self._waiting.discard(event.socket)
+            self._local.pop(event.socket, None)
+            self._queries.pop(event.socket, None)
+            self.checks.remove_socket(event.socket)
+            if not self._versions and not self.won:
+                self._lose("no-sockets")
+            self._progress(now)
+        return self._take()
+
+    def received(self, event: DatagramReceived, now: float) -> list[RoundCommand]:
+        """A STUN packet came on a socket of this round."""
+        queries = self._queries.get(event.socket)
+        if queries is not None and queries.received(event.source, event.data, now):
+            self._note(event.socket, queries, now)
+            self._progress(now)
+        elif event.socket in self._local:
+            self._run(self.checks.received(event.socket, event.source, event.data, now), now)
+        return self._take()
+
+    def said(self, message: Candidates | SyncMessage, now: float) -> list[RoundCommand]:
+        """The peer said this, about this round."""
+        if message.round != self.plan.number or self.over:
+            return []
+        if isinstance(message, Candidates):
+            if len(self._peer) < MAX_TELLINGS and (not self._peer or message.ufrag == self._peer[0].ufrag):
+                self._peer.append(message)
+                self.checks.set_remote(Credentials(message.ufrag, message.password))
+                self._add_remote(message, now)
+        else:
+            self._say(self.sync.heard(message, now))
+        self._progress(now)
+        return self._take()
+
+    def timer(self, now: float) -> list[RoundCommand]:
+        """Do what is due; harmless when nothing is."""
+        if self.over:
+            return []
+        if self._refresh_at is not None and now >= self._refresh_at:
+            self._refresh(now)
+        self._ask(now)
+        self._progress(now)
+        self._run(self.checks.timer(now), now)
+        if self._setup_until is not None and now >= self._setup_until:
+            self._lose("no-sync" if self._peer else "no-candidates")
+        elif self._ends_at is not None and now >= self._ends_at:
+            self._end()
+        return self._take()
+
+    def stop(self) -> list[RoundCommand]:
+        """Close what is ours and send nothing more."""
+        if not self.over:
+            self.over = True
+            self.checks.stop()
+            if not self.won:
+                self._close(self._versions)
+        return self._take()
+
+    def _take(self) -> list[RoundCommand]:
+        out, self._out = self._out, []
+        return out
+
+    def _say(self, messages: Iterable[Candidates | SyncMessage]) -> None:
+        self._out += [SayToPeer(message) for message in messages]
+
+    def _toward(self, version: int) -> Address:
+        servers = [server for server in self.plan.stun if _version(server) == version]
+        if servers:
+            return servers[0]
+        own = next(
+            (host.ip for host in self.plan.hosts if host.version == version), "::1" if version == 6 else "127.0.0.1"
+        )
+        return own, 9  # discard (RFC 863): nothing is sent there
+
+    def _ask(self, now: float) -> None:
+        for socket, queries in self._queries.items():
+            self._out += queries.timer(now)
+            self._note(socket, queries, now)
+
+    def _note(self, socket: int, queries: ReflexiveQueries, now: float) -> None:
+        """Report what has been observed when there is something new, and soon tell it."""
+        seen = queries.observations
+        if seen and self._gather_until is not None and not self._settling:
+            self._settling = True
+            self._gather_until = min(self._gather_until, now + SETTLE_S)
+        if self._versions.get(socket) != 4 or not queries.asked:
+            return
+        state = (len(seen), queries.done)
+        if state != self._reported and (queries.done or seen):
+            self._reported = state
+            unanswered = queries.asked - len(seen) if queries.done else 0
+            self._out.append(Gathered(tuple(seen), unanswered, self._local[socket], queries.unbelievable))
+
+    def _progress(self, now: float) -> None:
+        """Tell, synchronise and start as soon as each can be."""
+        if self.over or self.won:
+            return
+        self._tell(now)
+        if self._told is not None and self._peer and not self._waiting:
+            if self.plan.synchronised:
+                self._open_own_nat(now)
+                self._say(self.sync.ready(now))
+                if self._start_at is None and self.started_at is None and self.sync.starts_at is not None:
+                    self._start_at = self.sync.starts_at + (0.0 if self.plan.leads else LEAD_S)
+                    self._setup_until = None
+            elif self.started_at is None and self._start_at is None:
+                self._start_at = now
+        if self._start_at is not None and now >= self._start_at:
+            self._start(now)
+
+    def _tell(self, now: float) -> None:
+        if not self._may_tell or not self._local:
+            return
+        gathered = not self._waiting and all(queries.done for queries in self._queries.values())
+        if self._told is None and not gathered and (self._gather_until is None or now < self._gather_until):
+            return
+        self._gather_until = None
+        candidates = self._own_candidates()
+        if candidates == self._told or self._tellings >= MAX_TELLINGS:
+            return
+        self._told = candidates
+        self._told_at = self._told_at if self._told_at is not None else now
+        self._tellings += 1
+        if not self.plan.synchronised and self.started_at is None:
+            self._refresh_at = now + REFRESH_S
+        own = self._credentials
+        wire = to_wire(candidates)
+        self._say([Candidates(self.plan.number, own.ufrag, own.password, wire, self._profile)])
+
+    def _own_candidates(self) -> tuple[Candidate, ...]:
+        found: list[Candidate] = []
+        for socket, base in self._local.items():
+            version = self._versions[socket]
+            hosts = [host for host in useful_hosts(self.plan.hosts) if host.version == version]
+            found += host_candidates(hosts, base[1], base)
+            queries = self._queries.get(socket)
+            if queries is not None:
+                mapped = list(dict.fromkeys(seen.mapped for seen in queries.observations))
+                found += reflexive_candidates(mapped[:MAX_REFLEXIVE], base, hosts)
+        return prune(found)
+
+    def _refresh(self, now: float) -> None:
+        """While the peer's candidates are awaited: keep the mappings, and notice new ones."""
+        self._refresh_at = now + REFRESH_S
+        self.purse.refresh()
+        for socket, version in self._versions.items():
+            servers = [server for server in self.plan.stun if _version(server) == version][:1]
+            if socket in self._local:
+                self._queries[socket] = ReflexiveQueries(socket, servers, self.purse, self._rng, now)
+
+    def _add_remote(self, message: Candidates, now: float) -> None:
+        accepted = acceptable(message.candidates, self.plan.hosts, self._our_public())
+        if self._hopeless:
+            accepted = [one for one in accepted if one.kind != "server-reflexive" or _version((one.ip, 0)) == 6]
+        remotes = [(CandidateKind(one.kind), (one.ip, one.port), one.priority) for one in accepted]
+        self.checks.add_remote(remotes, self._times(self.started_at, now))
+
+    def _our_public(self) -> set[str]:
+        seen = {one.mapped[0] for queries in self._queries.values() for one in queries.observations}
+        return seen | set(self.plan.our_public)
+
+    def _times(self, started_at: float | None, now: float) -> tuple[float, ...]:
+        """When the checks of a pair are due."""
+        begin = now if started_at is None else max(started_at, now)
+        if self.plan.synchronised:
+            return tuple(begin + offset for offset in SYNCHRONISED)
+        rtt = self.plan.relay_rtt_s
+        reached = None if rtt is None or self._told_at is None else self._told_at + rtt / 2
+        if reached is None or reached < begin + TA_S:
+            return tuple(begin + offset for offset in UNSYNCHRONISED)
+        # The peer learns of us only then: what leaves now opens our own filter, and theirs opens when they send.
+        return (begin, *(reached + offset for offset in UNSYNCHRONISED))
+
+    def _open_own_nat(self, now: float) -> None:
+        if not self._opened_own_nat and self.plan.opener_ttl is not None:
+            self._opened_own_nat = True
+            self._run(self.checks.openers(self.plan.opener_ttl, now), now)
+
+    def _start(self, now: float) -> None:
+        self._start_at = self._setup_until = self._refresh_at = None
+        self.started_at = now
+        times = self._times(now, now)
+        self.checks.schedule(times)
+        self._ends_at = max(now, times[0]) + min(
+            CHECKS_S + times[-1] - times[0] - UNSYNCHRONISED[-1], self.plan.budget.seconds
+        )
+        self._run(self.checks.run(now), now)
+
+    def _run(self, commands: list[CheckCommand], now: float) -> None:
+        for command in commands:
+            if isinstance(command, SendDatagram):
+                self._out.append(command)
+            elif self.checks.keys is not None:
+                if not self.won:
+                    self.won = True
+                    self._ends_at = now + INSIST_S
+                    self._setup_until = self._start_at = self._refresh_at = self._gather_until = None
+                    losers = [socket for socket in self._versions if socket != command.socket]
+                    self._close(losers)
+                    self._queries.clear()
+                self._out.append(RoundWon(command.socket, self._local[command.socket], command, self.checks.keys))
+
+    def _end(self) -> None:
+        """The time is over. What was won is no longer ours to close; authentic checks on it are answered still."""
+        self._ends_at = None
+        if self.won:
+            self.checks.stop()
+        else:
+            self._lose("no-answer")
+
+    def _close(self, sockets: Iterable[int]) -> None:
+        for socket in tuple(sockets):
+            if socket in self._versions:
+                del self._versions[socket]
+                self._queries.pop(socket, None)
+                self.checks.remove_socket(socket)
+                self._out.append(CloseSocket(socket))
+
+    def _lose(self, reason: str) -> None:
+        self.over = True
+        self.checks.stop()
+        self._close(self._versions)
+        self._out.append(RoundLost(reason))
+
+
+def _version(address: Address) -> int:
+    return 6 if ":" in address[0] else 4
