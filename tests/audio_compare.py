@@ -76,8 +76,11 @@ def _best_offset(source: Signal, recording: Signal) -> int:
 
 
 def _best_correlation(second: Signal, around: Signal) -> float:
-    products = np.correlate(around, second, mode="valid")
+    size = 1 << (around.size - 1).bit_length()
+    spectrum = np.fft.rfft(around, size) * np.conj(np.fft.rfft(second, size))
+    # Only places at which the second lies within what is around it.
+    products = np.fft.irfft(spectrum, size)[: around.size - second.size + 1]
     sums = np.cumsum(np.concatenate(([0.0], around**2)))
-    energies = sums[second.size :] - sums[: -second.size]
-    norms = np.sqrt(energies * np.sum(second**2))
-    return float(np.max(products / np.maximum(norms, 1e-9)))
+    # An RMS of one step of 16 bit at least: in silence the sums' rounding would otherwise be all there is.
+    energies = np.maximum(sums[second.size :] - sums[: -second.size], second.size)
+    return float(np.max(products / np.sqrt(energies * np.sum(second**2))))

@@ -295,5 +295,7 @@ def test_a_relay_does_not_replace_a_damaged_key(tmp_path: Path) -> None:
 
 
 def test_wrong_usage() -> None:
-    for arguments in (["call", "bob@"], ["call", "bob@host#zz"], ["register", "@host"], ["sing"], ["listen", "--loud"]):
-        ends_with(run(*arguments), 2)
+    wrong = (["call", "bob@"], ["call", "bob@host#zz"], ["register", "@host"], ["sing"], ["listen", "--loud"])
+    with contextlib.ExitStack() as stack:
+        for running in [stack.enter_context(segue(*arguments)) for arguments in wrong]:
+            ends_with(running, 2)
