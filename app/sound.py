@@ -19,6 +19,7 @@ from media.stream_state import Status, StreamState
 from media.streams import AudioStreams, DevicesListed, RecordingEnded, StreamChanged
 
 TEST_SECONDS = 3
+ALSA_DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class SoundSystem:
     def __init__(self, plan: SoundPlan, wake: Callable[[], None]) -> None:
         self._all: list[AudioStreams] = []
         self._devices = DeviceList()
+        self._problems: dict[words.DeviceSide, str] = {}
         try:
             if plan.echo:
                 self._input = self._output = self._own(EchoStreams(wake))
@@ -110,11 +112,17 @@ class SoundSystem:
             outputs=_listed(self._devices.outputs),
             input=chosen_input,
             output=chosen_output,
-            input_problem=_problem("input", self._input.input_state, problem),
-            output_problem=_problem("output", self._output.output_state, problem),
+            input_problem=self._problem("input", self._input.input_state, problem),
+            output_problem=self._problem("output", self._output.output_state, problem),
             metering=metering,
             recording_test=test,  # type: ignore[arg-type]
         )
+
+    def _problem(self, side: words.DeviceSide, state: StreamState, without_any: str) -> str:
+        # An attempt that is repeated has not helped yet: what was told stays, instead of flickering.
+        if not (state.status is Status.OPENING and state.reason):
+            self._problems[side] = _problem(side, state, without_any)
+        return self._problems.get(side, "")
 
     def _own(self, streams: AudioStreams) -> AudioStreams:
         self._all.append(streams)
@@ -126,13 +134,15 @@ def _listed(devices: tuple[Device, ...]) -> tuple[AudioDevice, ...]:
 
 
 def _problem(side: words.DeviceSide, state: StreamState, without_any: str) -> str:
+    # “default” is how ALSA calls whatever is the default; to a person it is no name.
+    name = "" if state.device == ALSA_DEFAULT else state.device
     if state.status is Status.FAILED:
-        return words.device_problem(side, "failed", state.device).text
+        return words.device_problem(side, "failed", name).text
     if state.status is Status.MISSING:
         kind: words.DeviceProblem = "gone" if state.device else "none"
         if kind == "none" and without_any == "no-sound-system":
             kind = "no-sound-system"
-        return words.device_problem(side, kind, state.device).text
+        return words.device_problem(side, kind, name).text
     return ""
 
 
