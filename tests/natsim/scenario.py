@@ -15,35 +15,12 @@ from tests.natsim.kinds import STACKS
 from tests.natsim.nat import Nat, NatKind
 from tests.natsim.network import Address, Host, Network
 from tests.natsim.relay import RelayNode
-from tests.natsim.wire import Bernoulli, GilbertElliott, Wire
+from tests.natsim.wire import Wire, WireSpec
 
 LEAST_STUN_ADDRESSES, LEAST_STUN_PORTS = 2, 5
 # The middle of the internet; few enough that an opener's TTL must be chosen with care.
 HOPS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WireSpec:
-    """One direction of an access. ``loss`` is a share; ``burst`` the mean number of packets lost in a row."""
-
-    delay_ms: float = 10.0
-    jitter_ms: float = 0.0
-    loss: float = 0.0
-    burst: float = 1.0
-    duplicate: float = 0.0
-
-    def __post_init__(self) -> None:
-        if min(self.delay_ms, self.jitter_ms) < 0 or not 0 <= self.loss < 1 or self.burst < 1:
-            raise ValueError("delay and jitter from 0, loss from 0 to under 1, burst from 1")
-
-    def wire(self) -> Wire:
-        """A fresh wire as described."""
-        loss = Bernoulli(self.loss)
-        wire = Wire(self.delay_ms / 1000, self.jitter_ms / 1000, loss, self.duplicate)
-        if self.loss and self.burst > 1:
-            leaves = 1 / self.burst
-            wire.loss = GilbertElliott(leaves * self.loss / (1 - self.loss), leaves)
-        return wire
+ACCESS = WireSpec()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +125,7 @@ def ipv6_ip(side: int) -> str:
     return f"{IPV6_PREFIXES[side]}::10"
 
 
-def pair(one: str, other: str, wire: WireSpec = WireSpec()) -> Scenario:
+def pair(one: str, other: str, wire: WireSpec = ACCESS) -> Scenario:
     """Two named stacks, each with such wires up and down."""
     sides = (Side(nats=STACKS[one], up=wire, down=wire), Side(nats=STACKS[other], up=wire, down=wire))
     return Scenario(name=f"{one} × {other}", sides=sides)

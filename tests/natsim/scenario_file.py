@@ -10,7 +10,8 @@ import msgspec
 
 from tests.natsim.kinds import STACKS
 from tests.natsim.nat import NatKind
-from tests.natsim.scenario import Fault, RelaySpec, Scenario, Side, WireSpec
+from tests.natsim.scenario import Fault, RelaySpec, Scenario, Side
+from tests.natsim.wire import WireSpec
 
 FOLDER = Path(__file__).parents[1] / "scenarios"
 

@@ -68,3 +68,30 @@ class Wire:
         if self.ordered:
             when = self._latest = max(when, self._latest)
         return when
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireSpec:
+    """One direction of an access, as a scenario says it.
+
+    ``loss`` is a share, ``burst`` the mean number of packets lost in a row.
+    """
+
+    delay_ms: float = 10.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    burst: float = 1.0
+    duplicate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.delay_ms, self.jitter_ms) < 0 or not 0 <= self.loss < 1 or self.burst < 1:
+            raise ValueError("delay and jitter from 0, loss from 0 to under 1, burst from 1")
+
+    def wire(self) -> Wire:
+        """A fresh wire as described."""
+        loss = Bernoulli(self.loss)
+        wire = Wire(self.delay_ms / 1000, self.jitter_ms / 1000, loss, self.duplicate)
+        if self.loss and self.burst > 1:
+            leaves = 1 / self.burst
+            wire.loss = GilbertElliott(leaves * self.loss / (1 - self.loss), leaves)
+        return wire

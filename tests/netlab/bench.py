@@ -15,15 +15,18 @@ class Servers:
     def __init__(self, world: KernelWorld) -> None:
         relay = world.scenario.relay
         self.endpoints = tuple(tuple((ip, port) for port in relay.stun_ports) for ip in relay.addresses)
-        self.station: Talker = world.held.start(MID, "tests.netlab.station")
+        self.station: Talker = world.held.start(MID, "tests.netlab.stun_station")
         for endpoint in (each for server in self.endpoints for each in server):
             self.station.ask({"do": "serve", "local": endpoint})
 
 
 class KernelBench:
-    """``wait_s`` is how long a packet that does not come is waited for: more than any way through the scenario."""
+    """``wait_s`` is how long an answer is waited for; only where there is no way to the servers is it waited in vain.
 
-    def __init__(self, world: KernelWorld, servers: Servers, side: int, wait_s: float = 0.2) -> None:
+    That nothing came is known at once: a question that is asked afterwards, the same way, has its answer.
+    """
+
+    def __init__(self, world: KernelWorld, servers: Servers, side: int, wait_s: float = 0.5) -> None:
         self.servers = servers.endpoints
         self._server = servers.station
         self._host: Talker = world.held.start(world.host(side), "tests.netlab.station")
@@ -39,30 +42,35 @@ class KernelBench:
         return port
 
     def ask(self, port: int, server: Address, ttl: int = TTL_HOPS) -> Address | None:
-        self._asked += 1
-        transaction = self._asked.to_bytes(stun.TRANSACTION_ID_BYTES, "big")
-        self.send(port, server, stun.binding_request(transaction), ttl)
-        arrival = self.arrival(port)
-        return None if arrival is None else mapped_in(arrival[0], transaction)
+        return self._ask(port, server, ttl)[0]
 
     def poke(self, server: Address, target: Address, port: int) -> bool:
-        self._host.ask({"do": "clear", "local": (ANY_IP, port)})
         self._server.ask({"do": "send", "local": server, "to": target, "data": b"poke".hex()})
-        return self.arrival(port) is not None
+        return b"poke" in self._came_before_an_answer(port)
 
     def hairpin(self, port: int, target: Address, receiver: int) -> Address | None:
-        self._host.ask({"do": "clear", "local": (ANY_IP, receiver)})
-        self.send(port, target, b"hairpin")
-        arrival = self.arrival(receiver)
-        return None if arrival is None else arrival[1]
+        self._send(port, target, b"hairpin", TTL_HOPS)
+        return self._came_before_an_answer(receiver).get(b"hairpin")
 
-    def send(self, port: int, target: Address, data: bytes, ttl: int = TTL_HOPS) -> None:
-        """A datagram from the host; what its socket had received before is forgotten."""
-        local = (ANY_IP, port)
-        self._host.ask({"do": "clear", "local": local})
-        self._host.ask({"do": "send", "local": local, "to": target, "data": data.hex(), "ttl": ttl})
+    def _came_before_an_answer(self, port: int) -> dict[bytes, Address]:
+        mapped, others = self._ask(port, self.servers[0][0], TTL_HOPS)
+        assert mapped is not None, "the way to the server is open"
+        return others
 
-    def arrival(self, port: int) -> tuple[bytes, Address] | None:
-        """What comes next to one of the host's sockets."""
-        told = self._host.ask({"do": "receive", "local": (ANY_IP, port), "wait_s": self._wait_s})
-        return (bytes.fromhex(told["data"]), (told["source"][0], told["source"][1])) if told else None
+    def _ask(self, port: int, server: Address, ttl: int) -> tuple[Address | None, dict[bytes, Address]]:
+        """The mapped address, and whatever else the socket had received before the answer."""
+        self._asked += 1
+        transaction = self._asked.to_bytes(stun.TRANSACTION_ID_BYTES, "big")
+        self._send(port, server, stun.binding_request(transaction), ttl)
+        others: dict[bytes, Address] = {}
+        while told := self._host.ask({"do": "receive", "local": (ANY_IP, port), "wait_s": self._wait_s}):
+            data = bytes.fromhex(told["data"])
+            mapped = mapped_in(data, transaction)
+            if mapped is not None:
+                return mapped, others
+            others[data] = (told["source"][0], told["source"][1])
+        return None, others
+
+    def _send(self, port: int, target: Address, data: bytes, ttl: int) -> None:
+        command = {"do": "send", "local": (ANY_IP, port), "to": target, "data": data.hex(), "ttl": ttl}
+        self._host.ask(command)

@@ -14,7 +14,8 @@ import msgspec
 
 from tests.natsim.kinds import KINDS
 from tests.natsim.nat import NatKind
-from tests.natsim.scenario import Fault, Scenario, WireSpec, host_ip, outside_ip
+from tests.natsim.scenario import Fault, Scenario, host_ip, outside_ip
+from tests.natsim.wire import WireSpec
 from tests.netlab.namespaces import Namespaces, Talker, namespaces
 
 MID = "mid"

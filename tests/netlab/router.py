@@ -25,8 +25,7 @@ from typing import Any, Literal
 import msgspec
 
 from tests.natsim.nat import Nat, NatKind
-from tests.natsim.scenario import WireSpec
-from tests.natsim.wire import Wire
+from tests.natsim.wire import Wire, WireSpec
 from tests.netlab import packets
 
 # linux/if_tun.h

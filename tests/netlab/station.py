@@ -3,7 +3,7 @@
     python -m tests.netlab.station
 
 Each line of stdin is a :data:`Command`, each answer one line of JSON; the end of stdin is the end of the station.
-A socket that serves answers STUN Binding requests (RFC 8489) itself.
+A socket that serves answers by itself; ``stun_station`` gives it the words.
 """
 
 import json
@@ -13,27 +13,27 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
-
-from transport.wire import stun
-from transport.wire.errors import WireError
 
 MAX_DATAGRAM_BYTES = 2_048
 # Nobody reads more; the oldest go.
 MAX_KEPT = 100
 
 Address = tuple[str, int]
+Answer = Callable[[bytes, Address], bytes | None]
+"""What a serving socket says to a datagram, if anything."""
 
 
 class Command(msgspec.Struct, frozen=True):
     """``local`` is the socket, by the address it was opened on; port 0 is any. ``data`` is hexadecimal.
 
-    ``receive`` waits for at most ``wait_s`` and answers {"data", "source"} or {}; ``clear`` forgets what has come.
+    ``receive`` waits for at most ``wait_s`` and answers {"data", "source"} or {}.
     """
 
-    do: Literal["open", "serve", "send", "receive", "clear"]
+    do: Literal["open", "serve", "send", "receive"]
     local: Address
     to: Address | None = None
     data: str = ""
@@ -44,7 +44,8 @@ class Command(msgspec.Struct, frozen=True):
 class Station:
     """The sockets and what they have received."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
         self._sockets: dict[Address, socket.socket] = {}
         self._got: dict[Address, deque[tuple[bytes, Address]]] = {}
         self._servers: set[Address] = set()
@@ -71,8 +72,6 @@ class Station:
                     udp.sendto(bytes.fromhex(command.data), command.to)
                 except OSError as error:
                     return {"error": str(error)}
-            case "clear":
-                self._got[command.local].clear()
             case "receive":
                 return self._receive(command)
         return {}
@@ -86,12 +85,9 @@ class Station:
         if local not in self._servers:
             self._got[local].append((data, source))
             return
-        try:
-            request = stun.parse(data)
-        except WireError:
-            return
-        if request.kind is stun.StunClass.REQUEST:
-            self._sockets[local].sendto(stun.binding_success(request, source), source)
+        answer = self._answer(data, source)
+        if answer is not None:
+            self._sockets[local].sendto(answer, source)
 
     def wait(self, seconds: float) -> None:
         """Read whatever comes, for a while or until something has come."""
@@ -115,9 +111,9 @@ class Station:
         return {"data": data.hex(), "source": source}
 
 
-def main() -> None:
+def run(answer: Answer) -> None:
     """Serve until stdin ends."""
-    station = Station()
+    station = Station(answer)
     pending, stdin = b"", sys.stdin.fileno()
     print(json.dumps({"ready": "station"}), flush=True)
     try:
@@ -139,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(lambda data, source: None)

@@ -9,16 +9,16 @@ import pytest
 
 from tests.natsim.clock import VirtualClock
 from tests.natsim.prober import Bench, SimBench, Verdict, probe
-from tests.natsim.scenario import HOPS, Fault, Scenario, WireSpec, build
+from tests.natsim.scenario import HOPS, Fault, Scenario, build
 from tests.natsim.scenario_file import load, names
+from tests.natsim.wire import WireSpec
 from tests.netlab.bench import KernelBench, Servers
 from tests.netlab.lab import KernelWorld, kernel_world
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("kernel")]
 
-# Delay is measured elsewhere; here it would only make everybody wait longer for packets that do not come.
+# Delay is measured elsewhere; here it would only make everybody wait.
 QUICK = WireSpec(delay_ms=1.0)
-WAIT_S = 0.1
 # The kernel laboratory has no IPv6; the others have NATs that stand in the list already.
 BOTH_LABS = [name for name in names() if name not in {"ipv6-firewalls", "nat-flushed", "udp-to-relay-only"}]
 
@@ -37,7 +37,7 @@ def simulated(scenario: Scenario) -> tuple[SimBench, Fail]:
 
 
 def real(world: KernelWorld) -> KernelBench:
-    return KernelBench(world, Servers(world), 0, WAIT_S)
+    return KernelBench(world, Servers(world), 0)
 
 
 @pytest.mark.parametrize("name", BOTH_LABS)

@@ -11,20 +11,9 @@ from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.network import Host
 from tests.natsim.prober import SimBench, Verdict, probe
 from tests.natsim.relay import MEDIA_PORT, RelayNode
-from tests.natsim.scenario import (
-    RELAY_IPV6,
-    Fault,
-    Scenario,
-    Side,
-    WireSpec,
-    World,
-    build,
-    ipv6_ip,
-    outside_ip,
-    pair,
-)
+from tests.natsim.scenario import RELAY_IPV6, Fault, Scenario, Side, World, build, ipv6_ip, outside_ip, pair
 from tests.natsim.scenario_file import ScenarioError, load, names, parse
-from tests.natsim.wire import GilbertElliott
+from tests.natsim.wire import GilbertElliott, WireSpec
 from transport.wire import stun
 
 ISSUE = {

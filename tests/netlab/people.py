@@ -1,0 +1,81 @@
+"""The product's own processes in the kernel laboratory: a relay in the middle, people behind the NATs."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.netlab.lab import MID, KernelWorld
+from tests.processes import SEGUE, Running, program, read_report
+
+SPEECH = Path(__file__).parents[1] / "data" / "speech.wav"
+RELAY_PORT = 7850
+
+
+@dataclass
+class Person:
+    """One side's program. Its files are in ``folder``."""
+
+    world: KernelWorld
+    side: int
+    name: str
+    folder: Path
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What the program wrote about its last call."""
+        return read_report(self.folder / "report.json")
+
+    @property
+    def recording(self) -> Path:
+        return self.folder / "heard.wav"
+
+    def start(self, *arguments: str) -> contextlib.AbstractContextManager[Running]:
+        """``segue ARGUMENTS`` with this person's home, in the namespace of the host."""
+        return program(
+            *self.world.held.prefix(self.world.host(self.side)), *SEGUE, *arguments, "--home", str(self.folder / "home")
+        )
+
+    def start_talking(self, *arguments: str) -> contextlib.AbstractContextManager[Running]:
+        """The same for a command that carries a voice: speech goes out, what is heard and a report are kept."""
+        files = ("--play", str(SPEECH), "--record", str(self.recording), "--report", str(self.folder / "report.json"))
+        return self.start(*arguments, *files)
+
+    def register(self, relay: str) -> str:
+        """Claim the name; gives the full address."""
+        address = f"{self.name}@{relay}"
+        with self.start("register", address) as done:
+            assert done.wait() == 0, done.said
+        return address
+
+
+@contextlib.contextmanager
+def relay_in(world: KernelWorld, folder: Path) -> Iterator[str]:
+    """A relay on every address and STUN port of the scenario; gives its address with pin."""
+    spec = world.scenario.relay
+    binds = [argument for ip in spec.addresses for argument in ("--bind", ip)]
+    ports = [argument for port in spec.stun_ports for argument in ("--stun-port", str(port))]
+    command = ("relay", "--port", str(RELAY_PORT), "--data", str(folder), "--drain", "0", *binds, *ports)
+    with program(*world.held.prefix(MID), *SEGUE, *command) as running:
+        yield running.wait_for("ready ").removeprefix("ready ")
+
+
+@contextlib.contextmanager
+def in_call(world: KernelWorld, folder: Path, seconds: float) -> Iterator[tuple[Person, Person]]:
+    """Side 0 calls side 1 over a relay; within the block they talk, and after it both have hung up and reported."""
+    caller, callee = (Person(world, side, name, folder / name) for side, name in enumerate(("alice", "bob")))
+    for person in (caller, callee):
+        person.folder.mkdir()
+    with relay_in(world, folder / "relay") as relay:
+        bob = callee.register(relay)
+        caller.register(relay)
+        with callee.start_talking("listen", "--once", "--answer-after", "0.2") as listening:
+            listening.wait_for("listening as bob@")
+            with caller.start_talking("call", bob, "--for", str(seconds)) as calling:
+                listening.wait_for("talking")
+                yield caller, callee
+                assert calling.wait() == 0, calling.said
+            assert listening.wait() == 0, listening.said
+            caller.said, callee.said = calling.lines, listening.lines
