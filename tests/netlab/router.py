@@ -126,7 +126,11 @@ class Router:
                 self._up = command.up.wire() if command.up is not None else self._up
                 self._down = command.down.wire() if command.down is not None else self._down
             case "stats":
-                return {**self.counts, **dict[str, int](self._nat.drops), "mappings": len(self._nat)}
+                return {
+                    **self.counts,
+                    **{str(why): count for why, count in self._nat.drops.items()},
+                    "mappings": len(self._nat),
+                }
             case _:
                 return {"error": f"{command.do} lacks something"}
         return {}

@@ -10,22 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.natsim.scenario_file import load
-from tests.netlab.lab import NotInKernelError, boxes_of, kernel_world
+from tests.netlab.lab import kernel_world
 from tests.netlab.namespaces import ROOT, NamespaceError, namespaces
 from tests.processes import processes_of
 
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("kernel")]
+
 PATIENCE_S = 10.0
 
-kernel = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("kernel")]
 
-
-def process_marks(function: object) -> object:
-    for mark in kernel:
-        function = mark(function)  # type: ignore[operator]
-    return function
-
-
-@process_marks
 def test_the_machines_own_network_is_not_touched() -> None:
     def own() -> tuple[list[str], str]:
         return sorted(os.listdir("/sys/class/net")), Path("/proc/net/route").read_text()
@@ -37,9 +30,8 @@ def test_the_machines_own_network_is_not_touched() -> None:
     assert own() == before
 
 
-@process_marks
 def test_everything_ends_with_a_test_that_is_killed(tmp_path: Path) -> None:
-    # The mark in the environment's place: a folder that only these processes have in their command line.
+    # A folder that only these processes have in their command line tells them from all others.
     code = f"""
 import sys
 from tests.natsim.scenario_file import load
@@ -68,7 +60,6 @@ with kernel_world(load("port-restricted")) as world:
     assert not left
 
 
-@process_marks
 def test_a_command_that_fails_says_what_it_said() -> None:
     with namespaces() as held:
         with pytest.raises(NamespaceError, match="no-such-thing"):
@@ -78,8 +69,3 @@ def test_a_command_that_fails_says_what_it_said() -> None:
             held.output("one", "ip", "link", "show", "eth7")
         with pytest.raises(NamespaceError, match="status"):
             held.start("one", "tests.netlab.router", "tun9", "{}")
-
-
-def test_what_the_kernel_laboratory_lacks_is_named() -> None:
-    with pytest.raises(NotInKernelError, match="IPv6"):
-        boxes_of(load("ipv6-firewalls"))
