@@ -134,6 +134,17 @@ class JitterBuffer:
         self._suspect = None
         self._accept(sequence, timestamp, packet.payload, now)
 
+    def observe_copy(self, timestamp: int, now: float) -> None:
+        """A packet that came before has come again, by a slower path: what comes by that one alone, if the talk moves
+        there, will be so late, and the delay grows in time. Nothing else follows from it; ``timestamp`` is the 32 bits
+        of the packet."""
+        if self._ssrc is None:
+            return
+        transit = _transit(unwrap(timestamp, self._newest_timestamp, TIMESTAMP_BITS), now)
+        base = self._delay.base_s
+        if base is not None and base <= transit <= base + self._config.max_ahead_s:
+            self._learn(transit, now)
+
     def _fits(self, packet: RtpPacket, sequence: int, timestamp: int, now: float) -> bool:
         ahead = sequence - self._newest_sequence
         later = timestamp - self._newest_timestamp
@@ -176,10 +187,13 @@ class JitterBuffer:
 
     def _measure(self, timestamp: int, now: float) -> None:
         transit = _transit(timestamp, now)
-        self._delay.add(transit, now)
+        self._learn(transit, now)
         if self._previous_transit is not None:
             self._jitter_s += (abs(transit - self._previous_transit) - self._jitter_s) / 16
         self._previous_transit = transit
+
+    def _learn(self, transit: float, now: float) -> None:
+        self._delay.add(transit, now)
         config = self._config
         needed = max(config.floor_s, self._needed_s())
         calm = max(config.floor_s, self._delay.worst_s + config.margin_s)

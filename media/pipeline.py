@@ -132,6 +132,10 @@ class PlayoutChain:
             return
         self._jitter.push(packet, now)
 
+    def observe_copy(self, timestamp: int, now: float) -> None:
+        """A packet with this RTP timestamp, which came before, has come by another path as well."""
+        self._jitter.observe_copy(timestamp, now)
+
     def pull(self, now: float, queued: int = 0) -> Pcm:
         """The next 960 samples. ``queued`` samples lie between here and the speaker: they count as delay."""
         parts = [self._rest]

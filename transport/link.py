@@ -12,6 +12,7 @@ from enum import Enum
 from transport.identity import IdentityError
 from transport.identity.keys import certificate_key
 from transport.link_events import (
+    Answered,
     Close,
     Command,
     EndReason,
@@ -23,6 +24,7 @@ from transport.link_events import (
     LinkStats,
     MediaReceived,
     MessageReceived,
+    NetworkChanged,
     Open,
     Proven,
     SendMedia,
@@ -30,16 +32,20 @@ from transport.link_events import (
     TimerFired,
 )
 from transport.path.carriage import (
+    RELAY_PATH,
+    AskEcho,
     Carriage,
     CarriageCommand,
     CarriageReady,
     CarriageRefused,
+    CopyArrived,
+    DirectLost,
     PathChanged,
     Reconnected,
     Reconnecting,
+    SayToPeer,
     SealedArrived,
 )
-from transport.path.echo import Echoes
 from transport.path.leg import LegAccess
 from transport.path.sockets import (
     CloseSocket,
@@ -62,14 +68,22 @@ from transport.quic.peer import (
     Terminated,
     TerminationReason,
 )
+from transport.traversal import MakeLadder, Traversal, TraversalCommand
+from transport.traverse import ladder
+from transport.traverse import round as rounds
+from transport.traverse.ladder import PhaseChanged
+from transport.traverse.phase import DirectFound, PeerSaid, ProfileKnown
 from transport.wire import WireError, flow
 from transport.wire import peer as messages
+from transport.wire.demux import PacketKind, packet_kind
 from transport.wire.framing import Deframer, frame
 
 __all__ = [
+    "Answered",
     "Close",
     "CloseSocket",
     "Command",
+    "CopyArrived",
     "DatagramReceived",
     "EndReason",
     "Event",
@@ -81,9 +95,12 @@ __all__ = [
     "LinkStats",
     "MediaReceived",
     "MessageReceived",
+    "NetworkChanged",
     "Open",
     "OpenSocket",
     "PathChanged",
+    "PhaseChanged",
+    "ProfileKnown",
     "Proven",
     "Reconnected",
     "Reconnecting",
@@ -108,6 +125,18 @@ FAREWELL_S = 0.05
 # What may be said before the proof and is kept: an accept, a mute and a few reports.
 MAX_EARLY_MESSAGES = 32
 NONCE_BYTES = 32
+# The proof and the paths are the link's own business: nobody else says or hears these.
+_PROOF = (messages.Hello, messages.Prove, messages.Proven)
+_OWN = (
+    *_PROOF,
+    messages.PathInUse,
+    messages.PathQuality,
+    messages.PathSilent,
+    messages.Candidates,
+    messages.Connect,
+    messages.ConnectAck,
+    messages.Sync,
+)
 # Timers may fire a little early; what is due within this is run at once instead of waking up again for it.
 CLOCK_SLACK_S = 0.001
 
@@ -141,7 +170,6 @@ class Link:
         "_deframer",
         "_early",
         "_early_dropped",
-        "_echoes",
         "_garbage_dropped",
         "_last_words",
         "_leg_refusal",
@@ -154,14 +182,15 @@ class Link:
         "_phase",
         "_proof",
         "_rng",
+        "_traversal",
         "_unsent_dropped",
     )
 
-    def __init__(self, config: LinkConfig, rng: random.Random) -> None:
+    def __init__(self, config: LinkConfig, rng: random.Random, make_ladder: MakeLadder = ladder.Ladder) -> None:
         self._config = config
         self._rng = rng
         self._carriage = Carriage(config.leg, rng)
-        self._echoes = Echoes()
+        self._traversal = Traversal(config, self._carriage.new_socket, rng, make_ladder)
         self._deframer = Deframer()
         self._peer: PeerConnection | None = None
         self._proof: Proof | None = None
@@ -191,7 +220,7 @@ class Link:
         self._now = now = max(self._now, now)
         match event:
             case DatagramReceived():
-                self._run(self._carriage.arrived(event, now), now)
+                self._arrived(event, now)
             case SendMedia(data):
                 self._send_media(data, now)
             case TimerFired():
@@ -204,8 +233,15 @@ class Link:
                 self._open(now)
             case SocketOpened():
                 self._run(self._carriage.opened(event, now), now)
+                self._traverse(self._traversal.give(event, now), now)
             case SocketFailed():
                 self._run(self._carriage.failed(event, now), now)
+                self._traverse(self._traversal.give(event, now), now)
+            case Answered():
+                self._traverse(self._traversal.permit(now), now)
+            case NetworkChanged(hosts):
+                self._run(self._carriage.network_changed({host.ip for host in hosts}, now), now)
+                self._traverse(self._traversal.give(ladder.NetworkChanged(hosts), now), now)
             case LegReplaced(leg):
                 self._leg_refusal = None
                 self._run(self._carriage.replace_leg(leg, now), now)
@@ -220,7 +256,7 @@ class Link:
         deadlines = (
             self._deadline,
             self._carriage.next_deadline(),
-            self._echoes.next_deadline(),
+            self._traversal.next_deadline(),
             None if self._peer is None else self._peer.next_deadline(),
             None if self._phase is not Phase.PROVEN else self._lost_at(),
         )
@@ -238,6 +274,7 @@ class Link:
             reflexive=self._carriage.reflexive,
             silent_since=paths.silent_since,
             paths=paths.stats(),
+            phases=self._traversal.phases(),
             media_sent=self._media_sent,
             media_received=self._media_received,
             stale_dropped=0 if self._peer is None else self._peer.stale_dropped,
@@ -271,9 +308,7 @@ class Link:
             self._proof = CallerProof(config.identity, config.peer_certificate, config.call_id, config.home)
         else:
             nonce = self._rng.randbytes(NONCE_BYTES)
-            proof = CalleeProof(
-                config.identity.certificate, nonce, config.peer_key, config.call_id, config.home
-            )
+            proof = CalleeProof(config.identity.certificate, nonce, config.peer_key, config.call_id, config.home)
             self._proof = proof
             greeting = frame(messages.encode(proof.hello()))
             self._peer = PeerConnection.callee(config.identity, token, greeting)
@@ -293,6 +328,7 @@ class Link:
 
     def _leave(self, reason: EndReason, text: str, seconds: float, now: float) -> None:
         self._phase = Phase.LEAVING
+        self._traverse(self._traversal.give(ladder.Stop("call-over"), now), now)
         self._parting = (reason, text)
         self._deadline = now + seconds
 
@@ -307,7 +343,8 @@ class Link:
         if self._phase is Phase.ENDED:
             return
         self._phase = Phase.ENDED
-        self._out += [CloseSocket(socket) for socket in self._carriage.sockets]
+        sockets = (*self._carriage.sockets, *self._traversal.sockets)
+        self._out += [CloseSocket(socket) for socket in sockets]
         self._early.clear()
         self._out.append(LinkEnded(reason, text))
 
@@ -328,9 +365,7 @@ class Link:
         if self._peer is not None:
             self._peer.advance(now)
             self._take_peer_events(None, now)
-        echo_at = self._echoes.next_deadline()
-        if echo_at is not None and now >= echo_at:
-            self._ask_echo(now)
+        self._traverse(self._traversal.give(ladder.TimerFired(), now), now)
 
     def _too_long(self, now: float) -> None:
         if self._phase is Phase.LEAVING:
@@ -348,21 +383,22 @@ class Link:
         since = self._carriage.paths.silent_since
         return None if since is None else since + LOST_AFTER_S
 
-    def _ask_echo(self, now: float) -> None:
-        carriers = self._carriage.paths.carriers
-        request = self._echoes.request(carriers[0] if carriers else None, now)
-        if self._peer is not None:
-            self._peer.send_datagram(flow.encode(request), now)
-
     # -- packets -------------------------------------------------------------------------------------------------
+
+    def _arrived(self, event: DatagramReceived, now: float) -> None:
+        if not self._carriage.is_relay_socket(event.socket) and packet_kind(event.data) is PacketKind.STUN:
+            # Also on a path's socket: the peer's checks go on, and may move the path.
+            self._traverse(self._traversal.give(event, now), now)
+        else:
+            self._run(self._carriage.arrived(event, now), now)
 
     def _run(self, commands: list[CarriageCommand], now: float) -> None:
         for command in commands:
             match command:
-                case SealedArrived(path, data):
+                case SealedArrived(_, data):
                     if self._peer is not None:
                         self._peer.receive(data, now)
-                        self._take_peer_events(path, now)
+                        self._take_peer_events(command, now)
                 case CarriageReady():
                     self._leg_refusal = None
                     if self._peer is not None:
@@ -371,23 +407,56 @@ class Link:
                     self._leg_refusal = code
                     if self._phase is Phase.CONNECTING:
                         self._give_up("", now)
+                case AskEcho(path, request):
+                    self._send_flow(request, path, now)
+                case SayToPeer(message):
+                    if self._phase is Phase.PROVEN:
+                        self._say(message)
+                case CloseSocket(socket):
+                    self._traversal.closed(socket)
+                    self._out.append(command)
+                case DirectLost():
+                    self._traverse(self._traversal.give(ladder.PathLost(), now), now)
+                case _:
+                    self._out.append(command)
+
+    def _traverse(self, commands: list[TraversalCommand], now: float) -> None:
+        for command in commands:
+            match command:
+                case DirectFound(socket, local, remote, via, rtt_s):
+                    self._run(self._carriage.add_direct(socket, local, remote, via, rtt_s, now), now)
+                case rounds.SayToPeer(message):
+                    self._say(message)
                 case _:
                     self._out.append(command)
 
     def _transmit(self, now: float) -> None:
         if self._peer is not None and self._phase is not Phase.ENDED:
             for data in self._peer.datagrams_to_send(now):
-                self._run(self._carriage.send(data), now)
+                self._run(self._carriage.send(data, now), now)
 
-    def _take_peer_events(self, path: int | None, now: float) -> None:
+    def _send_flow(self, what: flow.EchoRequest | flow.EchoReply, path: int | None, now: float) -> None:
+        """Send by ``path`` alone; what waits to be sent goes first, by the paths that carry the call."""
+        if self._peer is None:
+            return
+        if path is None or self._carriage.paths.carriers == (path,):
+            self._peer.send_datagram(flow.encode(what), now)
+            return
+        self._transmit(now)
+        self._peer.send_datagram(flow.encode(what), now)
+        for data in self._peer.datagrams_to_send(now):
+            self._run(self._carriage.send_by(path, data), now)
+
+    def _take_peer_events(self, origin: SealedArrived | None, now: float) -> None:
+        """Take what QUIC made of the packet ``origin``, or of the time that has passed."""
         if self._peer is None:
             return
         for event in self._peer.events():
             match event:
                 case DatagramArrived(data):
-                    self._peer_datagram(data, path, now)
+                    self._peer_datagram(data, origin, now)
                 case StreamBytes(data):
-                    self._peer_stream(data, path, now)
+                    self._peer_stream(data, origin, now)
                 case StreamAcknowledged(mark):
                     if self._phase is Phase.LEAVING and self._last_words is not None and mark >= self._last_words:
                         self._finish(*self._parting, CLOSE_NORMAL, now)
@@ -396,47 +465,45 @@ class Link:
             if self._phase is Phase.ENDED:
                 return
 
-    def _peer_datagram(self, data: bytes, path: int | None, now: float) -> None:
+    def _peer_datagram(self, data: bytes, origin: SealedArrived | None, now: float) -> None:
         if self._phase is Phase.CONNECTING:
             self._early_dropped += 1
             return
-        if path is not None:
-            self._run(self._carriage.heard(path, now), now)
         try:
             what = flow.parse(data)
         except WireError:
             self._garbage_dropped += 1
+            self._authentic(origin, None, now)
             return
+        position = flow.rtp_position(what.packet) if isinstance(what, flow.Audio) else None
+        self._authentic(origin, position if self._phase is Phase.PROVEN else None, now)
         match what:
             case flow.Audio(packet):
                 if self._phase is Phase.PROVEN:
-                    self._media(packet, path, now)
+                    self._media_received += 1
+                    self._out.append(MediaReceived(packet))
             case flow.EchoRequest(sequence):
-                if self._peer is not None:
-                    self._peer.send_datagram(flow.encode(flow.EchoReply(sequence)), now)
+                path = None if origin is None else origin.path
+                if path is not None:
+                    self._carriage.echo_came(sequence, path)
+                self._send_flow(flow.EchoReply(sequence), path, now)
             case flow.EchoReply(sequence):
-                self._echo_answered(sequence, now)
+                self._run(self._carriage.echo_answered(sequence, now), now)
+                relay = self._carriage.paths.quality(RELAY_PATH)
+                if relay is not None and relay.round_trip.smoothed is not None:
+                    trip = ladder.RelayRoundTrip(relay.round_trip.smoothed)
+                    self._traverse(self._traversal.give(trip, now), now)
 
-    def _media(self, packet: bytes, path: int | None, now: float) -> None:
-        self._media_received += 1
-        quality = None if path is None else self._carriage.paths.quality(path)
-        position = flow.rtp_position(packet)
-        if quality is not None and position is not None:
-            quality.media(position, now)
-        self._out.append(MediaReceived(packet))
+    def _authentic(self, origin: SealedArrived | None, position: flow.RtpPosition | None, now: float) -> None:
+        if origin is not None:
+            self._run(self._carriage.authentic(origin.path, origin.data, position, now), now)
 
-    def _echo_answered(self, sequence: int, now: float) -> None:
-        answer = self._echoes.answered(sequence, now)
-        if answer is not None:
-            path, rtt = answer
-            quality = None if path is None else self._carriage.paths.quality(path)
-            if quality is not None:
-                quality.round_trip.sample(rtt)
-
-    def _peer_stream(self, data: bytes, path: int | None, now: float) -> None:
+    def _peer_stream(self, data: bytes, origin: SealedArrived | None, now: float) -> None:
+        if self._phase is not Phase.CONNECTING:
+            self._authentic(origin, None, now)
         try:
             for document in self._deframer.feed(data):
-                self._message(messages.decode(document), path, now)
+                self._message(messages.decode(document), origin, now)
                 if self._phase is Phase.ENDED:
                     return
         except WireError as error:
@@ -445,23 +512,35 @@ class Link:
             else:
                 self._finish("protocol", str(error), CLOSE_PROTOCOL, now)
 
-    def _message(self, message: messages.PeerMessage, path: int | None, now: float) -> None:
+    def _message(self, message: messages.PeerMessage, origin: SealedArrived | None, now: float) -> None:
         if self._phase is Phase.CONNECTING:
-            self._prove(message, path, now)
-        elif isinstance(message, messages.Hello | messages.Prove | messages.Proven):
+            self._prove(message, origin, now)
+        elif isinstance(message, _PROOF):
             self._finish("protocol", "the other side proved itself twice", CLOSE_PROTOCOL, now)
         elif isinstance(message, messages.Bye):
             if self._phase is Phase.PROVEN:
                 self._out.append(MessageReceived(message))
-                self._echoes.stop()
+                self._carriage.stop_echoes()
                 self._leave("peer-left", message.reason, FAREWELL_S, now)
             else:
                 # Both said goodbye at once: nobody waits for ours any more.
                 self._finish(*self._parting, CLOSE_NORMAL, now)
         elif self._phase is Phase.PROVEN:
-            self._out.append(MessageReceived(message))
+            self._peer_says(message, now)
 
-    def _prove(self, message: messages.PeerMessage, path: int | None, now: float) -> None:
+    def _peer_says(self, message: messages.PeerMessage, now: float) -> None:
+        match message:
+            case messages.Candidates() | messages.Connect() | messages.ConnectAck() | messages.Sync():
+                self._traverse(self._traversal.give(PeerSaid(message), now), now)
+            case messages.PathQuality() | messages.PathSilent():
+                self._run(self._carriage.peer_said(message, now), now)
+            case messages.PathInUse():
+                self._run(self._carriage.peer_said(message, now), now)
+                self._out.append(MessageReceived(message))
+            case _:
+                self._out.append(MessageReceived(message))
+
+    def _prove(self, message: messages.PeerMessage, origin: SealedArrived | None, now: float) -> None:
         if self._proof is None:
             return
         for command in self._proof.handle(message):
@@ -469,37 +548,35 @@ class Link:
                 case Say(answer):
                     self._say(answer)
                     # The peer ignores what comes before it has read the proof; from then on it expects traffic.
-                    self._echoes.start(now)
+                    self._carriage.start_echoes(now)
                 case Believe(peer_home):
                     self._phase = Phase.PROVEN
                     self._deadline = None
                     self._out.append(Proven(peer_home))
-                    if path is not None:
-                        self._run(self._carriage.heard(path, now), now)
+                    self._authentic(origin, None, now)
                     early, self._early = self._early, []
                     for kept in early:
                         self._say(kept)
+                    self._traverse(self._traversal.proven(now), now)
                 case Disbelieve(text):
                     self._finish("bad-proof", text, CLOSE_BAD_PROOF, now)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
     def _send_media(self, data: bytes, now: float) -> None:
-        if (
-            self._phase is Phase.PROVEN
-            and self._peer is not None
-            and self._peer.send_datagram(flow.encode(flow.Audio(data)), now)
-        ):
+        if self._phase is not Phase.PROVEN or self._peer is None:
+            self._unsent_dropped += 1
+        elif self._peer.send_datagram(flow.encode(flow.Audio(data)), now):
             self._media_sent += 1
-            self._echoes.sent(now)
+            # Before it leaves: a path on probation must not carry it alone.
+            self._run(self._carriage.media_sent(now), now)
         else:
             self._unsent_dropped += 1
 
     def _send_message(self, message: messages.PeerMessage, now: float) -> None:
         if isinstance(message, messages.Bye):
             self._close(message, now)
-        elif isinstance(message, messages.Hello | messages.Prove | messages.Proven):
-            # The proof is the link's own business.
+        elif isinstance(message, _OWN):
             self._unsent_dropped += 1
         elif self._phase is Phase.PROVEN:
             self._say(message)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from transport.identity.keys import Identity
-from transport.path.carriage import PathChanged, Reconnected, Reconnecting
+from transport.path.carriage import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.leg import LegAccess
 from transport.path.sockets import (
     CloseSocket,
@@ -16,6 +16,10 @@ from transport.path.sockets import (
     SocketOpened,
 )
 from transport.path.stats import PathStats
+from transport.traverse.candidates import HostAddress
+from transport.traverse.ladder import PhaseChanged
+from transport.traverse.nat_profile import NatProfile
+from transport.traverse.phase import PhaseStatus, ProfileKnown
 from transport.wire.peer import Bye, PeerMessage
 from transport.wire.stun import Address
 
@@ -31,6 +35,11 @@ class LinkConfig:
     directory (caller) or the relay (callee) gave for it. ``home`` is our own full address, told to the peer after
     it has proven itself (callee) or as part of the proof (caller). The relay's endpoint in ``leg`` is an IP
     address, already resolved; raises :class:`ValueError` when it is not.
+
+    ``stun`` (the relay's STUN endpoints, as IP addresses) and ``hosts`` are what a direct path is looked for with;
+    without ``hosts`` none is. ``early``: the peer may learn our addresses as soon as it is proven, not only when the
+    call is taken. ``always_relay``: it never does, and no socket but the relay leg's is ever opened. ``profile`` is
+    what is known of our own NAT from before; ``low_ttl``: sockets here can send a packet with a TTL of its own.
     """
 
     role: Literal["caller", "callee"]
@@ -40,6 +49,12 @@ class LinkConfig:
     peer_certificate: bytes = field(repr=False)
     home: str
     leg: LegAccess
+    always_relay: bool = False
+    early: bool = False
+    stun: tuple[Address, ...] = ()
+    hosts: tuple[HostAddress, ...] = ()
+    profile: NatProfile | None = None
+    low_ttl: bool = True
 
     def __post_init__(self) -> None:
         ipaddress.ip_address(self.leg.relay[0])
@@ -82,6 +97,18 @@ class LegReplaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """The call is taken: both may learn each other's addresses now."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChanged:
+    """The machine's interfaces have these addresses now; all of them."""
+
+    hosts: tuple[HostAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """The deadline has come."""
 
@@ -95,6 +122,8 @@ Event = (
     | SendMessage
     | Close
     | LegReplaced
+    | Answered
+    | NetworkChanged
     | TimerFired
 )
 
@@ -138,7 +167,10 @@ Command = (
     | Proven
     | MediaReceived
     | MessageReceived
+    | CopyArrived
     | PathChanged
+    | PhaseChanged
+    | ProfileKnown
     | Reconnecting
     | Reconnected
     | LinkEnded
@@ -157,6 +189,8 @@ class LinkStats:
     """Our address as the relay sees it."""
     silent_since: float | None
     paths: tuple[PathStats, ...]
+    phases: tuple[PhaseStatus, ...]
+    """The ladder's, in order; none where no direct path is looked for."""
     media_sent: int
     media_received: int
     stale_dropped: int

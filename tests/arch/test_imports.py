@@ -20,6 +20,7 @@ PURE = (
     "transport.path",
     "transport.link",
     "transport.link_events",
+    "transport.traversal",
     "transport.proof",
     "media.rtp",
     "media.jitter",

@@ -115,7 +115,9 @@ class Call:
         caller: Change = lambda config: config,
         callee: Change = lambda config: config,
         capture: bool = False,
+        make_link: Callable[[LinkConfig, random.Random], Link] = Link,
     ) -> None:
+        self._make_link = make_link
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
         self.network = Network(self.clock, self.rng, capture=capture)
@@ -144,7 +146,7 @@ class Call:
 
     def _side(self, ip: str, config: LinkConfig, wire: Callable[[], Wire]) -> Side:
         host = self.network.host(ip, wire(), wire())
-        link = Link(config, random.Random(self.rng.getrandbits(64)))
+        link = self._make_link(config, random.Random(self.rng.getrandbits(64)))
         driver = SimDriver(link, host, lambda command: side.heard(command))
         side = Side(driver, self.clock)
         return side

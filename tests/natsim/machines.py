@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from app import call_events as ev
@@ -33,12 +34,28 @@ from tests.unit.relay.world import NAMES, World
 from transport import link as tl
 from transport.path import leg as pl
 from transport.path import manager as pm
+from transport.path import states as ps
 from transport.path.carriage import Carriage
 from transport.path.echo import Echoes
-from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SocketFailed, SocketOpened
+from transport.path.reports import Reports
+from transport.path.sockets import (
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.proof import admission_token
 from transport.quic.peer import PeerConnection
+from transport.traversal import Traversal
+from transport.traverse import ladder as tt
+from transport.traverse.candidates import HostAddress
+from transport.traverse.keys import CheckKeys, Credentials
+from transport.traverse.phase import DirectFound, PhaseStatus
 from transport.wire import control, peer, stun
+from transport.wire.flow import RtpPosition
+from transport.wire.stun import IceRole
 
 RELAY = ("192.0.2.1", 7851)
 HERE = ("198.51.100.1", 40_000)
@@ -275,7 +292,12 @@ def _jitter_falls_silent(run: Run) -> None:
 JITTER = Subject(
     JitterBuffer,
     lambda now: JitterBuffer(),
-    {**_packets(), "pull": lambda buffer, now: buffer.pull(now), "end": lambda buffer, now: buffer.end()},
+    {
+        **_packets(),
+        "pull": lambda buffer, now: buffer.pull(now),
+        "observe_copy": lambda buffer, now: buffer.observe_copy(round(now * 48_000) % 2**32, now),
+        "end": lambda buffer, now: buffer.end(),
+    },
     _jitter_falls_silent,
 )
 
@@ -379,9 +401,7 @@ CALLS = Subject(
             said for call in calls.of_key(KEYS[0])[:1] for said in calls.end(call, "failed", "", list(KEYS), now)
         ],
         **{
-            f"resume {who}": lambda calls, now, who=who: calls.resume(
-                call_id(3), (ANN, BOB)[who], KEYS[1 - who], now
-            )
+            f"resume {who}": lambda calls, now, who=who: calls.resume(call_id(3), (ANN, BOB)[who], KEYS[1 - who], now)
             for who in (0, 1)
         },
         "resume wrong": lambda calls, now: calls.resume(call_id(3), ANN, KEYS[0], now),
@@ -549,17 +569,20 @@ LEG = Subject(
 )
 
 
+FAR = ("203.0.113.8", 40_000)
+
+
 def _a_path_carries(run: Run) -> None:
-    added = pm.AddPath(0, "relay", "relay", RELAY)
-    for event in (pm.PathClosed(1), added, pm.PathClosed(0), pm.PathOpened(0, HERE), pm.PathValidated(0)):
+    added = ps.AddPath(0, "relay", "relay", RELAY)
+    for event in (ps.PathGone(1), ps.PathGone(2), added, ps.PathClosed(0), ps.PathOpened(0, HERE), ps.PathValidated(0)):
         run.do(on(event))
-    run.do(on(pm.Heard(0)))
+    run.do(on(ps.Heard(0)))
     assert run.machine.carriers and run.machine.silent_since is None
     run.wait(30.0)
     # Nobody is heard: it says so, goes on sending, and asks the first hop for as long as it lasts.
     assert run.machine.carriers and run.machine.silent_since is not None
-    for path in (0, 1):
-        run.do(on(pm.PathClosed(path)))
+    for path in (0, 1, 2):
+        run.do(on(ps.PathGone(path)))
     assert not run.machine.carriers
 
 
@@ -571,22 +594,40 @@ MANAGER = Subject(
             event
             for path in (0, 1)
             for event in (
-                pm.AddPath(path, "relay", "relay", RELAY),
-                pm.PathOpened(path, HERE),
-                pm.PathClosed(path),
-                pm.PathMoved(path, RELAY),
-                pm.PathValidated(path),
-                pm.PathRefuted(path),
-                pm.Heard(path),
+                ps.AddPath(path, "relay", "relay", RELAY),
+                ps.PathOpened(path, HERE),
+                ps.PathClosed(path),
+                ps.PathMoved(path, RELAY),
+                ps.PathValidated(path),
+                ps.PathRefuted(path),
+                ps.Heard(path),
+                ps.PathGone(path),
+                ps.Echoed(path, 0.05),
+                ps.PeerCounted((ps.PathCounted(path, 40, 50, 0.01), ps.PathCounted(1 - path, 50, 50, 0.0))),
+                ps.PeerMisses(path),
             )
         ),
-        pm.Heard(7),
-        pm.PathTimer(),
+        ps.AddPath(2, "direct", "punch", FAR),
+        ps.PathOpened(2, HERE),
+        ps.PathValidated(2),
+        ps.Heard(2),
+        ps.Echoed(2, 0.01),
+        ps.PeerCounted((ps.PathCounted(2, 100, 100, 0.0),)),
+        ps.PeerMisses(2),
+        ps.PathGone(2),
+        ps.Heard(7),
+        ps.MediaSent(),
+        ps.PeerUses("direct"),
+        ps.PeerUses("relay"),
+        ps.PathTimer(),
     ),
     _a_path_carries,
-    fire=on(pm.PathTimer()),
-    events=pm.ManagerEvent,
+    fire=on(ps.PathTimer()),
+    events=ps.ManagerEvent,
 )
+
+
+PACES = {0: 0.25, 1: 1.0, 2: 15.0}
 
 
 def _echoes_stop(run: Run) -> None:
@@ -597,6 +638,11 @@ def _echoes_stop(run: Run) -> None:
     run.machine.stop()
 
 
+def _ask(echoes: Echoes, now: float) -> None:
+    for path in echoes.due(PACES, 0, now):
+        echoes.request(path, path == 0, now)
+
+
 ECHOES = Subject(
     Echoes,
     lambda now: Echoes(),
@@ -604,12 +650,38 @@ ECHOES = Subject(
         "start": lambda echoes, now: echoes.start(now),
         "stop": lambda echoes, now: echoes.stop(),
         "sent": lambda echoes, now: echoes.sent(now),
-        "request": lambda echoes, now: echoes.request(0, now),
+        "due": _ask,
+        "request": lambda echoes, now: echoes.request(1, False, now),
+        "forget": lambda echoes, now: echoes.forget(1),
         **{f"answered {n}": lambda echoes, now, n=n: echoes.answered(n, now) for n in (1, 2, 99)},
     },
     _echoes_stop,
-    fire=lambda echoes, now: echoes.request(0, now),
+    fire=_ask,
+    deadline=lambda echoes: echoes.next_deadline(PACES, 0),
 )
+
+
+def _reports_calm(run: Run) -> None:
+    run.do(lambda reports, now: reports.came(0, now))
+    assert run.due is not None
+    run.wait(3.0)
+    assert run.due is None
+
+
+REPORTS = Subject(
+    Reports,
+    lambda now: Reports(),
+    {
+        **{f"came {n}": lambda reports, now, n=n: reports.came(n, now) for n in (0, 1)},
+        "due": lambda reports, now: reports.due(now),
+        "forget": lambda reports, now: reports.forget(1),
+    },
+    _reports_calm,
+    fire=lambda reports, now: reports.due(now),
+)
+
+
+COUNTED = peer.PathQuality([peer.PathCount(1, 50, 50, 0.0, 0.0)])
 
 
 def _carriage(now: float) -> Carriage:
@@ -627,7 +699,9 @@ def _carriage_returns(run: Run) -> None:
     assert run.machine.sockets, "a socket that has died is opened again"
     opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
     closed = [said.socket for said in run.said if isinstance(said, CloseSocket)]
-    assert len(set(opened)) == len(opened) and set(closed) <= {0, *opened}
+    assert len(set(opened)) == len(opened)
+    assert all(number in (0, *opened) or number >= 1_000 for number in closed)
+    assert run.machine.paths.carriers or run.machine.paths.state(0) is not ps.PathState.ACTIVE
 
 
 CARRIAGE = Subject(
@@ -644,8 +718,34 @@ CARRIAGE = Subject(
         "arrived": _socket(lambda number: DatagramReceived(number, RELAY, b"\x40" * 50), "arrived", 0),
         "arrived stun": _socket(lambda number: DatagramReceived(number, RELAY, b"\x01\x01" + bytes(30)), "arrived", 0),
         "arrived strange": _socket(lambda number: DatagramReceived(number, HERE, b"\xff"), "arrived", 0),
-        "heard": lambda carriage, now: carriage.heard(0, now),
-        "send": lambda carriage, now: carriage.send(b"\x40" * 50),
+        "add_direct": lambda carriage, now: carriage.add_direct(
+            max(carriage.sockets, default=0) + 1_000, HERE, FAR, "punch", 0.02, now
+        ),
+        "add_direct again": lambda carriage, now: carriage.add_direct(
+            max(carriage.sockets, default=0), HERE, ("203.0.113.9", 9), "punch", 0.02, now
+        ),
+        "arrived direct": _socket(lambda number: DatagramReceived(number, FAR, b"\x41" * 50), "arrived", -2),
+        "failed direct": _socket(lambda number: SocketFailed(number, "down"), "failed", -2),
+        "network_changed": lambda carriage, now: carriage.network_changed(["203.0.113.77"], now),
+        "network_changed same": lambda carriage, now: carriage.network_changed([HERE[0]], now),
+        **{
+            f"authentic {n}": lambda carriage, now, n=n: carriage.authentic(
+                n, b"\x41" * 50, RtpPosition(round(now * 50) % 65_536, 960), now
+            )
+            for n in (0, 1)
+        },
+        "send": lambda carriage, now: carriage.send(b"\x40" * 50, now),
+        "send_by": lambda carriage, now: carriage.send_by(1, b"\x40" * 50),
+        "media_sent": lambda carriage, now: carriage.media_sent(now),
+        "start_echoes": lambda carriage, now: carriage.start_echoes(now),
+        "stop_echoes": lambda carriage, now: carriage.stop_echoes(),
+        "echo_came": lambda carriage, now: carriage.echo_came(5, 1),
+        "echo_answered": lambda carriage, now: carriage.echo_answered(1, now),
+        "peer_said quality": lambda carriage, now: carriage.peer_said(
+            peer.PathQuality([peer.PathCount(1, 50, 50, 0.0, 0.0)]), now
+        ),
+        "peer_said silent": lambda carriage, now: carriage.peer_said(peer.PathSilent(1), now),
+        "peer_said in use": lambda carriage, now: carriage.peer_said(peer.PathInUse("direct"), now),
         "timer": lambda carriage, now: carriage.timer(now),
     },
     _carriage_returns,
@@ -724,6 +824,9 @@ LINK = Subject(
         tl.SendMessage(peer.Proven()),
         tl.Close(peer.Bye()),
         tl.LegReplaced(OTHER_ACCESS),
+        tl.Answered(),
+        tl.NetworkChanged((HostAddress(HERE[0], 24),)),
+        tl.NetworkChanged((HostAddress("203.0.113.77", 24),)),
         tl.TimerFired(),
     ),
     _link_ends,
@@ -731,6 +834,82 @@ LINK = Subject(
     events=tl.Event,
 )
 
+KEYS = CheckKeys(Credentials("A" * 8, "p" * 24), Credentials("B" * 8, "q" * 24), IceRole.CONTROLLING, 1)
+_DIRECT_LINK = replace(_LINK, hosts=(HostAddress(HERE[0], 24),), stun=(RELAY,))
+
+
+class _SmallLadder:
+    """Opens a socket, finds a path with it, and closes at the end what it opened, handed over or not."""
+
+    def __init__(self, config: tt.LadderConfig, rng: random.Random) -> None:
+        self._config = config
+        self._opened: list[int] = []
+
+    def handle(self, event: tt.LadderEvent, now: float) -> list[tt.LadderCommand]:
+        match event:
+            case tt.Begin() | tt.PathLost():
+                self._opened.append(self._config.new_socket())
+                return [OpenSocket(self._opened[-1], "0.0.0.0", FAR)]
+            case SocketOpened(socket, local):
+                found = DirectFound(socket, local, FAR, "punch", 0.05, KEYS, 1, local)
+                return [SendDatagram(socket, FAR, b"\x00\x01"), found, SendDatagram(socket, FAR, b"\x00\x01")]
+            case tt.Stop():
+                return [CloseSocket(socket) for socket in self._opened]
+            case _:
+                return []
+
+    def next_deadline(self) -> None:
+        return None
+
+    def phases(self) -> tuple[PhaseStatus, ...]:
+        return ()
+
+
+def _traversal() -> Traversal:
+    return Traversal(_DIRECT_LINK, count(1).__next__, random.Random(1), _SmallLadder)
+
+
+def _traversal_stops(run: Run) -> None:
+    run.do(lambda traversal, now: traversal.proven(now))
+    run.do(lambda traversal, now: traversal.give(tt.Stop("call-over"), now))
+    opened = {said.socket for said in run.said if isinstance(said, OpenSocket)}
+    closed = {said.socket for said in run.said if isinstance(said, CloseSocket)}
+    found = {said.socket for said in run.said if isinstance(said, DirectFound)}
+    # Every socket is closed or handed over, and nothing is sent on one that is neither.
+    assert run.machine.sockets == frozenset() and closed <= opened and not closed & found
+    assert {said.socket for said in run.said if isinstance(said, SendDatagram)} <= opened
+    assert run.due is None
+
+
+TRAVERSAL = Subject(
+    Traversal,
+    lambda now: _traversal(),
+    {
+        "proven": lambda traversal, now: traversal.proven(now),
+        "permit": lambda traversal, now: traversal.permit(now),
+        **{
+            f"give {number}": lambda traversal, now, event=event: traversal.give(event, now)
+            for number, event in enumerate(
+                (
+                    tt.TimerFired(),
+                    tt.PathLost(),
+                    tt.RelayTrouble(),
+                    tt.RelayRoundTrip(0.1),
+                    tt.NetworkChanged((HostAddress("203.0.113.77", 24),)),
+                    SocketOpened(1, HERE),
+                    SocketOpened(2, HERE),
+                    SocketFailed(1, "down"),
+                    DatagramReceived(1, RELAY, b"\x00\x01" + bytes(30)),
+                )
+            )
+        },
+        "closed": lambda traversal, now: traversal.closed(1),
+    },
+    _traversal_stops,
+    fire=lambda traversal, now: traversal.give(tt.TimerFired(), now),
+)
+
 SUBJECTS = (
-    CALL, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, CARRIAGE, PEER, LINK,
+    CALL, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, REPORTS, CARRIAGE, PEER,
+    LINK, TRAVERSAL,
 )  # fmt: skip

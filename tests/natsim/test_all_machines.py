@@ -23,7 +23,11 @@ from transport.wire.peer import Bye
 # Shorter and longer than every timer that the machines have.
 PAUSES = (0.0, 0.0, 0.001, 0.02, 0.13, 0.5, 1.1, 6.0, 16.0, 31.0, 61.0)
 # The shape itself, and processes that are told the time because they draw or drive, not because they decide.
-NOT_MACHINES = {"transport.wire.machine.Machine"}
+NOT_MACHINES = {
+    "transport.wire.machine.Machine",
+    "transport.traversal.LadderMachine",
+    "transport.traverse.phase.Phase",
+}
 
 
 def _is_timed(method: ast.FunctionDef) -> bool:

@@ -2,166 +2,122 @@
 
 Invariant: while any path is usable (standby, active or suspect), exactly one is active or, when it has fallen
 silent, suspect; and there is always something to send on once a path has been validated: when all have died, the
-one that was heard last still carries everything, because silence may end by itself.
+one that was heard last still carries everything, because silence may end by itself. Make before break: a second path
+carries everything as well while one of the two is on trial, for a while after a change, and while the one in use is
+suspect. Never more than two.
 
-A path is judged by authentic traffic of the peer (:class:`Heard`), not by what its first hop answers.
+A path is judged by authentic traffic of the peer (:class:`Heard`) and by what the peer says about ours, not by what
+its first hop answers. Both ends choose for themselves.
 """
 
-from dataclasses import dataclass
-from enum import Enum
-
-from transport.path.echo import PROMISE_S
-from transport.path.stats import PathKind, PathQuality, PathStats, PathVia, milliseconds
+from transport.path.echo import ECHO_EVERY_S, PROMISE_S
+from transport.path.recent import SENT_S
+from transport.path.selector import (
+    DOUBTFUL_FRAMES,
+    DOUBTFUL_LOSS,
+    DWELL_S,
+    OVERLAP_S,
+    RTT_HYSTERESIS_S,
+    Seen,
+    Trial,
+    Verdict,
+    is_acceptable,
+    is_better,
+    overlap_s,
+    park_s,
+)
+from transport.path.states import (
+    TRANSITIONS,
+    AddPath,
+    AllSilent,
+    Cause,
+    Echoed,
+    Forgotten,
+    Heard,
+    HeardAgain,
+    ManagerCommand,
+    ManagerEvent,
+    MediaSent,
+    PathClosed,
+    PathCounted,
+    PathGone,
+    PathMoved,
+    PathOpened,
+    PathRefuted,
+    PathState,
+    PathTimer,
+    PathValidated,
+    PeerCounted,
+    PeerMisses,
+    PeerUses,
+    Revalidate,
+    SendAgain,
+    StateChanged,
+    TellSilent,
+)
+from transport.path.stats import PathKind, PathQuality, PathStats, milliseconds
 from transport.wire.stun import Address
 
 # DESIGN §7: 60 ms beyond what was promised is unexpected.
-SUSPECT_AFTER_S = PROMISE_S + 0.06
+UNEXPECTED_S = 0.06
+SUSPECT_AFTER_S = PROMISE_S + UNEXPECTED_S
 DEAD_AFTER_S = 1.0
+# Twice the mean deviation is what a late packet may be later; more than this is no jitter but a fault.
+MAX_JITTER_SLACK_S = 0.1
+# Media came by the path within this time before it fell silent: then a frame was due each 20 ms.
+MEDIA_PACE_S = 0.1
+# A suspect that is heard again is covered by the other path for so long: trouble seldom comes alone.
+COVER_S = 0.3
+# The peer says again that it hears nothing, and what it has said holds so long.
+TELL_EVERY_S = 0.2
+MISSED_HOLDS_S = 0.5
+# With a direct path there is always something to look at: verdicts, complaints, covers. None is urgent to a frame.
+TICK_S = 0.05
+# Media flows while the last frame is not older.
+TALKING_S = 0.1
+# Timers may fire a little early.
+CLOCK_SLACK_S = 0.001
 # While everything is silent, its first hop is asked this often whether it still knows us (a relay may restart).
 REVALIDATE_EVERY_S = 1.0
-
-
-class PathState(Enum):
-    """The life of a path."""
-
-    CANDIDATE = "candidate"
-    """Known, nothing opened for it yet."""
-    VALIDATING = "validating"
-    """Its socket is open and it is being tried."""
-    STANDBY = "standby"
-    """Proven to work, carrying nothing."""
-    ACTIVE = "active"
-    """Carries the call."""
-    SUSPECT = "suspect"
-    """Carries the call, and has been silent for longer than was promised."""
-    DEAD = "dead"
-    """Silent for too long."""
-
-
-class Cause(Enum):
-    """Why a path changes its state."""
-
-    OPENED = "opened"
-    VALIDATED = "validated"
-    REFUTED = "refuted"
-    CHOSEN = "chosen"
-    SILENT = "silent"
-    STILL_SILENT = "still silent"
-    HEARD = "heard"
-    CLOSED = "closed"
-
-
-TRANSITIONS: dict[tuple[PathState, Cause], PathState] = {
-    (PathState.CANDIDATE, Cause.OPENED): PathState.VALIDATING,
-    (PathState.VALIDATING, Cause.VALIDATED): PathState.STANDBY,
-    (PathState.STANDBY, Cause.CHOSEN): PathState.ACTIVE,
-    # A path in use is judged by the peer's traffic alone; only an idle one by its validation.
-    (PathState.STANDBY, Cause.REFUTED): PathState.VALIDATING,
-    (PathState.ACTIVE, Cause.SILENT): PathState.SUSPECT,
-    (PathState.SUSPECT, Cause.HEARD): PathState.ACTIVE,
-    (PathState.SUSPECT, Cause.STILL_SILENT): PathState.DEAD,
-    (PathState.DEAD, Cause.HEARD): PathState.STANDBY,
-    **{(state, Cause.CLOSED): PathState.CANDIDATE for state in PathState if state is not PathState.CANDIDATE},
-}
-"""Every change of state there is; any other pair of state and cause changes nothing."""
+# Two cards' worth of interfaces in both families; more would only be probed for nothing.
+MAX_DIRECT_PATHS = 4
+# A dead direct path is asked for so long whether it lives again: then its mappings are gone.
+REMEMBER_DEAD_S = 30.0
+# A direct path that stands by answers echoes each second; after three that were missed it cannot be relied upon.
+STANDBY_DEAD_AFTER_S = 3.5
+# Seconds between echo requests by role of the path.
+TRIAL_PACE_S = 0.1
+QUIET_TRIAL_PACE_S = 0.04
+LONE_PACE_S = 0.05
+"""The path in use when the peer sends by another: only answers to us show that it lives."""
+DIRECT_STANDBY_PACE_S = 1.0
+RELAY_STANDBY_PACE_S = 15.0
 
 _IN_USE = (PathState.ACTIVE, PathState.SUSPECT)
-
-
-@dataclass(frozen=True, slots=True)
-class AddPath:
-    """A way to the peer becomes known. ``path`` is a number of the caller's choice, used once."""
-
-    path: int
-    kind: PathKind
-    via: PathVia
-    remote: Address
-
-
-@dataclass(frozen=True, slots=True)
-class PathOpened:
-    """The path has a socket, bound to ``local``."""
-
-    path: int
-    local: Address
-
-
-@dataclass(frozen=True, slots=True)
-class PathClosed:
-    """The path's socket is gone."""
-
-    path: int
-
-
-@dataclass(frozen=True, slots=True)
-class PathMoved:
-    """The path's far end is at another address from now on."""
-
-    path: int
-    remote: Address
-
-
-@dataclass(frozen=True, slots=True)
-class PathValidated:
-    """The path works as far as can be asked (relay: the leg is bound)."""
-
-    path: int
-
-
-@dataclass(frozen=True, slots=True)
-class PathRefuted:
-    """What validated the path no longer holds."""
-
-    path: int
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """Authentic traffic of the peer came by the path. The first of it makes later silence mean something."""
-
-    path: int
-
-
-@dataclass(frozen=True, slots=True)
-class PathTimer:
-    """The manager's deadline has come."""
-
-
-ManagerEvent = AddPath | PathOpened | PathClosed | PathMoved | PathValidated | PathRefuted | Heard | PathTimer
-
-
-@dataclass(frozen=True, slots=True)
-class StateChanged:
-    """A path is in another state."""
-
-    path: int
-    state: PathState
-
-
-@dataclass(frozen=True, slots=True)
-class Revalidate:
-    """A path that should carry the call is silent: find out what its first hop says."""
-
-    path: int
-
-
-@dataclass(frozen=True, slots=True)
-class AllSilent:
-    """No path brings anything any more; the peer was last heard at ``since``."""
-
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class HeardAgain:
-    """The silence is over."""
-
-
-ManagerCommand = StateChanged | Revalidate | AllSilent | HeardAgain
+_USABLE = (*_IN_USE, PathState.STANDBY)
+_NEVER = float("-inf")
 
 
 class _Path:
-    __slots__ = ("active_from", "active_to", "added", "local", "quality", "remote", "state")
+    __slots__ = (
+        "active_from",
+        "active_to",
+        "added",
+        "behind",
+        "counted",
+        "died",
+        "failures",
+        "local",
+        "missed_since",
+        "missed_until",
+        "proven",
+        "quality",
+        "remote",
+        "state",
+        "told",
+        "wait_until",
+        "watched_from",
+    )
 
     def __init__(self, added: AddPath) -> None:
         self.added = added
@@ -171,6 +127,35 @@ class _Path:
         self.quality = PathQuality()
         self.active_from: float | None = None
         self.active_to: float | None = None
+        self.proven = False
+        """The peer has received enough media by it."""
+        self.behind: float | None = None
+        """How much later than by the fastest path ours arrives there, in seconds."""
+        self.failures = 0
+        self.wait_until = _NEVER
+        self.watched_from: float | None = None
+        """Silence counts from here, if the path has not been heard since."""
+        self.missed_since: float | None = None
+        self.missed_until = _NEVER
+        self.told = _NEVER
+        self.died = 0.0
+        self.counted: tuple[int, int] | None = None
+        """The peer's count at the beginning of the present stretch of :data:`DOUBTFUL_FRAMES`."""
+
+    @property
+    def kind(self) -> PathKind:
+        return self.added.kind
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(self.added.kind, self.quality.round_trip.smoothed)
+
+    @property
+    def silent_from(self) -> float | None:
+        heard, watched = self.quality.heard, self.watched_from
+        if heard is None or watched is None:
+            return heard if watched is None else watched
+        return max(heard, watched)
 
     def stats(self) -> PathStats:
         quality = self.quality
@@ -196,23 +181,52 @@ class _Path:
 class PathManager:
     """The machine over all paths of one call."""
 
-    __slots__ = ("_carriers", "_paths", "_revalidate_at", "_silent_since")
+    __slots__ = (
+        "_carriers",
+        "_changed_at",
+        "_cover",
+        "_heard_ever",
+        "_media_at",
+        "_paths",
+        "_peer_uses",
+        "_revalidate_at",
+        "_silent_since",
+        "_tick_at",
+        "_trial",
+        "echo_paces",
+    )
 
     def __init__(self) -> None:
         self._paths: dict[int, _Path] = {}
         self._carriers: tuple[int, ...] = ()
         self._silent_since: float | None = None
         self._revalidate_at: float | None = None
+        self._tick_at: float | None = None
+        """With a direct path: when what is not urgent is looked at again."""
+        self._trial: Trial | None = None
+        self._cover: tuple[int, float] | None = None
+        """The path that carries everything as well, and until when."""
+        self._changed_at = _NEVER
+        self._media_at = _NEVER
+        self._heard_ever = False
+        self._peer_uses: PathKind = "relay"
+        self.echo_paces: dict[int, float] = {}
+        """Seconds between echo requests, by path; a path that is not here is not asked."""
 
     @property
     def carriers(self) -> tuple[int, ...]:
-        """The paths that the next packet is sent on; empty before the first has been validated."""
+        """The paths that the next packet is sent on, the one in use first; empty before one has been validated."""
         return self._carriers
 
     @property
     def silent_since(self) -> float | None:
         """When the peer was last heard, if no path brings anything any more."""
         return self._silent_since
+
+    @property
+    def has_direct(self) -> bool:
+        """Whether a direct path is usable."""
+        return any(path.kind == "direct" and path.state in _USABLE for path in self._paths.values())
 
     def quality(self, path: int) -> PathQuality | None:
         """The measurements of a path, to be fed by whoever sends and receives on it."""
@@ -230,69 +244,240 @@ class PathManager:
 
     def next_deadline(self) -> float | None:
         """When :class:`PathTimer` is due."""
-        deadlines = [
-            path.quality.heard + (SUSPECT_AFTER_S if path.state is PathState.ACTIVE else DEAD_AFTER_S)
-            for path in self._paths.values()
-            if path.state in _IN_USE and path.quality.heard is not None
-        ]
-        if self._revalidate_at is not None:
-            deadlines.append(self._revalidate_at)
-        return min(deadlines, default=None)
+        due = [self._silent_at(path) for path in self._paths.values()]
+        due += [self._revalidate_at, self._tick_at]
+        return min((at for at in due if at is not None), default=None)
 
     def handle(self, event: ManagerEvent, now: float) -> list[ManagerCommand]:
         """Take one event; never raises. Events about unknown paths change nothing."""
+        if isinstance(event, MediaSent):
+            return self._media(now)
         if isinstance(event, PathTimer):
             return self._timer(now)
         if isinstance(event, AddPath):
-            self._paths.setdefault(event.path, _Path(event))
+            return self._add(event, now)
+        if isinstance(event, PeerUses):
+            self._peer_uses = event.kind
+            self._route()
             return []
+        if isinstance(event, PeerCounted):
+            return self._counted(event, now)
         path = self._paths.get(event.path)
         if path is None:
             return []
+        return self._about(event.path, path, event, now)
+
+    def _about(self, number: int, path: _Path, event: ManagerEvent, now: float) -> list[ManagerCommand]:
         match event:
             case Heard():
-                return self._heard(event.path, path, now)
+                return self._heard(number, path, now)
+            case Echoed():
+                return self._echoed(number, now)
+            case PeerMisses():
+                return self._missed(number, path, now)
             case PathMoved(_, remote):
                 path.remote = remote
-                return []
             case PathOpened(_, local):
                 path.local = local
-                return self._change(event.path, Cause.OPENED, now)
+                return self._change(number, Cause.OPENED, now)
             case PathClosed():
-                out = self._change(event.path, Cause.CLOSED, now)
-                out += self._check_silence(path.quality.heard, now)
-                path.quality.heard = None
-                return out
+                return self._close(number, path, now)
             case PathValidated():
-                return self._change(event.path, Cause.VALIDATED, now)
+                if path.kind == "direct":
+                    path.watched_from = now
+                return self._change(number, Cause.VALIDATED, now) + self._consider(now)
             case PathRefuted():
-                return self._change(event.path, Cause.REFUTED, now)
+                return self._change(number, Cause.REFUTED, now)
+            case PathGone():
+                return self._close(number, path, now) + self._forget(number)
+        return []
+
+    # -- what comes and goes -------------------------------------------------------------------------------------
+
+    def _add(self, event: AddPath, now: float) -> list[ManagerCommand]:
+        if event.path in self._paths:
+            return []
+        out: list[ManagerCommand] = []
+        direct = [(self._worth(number, path), number) for number, path in self._paths.items() if path.kind == "direct"]
+        if event.kind == "direct" and len(direct) >= MAX_DIRECT_PATHS:
+            _, worst = min(direct)
+            out = self._close(worst, self._paths[worst], now) + self._forget(worst)
+        self._paths[event.path] = _Path(event)
+        return out
+
+    def _worth(self, number: int, path: _Path) -> tuple[bool, bool, float]:
+        """For giving up the least useful path: what carries or could carry is worth more than what is dead."""
+        return number in self._carriers, path.state in _USABLE, path.quality.heard or _NEVER
+
+    def _close(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+        was_in_use = path.state in _IN_USE
+        heard = self._last_heard()
+        since = self._lost_since(path, now)
+        out = self._change(number, Cause.CLOSED, now)
+        path.watched_from = None
+        if was_in_use and self._carriers and self._carriers[0] != number:
+            out.append(SendAgain(number, self._carriers[0], since))
+        out += self._check_silence(heard, now)
+        path.quality.heard = None
+        return out
+
+    def _forget(self, number: int) -> list[ManagerCommand]:
+        del self._paths[number]
+        self._drop_from_plans(number)
+        self._route()
+        return [Forgotten(number)]
 
     def _heard(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
         path.quality.heard = now
+        self._heard_ever = True
         if path.state is PathState.ACTIVE and self._silent_since is None:
             return []
+        if path.state is PathState.SUSPECT and now < path.missed_until:
+            return []
+        was = path.state
         out = self._change(number, Cause.HEARD, now)
+        if was is PathState.SUSPECT and len(self._paths) > 1:
+            path.missed_since = None
+            self._cover_with(self._fallback(number), now + COVER_S)
+        elif was is PathState.DEAD:
+            path.wait_until = max(path.wait_until, now)
+            path.counted = None
         if self._silent_since is not None and path.state in _IN_USE:
             self._silent_since = self._revalidate_at = None
             out.append(HeardAgain())
         return out
 
+    # -- silence -------------------------------------------------------------------------------------------------
+
+    def _patience(self, path: _Path) -> float:
+        """How long the path in use may be silent. Where nothing could take over, haste has no use."""
+        if path.kind == "relay":
+            # When the peer sends by another path only answers come by this one, and they take a round trip.
+            alone = self._peer_uses != "relay"
+            return SUSPECT_AFTER_S + (path.quality.round_trip.smoothed or 0.0 if alone else 0.0)
+        quality = path.quality
+        slack = min(MAX_JITTER_SLACK_S, 2 * (quality.jitter.value or 0.0))
+        media_flows = (
+            self._peer_uses == path.kind
+            and quality.heard is not None
+            and quality.media_at is not None
+            and quality.heard - quality.media_at < MEDIA_PACE_S
+        )
+        return (UNEXPECTED_S if media_flows else SUSPECT_AFTER_S) + slack
+
+    def _silent_at(self, path: _Path) -> float | None:
+        """When the silence of a path in use means something more."""
+        silent_from = path.silent_from
+        if silent_from is None or (path.quality.heard is None and not self._heard_ever):
+            return None
+        if path.state is PathState.ACTIVE:
+            return silent_from + self._patience(path)
+        return silent_from + DEAD_AFTER_S if path.state is PathState.SUSPECT else None
+
     def _timer(self, now: float) -> list[ManagerCommand]:
         out: list[ManagerCommand] = []
-        for number, path in self._paths.items():
-            heard = path.quality.heard
-            if heard is None:
-                continue
-            if path.state is PathState.ACTIVE and now >= heard + SUSPECT_AFTER_S:
-                out += [*self._change(number, Cause.SILENT, now), Revalidate(number)]
-            if path.state is PathState.SUSPECT and now >= heard + DEAD_AFTER_S:
-                out += self._change(number, Cause.STILL_SILENT, now)
-                out += self._check_silence(heard, now)
+        for number, path in list(self._paths.items()):
+            silent_at = self._silent_at(path)
+            if path.state is PathState.ACTIVE and silent_at is not None and now >= silent_at:
+                out += self._suspect(number, path, now)
+                silent_at = self._silent_at(path)
+            if path.state is PathState.SUSPECT and silent_at is not None and now >= silent_at:
+                out += self._die(number, path, now)
         if self._revalidate_at is not None and now >= self._revalidate_at:
             self._revalidate_at = now + REVALIDATE_EVERY_S
             out += [Revalidate(number) for number in self._carriers]
+        if self._tick_at is not None and now >= self._tick_at:
+            self._tick_at = now + TICK_S
+            out += self._tick(now)
         return out
+
+    def _suspect(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+        """Everything goes by another path as well, at once, and so does what may have been lost."""
+        if path.state is not PathState.ACTIVE:
+            return []
+        out = [*self._change(number, Cause.SILENT, now), Revalidate(number)]
+        since = self._lost_since(path, now)
+        out += [SendAgain(number, carrier, since) for carrier in self._carriers if carrier != number]
+        return out + self._tell(number, path, now)
+
+    def _lost_since(self, path: _Path, now: float) -> float:
+        """Since when what was sent on a silent path has perhaps not arrived."""
+        heard, trip = path.quality.heard, path.quality.round_trip
+        if heard is None or trip.smoothed is None or path.missed_since is not None:
+            # Only the peer knows, and it has waited before it said so, and that has taken its time.
+            return now - SENT_S
+        return heard - trip.smoothed - 4 * trip.variation - UNEXPECTED_S
+
+    def _die(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+        heard = self._last_heard()
+        path.died = now
+        path.proven = False
+        path.missed_since = None
+        return self._change(number, Cause.STILL_SILENT, now) + self._check_silence(heard, now)
+
+    def _tell(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+        if path.kind == "relay" or path.told + TELL_EVERY_S > now or not self._is_silent(path, now):
+            return []
+        path.told = now
+        return [TellSilent(number)]
+
+    def _is_silent(self, path: _Path, now: float) -> bool:
+        silent_from = path.silent_from
+        return silent_from is not None and now >= silent_from + self._patience(path) - CLOCK_SLACK_S
+
+    def _missed(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+        if path.state not in _IN_USE:
+            return []
+        if path.missed_since is None:
+            path.missed_since = now
+        path.missed_until = now + MISSED_HOLDS_S
+        return self._suspect(number, path, now)
+
+    def _tick(self, now: float) -> list[ManagerCommand]:
+        """What may be late by a twentieth of a second."""
+        out: list[ManagerCommand] = []
+        for number, path in list(self._paths.items()):
+            match path.state:
+                case PathState.SUSPECT:
+                    out += self._tick_suspect(number, path, now)
+                case PathState.STANDBY if path.kind == "direct":
+                    out += self._tick_standby(number, path, now)
+                case PathState.DEAD if path.kind == "direct" and now >= path.died + REMEMBER_DEAD_S:
+                    if number not in self._carriers:
+                        out += self._forget(number)
+                case _:
+                    pass
+        if self._cover is not None and now >= self._cover[1]:
+            self._cover = None
+        out += self._judge(now)
+        out += self._consider(now)
+        self._route()
+        return out
+
+    def _tick_suspect(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+        if path.missed_since is not None:
+            if now >= path.missed_since + DEAD_AFTER_S and now < path.missed_until:
+                return self._die(number, path, now)
+            if now >= path.missed_until and not self._is_silent(path, now):
+                path.missed_since = None
+                self._cover_with(self._fallback(number), now + COVER_S)
+                return self._change(number, Cause.HEARD, now)
+        return self._tell(number, path, now)
+
+    def _tick_standby(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+        silent_from = path.silent_from
+        if silent_from is not None and now >= silent_from + STANDBY_DEAD_AFTER_S:
+            return self._die(number, path, now)
+        media_at = path.quality.media_at
+        if self._peer_uses == "direct" and media_at is not None and now - media_at < DEAD_AFTER_S:
+            # The peer perhaps talks by a path that we do not send by. If it has left that one it takes no notice.
+            return self._tell(number, path, now)
+        return []
+
+    def _last_heard(self) -> float | None:
+        return max(
+            (path.quality.heard for path in self._paths.values() if path.quality.heard is not None), default=None
+        )
 
     def _check_silence(self, heard: float | None, now: float) -> list[ManagerCommand]:
         if heard is None or self._silent_since is not None or self._usable():
@@ -301,15 +486,165 @@ class PathManager:
         self._revalidate_at = now + REVALIDATE_EVERY_S
         return [AllSilent(heard)]
 
-    def _change(self, number: int, cause: Cause, now: float) -> list[ManagerCommand]:
-        """Apply one cause to one path, then restore the invariant."""
-        out = self._apply(number, cause, now)
-        if not any(path.state in _IN_USE for path in self._paths.values()):
-            standby = next((n for n, path in self._paths.items() if path.state is PathState.STANDBY), None)
-            if standby is not None:
-                out += self._apply(standby, Cause.CHOSEN, now)
+    def _usable(self) -> bool:
+        return any(path.state in _USABLE for path in self._paths.values())
+
+    # -- better paths --------------------------------------------------------------------------------------------
+
+    def _media(self, now: float) -> list[ManagerCommand]:
+        paused = now - self._media_at > TALKING_S
+        self._media_at = now
+        if not paused:
+            return []
+        if self._trial is not None:
+            self._trial.talk(now)
+        return self._consider(now)
+
+    def _echoed(self, number: int, now: float) -> list[ManagerCommand]:
+        if self._trial is None:
+            return []
+        self._trial.echoed(number)
+        return self._judge(now)
+
+    def _counted(self, event: PeerCounted, now: float) -> list[ManagerCommand]:
+        known = [(self._paths[count.path], count) for count in event.counts if count.path in self._paths]
+        for path, count in known:
+            path.behind = count.behind_s
+        if self._trial is not None:
+            self._trial.report({count.path: (count.frames, count.expected) for _, count in known})
+            return self._judge(now)
+        for path, count in known:
+            self._doubt(path, count)
+        return []
+
+    def _doubt(self, path: _Path, count: PathCounted) -> None:
+        """A path in use that loses too much has to prove itself again."""
+        if path.counted is None or count.expected < path.counted[1]:
+            path.counted = (count.frames, count.expected)
+        expected = count.expected - path.counted[1]
+        if expected >= DOUBTFUL_FRAMES:
+            lost = expected - (count.frames - path.counted[0])
+            path.counted = None
+            if lost > DOUBTFUL_LOSS * expected:
+                path.proven = False
+
+    def _consider(self, now: float) -> list[ManagerCommand]:
+        """Begin a trial if there is a path that deserves one."""
+        active = self._active()
+        if self._trial is not None or active is None:
+            return []
+        number, path = active
+        talking = now - self._media_at <= TALKING_S
+        standbys = [(n, p) for n, p in self._paths.items() if p.state is PathState.STANDBY]
+        other = self._fallback(number)
+        if path.kind == "direct" and talking and other is not None and now >= path.wait_until:
+            rested = now >= self._changed_at + DWELL_S
+            if not path.proven or (rested and _is_outrun(path, standbys)):
+                self._begin_trial(number, other, now, talking=True)
+                return []
+        if now < self._changed_at + DWELL_S:
+            return []
+        better = [
+            (p.quality.round_trip.smoothed or 0.0, n)
+            for n, p in standbys
+            if now >= p.wait_until and is_better(p.seen, path.seen)
+        ]
+        if better:
+            self._begin_trial(min(better)[1], number, now, talking=talking)
+        return []
+
+    def _begin_trial(self, candidate: int, other: int, now: float, *, talking: bool) -> None:
+        self._cover = None
+        self._trial = Trial(candidate, other, now, talking=talking)
+        self._route()
+
+    def _judge(self, now: float) -> list[ManagerCommand]:
+        trial = self._trial
+        if trial is None:
+            return []
+        candidate, other = self._paths[trial.candidate], self._paths[trial.other]
+        if PathState.ACTIVE not in (candidate.state, other.state):
+            # One of them is suspect, or a third carries: what happens now is no choice.
+            if now >= trial.deadline:
+                self._trial = None
+                self._route()
+            return []
+        verdict = trial.verdict(candidate.seen, other.seen, now)
+        if verdict is Verdict.PASSED and self._is_silent(candidate, now):
+            # It was good, and has died since.
+            verdict = Verdict.GOING if now < trial.deadline else Verdict.FAILED
+        match verdict:
+            case Verdict.PASSED:
+                self._trial = None
+                candidate.proven = candidate.proven or trial.talking
+                if trial.talking:
+                    # How it fares is looked at again, but not at once.
+                    candidate.failures = 0
+                    candidate.wait_until = now + park_s(1)
+                return self._swap(trial.other, trial.candidate, now)
+            case Verdict.FAILED:
+                self._trial = None
+                candidate.failures += 1
+                candidate.wait_until = now + park_s(candidate.failures)
+                return self._swap(trial.candidate, trial.other, now)
+            case Verdict.GOING:
+                return []
+
+    def _swap(self, old: int, new: int, now: float) -> list[ManagerCommand]:
+        """``new`` carries the call, if it does not yet; both do for a while longer."""
+        before, after = self._paths[old], self._paths[new]
+        slower = (after.behind or 0.0) - (before.behind or 0.0)
+        if before.state is not PathState.ACTIVE or after.state is not PathState.STANDBY:
+            self._cover_with(old if before.state is PathState.STANDBY else None, now + OVERLAP_S)
+            self._route()
+            return []
+        self._changed_at = now
+        out = self._apply(old, Cause.REPLACED, now) + self._apply(new, Cause.CHOSEN, now)
+        after.watched_from = None
+        self._cover_with(old, now + overlap_s(slower))
         self._route()
         return out
+
+    # -- who carries ---------------------------------------------------------------------------------------------
+
+    def _active(self) -> "tuple[int, _Path] | None":
+        return next(((n, path) for n, path in self._paths.items() if path.state is PathState.ACTIVE), None)
+
+    def _fallback(self, number: int) -> int | None:
+        """The best path that stands by: the relay, which needs no luck, before other direct ones."""
+        standbys = [
+            (path.kind != "relay", path.quality.round_trip.smoothed or 0.0, n)
+            for n, path in self._paths.items()
+            if path.state is PathState.STANDBY and n != number
+        ]
+        return min(standbys)[2] if standbys else None
+
+    def _cover_with(self, number: int | None, until: float) -> None:
+        if number is not None:
+            self._cover = (number, until)
+
+    def _change(self, number: int, cause: Cause, now: float) -> list[ManagerCommand]:
+        """Apply one cause to one path, then restore the invariant."""
+        was_suspect = self._paths[number].state is PathState.SUSPECT
+        out = self._apply(number, cause, now)
+        if not any(path.state in _IN_USE for path in self._paths.values()):
+            standby = self._next_in_use(was_suspect)
+            if standby is not None:
+                chosen = self._paths[standby]
+                out += self._apply(standby, Cause.CHOSEN, now)
+                if self._heard_ever and standby != number:
+                    # It is given a round trip to show that it lives.
+                    chosen.watched_from = now + (chosen.quality.round_trip.smoothed or 0.0)
+                    self._changed_at = now
+        self._route()
+        return out
+
+    def _next_in_use(self, had_cover: bool) -> int | None:
+        if had_cover and len(self._carriers) > 1:
+            cover = self._carriers[1]
+            if self._paths[cover].state is PathState.STANDBY:
+                return cover
+        return self._fallback(-1)
 
     def _apply(self, number: int, cause: Cause, now: float) -> list[ManagerCommand]:
         path = self._paths[number]
@@ -321,15 +656,65 @@ class PathManager:
         elif path.state in _IN_USE and state not in _IN_USE:
             path.active_to = now
         path.state = state
+        if state not in _USABLE:
+            self._drop_from_plans(number)
         return [StateChanged(number, state)]
 
-    def _route(self) -> None:
-        in_use = tuple(number for number, path in self._paths.items() if path.state in _IN_USE)
-        if in_use:
-            self._carriers = in_use
-            return
-        dead = [(path.quality.heard or 0.0, n) for n, path in self._paths.items() if path.state is PathState.DEAD]
-        self._carriers = (max(dead)[1],) if dead else ()
+    def _drop_from_plans(self, number: int) -> None:
+        if self._trial is not None and number in (self._trial.candidate, self._trial.other):
+            self._trial = None
+        if self._cover is not None and self._cover[0] == number:
+            self._cover = None
 
-    def _usable(self) -> bool:
-        return any(path.state in (*_IN_USE, PathState.STANDBY) for path in self._paths.values())
+    def _route(self) -> None:
+        """Which paths carry the next packet, and which are asked how often."""
+        in_use = next((n for n, path in self._paths.items() if path.state in _IN_USE), None)
+        if in_use is None:
+            dead = [(path.quality.heard or 0.0, n) for n, path in self._paths.items() if path.state is PathState.DEAD]
+            self._carriers = (max(dead)[1],) if dead else ()
+        else:
+            second = self._second(in_use)
+            self._carriers = (in_use,) if second is None else (in_use, second)
+        self.echo_paces = {
+            number: pace for number, path in self._paths.items() if (pace := self._pace(number, path)) is not None
+        }
+        if not any(path.kind == "direct" for path in self._paths.values()):
+            self._tick_at = None
+        elif self._tick_at is None:
+            self._tick_at = 0.0
+
+    def _second(self, in_use: int) -> int | None:
+        trial = self._trial
+        if trial is not None and in_use in (trial.candidate, trial.other):
+            second: int | None = trial.other if in_use == trial.candidate else trial.candidate
+        elif self._paths[in_use].state is PathState.SUSPECT:
+            second = self._fallback(in_use)
+        else:
+            second = None if self._cover is None else self._cover[0]
+        if second is None or second == in_use or self._paths[second].state is not PathState.STANDBY:
+            return None
+        return second
+
+    def _pace(self, number: int, path: _Path) -> float | None:
+        if number == (self._carriers[0] if self._carriers else None):
+            if len(self._paths) > 1 and (path.kind != self._peer_uses or path.state is PathState.SUSPECT):
+                return LONE_PACE_S
+            return ECHO_EVERY_S
+        if self._trial is not None and number in self._carriers:
+            return TRIAL_PACE_S if self._trial.talking else QUIET_TRIAL_PACE_S
+        if number in self._carriers:
+            return ECHO_EVERY_S
+        if path.state is PathState.STANDBY:
+            return DIRECT_STANDBY_PACE_S if path.kind == "direct" else RELAY_STANDBY_PACE_S
+        return DIRECT_STANDBY_PACE_S if path.state is PathState.DEAD else None
+
+
+def _is_outrun(path: _Path, standbys: list[tuple[int, _Path]]) -> bool:
+    """Whether the relay, standing by, has become so much faster that the direct ``path`` in use would not be."""
+    rtt = path.quality.round_trip.smoothed
+    if rtt is None:
+        return False
+    return any(
+        other.kind == "relay" and not is_acceptable(Seen(path.kind, rtt - RTT_HYSTERESIS_S), other.seen)
+        for _, other in standbys
+    )

@@ -19,6 +19,8 @@ RTP_UNITS_PER_S = 48_000
 # Loss is shown for the last five seconds: short enough to follow a change, long enough for 2 % to be five frames.
 LOSS_BUCKET_S = 1.0
 LOSS_BUCKETS = 5
+# Frames come each 20 ms, and no burst of loss that a call survives lasts so long: the sender has left the path.
+PAUSE_S = 0.5
 # RFC 3550 A.1: a larger jump of the sequence number is a restart of the stream, not a loss.
 _MAX_DROPOUT = 3_000
 _SEQUENCES = 1 << 16
@@ -123,25 +125,68 @@ class Loss:
         return self._highest + 1 - self._expected_before, self._received
 
 
+class Tally:
+    """Media frames that came by one path, and those that should have (RFC 3550 A.3), while it carried media at all.
+
+    A path that stands by brings no frames and loses none: after a pause of :data:`PAUSE_S` counting goes on with the
+    frame that comes next. Both figures only grow."""
+
+    __slots__ = ("_at", "_before", "_first", "_highest", "frames")
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._before = 0
+        self._first = 0
+        self._highest = -1
+        self._at = float("-inf")
+
+    @property
+    def expected(self) -> int:
+        """Frames that the peer has sent by this path, as far as can be known from those that came."""
+        return self._before + self._highest + 1 - self._first
+
+    def arrived(self, sequence: int, now: float) -> None:
+        """Take the sequence number of a frame that arrived at ``now``; each one once."""
+        ahead = (sequence - self._highest + _SEQUENCES // 2) % _SEQUENCES - _SEQUENCES // 2
+        if now - self._at > PAUSE_S or abs(ahead) > _MAX_DROPOUT:
+            self._before = max(self.frames, self.expected)
+            self._first = self._highest = sequence
+        elif ahead > 0:
+            self._highest += ahead
+        elif self._highest + ahead < self._first:
+            # Sent before the first one that came, and overtaken by it.
+            self._first = self._highest + ahead
+        self.frames += 1
+        self._at = now
+
+
 class PathQuality:
-    """Everything measured on one path. ``heard`` is when authentic traffic of the peer last came by it."""
+    """Everything measured on one path. ``heard`` is when authentic traffic of the peer last came by it, ``media_at``
+    when one of its frames last did; ``behind`` is how much later than by the fastest path a frame comes by this one,
+    in seconds, smoothed as a round trip is; None before frames have come by two paths."""
 
     __slots__ = (
+        "behind",
         "bytes_received",
         "bytes_sent",
         "heard",
         "jitter",
         "loss",
+        "media_at",
         "packets_received",
         "packets_sent",
         "round_trip",
+        "tally",
     )
 
     def __init__(self) -> None:
         self.round_trip = RoundTrip()
         self.jitter = Jitter()
         self.loss = Loss()
+        self.tally = Tally()
+        self.behind: float | None = None
         self.heard: float | None = None
+        self.media_at: float | None = None
         self.packets_sent = 0
         self.packets_received = 0
         self.bytes_sent = 0
@@ -161,6 +206,12 @@ class PathQuality:
         """Take the position of an RTP packet that came by the path."""
         self.loss.arrived(position.sequence, now)
         self.jitter.arrived(position.timestamp, now)
+        self.tally.arrived(position.sequence, now)
+        self.media_at = now
+
+    def lagged(self, seconds: float) -> None:
+        """A frame came by this path so much later than by the first one."""
+        self.behind = seconds if self.behind is None else self.behind + _RTT_GAIN * (seconds - self.behind)
 
 
 @dataclass(frozen=True, slots=True)

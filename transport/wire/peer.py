@@ -14,6 +14,8 @@ from transport.wire.errors import WireError
 
 PEER_ALPN = "segue-call/1"
 PEER_VERSION = 1
+# The relay's, and as many direct ones as a side keeps (transport.path.manager).
+MAX_PATHS_REPORTED = 5
 
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Milliseconds = Annotated[float, Meta(ge=0, le=600_000)]
@@ -108,6 +110,7 @@ class WireProfile(Struct, frozen=True):
     allocation: Literal["preserving", "sequential", "random", "block", "unknown"]
     delta: Annotated[int, Meta(ge=-1024, le=1024)] = 0
     block: Annotated[int, Meta(ge=0, le=65536)] = 0
+    udp_blocked: bool = False
 
 
 class Candidates(Message, frozen=True):
@@ -142,6 +145,33 @@ class Sync(Message, frozen=True):
     round: Round
 
 
+class PathCount(Struct, frozen=True, omit_defaults=True):
+    """How media comes by one path. Paths have no common names: ``echo`` is the number of the newest echo request that
+    came by this one, and who sent it knows where. ``frames`` of ``expected`` frames came since the call began."""
+
+    echo: Count
+    frames: Count
+    expected: Count
+    jitter_ms: Milliseconds
+    behind_ms: Milliseconds
+    """How much later than by the fastest path."""
+
+
+class PathQuality(Message, frozen=True):
+    """How your media comes by each path, counted at one moment; several times a second while it comes by two. You
+    decide with it."""
+
+    paths: Annotated[list[PathCount], Meta(max_length=MAX_PATHS_REPORTED)]
+
+
+class PathSilent(Message, frozen=True):
+    """Nothing comes by that path any more, and something should: send by another one as well.
+
+    ``echo`` as in :class:`PathCount`. Said again until the path is heard, or given up."""
+
+    echo: Count
+
+
 PeerMessage = (
     Hello
     | Prove
@@ -155,6 +185,8 @@ PeerMessage = (
     | Connect
     | ConnectAck
     | Sync
+    | PathQuality
+    | PathSilent
 )
 
 _encoder = msgspec.msgpack.Encoder()

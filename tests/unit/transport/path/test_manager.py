@@ -6,6 +6,9 @@ from transport.path.manager import (
     DEAD_AFTER_S,
     REVALIDATE_EVERY_S,
     SUSPECT_AFTER_S,
+    PathManager,
+)
+from transport.path.states import (
     TRANSITIONS,
     AddPath,
     AllSilent,
@@ -15,7 +18,6 @@ from transport.path.manager import (
     ManagerCommand,
     ManagerEvent,
     PathClosed,
-    PathManager,
     PathMoved,
     PathOpened,
     PathRefuted,

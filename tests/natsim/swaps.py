@@ -1,0 +1,144 @@
+"""Swaps under every condition, and what became of each frame: the verdict that tests and the benchmark share."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from tests.natsim.two_paths import INVENTED, TwoPaths, Voice
+from tests.natsim.wire import Bernoulli, GilbertElliott, LossModel, Wire
+
+# What the jitter buffer covers from the first frame on (media.jitter: 55 ms less a frame): more is heard, swap or not.
+MAX_JITTER_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One call. Delays one way; ``dies`` is how long after its first trial begins the new path is cut, ``apart_s`` how
+    much later the callee finds it."""
+
+    seed: int
+    relay_s: float
+    direct_s: float
+    relay_jitter_s: float = 0.0
+    direct_jitter_s: float = 0.0
+    relay_loss: float = 0.0
+    direct_loss: float = 0.0
+    bursts: bool = False
+    apart_s: float = 0.0
+    dies_s: float | None = None
+    died_ways: tuple[int, ...] = (0, 1)
+
+
+def draw(seed: int) -> Condition:
+    """The condition with this number: a third of all without loss, a quarter with a path that dies."""
+    rng = random.Random(seed)
+    lossy = rng.random() < 2 / 3
+    return Condition(
+        seed=seed,
+        relay_s=rng.uniform(0.010, 0.250),
+        direct_s=rng.uniform(0.001, 0.250),
+        relay_jitter_s=rng.choice((0.0, rng.uniform(0, MAX_JITTER_S))),
+        direct_jitter_s=rng.choice((0.0, rng.uniform(0, MAX_JITTER_S))),
+        relay_loss=rng.choice((0.0, rng.uniform(0, 0.2))) if lossy else 0.0,
+        direct_loss=rng.choice((0.0, rng.uniform(0, 0.2))) if lossy else 0.0,
+        bursts=rng.random() < 0.5,
+        apart_s=rng.choice((0.0, 0.0, rng.uniform(0, 0.3))),
+        dies_s=rng.uniform(0.0, 0.9) if rng.random() < 0.25 else None,
+        died_ways=rng.choice(((0, 1), (0,), (1,))),
+    )
+
+
+def _loss(share: float, *, bursts: bool) -> LossModel:
+    if not share or not bursts:
+        return Bernoulli(share)
+    # Bursts of two and a half packets.
+    return GilbertElliott(0.4 * share / (1 - share), 0.4)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened, both directions together. The first four must be 0 whatever the condition."""
+
+    lost: int
+    """Frames of which no packet came though the network has lost none that was on a path alive."""
+    doubled: int
+    disordered: int
+    """Frames played out of order."""
+    unplayed: int
+    """Frames that came by a path on which they were sent in the first place, and were not played."""
+    swaps: int
+    network_lost: int
+    """Frames that the network's own loss explains."""
+    late: int
+    """Frames that were sent again because a path had fallen silent, and came too late."""
+    concealed: int
+
+
+def settle(voice: Voice, cut_at: float | None) -> Outcome:
+    """Account for every frame of one direction."""
+    lost = network_lost = 0
+    for frame in voice.frames:
+        if frame.came:
+            continue
+        alive = cut_at is None or frame.sent_at < cut_at or "relay" in frame.copies
+        if alive:
+            network_lost += 1
+        else:
+            lost += 1
+    played = voice.played
+    arrived = voice.arrived
+    # A frame that was sent again had been lost the first time, and came when it came.
+    missing = [number for number in set(arrived) - set(played) if not voice.frames[number].sent_again]
+    return Outcome(
+        lost=lost,
+        doubled=sum(count - 1 for count in voice.delivered.values()) + len(arrived) - len(voice.delivered),
+        disordered=sum(after <= before for before, after in pairwise(played)),
+        unplayed=len(missing),
+        swaps=0,
+        network_lost=network_lost,
+        late=len(set(arrived) - set(played)) - len(missing),
+        concealed=voice.heard.count(INVENTED),
+    )
+
+
+def run(condition: Condition, seconds: float = 1.0) -> tuple[TwoPaths, Outcome]:
+    """One call: half a second on the relay, then the direct path appears."""
+
+    def relay() -> Wire:
+        loss = _loss(condition.relay_loss, bursts=condition.bursts)
+        return Wire(condition.relay_s, condition.relay_jitter_s, loss)
+
+    def direct() -> Wire:
+        loss = _loss(condition.direct_loss, bursts=condition.bursts)
+        return Wire(condition.direct_s, condition.direct_jitter_s, loss)
+
+    # The handshake is not what is tried here: loss begins with the talk.
+    rig = TwoPaths(condition.seed, relay=lambda: Wire(condition.relay_s), direct=direct).connect()
+    for side in rig.sides:
+        side.driver.host.down = relay()
+    rig.talk().run(0.5 + 2 * condition.relay_s)
+    rig.find(condition.apart_s)
+    cut_at = None
+    if condition.dies_s is not None:
+        rig.run(condition.dies_s + 4 * condition.relay_s)
+        cut_at = rig.clock.now
+        rig.cut(ways=condition.died_ways)
+    lossy = condition.relay_loss or condition.direct_loss
+    rig.run(seconds + condition.apart_s + 4 * condition.relay_s + (1.5 if lossy else 0))
+    rig.finish()
+    outcomes = [
+        settle(voice, cut_at if 1 - number in condition.died_ways else None) for number, voice in enumerate(rig.voices)
+    ]
+    total = Counter[str]()
+    for outcome in outcomes:
+        for name in Outcome.__slots__:
+            total[name] += getattr(outcome, name)
+    swaps = sum(rig.swaps(number) for number in (0, 1))
+    return rig, replace(Outcome(**{name: total[name] for name in Outcome.__slots__}), swaps=swaps)
+
+
+def faults(outcome: Outcome) -> dict[str, int]:
+    """What must not be; empty when all is well."""
+    wrong = {name: getattr(outcome, name) for name in ("lost", "doubled", "disordered", "unplayed")}
+    return {name: count for name, count in wrong.items() if count}

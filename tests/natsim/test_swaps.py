@@ -1,0 +1,248 @@
+"""The swap: whatever the two paths are like, it costs no sample, doubles none and turns none around.
+
+And the tests of these tests: a swap that is broken on purpose does not pass.
+"""
+
+import pytest
+
+from tests.natsim.swaps import Condition, draw, faults, run
+from tests.natsim.two_paths import TwoPaths
+from tests.natsim.wire import Wire
+from transport.link import Close, CopyArrived, MediaReceived
+from transport.link import Link as RealLink
+from transport.path import manager as managers
+from transport.path.carriage import Carriage
+from transport.path.selector import TRIAL_S, Trial, Verdict
+from transport.path.sockets import DatagramReceived
+from transport.path.states import PathState
+from transport.traverse.ladder import PathLost
+from transport.wire.peer import Bye, PathInUse
+
+PLAIN = Condition(seed=1, relay_s=0.08, direct_s=0.01)
+
+
+def test_both_move_to_the_direct_path_and_say_so() -> None:
+    rig, outcome = run(PLAIN)
+    assert outcome.swaps == 2 and not faults(outcome)
+    for number, side in enumerate(rig.sides):
+        assert rig.in_use(number) == "direct"
+        assert PathInUse("direct") in side.messages
+    for voice in rig.voices:
+        assert voice.concealed_s == 0
+
+
+@pytest.mark.parametrize(("relay_s", "direct_s"), [(0.010, 0.001), (0.250, 0.001), (0.100, 0.095), (0.250, 0.250)])
+def test_every_sample_is_played_once_and_in_order(relay_s: float, direct_s: float) -> None:
+    rig, outcome = run(Condition(3, relay_s, direct_s))
+    assert outcome.swaps == 2 and not faults(outcome)
+    for voice in rig.voices:
+        assert voice.heard == list(range(len(voice.frames)))
+        assert set(voice.delivered.values()) == {1}
+
+
+def test_both_paths_carry_everything_for_300_to_500_ms() -> None:
+    rig, _ = run(PLAIN)
+    for voice in rig.voices:
+        both = [frame.sent_at for frame in voice.frames if len(frame.copies) == 2]
+        assert TRIAL_S <= both[-1] - both[0] + 0.02 <= 0.7
+        # Never more than two, and none without one.
+        assert {len(set(frame.copies)) for frame in voice.frames} == {1, 2}
+        assert {tuple(frame.copies) for frame in voice.frames[-20:]} == {("direct",)}
+
+
+def test_a_direct_path_that_is_slower_by_the_margin_is_not_used() -> None:
+    rig, outcome = run(Condition(4, relay_s=0.020, direct_s=0.045))
+    assert outcome.swaps == 0 and not faults(outcome)
+    assert [rig.in_use(number) for number in (0, 1)] == ["relay", "relay"]
+    # Nothing was sent on it but its echoes.
+    assert all(frame.copies == ["relay"] for voice in rig.voices for frame in voice.frames)
+
+
+def test_a_direct_path_that_loses_much_more_is_not_used() -> None:
+    swapped = [run(Condition(seed, relay_s=0.03, direct_s=0.01, direct_loss=0.2))[1].swaps for seed in range(5)]
+    assert sum(swapped) <= 1, "by chance 4 in 100 trials show no loss at all"
+
+
+def test_a_path_that_carries_one_way_only_is_never_used_by_the_side_that_it_does_not_carry() -> None:
+    rig = TwoPaths(5).connect()
+    rig.cut(ways=(1,))
+    rig.talk().run(0.5).find().run(4.0).finish()
+    assert rig.in_use(0) == "relay"
+    for voice in rig.voices:
+        assert voice.played == list(range(len(voice.frames)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(8))
+def test_swaps_under_every_condition(block: int) -> None:
+    """Forty calls each, both ends of each swap; `make bench` does ten thousand swaps."""
+    wrong, swaps = {}, 0
+    for seed in range(40 * block, 40 * (block + 1)):
+        _, outcome = run(draw(seed))
+        swaps += outcome.swaps
+        if faults(outcome):
+            wrong[seed] = faults(outcome)
+    assert not wrong
+    assert swaps >= 25
+
+
+# -- broken on purpose -------------------------------------------------------------------------------------------
+
+
+def _break_before_make(patch: pytest.MonkeyPatch) -> None:
+    """The new path carries everything alone, at once and unproven."""
+
+    def verdict(self: Trial, *_: object) -> Verdict:
+        return Verdict.PASSED
+
+    patch.setattr(Trial, "verdict", verdict)
+    patch.setattr(managers.PathManager, "_second", lambda self, in_use: None)
+    patch.setattr(Carriage, "_send_again", lambda self, again, now: None)
+
+
+def _hang_up_the_old_path(patch: pytest.MonkeyPatch) -> None:
+    """There is no overlap, and what is still under way on the old path is not listened to."""
+    _break_before_make(patch)
+    arrived = Carriage.arrived
+
+    def deaf(self: Carriage, event: DatagramReceived, now: float) -> list[object]:
+        if self.paths.state(0) is PathState.STANDBY and self.is_relay_socket(event.socket) and event.data[0] >= 0x40:
+            return []
+        return arrived(self, event, now)  # type: ignore[return-value]
+
+    patch.setattr(Carriage, "arrived", deaf)
+
+
+def _deliver_copies(patch: pytest.MonkeyPatch) -> None:
+    """A frame that comes by both paths is delivered twice."""
+    handle = RealLink.handle
+
+    def twice(self: RealLink, event: object, now: float) -> list[object]:
+        out: list[object] = list(handle(self, event, now))  # type: ignore[arg-type]
+        last = next((said for said in out if isinstance(said, MediaReceived)), None)
+        if last is not None:
+            self_copies[id(self)] = last
+        if any(isinstance(said, CopyArrived) for said in out) and id(self) in self_copies:
+            out.append(self_copies[id(self)])
+        return out
+
+    self_copies: dict[int, MediaReceived] = {}
+    patch.setattr(RealLink, "handle", twice)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "condition"),
+    [
+        (_break_before_make, Condition(6, relay_s=0.1, direct_s=0.01, dies_s=0.0)),
+        (_hang_up_the_old_path, Condition(7, relay_s=0.25, direct_s=0.01)),
+        (_deliver_copies, PLAIN),
+    ],
+    ids=lambda value: value.__name__.strip("_") if callable(value) else "",
+)
+def test_a_swap_that_is_broken_on_purpose_does_not_pass(
+    spoil: object, condition: Condition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not faults(run(condition)[1])
+    spoil(monkeypatch)  # type: ignore[operator]
+    assert faults(run(condition)[1])
+
+
+# -- failure -----------------------------------------------------------------------------------------------------
+
+
+def on_direct(seed: int, *, relay_s: float = 0.04, direct_s: float = 0.01, jitter_s: float = 0.0) -> TwoPaths:
+    """Both talk on the direct path."""
+    rig = TwoPaths(
+        seed,
+        relay=lambda: Wire(relay_s, jitter_s),
+        direct=lambda: Wire(direct_s, jitter_s),
+        unstretched=False,
+    ).connect()
+    rig.talk().run(0.5).find().run(1.5 + 6 * relay_s)
+    assert [rig.in_use(number) for number in (0, 1)] == ["direct", "direct"]
+    return rig
+
+
+def test_a_cut_is_covered_within_60_ms_and_the_ladder_is_told() -> None:
+    rig = on_direct(1)
+    rig.cut()
+    at = rig.clock.now
+    rig.run(2.0)
+    for number, ladder in enumerate(rig.ladders):
+        states = [(when - at, change.state) for when, change in rig.changes(number) if when > at]
+        assert states[0][1] == "suspect" and states[0][0] <= 0.06 + 0.02
+        assert rig.in_use(number) == "relay"
+        assert ladder.count(PathLost) == 1
+    rig.finish()
+    for voice in rig.voices:
+        # Nothing that was sent into the dead path is lost: it came by the relay, some of it late.
+        assert voice.arrived == list(range(len(voice.frames)))
+        assert set(voice.delivered.values()) == {1}
+
+
+@pytest.mark.parametrize("way", [0, 1])
+def test_a_cut_in_one_direction_is_told_to_the_side_that_cannot_know(way: int) -> None:
+    rig = on_direct(2)
+    rig.cut(ways=(way,))
+    rig.run(3.0).finish()
+    for voice in rig.voices:
+        assert voice.arrived == list(range(len(voice.frames)))
+        assert voice.concealed_s <= 0.2
+
+
+def test_a_short_break_leaves_the_path_in_use_and_nothing_lost() -> None:
+    rig = on_direct(3)
+    rig.cut()
+    rig.run(0.3)
+    rig.cut(False)
+    rig.run(2.0)
+    assert [rig.in_use(number) for number in (0, 1)] == ["direct", "direct"]
+    rig.finish()
+    for voice in rig.voices:
+        assert voice.arrived == list(range(len(voice.frames)))
+        assert {tuple(frame.copies) for frame in voice.frames[-20:]} == {("direct",)}
+
+
+def test_a_path_that_heals_is_used_again() -> None:
+    rig = on_direct(4)
+    rig.cut()
+    rig.run(3.0)
+    assert [rig.in_use(number) for number in (0, 1)] == ["relay", "relay"]
+    rig.cut(False)
+    rig.run(6.0)
+    assert [rig.in_use(number) for number in (0, 1)] == ["direct", "direct"]
+
+
+def test_the_relay_dies_and_returns_unheard_in_a_direct_call() -> None:
+    rig = on_direct(5)
+    rig.call.relay.stop()
+    rig.run(8.0)
+    rig.call.relay.restart()
+    rig.run(30.0).finish()
+    for voice in rig.voices:
+        assert voice.heard == list(range(len(voice.frames)))
+    assert not [change for number in (0, 1) for _, change in rig.changes(number) if change.state == "suspect"]
+
+
+def test_a_hundred_cuts_lose_nothing_else() -> None:
+    rig = on_direct(6)
+    for _ in range(100):
+        rig.cut()
+        rig.run(0.25)
+        rig.cut(False)
+        rig.run(0.55)
+    rig.finish()
+    for voice in rig.voices:
+        assert voice.arrived == list(range(len(voice.frames)))
+        assert set(voice.delivered.values()) == {1}
+        assert voice.playout.stats().jitter.lost == 0
+
+
+def test_closing_takes_the_direct_socket_along() -> None:
+    rig = on_direct(7)
+    opened = {port for side in rig.sides for port in side.driver.ports}
+    assert len(opened) >= 2
+
+    rig.sides[0].driver.submit(Close(Bye()))
+    rig.run(3.0)
+    assert all(side.driver.ports == () for side in rig.sides)

@@ -1,0 +1,359 @@
+"""A call with a relay and a direct path, each with wires of its own, and an account of every frame of voice.
+
+The direct path is a second network that both people are on. What finds it is a scripted ladder, so that a path appears
+when the test wants it and is what the test wants. Whatever happens to a frame is noted where it happens: on which paths
+it was sent, by which it came and when, how often the link delivered it, and when it was played.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from media.delay import DelayConfig
+from media.format import FRAME_SAMPLES, Pcm
+from media.jitter import JitterConfig
+from media.pipeline import PlayoutChain
+from tests.continuity.exact import FIRST, IndexDecoder, numbered
+from tests.natsim.call import CALLEE_IP, CALLER_IP, FRAME_S, Call, Side, frame_index, rtp
+from tests.natsim.network import Address, Network
+from tests.natsim.wire import Wire
+from transport.link import (
+    Answered,
+    Command,
+    CopyArrived,
+    DatagramReceived,
+    Event,
+    Link,
+    MediaReceived,
+    PathChanged,
+    SendMedia,
+)
+from transport.path.sockets import OpenSocket, SocketOpened
+from transport.path.stats import PathVia
+from transport.traverse.candidates import HostAddress
+from transport.traverse.keys import CheckKeys, Credentials
+from transport.traverse.ladder import (
+    Begin,
+    LadderCommand,
+    LadderConfig,
+    LadderEvent,
+    TimerFired,
+)
+from transport.traverse.phase import DirectFound, PhaseStatus
+from transport.wire.stun import IceRole
+
+DIRECT_IPS = {CALLER_IP: "10.9.0.1", CALLEE_IP: "10.9.0.2"}
+FILLER_BYTES = 200
+# No other packet of a call is so long, so what leaves while a frame is sent and is longer holds the frame.
+MEDIA_BYTES = FILLER_BYTES
+INVENTED = -1
+_KEYS = CheckKeys(Credentials("A" * 8, "p" * 24), Credentials("B" * 8, "q" * 24), IceRole.CONTROLLING, 1)
+
+
+class ScriptedLadder:
+    """Opens sockets and finds paths when it is told to."""
+
+    def __init__(self, config: LadderConfig, rng: random.Random) -> None:
+        self.config = config
+        self.events: list[LadderEvent] = []
+        self.local: dict[int, Address] = {}
+        self._due: float | None = None
+        self._todo: list[LadderCommand] = []
+
+    def open(self, now: float) -> int:
+        """Have a socket opened; returns its number."""
+        socket = self.config.new_socket()
+        self._say(OpenSocket(socket, "0.0.0.0", ("10.9.0.0", 9)), now)
+        return socket
+
+    def find(self, socket: int, remote: Address, rtt_s: float, now: float, via: PathVia = "punch") -> None:
+        """Hand over the pair of this socket and that address."""
+        local = self.local[socket]
+        self._say(DirectFound(socket, local, remote, via, rtt_s, _KEYS, 1, local), now)
+
+    def count(self, kind: type[LadderEvent]) -> int:
+        return sum(isinstance(event, kind) for event in self.events)
+
+    def handle(self, event: LadderEvent, now: float) -> list[LadderCommand]:
+        if not isinstance(event, TimerFired):
+            self.events.append(event)
+        if isinstance(event, SocketOpened):
+            self.local[event.socket] = event.local
+        if not isinstance(event, TimerFired) or self._due is None:
+            return []
+        out, self._todo, self._due = self._todo, [], None
+        return out
+
+    def next_deadline(self) -> float | None:
+        return self._due
+
+    def phases(self) -> tuple[PhaseStatus, ...]:
+        return ()
+
+    def _say(self, command: LadderCommand, now: float) -> None:
+        self._todo.append(command)
+        self._due = now
+
+
+class FrameDecoder(IndexDecoder):
+    """The frame that a packet of :func:`tests.natsim.call.rtp` names; ``log`` holds them as they were played."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[int] = []
+
+    def decode(self, payload: bytes) -> Pcm:
+        index = int.from_bytes(payload[:8], "big")
+        self.log.append(index)
+        return numbered(FIRST + index * FRAME_SAMPLES, FRAME_SAMPLES)
+
+    def conceal(self) -> Pcm:
+        self.log.append(INVENTED)
+        return super().conceal()
+
+
+@dataclass
+class Frame:
+    """What became of one frame."""
+
+    sent_at: float
+    copies: list[str] = field(default_factory=list)
+    """The path of each packet that carried it: "relay" or "direct"."""
+    came: list[tuple[float, str]] = field(default_factory=list)
+    sent_again: bool = False
+    """Because a path had fallen silent, not in the first place."""
+
+
+# Never so full that it drains, and never so much variation that it grows: every sample is played as it was sent.
+UNSTRETCHED = (JitterConfig(drain_above_s=1_000.0), DelayConfig(percentile=0.0))
+
+
+class Voice:
+    """One direction: what one side says and the other hears."""
+
+    def __init__(self, rig: "TwoPaths", speaker: Side, listener: Side, *, unstretched: bool) -> None:
+        self.rig = rig
+        self.speaker, self.listener = speaker, listener
+        self.spoken: list[Frame] = []
+        self.told: int | None = None
+        """So many frames count; None is all."""
+        self.deliveries: Counter[int] = Counter()
+        self.decoder = FrameDecoder()
+        jitter, delay = UNSTRETCHED if unstretched else (None, None)
+        self.playout = PlayoutChain(self.decoder, None, jitter, delay)
+        self._sealed: dict[bytes, int] = {}
+        self._now_sending: int | None = None
+        self._spy_on_speaker()
+        self._spy_on_listener()
+
+    def start(self) -> None:
+        self._frame()
+
+    def play(self) -> None:
+        """The loudspeaker takes a frame, now and each 20 ms from now on."""
+        self.playout.pull(self.rig.call.clock.now)
+        self.rig.call.clock.after(FRAME_S, self.play)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The frames that count."""
+        return self.spoken[: self.told]
+
+    @property
+    def delivered(self) -> Counter[int]:
+        """How often the link delivered each of them."""
+        known = len(self.frames)
+        return Counter({number: count for number, count in self.deliveries.items() if number < known})
+
+    @property
+    def heard(self) -> list[int]:
+        """Each 20 ms of what was played, up to the last frame that counts: its frame, or INVENTED."""
+        known = len(self.frames)
+        log = [number for number in self.decoder.log if number < known]
+        while log and log[-1] == INVENTED:
+            log.pop()
+        return log
+
+    @property
+    def arrived(self) -> list[int]:
+        """Frames of which a packet came, in order."""
+        return [number for number, frame in enumerate(self.frames) if frame.came]
+
+    @property
+    def played(self) -> list[int]:
+        return [number for number in self.heard if number != INVENTED]
+
+    @property
+    def concealed_s(self) -> float:
+        """Audio made up."""
+        return self.heard.count(INVENTED) * FRAME_S
+
+    def _frame(self) -> None:
+        number = len(self.spoken)
+        clock = self.rig.call.clock
+        self.spoken.append(Frame(clock.now))
+        self._now_sending = number
+        self.speaker.driver.submit(SendMedia(rtp(number, bytes(FILLER_BYTES))))
+        self._now_sending = None
+        clock.after(FRAME_S, self._frame)
+
+    def _spy_on_speaker(self) -> None:
+        host = self.speaker.driver.host
+        send = host.send
+
+        def spy(port: int, destination: Address, data: bytes, **options: int) -> None:
+            if len(data) >= MEDIA_BYTES:
+                # A packet that is sent again is known by its bytes.
+                number = self._sealed.get(data, self._now_sending)
+                if number is not None:
+                    self._sealed[data] = number
+                    self.spoken[number].copies.append(self.rig.path_of(destination))
+                    self.spoken[number].sent_again |= self._now_sending != number
+            send(port, destination, data, **options)  # type: ignore[arg-type]
+
+        host.send = spy  # type: ignore[method-assign]
+
+    def _spy_on_listener(self) -> None:
+        driver = self.listener.driver
+        submit = driver.submit
+
+        def spy(event: Event) -> None:
+            if isinstance(event, DatagramReceived) and event.data in self._sealed:
+                came = self.spoken[self._sealed[event.data]].came
+                came.append((self.rig.call.clock.now, self.rig.path_of(event.source)))
+            submit(event)
+
+        driver.submit = spy  # type: ignore[method-assign]
+        heard = self.listener.heard
+
+        def hear(command: Command) -> None:
+            now = self.rig.call.clock.now
+            if isinstance(command, MediaReceived):
+                number = frame_index(command.data)
+                self.deliveries[number] += 1
+                self.playout.on_packet(command.data, now)
+            elif isinstance(command, CopyArrived):
+                self.playout.observe_copy(command.position.timestamp, now)
+            else:
+                heard(command)
+
+        self.listener.heard = hear  # type: ignore[method-assign]
+
+
+class TwoPaths:
+    """``relay`` and ``direct`` each make one crossing, one direction of one path."""
+
+    def __init__(
+        self,
+        seed: int = 1,
+        *,
+        relay: Callable[[], Wire] = lambda: Wire(delay=0.04),
+        direct: Callable[[], Wire] = lambda: Wire(delay=0.01),
+        early: bool = False,
+        unstretched: bool = True,
+    ) -> None:
+        self.ladders: list[ScriptedLadder] = []
+        nothing = Wire(delay=0)
+        hosts = tuple(HostAddress(ip, 24) for ip in DIRECT_IPS.values())
+        # One wire of the two of a crossing does it all: up is perfect.
+        self.call = Call(
+            seed,
+            lambda: replace(nothing),
+            caller=lambda config: replace(config, hosts=hosts, early=early),
+            callee=lambda config: replace(config, hosts=hosts, early=early),
+            make_link=lambda config, rng: Link(config, rng, self._ladder),
+        )
+        self.clock = self.call.clock
+        self.network = Network(self.clock, self.call.rng)
+        self.sides = self.call.sides
+        self.relay_wires: list[Wire] = []
+        self.direct_wires: list[Wire] = []
+        for side in self.sides:
+            host = side.driver.host
+            host.down = relay()
+            self.relay_wires.append(host.down)
+            interface = host.join(self.network, DIRECT_IPS[host.ip], Wire(delay=0), direct())
+            self.direct_wires.append(interface.down)
+        self.voices = tuple(
+            Voice(self, speaker, listener, unstretched=unstretched)
+            for speaker, listener in (self.sides, self.sides[::-1])
+        )
+
+    def _ladder(self, config: LadderConfig, rng: random.Random) -> ScriptedLadder:
+        self.ladders.append(ScriptedLadder(config, rng))
+        return self.ladders[-1]
+
+    @staticmethod
+    def path_of(address: Address) -> str:
+        """Which path a far end belongs to."""
+        return "direct" if address[0].startswith("10.9.") else "relay"
+
+    def connect(self) -> "TwoPaths":
+        """Proven, over the relay."""
+        self.call.connect()
+        return self
+
+    def talk(self) -> "TwoPaths":
+        """Both answer, speak and listen from now on."""
+        for side in self.sides:
+            side.driver.submit(Answered())
+        for number, voice in enumerate(self.voices):
+            self.clock.after(0.003 * number, voice.start)
+            self.clock.after(0.011 + 0.003 * number, voice.play)
+        return self
+
+    def find(self, apart_s: float = 0.0) -> "TwoPaths":
+        """The direct path is found, by the second side ``apart_s`` later."""
+        for ladder in self.ladders:
+            assert ladder.count(Begin), "nothing is looked for before the call is taken"
+        sockets = [ladder.open(self.clock.now) for ladder in self.ladders]
+        for side in self.sides:
+            side.driver.submit(Answered())
+        self.clock.run(0.001)
+        ports = [ladder.local[socket][1] for ladder, socket in zip(self.ladders, sockets, strict=True)]
+        rtt = sum(wire.delay for wire in self.direct_wires)
+        for mine, ladder in enumerate(self.ladders):
+            theirs = DIRECT_IPS[self.sides[1 - mine].driver.host.interfaces[0].ip], ports[1 - mine]
+            ladder.local[sockets[mine]] = (DIRECT_IPS[self.sides[mine].driver.host.ip], ports[mine])
+            self.clock.after(apart_s * mine, self._hand_over(mine, sockets[mine], theirs, rtt))
+        return self
+
+    def _hand_over(self, mine: int, socket: int, remote: Address, rtt: float) -> Callable[[], None]:
+        def hand_over() -> None:
+            self.ladders[mine].find(socket, remote, rtt, self.clock.now)
+            self.sides[mine].driver.submit(Answered())
+
+        return hand_over
+
+    def cut(self, is_cut: bool = True, ways: tuple[int, ...] = (0, 1)) -> None:
+        """Cut the direct path toward these sides (0 is the caller), or heal it."""
+        for way in ways:
+            self.direct_wires[way].cut = is_cut
+
+    def run(self, seconds: float) -> "TwoPaths":
+        self.clock.run(seconds)
+        return self
+
+    def finish(self) -> "TwoPaths":
+        """What has been spoken until now counts, and is given the time to arrive and to be played."""
+        for voice in self.voices:
+            voice.told = len(voice.spoken)
+        return self.run(1.0)
+
+    def in_use(self, side: int) -> str:
+        """The kind of path that a side sends by."""
+        return next(
+            path.kind
+            for path in self.sides[side].driver.link.stats(self.clock.now).paths
+            if path.state in ("active", "suspect")
+        )
+
+    def changes(self, side: int) -> list[tuple[float, PathChanged]]:
+        return [(at, said) for at, said in self.sides[side].said if isinstance(said, PathChanged)]
+
+    def swaps(self, side: int) -> int:
+        """How often a side chose a direct path."""
+        states = [change.state for _, change in self.changes(side) if change.kind == "direct"]
+        return sum(pair == ("standby", "active") for pair in pairwise(states))
