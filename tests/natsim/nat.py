@@ -301,8 +301,7 @@ class Nat:
         while self._next_stranger_s <= now:
             came_s = self._next_stranger_s
             self._next_stranger_s += draw(kind.strangers_per_s)
-            while self._stranger_ends and self._stranger_ends[0][0] <= came_s:
-                self._strangers.discard(self._stranger_ends.popleft()[1])
+            self._let_strangers_go(came_s)
             host = self._rng.choice(self.addresses)
             their_port = self._rng.randint(32_768, 60_999)  # Linux net.ipv4.ip_local_port_range
             for port in self._rule.candidates(("stranger", their_port), host):
@@ -310,6 +309,9 @@ class Nat:
                     self._strangers.add((host, port))
                     self._stranger_ends.append((came_s + kind.stranger_hold_s, (host, port)))
                     break
+        self._let_strangers_go(now)
+
+    def _let_strangers_go(self, now: float) -> None:
         while self._stranger_ends and self._stranger_ends[0][0] <= now:
             self._strangers.discard(self._stranger_ends.popleft()[1])
 

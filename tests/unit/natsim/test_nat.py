@@ -215,3 +215,9 @@ def test_a_strangers_port_is_nobody_elses_while_he_holds_it() -> None:
     # Two hundred have come for the nine ports that were left.
     assert nat.from_inside(("192.168.1.10", 40_001), (SERVER_IPS[0], 3478), 20.0) is None
     assert nat.drops["no-port"] == 1
+    # Those of the last second hold few of four ports, and all who came before have given theirs back.
+    kind = NatKind(strangers_per_s=1.0, stranger_hold_s=1.0, first_port=40_000, last_port=40_003, idle_s=1.0)
+    nat = Lab(kind).gateways[0].nat
+    given = [nat.from_inside(("192.168.1.10", 40_000), (SERVER_IPS[0], 3478), 50.0 * n) for n in range(100)]
+    assert sum(each is not None and each.source[1] == 40_000 for each in given) > 50
+    assert sum(each is not None for each in given) > 90
