@@ -62,6 +62,20 @@ class PairChosen:
 CheckCommand = SendDatagram | PairChosen
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When checks are due: on pairs with a host candidate, which no NAT stands in front of, and on the others."""
+
+    near: tuple[float, ...]
+    far: tuple[float, ...]
+
+    def of(self, kind: CandidateKind) -> tuple[float, ...]:
+        """For the peer's candidate of this kind. Peer-reflexive ones are checked when the peer's own checks come."""
+        if kind is CandidateKind.PEER_REFLEXIVE:
+            return ()
+        return self.near if kind is CandidateKind.HOST else self.far
+
+
 @dataclass(slots=True)
 class Pair:
     """One way to the peer. Times in seconds of the machine's clock."""
@@ -105,6 +119,8 @@ class CheckList:
         self._out: list[CheckCommand] = []
         self.first_check_at: float | None = None
         self.answers_sent = 0
+        self.heard_peer = False
+        """An authentic check has come: at least that direction works."""
         self.dropped = 0
         """Datagrams that proved nothing."""
         self.chosen: Pair | None = None
@@ -144,19 +160,18 @@ class CheckList:
         if self.keys is None:
             self.keys = CheckKeys(self._local, remote, self._role, self._tie_breaker)
 
-    def add_remote(self, remotes: Iterable[tuple[CandidateKind, Address, int]], times: tuple[float, ...]) -> None:
-        """Pairs for the peer's candidates (kind, address, priority), sent on at ``times``."""
+    def add_remote(self, remotes: Iterable[tuple[CandidateKind, Address, int]], schedule: Schedule) -> None:
+        """Pairs for the peer's candidates (kind, address, priority)."""
         for kind, address, remote_priority in remotes:
             version = 6 if ":" in address[0] else 4
             for socket, family in self._sockets.items():
                 if family == version and (socket, address) not in self._pairs:
-                    self._add(Pair(socket, address, kind, remote_priority, times))
+                    self._add(Pair(socket, address, kind, remote_priority, schedule.of(kind)))
 
-    def schedule(self, times: tuple[float, ...]) -> None:
-        """Send on every pair at ``times`` instead."""
+    def schedule(self, schedule: Schedule) -> None:
+        """Send on every pair at these times instead."""
         for pair in self._pairs.values():
-            if pair.kind is not CandidateKind.PEER_REFLEXIVE:
-                pair.schedule = times
+            pair.schedule = schedule.of(pair.kind)
 
     def spare(self, kind: CandidateKind, version: int) -> None:
         """Send nothing to candidates of this kind and IP version, unless the peer proves that it is there."""
@@ -262,6 +277,7 @@ class CheckList:
         pair = self._pairs.get((socket, source)) or self._peer_reflexive(socket, source, request)
         if pair is None:
             return False
+        self.heard_peer = True
         if self._role is IceRole.CONTROLLED and request.use_candidate:
             counter = request.nomination or 0
             pair.nominated = counter if pair.nominated is None else max(pair.nominated, counter)

@@ -17,6 +17,8 @@ from transport.wire.stun import Address
 # Older profiles are renewed before a call (DESIGN §4).
 FRESH_S = 60.0
 MIN_ENDPOINTS = 3
+# One server may be down; each of two is asked five times.
+MIN_SILENT = 2
 # Four equal steps in a row are no chance (one in 10^15 with random ports); strangers' flows may add to some.
 MIN_SEQUENTIAL = 5
 MAX_DELTA = 64
@@ -136,7 +138,8 @@ class NatProfile:
     def to_wire(self) -> WireProfile:
         """For the peer, without addresses."""
         block = 0 if self.block is None else self.block[1] - self.block[0] + 1
-        return WireProfile(self.mapping.value, self.filtering.value, self.allocation.value, self.delta, block)
+        blocked = bool(self.udp_blocked)
+        return WireProfile(self.mapping.value, self.filtering.value, self.allocation.value, self.delta, block, blocked)
 
 
 def from_wire(wire: WireProfile, now: float) -> NatProfile:
@@ -147,6 +150,7 @@ def from_wire(wire: WireProfile, now: float) -> NatProfile:
         allocation=Allocation(wire.allocation),
         delta=wire.delta,
         block=(0, wire.block - 1) if wire.block else None,
+        udp_blocked=wire.udp_blocked,
         made_at=now,
         evidence=("told by the peer",),
     )
@@ -168,17 +172,28 @@ _SYMMETRICS = {
 
 
 def classify(
-    seen: Sequence[Observation], local: Address, host_ips: Iterable[str], now: float, unbelievable: int = 0
+    seen: Sequence[Observation],
+    local: Address,
+    host_ips: Iterable[str],
+    now: float,
+    *,
+    unanswered: int = 0,
+    unbelievable: int = 0,
 ) -> NatProfile:
-    """The profile from what servers saw of one socket whose interface address and port is ``local``."""
+    """The profile from what servers saw of one socket whose interface address and port is ``local``.
+
+    ``unanswered`` servers were asked in vain, to the end; that none answers is taken for blocked UDP, so the caller
+    gives none when the network or the relay may be down."""
     if not seen:
-        return NatProfile(made_at=now, suspicious=unbelievable > 0)
-    evidence = [f"{_place(seen, one)} saw port {one.mapped[1]}" for one in seen][:MAX_EVIDENCE]
+        silent = unanswered >= MIN_SILENT and not unbelievable
+        evidence = (f"none of {unanswered} servers answered",) if silent else ()
+        return NatProfile(udp_blocked=silent or None, made_at=now, suspicious=unbelievable > 0, evidence=evidence)
+    noted = [f"{_place(seen, one)} saw port {one.mapped[1]}" for one in seen][:MAX_EVIDENCE]
     suspicious = unbelievable > 0 or any(one.varied for one in seen) or _servers_see_themselves(seen)
     reflexive = max((one.mapped for one in seen), key=[one.mapped for one in seen].count)
     if suspicious:
-        evidence.append("answers contradict themselves")
-        return NatProfile(suspicious=True, reflexive=None, made_at=now, evidence=tuple(evidence))
+        noted.append("answers contradict themselves")
+        return NatProfile(suspicious=True, reflexive=None, made_at=now, evidence=tuple(noted))
     mapping = _mapping(seen, local, set(host_ips))
     allocation, delta, block = _allocation(seen, local, mapping)
     return NatProfile(
@@ -191,7 +206,7 @@ def classify(
         udp_blocked=False,
         reflexive=reflexive,
         made_at=now,
-        evidence=tuple(evidence),
+        evidence=tuple(noted),
     )
 
 

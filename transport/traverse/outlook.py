@@ -46,8 +46,6 @@ def _with_symmetric(easy: NatProfile) -> Outlook:
         return Outlook(Chance.GOOD, "punchable")
     if easy.filtering is Filtering.ADDRESS_AND_PORT_DEPENDENT:
         return Outlook(Chance.NONE, "symmetric-and-port-restricted")
-    if easy.mapping is Mapping.NONE:
-        return Outlook(Chance.GOOD, "unknown")
     return Outlook(Chance.DOUBTFUL, "symmetric-and-unknown")
 
 

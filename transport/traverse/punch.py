@@ -20,7 +20,15 @@ from transport.traverse.phase import (
     TraversalMessage,
     direct_found,
 )
-from transport.traverse.round import Gathered, PunchRound, RoundCommand, RoundLost, RoundPlan, RoundWon
+from transport.traverse.round import (
+    Gathered,
+    PunchRound,
+    RoundCommand,
+    RoundLost,
+    RoundPlan,
+    RoundUnconfirmed,
+    RoundWon,
+)
 from transport.wire.peer import Candidates
 from transport.wire.stun import Address, IceRole
 
@@ -143,9 +151,10 @@ class PunchPhase:
             self._round.tell_profile(know.local.to_wire())
         self._judge(self._round)
         status = self.status
-        self._status = replace(
-            status, rounds=status.rounds + 1, sockets=status.sockets + len(sockets), ended=None, reason=""
-        )
+        self._status = replace(status, rounds=status.rounds + 1, sockets=status.sockets + len(sockets))
+        if status.outcome == "failed":
+            # The other side has begun a round after we had given up.
+            self._status = replace(self._status, outcome="waiting", ended=None, reason="")
         self._run(self._round, self._round.begin(now), now)
 
     def _usable(self, version: int) -> bool:
@@ -204,6 +213,10 @@ class PunchPhase:
                         self._end("won", "", now)
                 case RoundLost(reason):
                     self._lost(source, reason, now)
+                case RoundUnconfirmed():
+                    if self._round is None and self._index + 1 < ROUNDS and self._leads(self._index + 1):
+                        # The other side has lost this round, and waits for us.
+                        self._begin(self._index + 1, now)
                 case Gathered():
                     self._gathered(source, command, now)
                 case _:
@@ -213,7 +226,12 @@ class PunchPhase:
 
     def _gathered(self, source: PunchRound, found: Gathered, now: float) -> None:
         profile = classify(
-            found.observations, found.local, [host.ip for host in self._know.hosts], now, found.unbelievable
+            found.observations,
+            found.local,
+            [host.ip for host in self._know.hosts],
+            now,
+            unanswered=found.unanswered,
+            unbelievable=found.unbelievable,
         )
         self._know.local = better(self._know.local, profile, now)
         if self._know.local is profile:
@@ -225,12 +243,15 @@ class PunchPhase:
         if source is not self._round:
             return
         index = self._index
+        nobody_to_ask = source.started_at is not None and source.checks.first_check_at is None
         self._leave(source, now)
         expected = outlook(self._know.local, self._know.remote)
         if reason == "no-sockets":
             self._end("failed", reason, now)
         elif expected.chance is not Chance.GOOD:
             self._end("failed", expected.reason, now)
+        elif nobody_to_ask:
+            self._end("failed", "nobody-to-ask", now)
         elif index + 1 >= ROUNDS:
             self._end("failed", reason, now)
         elif self._leads(index + 1):
@@ -239,6 +260,9 @@ class PunchPhase:
             self._leader_until = now + LEADER_WAIT_S
 
     def _end(self, outcome: PhaseOutcome, reason: str, now: float) -> None:
+        if self._status.outcome == "won":
+            # A further round, for the other side's sake, found nothing: what was found before stays.
+            return
         self._status = replace(self.status, outcome=outcome, ended=now, reason=reason)
         self._out.append(PhaseEnded(hopeless=reason in HOPELESS))
 
@@ -247,7 +271,7 @@ def _packets(each: PunchRound) -> int:
     return each.purse.spent + each.checks.answers_sent
 
 
-HOPELESS = ("udp-blocked", "both-symmetric", "symmetric-and-port-restricted", "symmetric-and-unknown")
+HOPELESS = ("udp-blocked", "nobody-to-ask", "both-symmetric", "symmetric-and-port-restricted", "symmetric-and-unknown")
 SPEC = PhaseSpec(NAME, PunchPhase, BUDGET)
 
 

@@ -33,7 +33,6 @@ class Observation:
     order: int
     first_try: bool
     rtt_s: float
-    other: Address | None = None
     varied: bool = False
 
 
@@ -119,11 +118,9 @@ class ReflexiveQueries:
         question.due = None
         if question.answer is None:
             question.answer = Observation(
-                source, message.mapped, question.order, len(question.sent) == 1, now - sent_at, message.other
+                source, message.mapped, question.order, len(question.sent) == 1, now - sent_at
             )
         elif question.answer.mapped != message.mapped and not question.answer.varied:
             first = question.answer
-            question.answer = Observation(
-                source, first.mapped, first.order, first.first_try, first.rtt_s, first.other, varied=True
-            )
+            question.answer = Observation(source, first.mapped, first.order, first.first_try, first.rtt_s, varied=True)
         return True

@@ -29,7 +29,7 @@ from transport.traverse.candidates import (
     to_wire,
     useful_hosts,
 )
-from transport.traverse.checks import SYNCHRONISED, TA_S, UNSYNCHRONISED, CheckCommand, CheckList, PairChosen
+from transport.traverse.checks import SYNCHRONISED, TA_S, UNSYNCHRONISED, CheckCommand, CheckList, PairChosen, Schedule
 from transport.traverse.keys import CheckKeys, Credentials, make_credentials
 from transport.traverse.reflexive import Observation, ReflexiveQueries
 from transport.traverse.sync import Synchroniser, SyncMessage
@@ -96,6 +96,11 @@ class RoundLost:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundUnconfirmed:
+    """Won, but the other side has not shown that it has won too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gathered:
     """STUN has told what there is (``unanswered`` servers did not answer). Said again when more becomes known."""
 
@@ -105,7 +110,7 @@ class Gathered:
     unbelievable: int
 
 
-RoundCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | RoundWon | RoundLost | Gathered
+RoundCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | RoundWon | RoundLost | RoundUnconfirmed | Gathered
 
 
 class PunchRound:
@@ -256,7 +261,7 @@ class PunchRound:
         if self._setup_until is not None and now >= self._setup_until:
             self._lose("no-sync" if self._peer else "no-candidates")
         elif self._ends_at is not None and now >= self._ends_at:
-            self._end()
+            self._end(now)
         return self._take()
 
     def stop(self) -> list[RoundCommand]:
@@ -365,23 +370,29 @@ class PunchRound:
         if self._hopeless:
             accepted = [one for one in accepted if one.kind != "server-reflexive" or _version((one.ip, 0)) == 6]
         remotes = [(CandidateKind(one.kind), (one.ip, one.port), one.priority) for one in accepted]
-        self.checks.add_remote(remotes, self._times(self.started_at, now))
+        self.checks.add_remote(remotes, self._schedule(now))
 
     def _our_public(self) -> set[str]:
         seen = {one.mapped[0] for queries in self._queries.values() for one in queries.observations}
         return seen | set(self.plan.our_public)
 
-    def _times(self, started_at: float | None, now: float) -> tuple[float, ...]:
-        """When the checks of a pair are due."""
-        begin = now if started_at is None else max(started_at, now)
-        if self.plan.synchronised:
-            return tuple(begin + offset for offset in SYNCHRONISED)
-        rtt = self.plan.relay_rtt_s
-        reached = None if rtt is None or self._told_at is None else self._told_at + rtt / 2
-        if reached is None or reached < begin + TA_S:
-            return tuple(begin + offset for offset in UNSYNCHRONISED)
-        # The peer learns of us only then: what leaves now opens our own filter, and theirs opens when they send.
-        return (begin, *(reached + offset for offset in UNSYNCHRONISED))
+    def _schedule(self, now: float) -> Schedule:
+        """When the checks of a pair that is known now are due."""
+        offsets = SYNCHRONISED if self.plan.synchronised else UNSYNCHRONISED
+        at_once = tuple(now + offset for offset in offsets)
+        reached = self._peer_starts_at()
+        if reached is None or reached < now + TA_S:
+            return Schedule(at_once, at_once)
+        then = tuple(reached + offset for offset in offsets)
+        # The peer learns of us only then. A check that comes before it has sent can do harm (DESIGN §6.7): an opener
+        # goes out in its stead, where one can.
+        return Schedule(at_once, then if self.plan.opener_ttl is not None else (now, *then))
+
+    def _peer_starts_at(self) -> float | None:
+        """Unsynchronised: when the peer, as far as we know, has our candidates."""
+        if self.plan.synchronised or self.plan.relay_rtt_s is None or self._told_at is None:
+            return None
+        return self._told_at + self.plan.relay_rtt_s / 2
 
     def _open_own_nat(self, now: float) -> None:
         if not self._opened_own_nat and self.plan.opener_ttl is not None:
@@ -391,11 +402,12 @@ class PunchRound:
     def _start(self, now: float) -> None:
         self._start_at = self._setup_until = self._refresh_at = None
         self.started_at = now
-        times = self._times(now, now)
-        self.checks.schedule(times)
-        self._ends_at = max(now, times[0]) + min(
-            CHECKS_S + times[-1] - times[0] - UNSYNCHRONISED[-1], self.plan.budget.seconds
-        )
+        schedule = self._schedule(now)
+        self.checks.schedule(schedule)
+        last = schedule.far[-1] - (SYNCHRONISED if self.plan.synchronised else UNSYNCHRONISED)[-1]
+        self._ends_at = min(last + CHECKS_S, now + self.plan.budget.seconds)
+        if schedule.far[0] > now:
+            self._open_own_nat(now)
         self._run(self.checks.run(now), now)
 
     def _run(self, commands: list[CheckCommand], now: float) -> None:
@@ -412,11 +424,17 @@ class PunchRound:
                     self._queries.clear()
                 self._out.append(RoundWon(command.socket, self._local[command.socket], command, self.checks.keys))
 
-    def _end(self) -> None:
+    def _end(self, now: float) -> None:
         """The time is over. What was won is no longer ours to close; authentic checks on it are answered still."""
         self._ends_at = None
+        latest = now if self.started_at is None else self.started_at + self.plan.budget.seconds
         if self.won:
             self.checks.stop()
+            if not self.checks.confirmed:
+                self._out.append(RoundUnconfirmed())
+        elif self.checks.heard_peer and now < latest:
+            # The peer's checks come, so ours may still get through: it goes on sending when it has succeeded.
+            self._ends_at = latest
         else:
             self._lose("no-answer")
 

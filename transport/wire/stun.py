@@ -19,9 +19,6 @@ MAX_STUN_BYTES = 548
 UNAUTHENTICATED = 401
 BAD_REQUEST = 400
 STALE_LEG = 438
-# RFC 5780 §7.2: bits of CHANGE-REQUEST.
-CHANGE_ADDRESS = 0x04
-CHANGE_PORT = 0x02
 # draft-thatcher-ice-renomination §3, with the number that libwebrtc uses; others may ignore it (RFC 8489 §14).
 _NOMINATION = 0xC001
 _MESSAGE_INTEGRITY = 0x0008
@@ -59,8 +56,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class StunMessage:
-    """A parsed Binding message. ``mapped`` is XOR-MAPPED-ADDRESS, ``error`` the code of ERROR-CODE, ``other``
-    OTHER-ADDRESS (RFC 5780 §7.4). ``role`` is there in connectivity checks only."""
+    """A parsed Binding message. ``mapped`` is XOR-MAPPED-ADDRESS, ``error`` the code of ERROR-CODE.
+    ``role`` and what follows are there in connectivity checks only."""
 
     kind: StunClass
     transaction_id: bytes
@@ -72,7 +69,6 @@ class StunMessage:
     priority: int | None = None
     use_candidate: bool = False
     nomination: int | None = None
-    other: Address | None = None
 
     def authentic(self, password: str) -> bool:
         """Whether MESSAGE-INTEGRITY is there and made with ``password``; compared in constant time."""
@@ -102,7 +98,6 @@ def parse(data: bytes) -> StunMessage:
         priority=attributes.get("PRIORITY"),
         use_candidate="USE-CANDIDATE" in attributes,
         nomination=_nomination(data),
-        other=attributes.get("OTHER-ADDRESS"),
     )
 
 
@@ -123,14 +118,6 @@ def check_answer(request: StunMessage, source: Address, password: str, nominatio
     message = codec.Message(codec.Method.BINDING, codec.Class.RESPONSE, request.transaction_id)
     message.attributes["XOR-MAPPED-ADDRESS"] = source
     return _sealed(message, nomination, password)
-
-
-def change_request(transaction_id: bytes, flags: int) -> bytes:
-    """A Binding request that asks to be answered from elsewhere (RFC 5780 §7.2)."""
-    message = codec.Message(codec.Method.BINDING, codec.Class.REQUEST, transaction_id)
-    message.attributes["CHANGE-REQUEST"] = flags
-    message.add_fingerprint()
-    return bytes(message)
 
 
 def binding_request(transaction_id: bytes, username: str = "", password: str = "") -> bytes:
