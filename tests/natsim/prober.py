@@ -46,6 +46,14 @@ class Bench(Protocol):
         """The host sends to ``target`` from one socket; the source that its other socket saw, if it did."""
         ...
 
+    def send(self, port: int, target: Address, data: bytes) -> None:
+        """A datagram from the host."""
+        ...
+
+    def received(self, port: int) -> dict[bytes, Address]:
+        """What has come to a socket since it was last asked, and from where; whatever is on its way has arrived."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -140,6 +148,27 @@ class _Observations:
         return self.bench.hairpin(sender, there, receiver) is not None
 
 
+MEETING_ROUNDS = 4
+
+
+def meet(one: Bench, other: Bench) -> bool:
+    """Whether plain hole punching joins two hosts (RFC 5128 §3.3): each sends to the other's mapped address, and to
+    whatever address the other's packets turn out to come from, a few times."""
+    ends = [(bench, bench.open()) for bench in (one, other)]
+    mapped = [bench.ask(port, bench.servers[0][0]) for bench, port in ends]
+    heard = [False, False]
+    for _ in range(MEETING_ROUNDS):
+        for (bench, port), target in zip(ends, reversed(mapped), strict=True):
+            if target is None:
+                return False
+            bench.send(port, target, b"punch")
+        for side, (bench, port) in enumerate(ends):
+            source = bench.received(port).get(b"punch")
+            if source is not None:
+                heard[side], mapped[1 - side] = True, source
+    return all(heard)
+
+
 class SimBench:
     """The bench of the virtual network: a host and a STUN server on it."""
 
@@ -181,6 +210,15 @@ class SimBench:
         self.host.send(port, target, b"hairpin")
         arrival = self._arrival(receiver)
         return None if arrival is None else arrival[1]
+
+    def send(self, port: int, target: Address, data: bytes) -> None:
+        self.host.send(port, target, data)
+
+    def received(self, port: int) -> dict[bytes, Address]:
+        self.clock.run(self.WAIT_S)
+        came = dict(self.got[port])
+        self.got[port].clear()
+        return came
 
     def _arrival(self, port: int) -> tuple[bytes, Address] | None:
         got = self.got[port]

@@ -52,6 +52,12 @@ class KernelBench:
         self._send(port, target, b"hairpin", TTL_HOPS)
         return self._came_before_an_answer(receiver).get(b"hairpin")
 
+    def send(self, port: int, target: Address, data: bytes) -> None:
+        self._send(port, target, data, TTL_HOPS)
+
+    def received(self, port: int) -> dict[bytes, Address]:
+        return self._came_before_an_answer(port)
+
     def _came_before_an_answer(self, port: int) -> dict[bytes, Address]:
         mapped, others = self._ask(port, self.servers[0][0], TTL_HOPS)
         assert mapped is not None, "the way to the server is open"

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from tests.natsim.clock import VirtualClock
-from tests.natsim.prober import Bench, SimBench, Verdict, probe
-from tests.natsim.scenario import HOPS, Fault, Scenario, build
+from tests.natsim.prober import Bench, SimBench, Verdict, meet, probe
+from tests.natsim.scenario import HOPS, Fault, Scenario, build, pair
 from tests.natsim.scenario_file import load, names
 from tests.natsim.wire import WireSpec
 from tests.netlab.bench import KernelBench, Servers
@@ -125,3 +125,23 @@ def test_every_nat_is_one_hop(name: str, nats: int) -> None:
     assert first_ttl(bench) == nats + 1 + HOPS
     with kernel_world(scenario) as world:
         assert first_ttl(real(world)) == nats + 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "joined"),
+    [
+        ("port-restricted", "port-restricted", True),
+        ("linux", "cgn-over-home", True),
+        ("address-restricted", "symmetric-random", True),
+        ("port-restricted", "symmetric-sequential", False),
+        ("linux", "linux-random", False),
+    ],
+)
+def test_both_join_the_same_pairs(one: str, other: str, joined: bool) -> None:
+    scenario = pair(one, other, QUICK)
+    simulated_world = build(scenario, VirtualClock(), random.Random(1))
+    benches = [SimBench(simulated_world.clock, s.host, simulated_world.stun_server) for s in simulated_world.sides]
+    assert meet(*benches) is joined
+    with kernel_world(scenario) as world:
+        servers = Servers(world)
+        assert meet(KernelBench(world, servers, 0), KernelBench(world, servers, 1)) is joined

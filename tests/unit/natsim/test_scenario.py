@@ -1,6 +1,7 @@
 """Scenarios: what a file says is what the network does."""
 
 import random
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,3 +257,11 @@ def test_a_nat_like_another_has_its_own_values_changed() -> None:
     )
     assert scenario.sides[0] == Side(nats=(replace(KINDS["block"], block_ports=512),))
     assert scenario.sides[1].nats == STACKS["port-restricted"]
+
+
+def test_the_example_of_the_documentation_is_a_scenario() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "laboratories.md").read_text(encoding="utf-8")
+    example = text.partition("```toml\n")[2].partition("```")[0]
+    scenario = parse("example", tomllib.loads(example))
+    assert [fault.what for fault in scenario.faults] == ["flush", "cut", "heal", "swap"]
+    assert (scenario.sides[1].up.delay_ms, scenario.sides[1].up.loss, scenario.sides[1].down.loss) == (30, 0.02, 0)
