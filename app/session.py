@@ -21,7 +21,7 @@ from transport.io.relay_client import RelayClient
 from transport.io.tasks import Tasks
 from transport.link import Link
 from transport.link_events import LinkConfig, LinkStats
-from transport.path.carriage import PathChanged, Reconnected, Reconnecting
+from transport.path.carriage import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.leg import LegAccess
 from transport.path.stats import PathStats
 from transport.wire import control, peer
@@ -252,6 +252,7 @@ class CallSession:
         self.times.answered = self._loop.time()
         self.report.mark("answered", self.times.answered)
         self._setup.voice.start(lambda packet: driver.submit(link.SendMedia(packet)))
+        driver.submit(link.Answered())
         self._tasks.start(self._report_on(), name="receiver-reports")
 
     async def _report_on(self) -> None:
@@ -269,6 +270,8 @@ class CallSession:
         match command:
             case link.MediaReceived(data):
                 self._setup.voice.receive(data)
+            case CopyArrived(position):
+                self._setup.voice.copy_arrived(position.timestamp)
             case link.MessageReceived(message):
                 self._heard(message)
             case link.Proven(peer_home):

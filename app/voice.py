@@ -173,6 +173,11 @@ class Voice:
         self._talk.received.add(len(data), now)
         self._talk.playout.on_packet(data, now)
 
+    def copy_arrived(self, timestamp: int) -> None:
+        """The packet with this RTP timestamp, received before, has come by another path as well."""
+        if self._talk is not None:
+            self._talk.playout.observe_copy(timestamp, self._loop.time())
+
     def set_muted(self, muted: bool) -> None:
         """Microphone off or on; also for a call to come."""
         self._muted = muted

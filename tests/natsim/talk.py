@@ -205,6 +205,8 @@ class Talk:
         self._rates = RateControl(now)
         person.pump.begin(self.capture, self.playout)
         person.card.voice.start()
+        if self.driver is not None:
+            self.driver.submit(link.Answered())
         self.clock.after(REPORT_EVERY_S, self._report)
 
     # -- the link
@@ -217,6 +219,9 @@ class Talk:
                     self._early.append((data, self.clock.now))
                 else:
                     self.playout.on_packet(data, self.clock.now)
+            case link.CopyArrived(position):
+                if self.playout is not None:
+                    self.playout.observe_copy(position.timestamp, self.clock.now)
             case link.MessageReceived(peer.ReceiverReport() as report):
                 self._heard_report(report)
             case link.MessageReceived(message):

@@ -60,6 +60,9 @@ from transport.wire.stun import Address
 
 # DESIGN §7: 60 ms beyond what was promised is unexpected.
 UNEXPECTED_S = 0.06
+# While media flows that is two frames missing and the third one late. As early as it can be told from one lost frame:
+# every millisecond here is heard.
+MEDIA_UNEXPECTED_S = 0.045
 SUSPECT_AFTER_S = PROMISE_S + UNEXPECTED_S
 DEAD_AFTER_S = 1.0
 # Twice the mean deviation is what a late packet may be later; more than this is no jitter but a fault.
@@ -363,7 +366,7 @@ class PathManager:
             and quality.media_at is not None
             and quality.heard - quality.media_at < MEDIA_PACE_S
         )
-        return (UNEXPECTED_S if media_flows else SUSPECT_AFTER_S) + slack
+        return (MEDIA_UNEXPECTED_S if media_flows else SUSPECT_AFTER_S) + slack
 
     def _silent_at(self, path: _Path) -> float | None:
         """When the silence of a path in use means something more."""

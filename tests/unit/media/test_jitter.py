@@ -336,3 +336,28 @@ def test_any_constant_delay_is_exact(delay: float, phase: float, sequence: int, 
     heard = [p for p in played if p != "silence"]
     assert heard == list(range(len(heard)))
     assert tempi <= {Tempo.STEADY}
+
+
+def test_copies_by_a_slower_path_raise_the_target_and_count_as_nothing_else() -> None:
+    buffer = JitterBuffer()
+    for n in range(250):
+        buffer.push(packet(n), n * FRAME_S)
+        buffer.pull(n * FRAME_S + 0.007)
+        if n >= 50:
+            buffer.observe_copy(packet(n - 6).timestamp, n * FRAME_S)
+    stats = buffer.stats()
+    assert stats.target_s == pytest.approx(0.12 + CONFIG.margin_s)
+    assert (stats.received, stats.duplicate, stats.late, stats.lost) == (250, 0, 0, 0)
+    assert stats.jitter_s == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_copy_before_the_first_packet_and_one_from_another_time_say_nothing() -> None:
+    buffer = JitterBuffer()
+    buffer.observe_copy(5, 1.0)
+    for n in range(20):
+        buffer.push(packet(n), n * FRAME_S)
+    before = buffer.stats()
+    buffer.observe_copy((packet(19).timestamp + 2**31) % 2**32, 0.4)
+    buffer.observe_copy(packet(19).timestamp, 19 * FRAME_S + 5.0)
+    buffer.observe_copy(packet(19).timestamp, 19 * FRAME_S - 0.01)
+    assert buffer.stats() == before

@@ -160,3 +160,31 @@ def test_numbers_start_at_random_and_follow_the_seed() -> None:
     )
     assert first == same
     assert (first.ssrc, first.sequence, first.timestamp) != (other.ssrc, other.sequence, other.timestamp)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_talk_moves_to_a_slower_path_unheard_if_copies_came_by_it_before(copied: bool) -> None:
+    """80 ms more at 12 s. Both paths carried everything for 0.4 s and for as long as 5 % stretching grows so much."""
+    capture, playout = CaptureChain(SineEncoder(), random.Random(2)), PlayoutChain(SineDecoder())
+    fast_s, slow_s, moved_s = 0.02, 0.10, 12.0
+    began_s = moved_s - 0.4 - (slow_s - fast_s) / 0.05
+    arrivals: list[tuple[float, bytes, bool]] = []
+    for number in range(round(20 / FRAME_S)):
+        sent = number * FRAME_S
+        packet = capture.push(sine(HERTZ, FRAME_SAMPLES), sent)
+        arrivals.append((sent + (fast_s if sent < moved_s else slow_s), packet, True))
+        if copied and began_s <= sent < moved_s:
+            arrivals.append((sent + slow_s, packet, False))
+    arrivals.sort(key=lambda arrival: arrival[0])
+    for tick in range(round(20 / FRAME_S)):
+        now = tick * FRAME_S + 0.007
+        while arrivals and arrivals[0][0] <= now:
+            at, packet, first = arrivals.pop(0)
+            if first:
+                playout.on_packet(packet, at)
+            else:
+                playout.observe_copy(parse(packet).timestamp, at)
+        playout.pull(now)
+    stats = playout.stats()
+    assert stats.jitter.lost == stats.jitter.duplicate == 0
+    assert (stats.samples_concealed == 0) == copied

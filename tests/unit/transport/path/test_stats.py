@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.path.stats import Jitter, Loss, RoundTrip
+from transport.path.stats import Jitter, Loss, RoundTrip, Tally
 
 
 def test_the_first_sample_is_the_round_trip_and_later_ones_move_it_by_an_eighth() -> None:
@@ -92,3 +92,43 @@ def test_loss_is_a_share_whatever_arrives(packets: list[tuple[int, float]]) -> N
         loss.arrived(sequence, now)
         share = loss.share()
         assert share is not None and 0 <= share <= 1
+
+
+def test_a_tally_counts_what_came_and_what_should_have() -> None:
+    tally = Tally()
+    assert (tally.frames, tally.expected) == (0, 0)
+    for index in range(100):
+        if index % 10:
+            tally.arrived((65_500 + index) % 2**16, index * 0.02)
+    assert (tally.frames, tally.expected) == (90, 99)
+
+
+def test_a_tally_expects_nothing_while_the_path_carries_nothing() -> None:
+    tally = Tally()
+    for index in range(10):
+        tally.arrived(index, index * 0.02)
+    for index in range(500, 510):
+        tally.arrived(index, index * 0.02)
+    assert (tally.frames, tally.expected) == (20, 20)
+
+
+def test_frames_that_overtake_each_other_are_not_lost() -> None:
+    tally = Tally()
+    for index in (1, 0, 3, 2, 5, 4):
+        tally.arrived(index, index * 0.02)
+    assert (tally.frames, tally.expected) == (6, 6)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**16 - 1), st.floats(0, 3))))
+def test_a_tally_only_grows_and_never_counts_more_than_it_expects(packets: list[tuple[int, float]]) -> None:
+    tally, now, before = Tally(), 0.0, 0
+    seen: set[int] = set()
+    for sequence, pause in packets:
+        if sequence in seen:
+            continue
+        seen.add(sequence)
+        now += pause
+        tally.arrived(sequence, now)
+        assert before <= tally.expected
+        assert tally.frames <= tally.expected
+        before = tally.expected
