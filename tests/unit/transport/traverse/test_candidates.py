@@ -117,5 +117,5 @@ def test_each_address_once_by_falling_priority() -> None:
 def test_whatever_is_listed_what_is_kept_is_a_dialable_address(listed: list[tuple[str, int]]) -> None:
     for one in acceptable([told(ip, port) for ip, port in listed], [HOME], ["198.51.100.1"]):
         ip = ipaddress.ip_address(one.ip)
-        assert not (ip.is_loopback or ip.is_multicast or ip.is_unspecified or ip.is_reserved and ip.version == 4)
+        assert not (ip.is_loopback or ip.is_multicast or ip.is_unspecified or (ip.is_reserved and ip.version == 4))
         assert one.port >= 1_024

@@ -1,0 +1,176 @@
+"""Profiles of every NAT of the laboratory: right or unknown, never wrong. What the profiler does when it is lied to."""
+
+import random
+from functools import partial
+
+import pytest
+
+from tests.natsim.clock import VirtualClock
+from tests.natsim.kinds import STACKS
+from tests.natsim.network import Address
+from tests.natsim.relay import RelayNode
+from tests.natsim.scenario import Scenario, Side, WireSpec, World, build
+from transport.path.sockets import (
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
+from transport.traverse.candidates import HostAddress
+from transport.traverse.nat_profile import Allocation, Mapping, NatKind, NatProfile
+from transport.traverse.profiler import (
+    BUDGET,
+    NatProfiler,
+    ProfileMade,
+    ProfilerEvent,
+    ProfilerTimer,
+    StartProfiling,
+    StopProfiling,
+)
+
+# What may be said of each; "linux" keeps ports as if it mapped endpoint-independently, until two flows clash.
+RIGHT = {
+    "open": {NatKind.OPEN, NatKind.NO_NAT},
+    "firewall": {NatKind.NO_NAT},
+    "full-cone": {NatKind.FULL_CONE, NatKind.CONE},
+    "address-restricted": {NatKind.ADDRESS_RESTRICTED, NatKind.CONE},
+    "port-restricted": {NatKind.PORT_RESTRICTED, NatKind.CONE},
+    "hairpin": {NatKind.PORT_RESTRICTED, NatKind.CONE},
+    "linux": {NatKind.PORT_RESTRICTED, NatKind.CONE},
+    "linux-open-input": {NatKind.PORT_RESTRICTED, NatKind.CONE},
+    "cgn": {NatKind.ADDRESS_RESTRICTED, NatKind.CONE},
+    "cgn-no-hairpin": {NatKind.ADDRESS_RESTRICTED, NatKind.CONE},
+    "cgn-over-home": {NatKind.PORT_RESTRICTED, NatKind.CONE},
+    "symmetric-sequential": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC},
+    "symmetric-random": {NatKind.SYMMETRIC_RANDOM, NatKind.SYMMETRIC},
+    "linux-random": {NatKind.SYMMETRIC_RANDOM, NatKind.SYMMETRIC},
+    "block": {NatKind.SYMMETRIC_BLOCK, NatKind.SYMMETRIC},
+    "symmetric-cgn-over-home": {NatKind.SYMMETRIC_BLOCK, NatKind.SYMMETRIC},
+    "udp-blocked": {NatKind.UDP_BLOCKED},
+    "udp-to-relay-only": {NatKind.UDP_BLOCKED, NatKind.UNKNOWN},
+}
+HAIRPINS = {"hairpin": True, "cgn": True, "port-restricted": False, "cgn-no-hairpin": False, "full-cone": False}
+
+
+class ProfilerHost:
+    """A profiler on a host of the virtual network."""
+
+    def __init__(self, world: World[RelayNode], seed: int) -> None:
+        self.world = world
+        self.host = world.sides[0].host
+        self.machine = NatProfiler(iter(range(1_000)).__next__, random.Random(seed))
+        self.made: list[NatProfile] = []
+        self.sent: list[SendDatagram] = []
+        self.ports: dict[int, int] = {}
+
+    def submit(self, event: ProfilerEvent) -> None:
+        for command in self.machine.handle(event, self.world.clock.now):
+            match command:
+                case SendDatagram(socket, destination, data):
+                    self.sent.append(command)
+                    self.host.send(self.ports[socket], destination, data)
+                case OpenSocket(socket):
+                    self.ports[socket] = self.host.open(lambda data, source: self.received(socket, source, data))
+                    opened = SocketOpened(socket, (self.host.ip, self.ports[socket]))
+                    self.world.clock.after(0, partial(self.submit, opened))
+                case CloseSocket(socket):
+                    self.host.close(self.ports.pop(socket))
+                case ProfileMade(profile):
+                    self.made.append(profile)
+
+    def received(self, socket: int, source: Address, data: bytes) -> None:
+        self.submit(DatagramReceived(socket, source, data))
+
+    def profile(self, *, online: bool = True) -> NatProfile:
+        hosts = tuple(HostAddress(ip, 24, "eth0") for ip in self.host.addresses)
+        self.submit(StartProfiling(self.world.stun, hosts, online))
+        for _ in range(200):
+            due = self.machine.next_deadline()
+            if self.made or (due is None and not self.ports):
+                break
+            self.world.clock.run(max(0.001, (due or 0.0) - self.world.clock.now), lambda: bool(self.made))
+            self.submit(ProfilerTimer())
+        [made] = self.made
+        assert not self.ports and self.machine.next_deadline() is None and self.machine.profile is made
+        assert len(self.sent) <= BUDGET.packets
+        return made
+
+
+def lab(name: str, seed: int = 1, wire: WireSpec | None = None) -> ProfilerHost:
+    wires = wire or WireSpec()
+    side = Side(nats=STACKS[name], up=wires, down=wires)
+    scenario = Scenario(name=name, sides=(side, Side(nats=STACKS["open"])))
+    return ProfilerHost(build(scenario, VirtualClock(), random.Random(seed)), seed)
+
+
+@pytest.mark.parametrize("name", sorted(STACKS))
+def test_every_nat_is_named_right(name: str) -> None:
+    verdicts = {lab(name, seed).profile().kind for seed in range(10)}
+    assert verdicts <= RIGHT[name]
+    # Without loss nothing that ten answers can tell stays unknown.
+    assert not verdicts & {NatKind.UNKNOWN} or name == "udp-to-relay-only"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(STACKS))
+def test_no_loss_makes_a_verdict_wrong(name: str) -> None:
+    allowed = RIGHT[name] | {NatKind.UNKNOWN}
+    wire = WireSpec(delay_ms=30, jitter_ms=20, loss=0.15)
+    for seed in range(150):
+        made = lab(name, seed, wire).profile()
+        assert made.kind in allowed, made
+        assert made.hairpin is None or name not in HAIRPINS or made.hairpin is HAIRPINS[name], made
+        if made.allocation is Allocation.SEQUENTIAL:
+            assert name == "symmetric-sequential" and made.delta == 1
+
+
+@pytest.mark.parametrize(("name", "hairpin"), sorted(HAIRPINS.items()))
+def test_hairpin_is_found(name: str, hairpin: bool) -> None:
+    assert lab(name).profile().hairpin is hairpin
+
+
+def test_one_relay_address_leaves_the_mapping_open() -> None:
+    host = lab("port-restricted")
+    host.world.stun_server.endpoints = tuple(one for one in host.world.stun if one[0] == host.world.stun[0][0])
+    made = host.profile()
+    assert made.mapping is Mapping.UNKNOWN and "mapping" in made.unknowns
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda source: ("0.0.0.0", source[1]),
+        lambda source: ("192.0.2.1", source[1]),
+        lambda source: ("127.0.0.1", 9),
+    ],
+)
+def test_lying_servers_are_noticed(lie) -> None:
+    host = lab("port-restricted")
+    host.world.stun_server.lie = lie
+    made = host.profile()
+    assert made.suspicious and made.kind is NatKind.UNKNOWN and made.reflexive is None
+
+
+def test_silence_where_nothing_else_is_known_to_work_is_no_verdict() -> None:
+    assert lab("udp-blocked").profile(online=False).kind is NatKind.UNKNOWN
+
+
+def test_it_begins_anew_when_the_network_changes_and_ends_when_told() -> None:
+    host = lab("port-restricted")
+    start = StartProfiling(host.world.stun, (), online=True)
+    host.submit(start)
+    first = set(host.ports)
+    host.submit(start)
+    assert len(host.ports) == 1 and not first & set(host.ports)
+    host.submit(StopProfiling())
+    assert not host.ports and host.machine.next_deadline() is None and host.made == []
+
+
+def test_a_socket_that_cannot_be_opened_is_an_unknown_nat() -> None:
+    machine = NatProfiler(iter(range(9)).__next__, random.Random(1))
+    machine.handle(StartProfiling((("192.0.2.1", 3_478),), (), online=True), 0.0)
+    [made] = machine.handle(SocketFailed(0, "no more"), 0.1)
+    assert isinstance(made, ProfileMade) and made.profile.kind is NatKind.UNKNOWN
+    assert machine.handle(StartProfiling((), (), online=True), 0.2) == [ProfileMade(NatProfile(made_at=0.2))]

@@ -1,0 +1,172 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.traverse.nat_profile import (
+    FRESH_S,
+    Allocation,
+    Filtering,
+    Mapping,
+    NatKind,
+    NatProfile,
+    classify,
+    from_wire,
+    sequential_delta,
+)
+from transport.traverse.reflexive import Observation
+
+LOCAL = ("192.168.1.20", 50_000)
+OUTSIDE = "198.51.100.1"
+# As a relay lists them: by port, then by address.
+SERVERS = [(f"192.0.2.{address}", port) for port in (3_478, 3_479, 3_480, 3_481) for address in (1, 2)]
+
+
+def seen(ports: list[int], servers: list[tuple[str, int]] = SERVERS, ip: str = OUTSIDE) -> list[Observation]:
+    return [
+        Observation(server, (ip, port), order, True, 0.02)
+        for order, (server, port) in enumerate(zip(servers, ports, strict=False))
+    ]
+
+
+def profile(ports: list[int], servers: list[tuple[str, int]] = SERVERS) -> NatProfile:
+    return classify(seen(ports, servers), LOCAL, [LOCAL[0]], 5.0)
+
+
+def test_one_outside_port_for_two_addresses_is_endpoint_independent() -> None:
+    made = profile([4_000] * 8)
+    assert (made.mapping, made.filtering, made.kind) == (
+        Mapping.ENDPOINT_INDEPENDENT,
+        Filtering.UNKNOWN,
+        NatKind.CONE,
+    )
+    assert made.reflexive == (OUTSIDE, 4_000) and made.allocation is Allocation.UNKNOWN
+    assert set(made.unknowns) == {"filtering", "allocation", "hairpin"}
+    assert profile([50_000] * 8).allocation is Allocation.PRESERVING
+
+
+def test_one_server_address_cannot_tell_endpoint_independent_from_address_dependent() -> None:
+    alone = [server for server in SERVERS if server[0] == "192.0.2.1"]
+    assert profile([4_000] * 4, alone).mapping is Mapping.UNKNOWN
+    assert profile([4_000, 4_001], alone).mapping is Mapping.ADDRESS_AND_PORT_DEPENDENT
+
+
+def test_address_dependent_needs_two_ports_of_one_address() -> None:
+    assert profile([4_000, 4_001] * 4).mapping is Mapping.ADDRESS_DEPENDENT
+    assert profile([4_000, 4_001]).mapping is Mapping.UNKNOWN
+
+
+def test_no_nat() -> None:
+    public = ("203.0.113.10", 50_000)
+    made = classify(seen([50_000] * 8, ip=public[0]), public, [public[0]], 0.0)
+    assert (made.mapping, made.kind, made.unknowns) == (Mapping.NONE, NatKind.NO_NAT, ("filtering",))
+
+
+@pytest.mark.parametrize(
+    ("ports", "delta"),
+    [
+        ([4_000, 4_001, 4_002, 4_003, 4_004], 1),
+        ([4_008, 4_006, 4_004, 4_002, 4_000], -2),
+        ([65_533, 65_534, 65_535, 1_024, 1_025], 1),
+        ([4_000, 4_002, 4_004, 4_008, 4_010], 2),
+        ([4_000, 4_001, 4_003, 4_004, 4_009, 4_010, 4_011, 4_012], 1),
+        ([4_000, 4_001, 4_002, 4_003], 0),
+        ([4_000, 9_000, 4_001, 9_001, 4_002], 0),
+        ([40_001, 52_847, 19_432, 61_203, 8_847], 0),
+    ],
+)
+def test_counters_are_recognised(ports: list[int], delta: int) -> None:
+    assert sequential_delta(ports) == delta
+
+
+def test_retransmitted_questions_say_nothing_of_the_order() -> None:
+    listed = seen([4_000 + n for n in range(8)])
+    late = [*listed[:3], Observation(listed[3].server, listed[3].mapped, 3, False, 0.02), *listed[4:]]
+    assert classify(listed, LOCAL, [], 0.0).kind is NatKind.SYMMETRIC_SEQUENTIAL
+    assert classify(late, LOCAL, [], 0.0).kind is NatKind.SYMMETRIC
+    missing = [*listed[:3], *listed[4:]]
+    assert classify(missing, LOCAL, [], 0.0).kind is NatKind.SYMMETRIC
+
+
+def test_contradictions_end_in_no_verdict() -> None:
+    first = Observation(SERVERS[0], (OUTSIDE, 4_000), 0, False, 0.02, varied=True)
+    made = classify([first, *seen([4_000] * 8)[1:]], LOCAL, [], 0.0)
+    assert made.suspicious and made.kind is NatKind.UNKNOWN and made.reflexive is None
+    captive = classify(seen([4_000] * 8, ip=SERVERS[0][0]), LOCAL, [], 0.0)
+    assert captive.suspicious and captive.kind is NatKind.UNKNOWN
+
+
+def test_silence_is_blocked_udp_only_where_the_network_is_known_to_work() -> None:
+    assert classify([], LOCAL, [], 0.0, unanswered=8).kind is NatKind.UDP_BLOCKED
+    assert classify([], LOCAL, [], 0.0, unanswered=1).kind is NatKind.UNKNOWN
+    assert classify([], LOCAL, [], 0.0).kind is NatKind.UNKNOWN
+    assert classify([], LOCAL, [], 0.0, unanswered=8, unbelievable=3).kind is NatKind.UNKNOWN
+
+
+def test_it_grows_old_and_travels_without_addresses() -> None:
+    made = profile([4_000 + n for n in range(8)])
+    assert made.fresh(5.0 + FRESH_S) and not made.fresh(5.1 + FRESH_S)
+    received = from_wire(made.to_wire(), 9.0)
+    assert (received.mapping, received.allocation, received.delta) == (made.mapping, made.allocation, 1)
+    assert received.reflexive is None
+    assert not any(OUTSIDE in line or "192.0.2" in line for line in made.evidence)
+
+
+@given(st.integers(0, 2**32), st.integers(5, 12), st.sampled_from(["random", "block", "sequential"]))
+def test_an_allocation_is_named_right_or_not_at_all(seed: int, count: int, kind: str) -> None:
+    rng = random.Random(seed)
+    servers = [(f"192.0.2.{1 + n % 2}", 3_478 + n // 2) for n in range(count)]
+    delta = rng.choice([-2, -1, 1, 2, 5])
+    match kind:
+        case "random":
+            ports = [rng.randint(1_024, 65_535) for _ in range(count)]
+        case "block":
+            size = rng.choice([512, 1_024, 2_048, 4_096])
+            low = rng.randint(1_024, 65_535 - size)
+            ports = [rng.randint(low, low + size - 1) for _ in range(count)]
+        case _:
+            start = rng.randint(1_024, 65_535)
+            ports = [1_024 + (start - 1_024 + delta * n) % 64_512 for n in range(count)]
+    if len(set(ports)) < count:
+        return
+    made = profile(ports, servers)
+    assert made.mapping is Mapping.ADDRESS_AND_PORT_DEPENDENT
+    assert made.allocation in (Allocation(kind), Allocation.UNKNOWN)
+    if made.allocation is Allocation.SEQUENTIAL:
+        assert made.delta == delta
+    if made.allocation is Allocation.BLOCK and made.block is not None:
+        assert made.block[1] - made.block[0] < 4_096
+
+
+@pytest.mark.slow
+def test_ten_thousand_random_nats_are_never_named_wrong() -> None:
+    rng, named = random.Random(1), 0
+    for _ in range(10_000):
+        count = rng.randint(5, 12)
+        ports = [rng.randint(1_024, 65_535) for _ in range(count)]
+        made = profile(ports, [(f"192.0.2.{1 + n % 2}", 3_478 + n // 2) for n in range(count)])
+        assert made.allocation in (Allocation.RANDOM, Allocation.UNKNOWN)
+        named += made.allocation is Allocation.RANDOM
+    assert named > 9_500, "and mostly named"
+
+
+@given(
+    st.lists(
+        st.builds(
+            Observation,
+            st.tuples(st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]), st.integers(1, 65_535)),
+            st.tuples(st.sampled_from([OUTSIDE, LOCAL[0], "192.0.2.1", "::1"]), st.integers(1, 65_535)),
+            st.integers(0, 12),
+            st.booleans(),
+            st.floats(0, 1),
+            st.booleans(),
+        ),
+        max_size=12,
+    ),
+    st.integers(0, 12),
+    st.integers(0, 3),
+)
+def test_whatever_was_seen_there_is_a_verdict(listed: list[Observation], unanswered: int, strange: int) -> None:
+    made = classify(listed, LOCAL, [LOCAL[0]], 0.0, unanswered=unanswered, unbelievable=strange)
+    assert made.kind in NatKind and from_wire(made.to_wire(), 0.0).kind in NatKind
