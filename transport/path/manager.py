@@ -566,12 +566,6 @@ class PathManager:
         if trial is None:
             return []
         candidate, other = self._paths[trial.candidate], self._paths[trial.other]
-        if PathState.ACTIVE not in (candidate.state, other.state):
-            # One of them is suspect, or a third carries: what happens now is no choice.
-            if now >= trial.deadline:
-                self._trial = None
-                self._route()
-            return []
         verdict = trial.verdict(candidate.seen, other.seen, now)
         if verdict is Verdict.PASSED and self._is_silent(candidate, now):
             # It was good, and has died since.
@@ -597,15 +591,13 @@ class PathManager:
         """``new`` carries the call, if it does not yet; both do for a while longer."""
         before, after = self._paths[old], self._paths[new]
         slower = (after.behind or 0.0) - (before.behind or 0.0)
-        if before.state is not PathState.ACTIVE or after.state is not PathState.STANDBY:
+        if before.state not in _IN_USE or after.state is not PathState.STANDBY:
             self._cover_with(old if before.state is PathState.STANDBY else None, now + OVERLAP_S)
-            self._route()
             return []
         self._changed_at = now
         out = self._apply(old, Cause.REPLACED, now) + self._apply(new, Cause.CHOSEN, now)
-        after.watched_from = None
+        after.watched_from = before.missed_since = None
         self._cover_with(old, now + overlap_s(slower))
-        self._route()
         return out
 
     # -- who carries ---------------------------------------------------------------------------------------------
@@ -625,6 +617,7 @@ class PathManager:
     def _cover_with(self, number: int | None, until: float) -> None:
         if number is not None:
             self._cover = (number, until)
+        self._route()
 
     def _change(self, number: int, cause: Cause, now: float) -> list[ManagerCommand]:
         """Apply one cause to one path, then restore the invariant."""

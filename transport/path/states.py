@@ -46,6 +46,7 @@ TRANSITIONS: dict[tuple[PathState, Cause], PathState] = {
     (PathState.STANDBY, Cause.REFUTED): PathState.VALIDATING,
     (PathState.STANDBY, Cause.STILL_SILENT): PathState.DEAD,
     (PathState.ACTIVE, Cause.REPLACED): PathState.STANDBY,
+    (PathState.SUSPECT, Cause.REPLACED): PathState.STANDBY,
     (PathState.ACTIVE, Cause.SILENT): PathState.SUSPECT,
     (PathState.SUSPECT, Cause.HEARD): PathState.ACTIVE,
     (PathState.SUSPECT, Cause.STILL_SILENT): PathState.DEAD,
