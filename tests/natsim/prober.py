@@ -175,13 +175,16 @@ class SimBench:
     # Longer than any way through a simulated network.
     WAIT_S = 1.0
 
-    def __init__(self, clock: VirtualClock, host: Host, server: StunServer, first_port: int = FIRST_PORT) -> None:
+    def __init__(
+        self, clock: VirtualClock, host: Host, server: StunServer, first_port: int = FIRST_PORT, *, ipv6: bool = False
+    ) -> None:
         self.clock = clock
         self.host = host
         self.server = server
         by_ip: dict[str, list[Address]] = {}
         for endpoint in server.endpoints:
-            by_ip.setdefault(endpoint[0], []).append(endpoint)
+            if (":" in endpoint[0]) == ipv6:
+                by_ip.setdefault(endpoint[0], []).append(endpoint)
         self.servers = tuple(map(tuple, by_ip.values()))
         self.got: dict[int, list[tuple[bytes, Address]]] = {}
         self._first_port = first_port

@@ -96,7 +96,7 @@ class Scenario:
 
 SHARED_PREFIX = "198.18.0"
 OUTSIDE_PREFIXES = ("198.51.100", "203.0.113")
-RELAY_IPV6 = "2001:db8::1"
+RELAY_IPV6 = ("2001:db8::1", "2001:db8::2")
 IPV6_PREFIXES = ("2001:db8:a", "2001:db8:b")
 
 
@@ -190,7 +190,8 @@ def build_with(
     for ip in scenario.relay.addresses[1:]:
         relay_host.join(internet, ip, Wire(delay=0), Wire(delay=0))
     if any(side.ipv6 is not None for side in scenario.sides):
-        relay_host.join(internet, RELAY_IPV6, Wire(delay=0), Wire(delay=0))
+        for ip in RELAY_IPV6:
+            relay_host.join(internet, ip, Wire(delay=0), Wire(delay=0))
     stun = StunServer(relay_host, scenario.relay.stun_ports)
     realm, shared = internet, list[NatGateway]()
     for number in reversed(range(len(scenario.shared))):

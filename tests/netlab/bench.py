@@ -6,15 +6,15 @@ from tests.netlab.lab import MID, KernelWorld
 from tests.netlab.namespaces import Talker
 from transport.wire import stun
 
-ANY_IP = "0.0.0.0"
+ANY_IP, ANY_IPV6 = "0.0.0.0", "::"
 
 
 class Servers:
     """A station with STUN on every endpoint of the scenario's relay; one for all benches of a world."""
 
     def __init__(self, world: KernelWorld) -> None:
-        relay = world.scenario.relay
-        self.endpoints = tuple(tuple((ip, port) for port in relay.stun_ports) for ip in relay.addresses)
+        ports = world.scenario.relay.stun_ports
+        self.endpoints = tuple(tuple((ip, port) for port in ports) for ip in world.relay_ips)
         self.station: Talker = world.held.start(MID, "tests.netlab.stun_station")
         for endpoint in (each for server in self.endpoints for each in server):
             self.station.ask({"do": "serve", "local": endpoint})
@@ -26,8 +26,11 @@ class KernelBench:
     That nothing came is known at once: a question that is asked afterwards, the same way, has its answer.
     """
 
-    def __init__(self, world: KernelWorld, servers: Servers, side: int, wait_s: float = 0.5) -> None:
-        self.servers = servers.endpoints
+    def __init__(
+        self, world: KernelWorld, servers: Servers, side: int, wait_s: float = 0.5, *, ipv6: bool = False
+    ) -> None:
+        self.servers = tuple(each for each in servers.endpoints if (":" in each[0][0]) == ipv6)
+        self._any_ip = ANY_IPV6 if ipv6 else ANY_IP
         self._server = servers.station
         self._host: Talker = world.held.start(world.host(side), "tests.netlab.station")
         self._wait_s = wait_s
@@ -38,7 +41,7 @@ class KernelBench:
     def open(self) -> int:
         port = self._first_port + PORT_STEP * self._opened
         self._opened += 1
-        self._host.ask({"do": "open", "local": (ANY_IP, port)})
+        self._host.ask({"do": "open", "local": (self._any_ip, port)})
         return port
 
     def ask(self, port: int, server: Address, ttl: int = TTL_HOPS) -> Address | None:
@@ -69,7 +72,7 @@ class KernelBench:
         transaction = self._asked.to_bytes(stun.TRANSACTION_ID_BYTES, "big")
         self._send(port, server, stun.binding_request(transaction), ttl)
         others: dict[bytes, Address] = {}
-        while told := self._host.ask({"do": "receive", "local": (ANY_IP, port), "wait_s": self._wait_s}):
+        while told := self._host.ask({"do": "receive", "local": (self._any_ip, port), "wait_s": self._wait_s}):
             data = bytes.fromhex(told["data"])
             mapped = mapped_in(data, transaction)
             if mapped is not None:
@@ -78,5 +81,5 @@ class KernelBench:
         return None, others
 
     def _send(self, port: int, target: Address, data: bytes, ttl: int) -> None:
-        command = {"do": "send", "local": (ANY_IP, port), "to": target, "data": data.hex(), "ttl": ttl}
+        command = {"do": "send", "local": (self._any_ip, port), "to": target, "data": data.hex(), "ttl": ttl}
         self._host.ask(command)

@@ -14,7 +14,7 @@ import msgspec
 
 from tests.natsim.kinds import KINDS
 from tests.natsim.nat import NatKind
-from tests.natsim.scenario import Fault, Scenario, host_ip, outside_ip
+from tests.natsim.scenario import IPV6_PREFIXES, RELAY_IPV6, Fault, Scenario, host_ip, ipv6_ip, outside_ip
 from tests.natsim.wire import WireSpec
 from tests.netlab.namespaces import Namespaces, Talker, namespaces
 
@@ -62,8 +62,8 @@ def realm_of(member: str) -> ipaddress.IPv4Interface:
 
 def boxes_of(scenario: Scenario) -> list[list[Box]]:
     """The NATs of each side from the host outwards; shared ones are the same objects in both lists."""
-    if any(side.ipv6 is not None for side in scenario.sides):
-        raise NotInKernelError(f"{scenario.name}: the kernel laboratory has no IPv6 yet")
+    if any(side.ipv6 not in (None, KINDS["firewall"], KINDS["open"]) for side in scenario.sides):
+        raise NotInKernelError(f"{scenario.name}: IPv6 goes through the kernel's own firewall, or through none")
     shared: list[Box] = []
     own_count, gateway = len(scenario.sides[0].nats), MID
     for number in reversed(range(len(scenario.shared))):
@@ -117,10 +117,19 @@ class KernelWorld:
             self._build_box(box)
         for side in (0, 1):
             self._build_host(side)
+            if scenario.sides[side].ipv6 is not None:
+                self._build_ipv6(side)
         held.script("\n".join(self._script))
         for number, box in enumerate(distinct.values()):
             self._start(box, seed + number)
-        self._wait_for_links([MID, *distinct, self.host(0), self.host(1)])
+        ipv6 = [_six(side) for side in (0, 1) if scenario.sides[side].ipv6 is not None]
+        self._wait_for_links([MID, *distinct, *ipv6, self.host(0), self.host(1)])
+
+    @property
+    def relay_ips(self) -> tuple[str, ...]:
+        """All addresses of the middle that servers may have."""
+        ipv4 = self.scenario.relay.addresses
+        return (*ipv4, *RELAY_IPV6) if any(side.ipv6 is not None for side in self.scenario.sides) else ipv4
 
     def host(self, side: int) -> str:
         """The namespace of a side's host."""
@@ -153,12 +162,18 @@ class KernelWorld:
         self._script += lines
 
     def _add(self, name: str, *sysctls: str) -> None:
-        settings = " ".join(("net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0", *sysctls))
-        self._do(f"ip netns add {name}", f"ip -n {name} link set lo up", f"ip netns exec {name} sysctl -qw {settings}")
+        # Duplicate address detection would keep IPv6 silent for a second, and there are no duplicates here.
+        usual = (
+            "net.ipv4.conf.all.rp_filter=0",
+            "net.ipv4.conf.default.rp_filter=0",
+            "net.ipv6.conf.default.accept_dad=0",
+        )
+        settings = " ".join((*usual, *sysctls))
+        self._do(f"ip netns add {name}", f"ip -n {name} link set lo up", f"ip netns exec {name} sysctl -eqw {settings}")
 
     def _build_middle(self) -> None:
-        self._add(MID, "net.ipv4.ip_forward=1")
-        self._do(*(f"ip -n {MID} addr add {ip}/32 dev lo" for ip in self.scenario.relay.addresses))
+        self._add(MID, "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        self._do(*(f"ip -n {MID} addr add {ip} dev lo" for ip in self.relay_ips))
 
     def _link(self, name: str, interface: str, gateway: str, *, is_isolated: bool = False) -> str:
         """Connect a namespace to its realm; returns the name of the realm's end."""
@@ -218,6 +233,30 @@ class KernelWorld:
             f"ip -n {name} route add default via {gateway.inside.ip}",
         )
 
+    def _build_ipv6(self, side: int) -> None:
+        """A second interface of the host, behind a router with the kernel's own stateful firewall; it has no wires."""
+        name, host, prefix, transit = _six(side), self.host(side), IPV6_PREFIXES[side], f"2001:db8:ff{side}"
+        self._add(name, "net.ipv6.conf.all.forwarding=1")
+        self._do(
+            f"ip link add eth1 netns {host} type veth peer name lan netns {name}",
+            f"ip link add wan netns {name} type veth peer name six{side} netns {MID}",
+            f"ip -n {host} addr add {ipv6_ip(side)}/64 dev eth1",
+            f"ip -n {name} addr add {prefix}::1/64 dev lan",
+            f"ip -n {name} addr add {transit}::2/64 dev wan",
+            f"ip -n {MID} addr add {transit}::1/64 dev six{side}",
+            *(f"ip -n {at} link set {link} up" for at, link in ((host, "eth1"), (name, "lan"), (name, "wan"))),
+            f"ip -n {MID} link set six{side} up",
+            f"ip -n {host} route add default via {prefix}::1 dev eth1",
+            f"ip -n {name} route add default via {transit}::1 dev wan",
+            f"ip -n {MID} route add {prefix}::/64 via {transit}::2",
+        )
+        if self.scenario.sides[side].ipv6 == KINDS["firewall"]:
+            rules = (
+                "table ip6 filter { chain through { type filter hook forward priority filter; policy drop; "
+                'iifname "lan" accept; ct state established,related accept; }; }'
+            )
+            self._do(f'ip netns exec {name} nft "{rules}"')
+
     def _wait_for_links(self, names: list[str]) -> None:
         """The kernel takes up to a second to notice that a new link has a carrier, and drops what is sent before."""
         down = '"qdisc noop|NO-CARRIER|state DOWN"'
@@ -248,6 +287,10 @@ class KernelWorld:
                 type filter hook input priority filter; iifname "wan" ct state new drop
             }; }"""
         self.held.output(box.name, "nft", rules)
+
+
+def _six(side: int) -> str:
+    return f"six{side}"
 
 
 @contextlib.contextmanager

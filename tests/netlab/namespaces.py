@@ -34,6 +34,8 @@ def why_not() -> str:
     for tool in _TOOLS:
         if shutil.which(tool) is None:
             return f"the kernel laboratory needs “{tool}” (packages util-linux, iproute2, nftables)"
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return "the kernel laboratory needs /dev/net/tun, which this user may not open"
     problems = []
     for unshare in _unshares():
         done = subprocess.run([*unshare, "sh", "-c", _TRY], capture_output=True, text=True, timeout=PATIENCE_S)

@@ -56,7 +56,8 @@ class Station:
     def command(self, command: Command) -> dict[str, Any]:
         match command.do:
             case "open" | "serve":
-                udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                is_ipv6 = ":" in command.local[0]
+                udp = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
                 udp.bind(command.local)
                 udp.setblocking(False)
                 local = (command.local[0], udp.getsockname()[1])
@@ -67,7 +68,10 @@ class Station:
                 return {"port": local[1]}
             case "send" if command.to is not None:
                 udp = self._sockets[command.local]
-                udp.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, command.ttl)
+                if udp.family == socket.AF_INET:
+                    udp.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, command.ttl)
+                else:
+                    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, command.ttl)
                 try:
                     udp.sendto(bytes.fromhex(command.data), command.to)
                 except OSError as error:
@@ -79,9 +83,11 @@ class Station:
     def read(self, local: Address) -> None:
         """Something has come to a socket."""
         try:
-            data, source = self._sockets[local].recvfrom(MAX_DATAGRAM_BYTES)
+            data, address = self._sockets[local].recvfrom(MAX_DATAGRAM_BYTES)
         except OSError:
             return  # an ICMP error of an earlier packet
+        # An IPv6 address has a flow label and a scope behind it.
+        source: Address = (address[0], address[1])
         if local not in self._servers:
             self._got[local].append((data, source))
             return

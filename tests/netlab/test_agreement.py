@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("ke
 
 # Delay is measured elsewhere; here it would only make everybody wait.
 QUICK = WireSpec(delay_ms=1.0)
-# The kernel laboratory has no IPv6; the others have NATs that stand in the list already.
-BOTH_LABS = [name for name in names() if name not in {"ipv6-firewalls", "nat-flushed", "udp-to-relay-only"}]
+# These have NATs that stand in the list already.
+BOTH_LABS = [name for name in names() if name not in {"nat-flushed", "udp-to-relay-only"}]
 
 Fail = Callable[[Fault], None]
 
@@ -145,3 +145,17 @@ def test_both_join_the_same_pairs(one: str, other: str, joined: bool) -> None:
     with kernel_world(scenario) as world:
         servers = Servers(world)
         assert meet(KernelBench(world, servers, 0), KernelBench(world, servers, 1)) is joined
+
+
+def test_both_let_ipv6_through_firewalls_alike() -> None:
+    scenario = quick("ipv6-firewalls")
+    virtual = build(scenario, VirtualClock(), random.Random(1))
+    one, other = (SimBench(virtual.clock, side.host, virtual.stun_server, ipv6=True) for side in virtual.sides)
+    expected = probe(one)
+    assert (expected.mapping, expected.filtering) == ("endpoint-independent", "address-and-port-dependent")
+    assert meet(one, other)
+    with kernel_world(scenario) as world:
+        servers = Servers(world)
+        real_one, real_other = (KernelBench(world, servers, side, ipv6=True) for side in (0, 1))
+        assert probe(real_one) == expected
+        assert meet(real_one, real_other)

@@ -127,7 +127,7 @@ def test_ipv6_passes_firewalls_that_both_have_spoken_through() -> None:
     one, two = (side.host for side in world.sides)
     bench = SimBench(world.clock, one, world.stun_server)
     port = bench.open()
-    assert bench.ask(port, (RELAY_IPV6, 3478)) == (ipv6_ip(0), port)
+    assert bench.ask(port, (RELAY_IPV6[0], 3478)) == (ipv6_ip(0), port)
     heard: list[tuple[str, int]] = []
     two.open(lambda data, source: heard.append(source), 7_000)
     one.send(port, (ipv6_ip(1), 7_000), b"refused")
