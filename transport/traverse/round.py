@@ -136,6 +136,8 @@ class PunchRound:
         self._gather_until: float | None = None
         self._refresh_at: float | None = None
         self._setup_until: float | None = None
+        self._mapped: dict[int, list[Address]] = {}
+        self._refreshed = False
         self._settling = False
         self._reported = (-1, False)
         self._peer: list[Candidates] = []
@@ -300,7 +302,11 @@ class PunchRound:
         if seen and self._gather_until is not None and not self._settling:
             self._settling = True
             self._gather_until = min(self._gather_until, now + SETTLE_S)
-        if self._versions.get(socket) != 4 or not queries.asked:
+        known = self._mapped.setdefault(socket, [])
+        for address in [one.mapped for one in seen if one.mapped not in known]:
+            # What is seen after the first telling has taken the place of what was seen before.
+            known.insert(0 if self._told is not None else len(known), address)
+        if self._versions.get(socket) != 4 or not queries.asked or self._refreshed:
             return
         state = (len(seen), queries.done)
         if state != self._reported and (queries.done or seen):
@@ -350,15 +356,13 @@ class PunchRound:
             version = self._versions[socket]
             hosts = [host for host in useful_hosts(self.plan.hosts) if host.version == version]
             found += host_candidates(hosts, base[1], base)
-            queries = self._queries.get(socket)
-            if queries is not None:
-                mapped = list(dict.fromkeys(seen.mapped for seen in queries.observations))
-                found += reflexive_candidates(mapped[:MAX_REFLEXIVE], base, hosts)
+            found += reflexive_candidates(self._mapped.get(socket, [])[:MAX_REFLEXIVE], base, hosts)
         return prune(found)
 
     def _refresh(self, now: float) -> None:
         """While the peer's candidates are awaited: keep the mappings, and notice new ones."""
         self._refresh_at = now + REFRESH_S
+        self._refreshed = True
         self.purse.refresh()
         for socket, version in self._versions.items():
             servers = [server for server in self.plan.stun if _version(server) == version][:1]
@@ -373,8 +377,7 @@ class PunchRound:
         self.checks.add_remote(remotes, self._schedule(now))
 
     def _our_public(self) -> set[str]:
-        seen = {one.mapped[0] for queries in self._queries.values() for one in queries.observations}
-        return seen | set(self.plan.our_public)
+        return {address[0] for known in self._mapped.values() for address in known} | set(self.plan.our_public)
 
     def _schedule(self, now: float) -> Schedule:
         """When the checks of a pair that is known now are due."""
