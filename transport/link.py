@@ -415,6 +415,10 @@ class Link:
                 case CloseSocket(socket):
                     self._traversal.closed(socket)
                     self._out.append(command)
+                case PathChanged("relay", _, _, "suspect" | "validating" | "dead"):
+                    # What the ladder sends may be the cause.
+                    self._out.append(command)
+                    self._traverse(self._traversal.give(ladder.RelayTrouble(), now), now)
                 case DirectLost():
                     self._traverse(self._traversal.give(ladder.PathLost(), now), now)
                 case _:

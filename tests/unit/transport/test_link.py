@@ -14,6 +14,7 @@ from tests.natsim.wire import Bernoulli, Wire
 from transport.link import (
     LOST_AFTER_S,
     MAX_EARLY_MESSAGES,
+    Answered,
     Close,
     CloseSocket,
     Command,
@@ -23,6 +24,7 @@ from transport.link import (
     LegReplaced,
     Link,
     LinkEnded,
+    NetworkChanged,
     Open,
     OpenSocket,
     PathChanged,
@@ -36,6 +38,7 @@ from transport.link import (
     TimerFired,
 )
 from transport.path.carriage import REOPEN_S
+from transport.traverse.candidates import HostAddress
 from transport.wire import flow
 from transport.wire import peer as messages
 from transport.wire.framing import frame
@@ -145,6 +148,19 @@ def test_the_application_cannot_say_the_proof() -> None:
     assert call.caller.ended is None and len(call.caller.of(Proven)) == 1
 
 
+@pytest.mark.parametrize(
+    "said",
+    [messages.PathInUse("direct"), messages.PathQuality([]), messages.PathSilent(1), messages.Connect(0)],
+    ids=lambda message: type(message).__name__,
+)
+def test_the_application_has_no_say_about_the_paths(said: messages.PeerMessage) -> None:
+    call = Call().connect()
+    call.callee.driver.submit(SendMessage(said))
+    call.run(1.0)
+    assert call.caller.messages == []
+    assert call.callee.driver.link.stats(call.clock.now).unsent_dropped == 1
+
+
 def test_a_timer_that_fires_a_little_early_does_what_is_due() -> None:
     link = new_link()
     link.handle(Open(), 1.0)
@@ -174,7 +190,18 @@ HOSTILE = st.one_of(
     st.binary(min_size=20, max_size=200).map(lambda data: b"\x01\x01\x00\x0c\x21\x12\xa4\x42" + data),
 )
 MESSAGES = st.sampled_from(
-    [messages.Accept(), messages.Bye(), messages.Muted(True), messages.PathInUse("relay"), messages.Proven()]
+    [
+        messages.Accept(),
+        messages.Bye(),
+        messages.Muted(True),
+        messages.PathInUse("relay"),
+        messages.PathInUse("direct"),
+        messages.PathQuality([messages.PathCount(1, 9, 9, 0.0, 0.0)]),
+        messages.PathSilent(1),
+        messages.Connect(0),
+        messages.Sync(3),
+        messages.Proven(),
+    ]
 )
 ADDRESSES = st.sampled_from([("192.0.2.1", 7851), ("192.0.2.1", 7852), ("203.0.113.1", 49_152)])
 EVENTS: st.SearchStrategy[Event] = st.one_of(
@@ -185,6 +212,9 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(DatagramReceived, st.integers(0, 1), ADDRESSES, HOSTILE),
     st.builds(SendMedia, st.binary(max_size=1_300)),
     st.builds(SendMessage, MESSAGES),
+    st.just(Answered()),
+    st.builds(NetworkChanged, st.just((HostAddress("198.51.100.1", 24),))),
+    st.builds(NetworkChanged, st.just((HostAddress("198.51.100.9", 24),))),
     st.builds(LegReplaced, st.builds(LegAccess, ADDRESSES, st.just("username"), st.just("password"))),
     st.just(Close(messages.Bye())),
 )
@@ -320,5 +350,3 @@ def test_stray_packets_of_the_relay_are_counted() -> None:
     call.run(0.1)
     stats = call.caller.driver.link.stats(call.clock.now)
     assert (stats.garbage_dropped, stats.foreign_dropped) == (1, 1)
-
-

@@ -1,31 +1,47 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.path.manager import (
     DEAD_AFTER_S,
+    MAX_DIRECT_PATHS,
+    MEDIA_UNEXPECTED_S,
     REVALIDATE_EVERY_S,
     SUSPECT_AFTER_S,
+    TICK_S,
     PathManager,
 )
+from transport.path.selector import DWELL_S, OVERLAP_S, PARK_S
 from transport.path.states import (
     TRANSITIONS,
     AddPath,
     AllSilent,
     Cause,
+    Echoed,
+    Forgotten,
     Heard,
     HeardAgain,
     ManagerCommand,
     ManagerEvent,
+    MediaSent,
     PathClosed,
+    PathCounted,
+    PathGone,
     PathMoved,
     PathOpened,
     PathRefuted,
     PathState,
     PathTimer,
     PathValidated,
+    PeerCounted,
+    PeerMisses,
+    PeerUses,
     Revalidate,
+    SendAgain,
     StateChanged,
+    TellSilent,
 )
 
 RELAY = ("192.0.2.1", 7851)
@@ -168,7 +184,7 @@ def test_the_invariant_holds_whatever_happens(steps: list[tuple[ManagerEvent, fl
         states = {path: manager.state(path) for path in range(3)}
         in_use = [path for path, state in states.items() if state in (PathState.ACTIVE, PathState.SUSPECT)]
         if any(state in USABLE for state in states.values()):
-            assert len(in_use) == 1 and manager.carriers == tuple(in_use)
+            assert len(in_use) == 1 and manager.carriers[0] == in_use[0] and len(manager.carriers) <= 2
         elif PathState.DEAD in states.values():
             assert len(manager.carriers) == 1
         else:
@@ -185,3 +201,267 @@ def test_the_invariant_holds_whatever_happens(steps: list[tuple[ManagerEvent, fl
         due = manager.next_deadline()
         if isinstance(event, PathTimer):
             assert due is None or due > now
+
+
+# -- a relay and direct paths ------------------------------------------------------------------------------------
+
+DIRECT = ("203.0.113.8", 40_000)
+
+
+def add_direct(manager: PathManager, path: int, now: float, rtt_s: float = 0.02) -> list[ManagerCommand]:
+    manager.handle(AddPath(path, "direct", "punch", DIRECT), now)
+    manager.handle(PathOpened(path, HERE), now)
+    quality = manager.quality(path)
+    assert quality is not None
+    quality.round_trip.sample(rtt_s)
+    return manager.handle(PathValidated(path), now)
+
+
+def on_relay(now: float = 1.0) -> PathManager:
+    """Media flows over the relay, whose round trip is 80 ms."""
+    manager = active()
+    quality = manager.quality(0)
+    assert quality is not None
+    quality.round_trip.sample(0.08)
+    manager.handle(Heard(0), now)
+    manager.handle(MediaSent(), now)
+    return manager
+
+
+def say(manager: PathManager, path: int, now: float) -> None:
+    """The peer's media comes by the path."""
+    quality = manager.quality(path)
+    assert quality is not None
+    quality.media_at = now
+    manager.handle(Heard(path), now)
+
+
+def counted(**frames: int) -> PeerCounted:
+    return PeerCounted(tuple(PathCounted(int(path[1:]), count, count, 0.0) for path, count in frames.items()))
+
+
+def swapped(now: float = 1.0) -> tuple[PathManager, float]:
+    """The direct path 1 carries the call, the relay stands by, and the overlap is over."""
+    manager = on_relay(now)
+    add_direct(manager, 1, now)
+    manager.handle(counted(p0=1, p1=1), now)
+    manager.handle(PeerUses("direct"), now)
+    while now < 1.5:
+        now += 0.02
+        manager.handle(MediaSent(), now)
+        for path in manager.carriers:
+            say(manager, path, now)
+        manager.handle(counted(p0=round(now * 50), p1=round(now * 50)), now)
+        manager.handle(PathTimer(), now)
+    assert manager.state(1) is PathState.ACTIVE and manager.carriers == (1,)
+    return manager, now
+
+
+def test_a_direct_path_is_tried_at_once_with_the_relay_still_carrying() -> None:
+    manager = on_relay()
+    assert add_direct(manager, 1, 1.0) == [StateChanged(1, PathState.STANDBY)]
+    assert manager.carriers == (0, 1) and manager.state(0) is PathState.ACTIVE
+
+
+def test_a_trial_that_passes_swaps_and_both_go_on_for_a_moment() -> None:
+    manager = on_relay()
+    add_direct(manager, 1, 1.0)
+    manager.handle(counted(p0=1, p1=1), 1.1)
+    say(manager, 1, 1.4)
+    out = manager.handle(counted(p0=16, p1=16), 1.4)
+    assert out == [StateChanged(0, PathState.STANDBY), StateChanged(1, PathState.ACTIVE)]
+    assert manager.carriers == (1, 0)
+    say(manager, 1, 1.4 + OVERLAP_S)
+    manager.handle(PathTimer(), 1.4 + OVERLAP_S)
+    assert manager.carriers == (1,)
+
+
+def test_a_trial_that_fails_parks_the_path_longer_each_time() -> None:
+    manager, now, tried = on_relay(), 1.0, []
+    add_direct(manager, 1, now)
+    was = False
+    while now < 80.0:
+        now += 0.05
+        for path in (0, 1):
+            manager.handle(Heard(path), now)
+        manager.handle(MediaSent(), now)
+        manager.handle(PathTimer(), now)
+        on_trial = manager.carriers == (0, 1)
+        if on_trial and not was:
+            tried.append(now)
+        was = on_trial
+    gaps = [after - before for before, after in pairwise(tried)]
+    assert gaps == pytest.approx([PARK_S + 3, 2 * PARK_S + 3, 4 * PARK_S + 3], abs=0.3)
+
+
+def test_silence_of_the_direct_path_brings_the_relay_in_at_once() -> None:
+    manager, now = swapped()
+    due = manager.next_deadline()
+    assert due is not None and due <= now + TICK_S
+    at = now + MEDIA_UNEXPECTED_S + 0.001
+    out = manager.handle(PathTimer(), at)
+    assert out[:2] == [StateChanged(1, PathState.SUSPECT), Revalidate(1)]
+    (again,) = [said for said in out if isinstance(said, SendAgain)]
+    assert (again.lost_on, again.onto) == (1, 0) and again.since < now
+    assert TellSilent(1) in out and manager.carriers == (1, 0)
+    # Heard again: it is in use as before, and covered for a while.
+    assert manager.handle(Heard(1), at + 0.1) == [StateChanged(1, PathState.ACTIVE)]
+    assert manager.carriers == (1, 0)
+    for step in range(10):
+        manager.handle(Heard(1), at + 0.1 + step * 0.04)
+        manager.handle(PathTimer(), at + 0.1 + step * 0.04)
+    assert manager.carriers == (1,)
+
+
+def test_a_second_of_silence_ends_it_and_a_dead_path_that_is_heard_stands_by() -> None:
+    manager, now = swapped()
+    manager.handle(PathTimer(), now + 0.1)
+    manager.handle(Heard(0), now + 0.9)
+    out = manager.handle(PathTimer(), now + DEAD_AFTER_S)
+    assert out[:2] == [StateChanged(1, PathState.DEAD), StateChanged(0, PathState.ACTIVE)]
+    assert manager.carriers == (0,) and not any(isinstance(said, AllSilent) for said in out)
+    assert manager.handle(Heard(1), now + 2.0) == [StateChanged(1, PathState.STANDBY)]
+    assert manager.state(0) is PathState.ACTIVE
+
+
+def test_what_the_peer_misses_is_sent_by_the_relay_as_well_for_as_long_as_it_says_so() -> None:
+    manager, now = swapped()
+    out = manager.handle(PeerMisses(1), now)
+    assert StateChanged(1, PathState.SUSPECT) in out and any(isinstance(said, SendAgain) for said in out)
+    # That we hear the peer by it says nothing about the other direction.
+    assert manager.handle(Heard(1), now + 0.02) == [] and manager.carriers == (1, 0)
+    for step in range(1, 15):
+        manager.handle(Heard(1), now + step * 0.05)
+        manager.handle(PathTimer(), now + step * 0.05)
+    assert manager.state(1) is PathState.ACTIVE
+
+
+def test_complaints_for_a_second_end_a_path_that_we_still_hear() -> None:
+    manager, now = swapped()
+    end = now + DEAD_AFTER_S + 0.1
+    while now < end:
+        now += 0.05
+        manager.handle(Heard(0), now)
+        manager.handle(Heard(1), now)
+        manager.handle(PeerMisses(1), now)
+        manager.handle(PathTimer(), now)
+    # Heard as it is, it stands by: a trial would find out whether it carries again.
+    assert manager.state(1) is PathState.STANDBY and manager.state(0) is PathState.ACTIVE
+
+
+def test_a_path_whose_socket_is_gone_is_replaced_in_the_same_moment() -> None:
+    manager, now = swapped()
+    out = manager.handle(PathGone(1), now)
+    assert [type(said) for said in out] == [StateChanged, StateChanged, SendAgain, Forgotten]
+    assert manager.carriers == (0,) and manager.state(1) is None
+
+
+def test_the_relay_may_fail_while_the_direct_path_carries() -> None:
+    manager, now = swapped()
+    assert manager.handle(PathRefuted(0), now) == [StateChanged(0, PathState.VALIDATING)]
+    assert manager.carriers == (1,)
+    assert manager.handle(PathValidated(0), now + 1.0) == [StateChanged(0, PathState.STANDBY)]
+
+
+def test_direct_paths_are_few_and_the_one_in_use_is_never_the_one_that_goes() -> None:
+    manager, now = swapped()
+    for path in range(2, 30):
+        add_direct(manager, path, now)
+        say(manager, 1, now)
+        assert sum(stats.kind == "direct" for stats in manager.stats()) <= MAX_DIRECT_PATHS
+        assert manager.state(1) is PathState.ACTIVE
+
+
+def test_a_faster_direct_path_replaces_a_slower_one_but_not_within_the_dwell() -> None:
+    manager, now = swapped()
+    add_direct(manager, 2, now, rtt_s=0.005)
+    assert manager.carriers == (1,)
+    later = now
+    while later < now + DWELL_S:
+        later += 0.05
+        say(manager, 1, later)
+        manager.handle(Heard(2), later)
+        manager.handle(MediaSent(), later)
+        manager.handle(PathTimer(), later)
+    assert manager.carriers == (1, 2)
+
+
+KINDS = {0: "relay", 1: "direct", 2: "direct", 3: "direct", 4: "direct", 5: "direct"}
+
+
+def _all_events(path: int) -> st.SearchStrategy[ManagerEvent]:
+    kind = "relay" if path == 0 else "direct"
+    counts = st.integers(0, 400)
+    return st.one_of(
+        st.sampled_from(
+            [
+                AddPath(path, kind, "punch" if path else "relay", RELAY),  # type: ignore[arg-type]
+                PathOpened(path, HERE),
+                PathClosed(path),
+                PathGone(path),
+                PathMoved(path, RELAY),
+                PathValidated(path),
+                PathRefuted(path),
+                Heard(path),
+                MediaSent(),
+                PeerMisses(path),
+                PeerUses("direct"),
+                PeerUses("relay"),
+                PathTimer(),
+            ]
+        ),
+        st.builds(Echoed, st.just(path), st.floats(0, 1)),
+        st.builds(
+            lambda one, other: PeerCounted((PathCounted(0, one, one, 0.0), PathCounted(path, other, one, 0.01))),
+            counts,
+            counts,
+        ),
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5).flatmap(_all_events), st.sampled_from([0.0, 0.02, 0.05, 0.3, 1.5, 6.0])),
+        max_size=120,
+    )
+)
+def test_with_direct_paths_the_invariants_hold_whatever_happens(steps: list[tuple[ManagerEvent, float]]) -> None:
+    manager, now, silent = on_relay(0.0), 0.0, False
+    for path in (1, 2):
+        add_direct(manager, path, 0.0, 0.01 * path)
+    for event, pause in steps:
+        now += pause
+        before = manager.carriers
+        out = manager.handle(event, now)
+        states = {number: manager.state(number) for number in KINDS}
+        in_use = [path for path, state in states.items() if state in (PathState.ACTIVE, PathState.SUSPECT)]
+        usable = [path for path, state in states.items() if state in USABLE]
+        # While any path is usable exactly one is in use, it carries, and at most one more does, which is usable.
+        assert len(in_use) == min(1, len(usable))
+        assert len(set(manager.carriers)) == len(manager.carriers) <= 2
+        if usable:
+            assert manager.carriers[0] == in_use[0] and set(manager.carriers) <= set(usable)
+        # Make before break: a path that takes over, while the old one still could carry, is accompanied by it.
+        if before and usable and before[0] in usable and manager.carriers[0] != before[0]:
+            assert before[0] in manager.carriers
+        if in_use and states[in_use[0]] is PathState.SUSPECT and len(usable) > 1:
+            assert len(manager.carriers) == 2
+        assert all(path in states and states[path] is not None for path in manager.echo_paces)
+        for said in out:
+            if isinstance(said, AllSilent):
+                assert not silent
+                silent = True
+            elif isinstance(said, HeardAgain):
+                assert silent
+                silent = False
+            elif isinstance(said, SendAgain):
+                assert said.onto in manager.carriers
+        assert silent == (manager.silent_since is not None)
+        due = manager.next_deadline()
+        if isinstance(event, PathTimer):
+            assert due is None or due > now
+    # No stuck state: a peer that is heard by the relay again is talked to by it or by something better.
+    for event in (PathOpened(0, HERE), PathValidated(0), Heard(0), PathTimer()):
+        manager.handle(event, now)
+    if manager.state(0) is not None:
+        assert manager.carriers and manager.silent_since is None
