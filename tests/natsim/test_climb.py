@@ -1,12 +1,21 @@
 """The ladders alone, behind every pair of NATs, in virtual time."""
 
+import itertools
+import random
 import statistics
+from dataclasses import replace
 
 import pytest
 
 from tests.natsim.climb import Climb
-from tests.natsim.scenario import WireSpec, pair
-from transport.traverse.ladder import LadderState
+from tests.natsim.kinds import KINDS, STACKS
+from tests.natsim.nat import Nat
+from tests.natsim.scenario import Scenario, Side, WireSpec, pair
+from transport.traverse import punch
+from transport.traverse.budget import BURST_PACKETS
+from transport.traverse.candidates import HostAddress
+from transport.traverse.checks import ANSWERS_PER_S
+from transport.traverse.ladder import Begin, LadderState, NetworkChanged, PathLost, Prepare
 
 # DESIGN §8: what a direct path may take beyond the round trips.
 SLACK_S = 0.05
@@ -51,3 +60,192 @@ def test_what_cannot_be_is_left_at_once(one: str, other: str) -> None:
         assert status.ended is not None and status.ended - answered_at <= 2.0
         assert not any(sent.is_check for sent in climber.log.sent), "nothing is sprayed"
         assert not climber.ports, "every socket is closed"
+
+
+# -- who can be brought together, and who cannot (issue: EIM on a side, and a filter that allows it)
+
+EASY = ("open", "full-cone", "address-restricted", "port-restricted", "linux", "linux-open-input", "cgn-over-home")
+SYMMETRIC = ("symmetric-random", "symmetric-sequential", "block", "symmetric-cgn-over-home")
+# A symmetric side comes from a port that nobody knows: these do not mind, the others filter by port.
+LENIENT = ("open", "full-cone", "address-restricted")
+PUNCHABLE = [
+    *itertools.combinations_with_replacement(EASY, 2),
+    *itertools.product(LENIENT, SYMMETRIC),
+    *itertools.product(SYMMETRIC, LENIENT),
+]
+LEFT = [
+    *itertools.product(("port-restricted", "linux", "cgn-over-home", "firewall"), SYMMETRIC),
+    *itertools.combinations_with_replacement(SYMMETRIC, 2),
+    *(("udp-blocked", other) for other in ("open", "port-restricted", "symmetric-random", "udp-blocked")),
+    ("port-restricted", "udp-blocked"),
+]
+
+
+def varied(one: str, other: str, seed: int, *, loss: float = 0.0) -> Climb:
+    """A call between such people: 10–250 ms apart, the relay on the way or far off it, TTLs that can be set or not."""
+    rng = random.Random(seed)
+    wire = WireSpec(delay_ms=rng.uniform(2.5, 62.5), jitter_ms=rng.uniform(0, 10), loss=loss)
+    return Climb(
+        pair(one, other, wire),
+        seed,
+        relay_s=rng.choice((0.0, 0.02, 0.1)),
+        knows_rtt=rng.random() < 0.8,
+    )
+
+
+def direct_share(one: str, other: str, calls: int, *, loss: float = 0.0) -> float:
+    direct = 0
+    for seed in range(calls):
+        climb = varied(one, other, seed, loss=loss)
+        climb.answer()
+        direct += climb.run(12.0)
+        if climb.is_direct:
+            (_, mine), (_, theirs) = (climber.log.found[-1] for climber in climb.sides)
+            assert (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote), "both the same path"
+        check_budgets(climb)
+    return direct / calls
+
+
+def check_budgets(climb: Climb) -> None:
+    """What the phase's frozen budget promises, of what really left."""
+    for climber in climb.sides:
+        for status in climber.ladder.phases():
+            assert status.packets <= status.rounds * (punch.BUDGET.packets + 2 * ANSWERS_PER_S)
+            assert status.sockets <= status.rounds * punch.BUDGET.sockets
+        times = [sent.at_s for sent in climber.log.sent]
+        ahead = 0
+        for number, at in enumerate(times):
+            ahead = max(ahead, next((n for n, t in enumerate(times[number:]) if t > at + 1.0), len(times) - number))
+        assert ahead <= punch.BUDGET.packets_per_second + 2 * BURST_PACKETS
+
+
+@pytest.mark.parametrize(("one", "other"), PUNCHABLE)
+def test_these_meet(one: str, other: str) -> None:
+    assert direct_share(one, other, 4) == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("one", "other"), PUNCHABLE)
+def test_these_meet_in_three_hundred_calls(one: str, other: str) -> None:
+    assert direct_share(one, other, 300) >= 0.995
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("one", "other"), [("port-restricted", "port-restricted"), ("open", "symmetric-random")])
+def test_these_meet_through_loss(one: str, other: str) -> None:
+    # Five percent on each of the two wires, both ways: almost one exchange in five fails.
+    assert direct_share(one, other, 200, loss=0.05) >= 0.995
+
+
+@pytest.mark.parametrize(("one", "other"), LEFT)
+def test_these_stay_on_the_relay_and_know_it_within_two_seconds(one: str, other: str) -> None:
+    for seed in range(4):
+        climb = varied(one, other, seed)
+        answered_at = climb.answer()
+        climb.run(4.0 + climb.one_way_s)
+        assert not climb.is_direct
+        for number, climber in enumerate(climb.sides):
+            [status] = climber.ladder.phases()
+            begun_at = answered_at + (climb.one_way_s if number == 0 else 0.0)
+            assert climber.ladder.state is LadderState.SETTLED and status.outcome == "failed"
+            assert status.ended is not None and status.ended - begun_at <= 2.0 + climb.one_way_s
+            assert status.reason in punch.HOPELESS and not climber.ports
+        check_budgets(climb)
+
+
+# -- places of their own
+
+
+def common(kind: str, *, isolated: bool = False, nats: str | None = None) -> Scenario:
+    """Both behind the same NAT, on one LAN or each in a home of their own."""
+    own = () if nats is None else STACKS[nats]
+    side = Side(nats=own, isolated=isolated)
+    return Scenario(name=kind, sides=(side, side), shared=STACKS[kind])
+
+
+@pytest.mark.parametrize("kind", ["port-restricted", "hairpin", "symmetric-random", "cgn"])
+def test_on_one_lan_they_talk_past_the_nat(kind: str) -> None:
+    climb = Climb(common(kind))
+    climb.answer()
+    assert climb.run(2.0)
+    for climber in climb.sides:
+        [(_, found)] = climber.log.found
+        assert found.via == "host" and found.remote[0].startswith("192.168.0.")
+
+
+def test_where_hosts_of_a_lan_are_kept_apart_the_nat_turns_the_packets_around() -> None:
+    climb = Climb(common("hairpin", isolated=True))
+    climb.answer()
+    assert climb.run(2.0)
+    assert {climber.log.found[-1][1].via for climber in climb.sides} == {"punch"}
+
+
+def test_two_homes_behind_one_carrier_meet_where_it_turns_packets_around() -> None:
+    climb = Climb(common("cgn", nats="port-restricted"))
+    climb.answer()
+    assert climb.run(2.0)
+    without = Climb(common("cgn-no-hairpin", nats="port-restricted"))
+    without.answer()
+    assert not without.run(6.0)
+
+
+@pytest.mark.parametrize("kind", ["symmetric-random", "port-restricted"])
+def test_ipv6_with_firewalls_needs_no_luck_with_nats(kind: str) -> None:
+    side = Side(nats=STACKS[kind], ipv6=KINDS["firewall"])
+    climb = Climb(Scenario(name="IPv6", sides=(side, side)))
+    climb.answer()
+    assert climb.run(2.0)
+    (_, mine), (_, theirs) = (climber.log.found[-1] for climber in climb.sides)
+    assert (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote)
+    assert kind != "symmetric-random" or ":" in mine.remote[0]
+
+
+def test_contacts_are_direct_before_the_answer() -> None:
+    climb = Climb(pair("port-restricted", "port-restricted", WireSpec(delay_ms=30)))
+    rang_at = climb.clock.now
+    for climber in climb.sides:
+        climber.submit(Begin())
+    assert climb.run(1.0), "one second of ringing is enough"
+    assert climb.clock.now - rang_at <= 1.0
+
+
+@pytest.mark.parametrize("low_ttl", [True, False])
+def test_the_trap_of_linux_is_avoided_where_ttls_can_be_set_and_left_where_not(low_ttl: bool) -> None:
+    """The relay is far off the direct way, so that the caller's packets come before the callee has sent any."""
+    for seed in range(10):
+        climb = Climb(pair("port-restricted", "linux-open-input"), seed, relay_s=0.1, low_ttl=low_ttl)
+        climb.answer()
+        assert climb.run(6.0)
+        [status] = climb.caller.ladder.phases()
+        assert status.rounds == (1 if low_ttl else 2)
+
+
+def test_a_mapping_that_is_lost_while_the_phone_rings_is_told_anew() -> None:
+    kind = replace(KINDS["address-restricted"], allocation="random")
+    side = Side(nats=(kind,))
+    climb = Climb(Scenario(name="flushed", sides=(side, side)))
+    for climber in climb.sides:
+        climber.submit(Prepare())
+    climb.clock.run(5.0)
+    for simulated in climb.world.sides:
+        simulated.gateways[0].nat.flush()
+    climb.clock.run(25.0)
+    climb.callee.submit(Begin())
+    climb.clock.after(climb.one_way_s, lambda: climb.caller.submit(Begin()))
+    assert climb.run(0.5)
+
+
+def test_a_path_that_breaks_is_found_again_behind_another_nat() -> None:
+    climb = Climb(pair("port-restricted", "port-restricted"))
+    climb.answer()
+    assert climb.run(1.0)
+    climb.clock.run(10.0)
+    gateway = climb.world.sides[0].gateways[0]
+    gateway.replace(Nat(KINDS["full-cone"], ("198.51.100.200",), random.Random(1)))
+    climb.caller.submit(NetworkChanged((HostAddress(climb.caller.host.ip, 24, "wlan0"),)))
+    for climber in climb.sides:
+        climber.submit(PathLost())
+    climb.clock.run(3.0)
+    for climber in climb.sides:
+        assert climber.ladder.state is LadderState.DIRECT and len(climber.log.found) >= 2
+    assert climb.callee.log.found[-1][1].remote[0] == "198.51.100.200"

@@ -208,6 +208,8 @@ class PunchRound:
             servers = [server for server in self.plan.stun if _version(server) == version]
             self._queries[event.socket] = ReflexiveQueries(event.socket, servers, self.purse, self._rng, now)
             self.checks.add_socket(event.socket, version)
+            if not self.plan.synchronised and self.started_at is None:
+                self._refresh_at = now + REFRESH_S
             for message in self._peer:
                 self._add_remote(message, now)
             self._ask(now)
@@ -304,8 +306,8 @@ class PunchRound:
             self._gather_until = min(self._gather_until, now + SETTLE_S)
         known = self._mapped.setdefault(socket, [])
         for address in [one.mapped for one in seen if one.mapped not in known]:
-            # What is seen after the first telling has taken the place of what was seen before.
-            known.insert(0 if self._told is not None else len(known), address)
+            # What a later question shows has taken the place of what was there before.
+            known.insert(0 if self._refreshed else len(known), address)
         if self._versions.get(socket) != 4 or not queries.asked or self._refreshed:
             return
         state = (len(seen), queries.done)
@@ -344,8 +346,6 @@ class PunchRound:
         self._told = candidates
         self._told_at = self._told_at if self._told_at is not None else now
         self._tellings += 1
-        if not self.plan.synchronised and self.started_at is None:
-            self._refresh_at = now + REFRESH_S
         own = self._credentials
         wire = to_wire(candidates)
         self._say([Candidates(self.plan.number, own.ufrag, own.password, wire, self._profile)])
@@ -360,7 +360,7 @@ class PunchRound:
         return prune(found)
 
     def _refresh(self, now: float) -> None:
-        """While the peer's candidates are awaited: keep the mappings, and notice new ones."""
+        """While the phone rings, or the peer's candidates are awaited: keep the mappings, and notice new ones."""
         self._refresh_at = now + REFRESH_S
         self._refreshed = True
         self.purse.refresh()
