@@ -34,8 +34,11 @@ from app.sound import SoundPlan
 from app.store import Store
 from app.trust import Trust, decide
 from app.voice import Voice
+from transport.io.network_watch import NetworkWatch
 from transport.io.relay_client import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
 from transport.io.tasks import Tasks
+from transport.traverse.candidates import HostAddress
+from transport.traverse.nat_profile import NatProfile
 from transport.wire import control
 from transport.wire.address import GUEST_PREFIX, PersonAddress, parse_person
 from transport.wire.errors import WireError
@@ -108,6 +111,8 @@ class Engine:
         self._find(*loaded.findings)
         self._numbers = state.SafetyNumbers(self._identity.key)
         self._relays = Relays(self._identity, self._store, self._rng, self._relay_says)
+        self._network = NetworkWatch(self._network_changed)
+        self._nat_profile: NatProfile | None = None
         self._membership = Membership(config.home, self._store, self._relays, self._picture, self.changed, self._notify)
         self._book = Book(self._store, self._notices, self._people_changed)
         self._picture.me = protocol.Me(key=self._identity.key.hex(), key_place=loaded.place)
@@ -123,6 +128,7 @@ class Engine:
         self._membership.resume()
         self._tasks.start(self._housekeeping(), name="housekeeping")
         self._tasks.start(self._figures(), name="figures")
+        self._network.start()
         self._picture.ready = True
         if self._config.follows_windows:
             self._windows_changed(0)
@@ -142,6 +148,7 @@ class Engine:
             if timer is not None:
                 timer.cancel()
         await self._tasks.close()
+        await self._network.close()
         await self._membership.close()
         await self._relays.close()
         await self._loop.run_in_executor(None, self._voice.close)
@@ -261,14 +268,18 @@ class Engine:
     def _begin(self, route: Route, person: PersonAddress) -> CallSession:
         self._forget_session(keep=route)
         own = self._membership.own_address
+        known = self._store.people.get(person)
         setup = SessionSetup(
             identity=self._identity,
             home_address=str(own) if own is not None else "",
             voice=self._voice,
             relay=route.client,
             rng=self._rng,
+            always_relay=self._config.always_relay or self._store.documents.settings.always_relay,
+            is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
+            hosts=self._network.hosts,
+            profile=self._nat_profile,
         )
-        known = self._store.people.get(person)
         title = known.alias if known is not None and known.alias else person.name
         self._voice.set_muted(False)
         self._session = CallSession(setup, person, title, self._call_changed, self._finished)
@@ -298,6 +309,7 @@ class Engine:
         session = self._session
         if session is None:
             return
+        self._nat_profile = session.local_nat
         self._last_report = reporting.final_report(session, finished, self._voice.last_talk)
         self._store.calls.add(reporting.recent_call(session, finished, self._wall_offset_s))
         if self._config.report is not None:
@@ -382,6 +394,12 @@ class Engine:
                 session.feed(ev.RelayEnded(reason, text))
             case control.Refused(request, code, text) if request == 0 and session is not None:
                 session.feed(ev.InviteRefused(code, text))
+
+    def _network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
+        self._nat_profile = None
+        self._relays.network_changed()
+        if self._session is not None:
+            self._session.network_changed(hosts)
 
     # -- telling ---------------------------------------------------------------------------------------------------
 

@@ -83,6 +83,12 @@ class Relays:
             names = {person.name for person in people if person.relay.endpoint == self.home.address.endpoint}
             self.home.client.send(control.Watch(names=sorted(names)[:MAX_WATCHED]))
 
+    def network_changed(self) -> None:
+        """The machine's addresses have changed: find out which sessions still stand."""
+        for route in (self.home, *self._guests.values()):
+            if route is not None:
+                route.client.network_changed()
+
     async def close(self) -> None:
         """Say goodbye everywhere."""
         await self.leave_home()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import random
 from collections import deque
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from dataclasses import dataclass, field
 from app import call_events as ev
 from app.call import Call
 from app.paths_seen import PathsSeen
-from app.protocol import CallPhase, CallSample, PathFigures
-from app.report import MediaReport, Role
+from app.protocol import CallPhase, CallSample, PathFigures, PhaseName
+from app.report import MediaReport, PhaseResult, Role
 from app.report_builder import ReportBuilder
+from app.traversal_words import nat_for_report
 from app.voice import Voice
 from transport import link_events as link
 from transport.identity.keys import Identity
@@ -24,6 +26,10 @@ from transport.link_events import LinkConfig, LinkStats
 from transport.path.carriage import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.leg import LegAccess
 from transport.path.stats import PathStats
+from transport.traverse.candidates import HostAddress
+from transport.traverse.ladder import PhaseChanged
+from transport.traverse.nat_profile import NatProfile
+from transport.traverse.phase import PhaseStatus, ProfileKnown
 from transport.wire import control, peer
 from transport.wire.address import PersonAddress
 
@@ -55,6 +61,12 @@ class SessionSetup:
     voice: Voice
     relay: RelayClient
     rng: random.Random = field(repr=False)
+    always_relay: bool = False
+    is_contact: bool = False
+    """In the user's list, with a key that is theirs: a direct path may be looked for while it rings."""
+    hosts: tuple[HostAddress, ...] = ()
+    profile: NatProfile | None = None
+    """What was known of this network's NAT before the call."""
 
 
 class CallSession:
@@ -94,6 +106,9 @@ class CallSession:
         self.report = ReportBuilder("", "callee", str(person), self.times.placed)
         self.paths = PathsSeen()
         self.remote_report: peer.ReceiverReport | None = None
+        self.phases: dict[str, PhaseStatus] = {}
+        self.local_nat: NatProfile | None = setup.profile
+        self.remote_nat: NatProfile | None = None
         self.finished: ev.Finished | None = None
 
     # -- in --------------------------------------------------------------------------------------------------------
@@ -165,6 +180,10 @@ class CallSession:
         if self._link is not None:
             self._last_stats = self._link.stats(self._loop.time())
         return self._last_stats
+
+    def now(self) -> float:
+        """The clock of everything here."""
+        return self._loop.time()
 
     def rtt_ms(self) -> float | None:
         """Round trip to the peer and back, on the path in use."""
@@ -240,10 +259,28 @@ class CallSession:
             peer_certificate=command.peer.certificate,
             home=self._setup.home_address,
             leg=access,
+            always_relay=self._setup.always_relay,
+            early=self._setup.is_contact,
+            stun=self._stun(),
+            hosts=self._setup.hosts,
+            profile=self._setup.profile,
         )
         self._link = Link(config, self._setup.rng)
         self._driver = LinkDriver(self._link, self._on_link)
         self._driver.submit(link.Open())
+
+    def _stun(self) -> tuple[tuple[str, int], ...]:
+        """The relay's STUN endpoints, as far as they are IP addresses."""
+        relay = self._setup.relay
+        if relay.welcome is None:
+            return ()
+        endpoints = [(host or relay.host_ip, port) for host, port in relay.welcome.stun]
+        return tuple((host, port) for host, port in endpoints if is_ip(host))
+
+    def network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
+        """The machine's interfaces have other addresses."""
+        if self._driver is not None and not self._setup.always_relay:
+            self._driver.submit(link.NetworkChanged(hosts))
 
     def _start_media(self) -> None:
         driver = self._driver
@@ -287,6 +324,10 @@ class CallSession:
                 self.paths.back(self._loop.time())
                 self._setup.voice.link_back()
                 self.feed(ev.LinkBack())
+            case PhaseChanged(status):
+                self._phase_changed(status)
+            case ProfileKnown(whose, profile):
+                self._profile_known(whose, profile)
             case link.LinkEnded(reason, text):
                 self._link_ended(reason, text)
 
@@ -300,6 +341,38 @@ class CallSession:
                 self.report.path_active(key, now)
             elif path.state != "suspect":
                 self.report.path_inactive(key, now)
+        self._on_change()
+
+    def _phase_changed(self, status: PhaseStatus) -> None:
+        before = self.phases.get(status.name)
+        self.phases[status.name] = status
+        name: PhaseName = "punch"
+        if status.name == name and (before is None or before.outcome != status.outcome):
+            now = self._loop.time()
+            if status.outcome == "trying":
+                self.report.phase_started(name, now)
+            elif status.outcome in ("won", "failed", "cancelled"):
+                outcome: PhaseResult = status.outcome
+                if before is None or before.outcome == "waiting":
+                    self.report.phase_started(name, now)
+                self.report.phase_ended(
+                    name,
+                    now,
+                    outcome,
+                    status.reason,
+                    packets=status.packets,
+                    sockets=status.sockets,
+                    rounds=status.rounds,
+                )
+        self._on_change()
+
+    def _profile_known(self, whose: str, profile: NatProfile) -> None:
+        if whose == "local":
+            self.local_nat = profile
+            self.report.nat(local=nat_for_report(profile))
+        else:
+            self.remote_nat = profile
+            self.report.nat(remote=nat_for_report(profile))
         self._on_change()
 
     def media_now(self) -> MediaReport:
@@ -345,6 +418,15 @@ class CallSession:
         deadline = self.call.next_deadline()
         if deadline is not None:
             self._timer = self._loop.call_at(deadline, self.feed, ev.TimerFired())
+
+
+def is_ip(text: str) -> bool:
+    """Whether this is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def address_text(address: tuple[str, int] | None) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 from app import protocol, words
 from app.session import CallSession
 from app.store import Person, Store
+from app.traversal_words import nat_in_words, phase_in_words
 from transport.identity.safety_number import safety_number
 
 # A safety number costs a few milliseconds; so few at a time keep the engine's loop free for the voice.
@@ -156,4 +157,11 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float) ->
         reconnecting_since=wall(session.paths.lost_since),
         spans=session.paths.spans(times.answered),
         marks=session.paths.marks(times.answered),
+        phases=tuple(
+            rung
+            for status in session.phases.values()
+            if (rung := phase_in_words(status, times.answered, session.now())) is not None
+        ),
+        local_nat=nat_in_words(session.local_nat),
+        remote_nat=nat_in_words(session.remote_nat),
     )

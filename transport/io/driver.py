@@ -78,10 +78,10 @@ class LinkDriver:
 
     def _carry_out(self, command: Command) -> None:
         match command:
-            case SendDatagram(socket, destination, data):
+            case SendDatagram(socket, destination, data, ttl):
                 udp = self._sockets.get(socket)
                 if udp is not None:
-                    udp.send(destination, data)
+                    udp.send(destination, data, ttl)
             case OpenSocket():
                 self._open(command)
             case CloseSocket(socket):

@@ -55,12 +55,26 @@ class UdpSocket:
             self._socket.close()
             raise
 
-    def send(self, destination: Address, data: bytes) -> None:
-        """Send or lose: a packet that the system does not take at once is counted and forgotten."""
+    def send(self, destination: Address, data: bytes, ttl: int | None = None) -> None:
+        """Send or lose: a packet that the system does not take at once is counted and forgotten. ``ttl`` (hop limit
+        in IPv6) is for this one packet."""
         try:
-            self._socket.sendto(data, destination)
+            if ttl is None:
+                self._socket.sendto(data, destination)
+            else:
+                self._send_with_ttl(destination, data, ttl)
         except OSError:
             self.send_errors += 1
+
+    def _send_with_ttl(self, destination: Address, data: bytes, ttl: int) -> None:
+        is_v6 = self._socket.family == socket.AF_INET6
+        option = (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if is_v6 else (socket.IPPROTO_IP, socket.IP_TTL)
+        usual = self._socket.getsockopt(*option)
+        self._socket.setsockopt(*option, ttl)
+        try:
+            self._socket.sendto(data, destination)
+        finally:
+            self._socket.setsockopt(*option, usual)
 
     def close(self) -> None:
         """Stop reading and close; harmless the second time."""
