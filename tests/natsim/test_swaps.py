@@ -75,15 +75,15 @@ def test_a_path_that_carries_one_way_only_is_never_used_by_the_side_that_it_does
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(8))
 def test_swaps_under_every_condition(block: int) -> None:
-    """Forty calls each, both ends of each swap; `make bench` does ten thousand swaps."""
+    """Twenty-five calls each, both ends of each swap; tests.bench.bench_swap does ten thousand swaps."""
     wrong, swaps = {}, 0
-    for seed in range(40 * block, 40 * (block + 1)):
+    for seed in range(25 * block, 25 * (block + 1)):
         _, outcome = run(draw(seed))
         swaps += outcome.swaps
         if faults(outcome):
             wrong[seed] = faults(outcome)
     assert not wrong
-    assert swaps >= 25
+    assert swaps >= 20
 
 
 # -- broken on purpose -------------------------------------------------------------------------------------------

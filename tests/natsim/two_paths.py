@@ -220,7 +220,9 @@ class Voice:
         submit = driver.submit
 
         def spy(event: Event) -> None:
-            if isinstance(event, DatagramReceived) and event.data in self._sealed:
+            # What comes by a path that is not known yet is from a stranger.
+            known = isinstance(event, DatagramReceived) and self.rig.knows(self.listener, event.source)
+            if known and isinstance(event, DatagramReceived) and event.data in self._sealed:
                 came = self.spoken[self._sealed[event.data]].came
                 came.append((self.rig.call.clock.now, self.rig.path_of(event.source)))
             submit(event)
@@ -255,6 +257,7 @@ class TwoPaths:
         unstretched: bool = True,
     ) -> None:
         self.ladders: list[ScriptedLadder] = []
+        self._found: set[tuple[int, Address]] = set()
         nothing = Wire(delay=0)
         hosts = tuple(HostAddress(ip, 24) for ip in DIRECT_IPS.values())
         # One wire of the two of a crossing does it all: up is perfect.
@@ -290,6 +293,10 @@ class TwoPaths:
         """Which path a far end belongs to."""
         return "direct" if address[0].startswith("10.9.") else "relay"
 
+    def knows(self, side: Side, source: Address) -> bool:
+        """Whether packets from there are a path's, for that side."""
+        return self.path_of(source) == "relay" or (self.sides.index(side), source) in self._found
+
     def connect(self) -> "TwoPaths":
         """Proven, over the relay."""
         self.call.connect()
@@ -322,6 +329,7 @@ class TwoPaths:
 
     def _hand_over(self, mine: int, socket: int, remote: Address, rtt: float) -> Callable[[], None]:
         def hand_over() -> None:
+            self._found.add((mine, remote))
             self.ladders[mine].find(socket, remote, rtt, self.clock.now)
             self.sides[mine].driver.submit(Answered())
 

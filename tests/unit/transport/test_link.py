@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.natsim.call import CALLER_IP, Call
+from tests.natsim.call import CALLEE_IP, CALLER_IP, Call
 from tests.natsim.network import Packet
 from tests.natsim.puppet import prove, with_puppet
 from tests.natsim.wire import Bernoulli, Wire
@@ -23,6 +23,7 @@ from transport.link import (
     LegAccess,
     LegReplaced,
     Link,
+    LinkConfig,
     LinkEnded,
     NetworkChanged,
     Open,
@@ -229,11 +230,20 @@ def check_commands(said: list[Command]) -> None:
 
 
 @pytest.mark.slow
-@given(st.lists(st.tuples(st.booleans(), EVENTS, PAUSES), max_size=25), st.booleans(), st.integers(0, 2**32))
+@given(
+    st.lists(st.tuples(st.booleans(), EVENTS, PAUSES), max_size=25),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
 def test_any_event_at_any_time_leaves_a_link_that_works_or_has_ended(
-    steps: list[tuple[bool, Event, float]], connected: bool, seed: int
+    steps: list[tuple[bool, Event, float]], connected: bool, looking: bool, seed: int
 ) -> None:
-    call = Call(seed, lambda: Wire(loss=Bernoulli(0.05), jitter=0.01))
+    def configured(config: LinkConfig) -> LinkConfig:
+        ip = CALLER_IP if config.role == "caller" else CALLEE_IP
+        return replace(config, hosts=(HostAddress(ip, 24),) if looking else ())
+
+    call = Call(seed, lambda: Wire(loss=Bernoulli(0.05), jitter=0.01), caller=configured, callee=configured)
     if connected:
         call.connect()
     recent: list[Packet] = []
