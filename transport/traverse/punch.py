@@ -190,7 +190,10 @@ class PunchPhase:
             self._know.remote = from_wire(message.profile, now)
             self._out.append(ProfileKnown("remote", self._know.remote))
             self._judge(self._round)
-        self._run(self._round, self._round.said(message, now), now)
+        running = self._round
+        self._run(running, running.said(message, now), now)
+        if running.sync.rtt_s is not None:
+            self._know.relay_rtt_s = running.sync.rtt_s
 
     def _leave(self, leaving: PunchRound, now: float) -> None:
         self._round = None

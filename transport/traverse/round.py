@@ -173,7 +173,6 @@ class PunchRound:
 
     def begin(self, now: float) -> list[RoundCommand]:
         """Open the sockets and, where we lead, say Connect."""
-        self._gather_until = now + GATHER_S
         if self.plan.synchronised:
             self._setup_until = now + SETUP_S
             self._say(self.sync.begin(now))
@@ -210,6 +209,8 @@ class PunchRound:
             self.checks.add_socket(event.socket, version)
             if not self.plan.synchronised and self.started_at is None:
                 self._refresh_at = now + REFRESH_S
+            if self._told is None and self._gather_until is None:
+                self._gather_until = now + GATHER_S
             for message in self._peer:
                 self._add_remote(message, now)
             self._ask(now)

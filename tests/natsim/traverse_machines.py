@@ -1,0 +1,258 @@
+"""The traversal's machines for ``test_all_machines.py``, each with what can happen to it."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from tests.natsim.machines import Run, Step, Subject, each, on
+from transport.path.sockets import DatagramReceived, SocketFailed, SocketOpened
+from transport.traverse import ladder as tl
+from transport.traverse import profiler as tp
+from transport.traverse import punch
+from transport.traverse.budget import Purse
+from transport.traverse.candidates import CandidateKind, HostAddress, useful_hosts
+from transport.traverse.checks import CheckList, Schedule
+from transport.traverse.keys import Credentials, make_credentials
+from transport.traverse.ladder import Ladder, LadderConfig
+from transport.traverse.phase import Knowledge, PeerSaid, PhaseEvent, PhaseTimer
+from transport.traverse.profiler import NatProfiler
+from transport.traverse.punch import PunchPhase
+from transport.traverse.reflexive import ReflexiveQueries
+from transport.traverse.round import PunchRound, RoundPlan
+from transport.wire import stun
+from transport.wire.peer import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
+from transport.wire.stun import Check, IceRole
+
+HOSTS = (HostAddress("192.168.1.20", 24, "eth0"), HostAddress("2001:db8:a::20", 64, "eth0"))
+ELSEWHERE = (HostAddress("10.0.0.7", 24, "wlan0"),)
+STUN = (("192.0.2.1", 3_478), ("192.0.2.2", 3_478), ("192.0.2.1", 3_479), ("2001:db8::1", 3_478))
+LOCAL, OUTSIDE, PEER = ("192.168.1.20", 50_000), ("198.51.100.1", 4_000), ("203.0.113.1", 5_000)
+THEIRS = make_credentials(random.Random(9))
+LISTED = [
+    WireCandidate("server-reflexive", *PEER, 1_677_729_535),
+    WireCandidate("host", "192.168.1.30", 5_001, 2_130_706_431),
+    WireCandidate("host", "2001:db8:b::30", 5_002, 2_130_706_175),
+]
+RUBBISH = (b"", b"\x00\x01" + bytes(18), b"\x01\x01" + bytes(30), stun.binding_request(b"x" * 12))
+
+
+def _numbers() -> Callable[[], int]:
+    return iter(range(10**9)).__next__
+
+
+def _candidates(number: int, kind: str = "unknown") -> Candidates:
+    profile = WireProfile(kind, "unknown", "unknown")  # type: ignore[arg-type]
+    return Candidates(number, THEIRS.ufrag, THEIRS.password, LISTED, profile)
+
+
+def _said() -> list[PeerSaid]:
+    return [
+        *(PeerSaid(_candidates(number)) for number in (0, 1, 2, 4, 9)),
+        PeerSaid(_candidates(0, "address-and-port-dependent")),
+        *(PeerSaid(kind(number)) for kind in (Connect, ConnectAck, Sync) for number in (0, 1, 2, 5)),
+    ]
+
+
+def _datagrams() -> list[DatagramReceived]:
+    return [
+        DatagramReceived(socket, source, data)
+        for socket in (0, 1)
+        for source in (STUN[0], PEER)
+        for data in RUBBISH
+    ]  # fmt: skip
+
+
+def _sockets() -> list[SocketOpened | SocketFailed]:
+    return [
+        *(SocketOpened(socket, LOCAL) for socket in (0, 1, 2, 3, 4)),
+        *(SocketFailed(socket, "gone") for socket in (0, 2)),
+    ]
+
+
+# -- the ladder and its phase
+
+
+def _ladder_stops(run: Run) -> None:
+    run.do(on(tl.Stop("over")))
+    assert run.due is None and run.machine.state is tl.LadderState.STOPPED
+    assert run.do(on(tl.Begin())) == []
+    assert all(status.ended is not None for status in run.machine.phases())
+
+
+LADDER = Subject(
+    Ladder,
+    lambda now: Ladder(LadderConfig(True, STUN, HOSTS, _numbers()), random.Random(1)),
+    each(
+        *(tl.Prepare(), tl.Begin(), tl.PathLost(), tl.RelayTrouble(), tl.RelayRoundTrip(0.08), tl.TimerFired()),
+        *(tl.NetworkChanged(()), tl.NetworkChanged(ELSEWHERE), tl.Stop("over")),
+        *_said(),
+        *_sockets(),
+        *_datagrams(),
+    ),
+    _ladder_stops,
+    fire=on(tl.TimerFired()),
+    events=tl.LadderEvent,
+)
+
+
+def _phase(now: float) -> PunchPhase:
+    know = Knowledge(IceRole.CONTROLLED, STUN, useful_hosts(HOSTS), _numbers(), random.Random(1), True)
+    phase = PunchPhase(know, 0)
+    phase.start(now, may_tell=False)
+    return phase
+
+
+def _phase_stops(run: Run) -> None:
+    run.do(lambda phase, now: phase.stop("over", now))
+    assert run.due is None and run.machine.status.ended is not None
+    assert run.machine.status.packets <= run.machine.status.rounds * punch.BUDGET.packets * 2
+
+
+PUNCH = Subject(
+    PunchPhase,
+    _phase,
+    {
+        **each(PhaseTimer(), *_said(), *_sockets(), *_datagrams()),
+        "permit": lambda phase, now: phase.permit(now),
+    },
+    _phase_stops,
+    fire=on(PhaseTimer()),
+    events=PhaseEvent,
+)
+
+
+# -- a round and its parts
+
+
+def _round(now: float) -> PunchRound:
+    plan = RoundPlan(1, True, True, IceRole.CONTROLLING, STUN, HOSTS, (), punch.BUDGET, 2, 0.08)
+    made = PunchRound(plan, {0: 4, 1: 6}, random.Random(1))
+    made.begin(now)
+    return made
+
+
+def _round_step(method: str, *arguments: Any) -> Step:
+    return lambda machine, now: getattr(machine, method)(*arguments, now)
+
+
+def _round_ends(run: Run) -> None:
+    run.wait(10.0)
+    assert run.machine.over and run.due is None and run.machine.sockets == ()
+
+
+ROUND = Subject(
+    PunchRound,
+    _round,
+    {
+        **{f"opened {socket}": _round_step("opened", SocketOpened(socket, LOCAL)) for socket in (0, 1, 7)},
+        **{f"failed {socket}": _round_step("failed", SocketFailed(socket, "gone")) for socket in (0, 1, 7)},
+        **{f"received {number}": _round_step("received", event) for number, event in enumerate(_datagrams())},
+        **{f"said {number}": _round_step("said", event.message) for number, event in enumerate(_said())},
+        "permit": _round_step("permit"),
+        "timer": _round_step("timer"),
+    },
+    _round_ends,
+    fire=_round_step("timer"),
+    once=frozenset({"begin"}),
+)
+
+
+def _checks(now: float) -> CheckList:
+    ours = Credentials("oursours", "o" * 24)
+    checks = CheckList(ours, IceRole.CONTROLLED, Purse(punch.BUDGET), random.Random(1), 1)
+    checks.add_socket(0, 4)
+    checks.set_remote(THEIRS)
+    times = (now, now + 0.1, now + 5.0)
+    checks.add_remote([(CandidateKind.SERVER_REFLEXIVE, PEER, 5)], Schedule(times, times))
+    return checks
+
+
+def _from_peer(transaction: bytes, nomination: int, password: str = "o" * 24) -> bytes:
+    check = Check(IceRole.CONTROLLING, 1, 1_853_824_767, True, nomination)
+    return stun.connectivity_check(transaction, f"oursours:{THEIRS.ufrag}", password, check)
+
+
+def _arrives(source: stun.Address, data: bytes) -> Step:
+    return lambda checks, now: checks.received(0, source, data, now)
+
+
+def _stopped(run: Run) -> None:
+    run.machine.stop()
+    assert run.due is None
+    assert run.machine.received(0, PEER, _from_peer(b"last" * 3, 1), run.clock.now + 60.0), "answered still"
+
+
+CHECKS = Subject(
+    CheckList,
+    _checks,
+    {
+        **{f"received {number}": _arrives(PEER, data) for number, data in enumerate(RUBBISH)},
+        **{f"received check {n}": _arrives(PEER, _from_peer(bytes([n]) * 12, n)) for n in (0, 1, 2)},
+        "received elsewhere": _arrives(OUTSIDE, _from_peer(b"e" * 12, 0)),
+        "received forged": _arrives(PEER, _from_peer(b"f" * 12, 9, "x" * 24)),
+        "run": lambda checks, now: checks.run(now),
+        "timer": lambda checks, now: checks.timer(now),
+        "openers": lambda checks, now: checks.openers(2, now),
+        "remove_socket": lambda checks, now: checks.remove_socket(1),
+        "spare": lambda checks, now: checks.spare(CandidateKind.SERVER_REFLEXIVE, 4),
+    },
+    _stopped,
+    fire=lambda checks, now: checks.timer(now),
+)
+
+
+def _answered(made: ReflexiveQueries, now: float) -> None:
+    for sent in made.timer(now):
+        made.received(sent.destination, stun.binding_success(stun.parse(sent.data), OUTSIDE), now)
+
+
+def _all_asked(run: Run) -> None:
+    run.wait(10.0)
+    assert run.machine.done and run.due is None and len(run.machine.observations) <= run.machine.asked
+
+
+QUERIES = Subject(
+    ReflexiveQueries,
+    lambda now: ReflexiveQueries(0, STUN[:3], Purse(punch.BUDGET), random.Random(1), now),
+    {
+        "timer": lambda made, now: made.timer(now),
+        "answered": _answered,
+        **{
+            f"received {number}": lambda made, now, data=data: made.received(STUN[0], data, now) and None
+            for number, data in enumerate(RUBBISH)
+        },
+    },
+    _all_asked,
+    fire=lambda made, now: made.timer(now),
+)
+
+
+def _profile_is_made(run: Run) -> None:
+    run.do(on(tp.StartProfiling(STUN, HOSTS, online=True)))
+    newest = [said.socket for said in run.said if isinstance(said, tp.OpenSocket)][-1]
+    run.do(on(SocketOpened(newest, LOCAL)))
+    run.wait(10.0)
+    assert isinstance(run.said[-2], tp.ProfileMade) and run.due is None
+    run.do(on(tp.StopProfiling()))
+    opened = [said.socket for said in run.said if isinstance(said, tp.OpenSocket)]
+    failed_or_closed = [said.socket for said in run.said if isinstance(said, tp.CloseSocket)]
+    assert set(failed_or_closed) <= set(opened)
+
+
+PROFILER = Subject(
+    NatProfiler,
+    lambda now: NatProfiler(_numbers(), random.Random(1)),
+    each(
+        tp.StartProfiling(STUN, HOSTS, online=True),
+        tp.StartProfiling((), (), online=False),
+        tp.StopProfiling(),
+        tp.ProfilerTimer(),
+        *_sockets(),
+        *_datagrams(),
+    ),
+    _profile_is_made,
+    fire=on(tp.ProfilerTimer()),
+    events=tp.ProfilerEvent,
+)
+
+TRAVERSE_SUBJECTS = (LADDER, PUNCH, ROUND, CHECKS, QUERIES, PROFILER)
