@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import bench_call, bench_quic, bench_relay, bench_sim, bench_window
+from tests.bench import bench_call, bench_quic, bench_relay, bench_sim, bench_swap, bench_window
 from tests.bench.figures import Section, machine
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +22,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Section]]] = {
     "window": lambda: [bench_window.run()],
     "relay": lambda: [bench_relay.run()],
     "quic": lambda: [bench_quic.run()],
+    # ``python -m tests.bench.bench_swap`` does ten thousand.
+    "swap": lambda: [bench_swap.run(swaps_wanted=600, cuts_wanted=20)],
     # Shorter than by itself, so that all of them together stay well under six minutes.
     "sim": lambda: [bench_sim.run(seconds=SIMULATED_S)],
 }

@@ -1,6 +1,7 @@
 """Swaps and cuts in virtual time, by the thousand. ``python -m tests.bench.bench_swap --swaps 10000 --cuts 400``"""
 
 import argparse
+import os
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -56,7 +57,7 @@ def measure_cuts(wanted: int, processes: int) -> list[cuts.Cut]:
     return found[:wanted]
 
 
-def run(swaps_wanted: int = SWAPS, cuts_wanted: int = CUTS, processes: int = 1) -> Section:
+def run(swaps_wanted: int = SWAPS, cuts_wanted: int = CUTS, processes: int = os.cpu_count() or 1) -> Section:
     """One table of both."""
     began = time.monotonic()
     total, wrong = measure_swaps(swaps_wanted, processes)
@@ -89,7 +90,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_swap")
     parser.add_argument("--swaps", type=int, default=SWAPS)
     parser.add_argument("--cuts", type=int, default=CUTS)
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args()
     print(run(chosen.swaps, chosen.cuts, chosen.processes).markdown())
     return 0

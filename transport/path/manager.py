@@ -60,9 +60,9 @@ from transport.wire.stun import Address
 
 # DESIGN §7: 60 ms beyond what was promised is unexpected.
 UNEXPECTED_S = 0.06
-# While media flows that is two frames missing and the third one late. As early as it can be told from one lost frame:
-# every millisecond here is heard.
-MEDIA_UNEXPECTED_S = 0.045
+# While media flows: two frames are missing, the second of them by a hair. The third would show nothing more, and every
+# millisecond here is heard.
+MEDIA_UNEXPECTED_S = 0.042
 SUSPECT_AFTER_S = PROMISE_S + UNEXPECTED_S
 DEAD_AFTER_S = 1.0
 # Twice the mean deviation is what a late packet may be later; more than this is no jitter but a fault.
