@@ -4,6 +4,7 @@ import itertools
 import random
 import statistics
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -256,3 +257,48 @@ def test_a_path_that_breaks_is_found_again_behind_another_nat() -> None:
     for climber in climb.sides:
         assert climber.ladder.state is LadderState.DIRECT and len(climber.log.found) >= 2
     assert climb.callee.log.found[-1][1].remote[0] == "198.51.100.200"
+
+
+def after_troubles(seed: int, *, loss: float) -> Climb:
+    """A call in whose first minute either side loses its path, or its NAT everything it knew, at any time."""
+    rng = random.Random(seed)
+    kinds = ("port-restricted", "full-cone", "linux", "cgn-over-home")
+    wire = WireSpec(delay_ms=rng.uniform(2.5, 40), jitter_ms=rng.uniform(0, 10), loss=loss)
+    climb = Climb(pair(rng.choice(kinds), rng.choice(kinds), wire), seed, relay_s=rng.choice((0.0, 0.1)))
+
+    def lose(side: int, *, flush: bool) -> None:
+        if flush:
+            climb.world.sides[side].gateways[0].nat.flush()
+        # Whoever has a path hears nothing on it any more, one side sooner than the other.
+        for climber in climb.sides:
+            climb.clock.after(rng.uniform(0.0, 1.5), lambda climber=climber: climber.submit(PathLost()))
+
+    for _ in range(rng.randint(1, 6)):
+        climb.clock.after(rng.uniform(0.0, 60.0), partial(lose, rng.randrange(2), flush=rng.random() < 0.5))
+    climb.answer(rng.uniform(0.0, 3.0))
+    climb.clock.run(60.0)
+    return climb
+
+
+def heals(seed: int, *, loss: float = 0.0) -> None:
+    climb = after_troubles(seed, loss=loss)
+    climb.clock.run(60.0)
+    for climber in climb.sides:
+        assert climber.ladder.state is LadderState.DIRECT, [side.ladder.state for side in climb.sides]
+        # What was found and not lost is all that is open; the path manager would have closed what it lost.
+        handed = {found.socket for _, found in climber.log.found}
+        assert set(climber.ports) <= handed
+    (_, mine), (_, theirs) = (climber.log.found[-1] for climber in climb.sides)
+    assert (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote), "both on the same path in the end"
+    check_budgets(climb)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whoever_loses_the_path_whenever_both_find_one_again(seed: int) -> None:
+    heals(seed)
+
+
+@pytest.mark.slow
+def test_whoever_loses_the_path_whenever_both_find_one_again_in_loss() -> None:
+    for seed in range(12, 160):
+        heals(seed, loss=0.03)

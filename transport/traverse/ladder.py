@@ -45,8 +45,9 @@ BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 LASTED_S = 30.0
 # Climbs without success before the relay is settled for. Only a change begins another one then.
 MAX_FAILED_CLIMBS = 6
-# A peer that begins climbs faster than this waits.
-JOIN_GAP_S = 1.0
+# A peer that begins climbs waits as we do ourselves, or it could make us send to addresses of its choice for ever;
+# after a minute in which it did not, it begins anew with the shortest wait.
+JOINS_FORGOTTEN_S = 60.0
 # Interfaces change one after the other when a network does.
 NETWORK_SETTLE_S = 0.25
 MAX_HELD_MESSAGES = 8
@@ -173,6 +174,7 @@ class Ladder:
         self._failed_climbs = 0
         self._climb_at: float | None = None
         self._climbed_at: float | None = None
+        self._joins = 0
         self._direct_at: float | None = None
         self._path_stands = False
         self._held: deque[TraversalMessage] = deque(maxlen=MAX_HELD_MESSAGES)
@@ -271,11 +273,15 @@ class Ladder:
 
     def _join(self, climb: int, message: TraversalMessage, now: float) -> None:
         """The peer begins a climb: it has lost the path, or its network has changed."""
-        if self._climbed_at is not None and now < self._climbed_at + JOIN_GAP_S:
-            self._held.append(message)
-            due = self._climbed_at + JOIN_GAP_S
-            self._climb_at = due if self._climb_at is None else min(self._climb_at, due)
-            return
+        if self._climbed_at is not None:
+            if now >= self._climbed_at + JOINS_FORGOTTEN_S:
+                self._joins = 0
+            due = self._climbed_at + BACK_OFF_S[min(self._joins, len(BACK_OFF_S) - 1)]
+            if now < due:
+                self._held.append(message)
+                self._climb_at = due if self._climb_at is None else min(self._climb_at, due)
+                return
+        self._joins += 1
         self._start_climb(climb, now)
         self._give(PeerSaid(message), now)
 
@@ -283,6 +289,7 @@ class Ladder:
         if self._climb_at is not None and now >= self._climb_at:
             self._climb_at = None
             newest = max((message.round // punch.ROUNDS for message in self._held), default=-1)
+            self._joins += newest > self._climb
             self._start_climb(max(self._climb + 1, newest), now)
             held = list(self._held)
             self._held.clear()
