@@ -32,11 +32,14 @@ def test_two_port_restricted_nats_are_punched_through() -> None:
     assert mine.via == theirs.via == "punch"
 
 
-def test_they_are_direct_two_round_trips_after_the_first_check_of_a_side() -> None:
+@pytest.mark.parametrize("relay_s", [0.0, 0.1])
+@pytest.mark.parametrize("knows_rtt", [True, False])
+def test_they_are_direct_two_round_trips_after_the_first_check_of_a_side(relay_s: float, knows_rtt: bool) -> None:
     took: list[float] = []
     for seed in range(40):
         delay_ms = 2.0 + 3.0 * seed
-        climb = Climb(pair("port-restricted", "port-restricted", WireSpec(delay_ms=delay_ms / 2, jitter_ms=2.0)), seed)
+        scenario = pair("port-restricted", "port-restricted", WireSpec(delay_ms=delay_ms / 2, jitter_ms=2.0))
+        climb = Climb(scenario, seed, relay_s=relay_s, knows_rtt=knows_rtt)
         answered_at = climb.answer()
         assert climb.run(3.0)
         for climber in climb.sides:
