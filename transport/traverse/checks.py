@@ -166,7 +166,7 @@ class CheckList:
             version = 6 if ":" in address[0] else 4
             for socket, family in self._sockets.items():
                 if family == version and (socket, address) not in self._pairs:
-                    self._add(Pair(socket, address, kind, remote_priority, schedule.of(kind)))
+                    self._add(Pair(socket, address, kind, self._rank(remote_priority), schedule.of(kind)))
 
     def schedule(self, schedule: Schedule) -> None:
         """Send on every pair at these times instead."""
@@ -244,6 +244,11 @@ class CheckList:
         self._pairs[pair.socket, pair.remote] = pair
         return pair
 
+    def _rank(self, remote: int) -> int:
+        """Priority of a pair (RFC 8445 §6.1.2.3); our side of it is the base of the socket, a host candidate."""
+        local = priority(CandidateKind.HOST)
+        return pair_priority(local, remote) if self._role is IceRole.CONTROLLING else pair_priority(remote, local)
+
     def _check(self, pair: Pair, now: float) -> bool:
         """Send a check on a pair, if the purse allows."""
         if self.keys is None or not self._purse.pay(pair.remote, now):
@@ -308,7 +313,7 @@ class CheckList:
     def _peer_reflexive(self, socket: int, source: Address, request: StunMessage) -> Pair | None:
         """RFC 8445 §7.3.1.3: the peer is seen at an address that it did not know of."""
         offered = request.priority or priority(CandidateKind.PEER_REFLEXIVE)
-        return self._add(Pair(socket, source, CandidateKind.PEER_REFLEXIVE, offered))
+        return self._add(Pair(socket, source, CandidateKind.PEER_REFLEXIVE, self._rank(offered)))
 
     def _trigger(self, pair: Pair, now: float) -> None:
         if pair.rtt_s is None and self.chosen is None:
@@ -365,8 +370,3 @@ class CheckList:
     def _rest_when_confirmed(self) -> None:
         if self.confirmed:
             self._insist_at = None
-
-
-def priority_of_pair(role: IceRole, local: int, remote: int) -> int:
-    """RFC 8445 §6.1.2.3 from our side."""
-    return pair_priority(local, remote) if role is IceRole.CONTROLLING else pair_priority(remote, local)

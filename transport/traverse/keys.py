@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from transport.wire import stun
-from transport.wire.stun import Address, IceRole, StunClass, StunMessage
+from transport.wire.stun import IceRole, StunClass, StunMessage
 
 # RFC 8445 §5.3 asks for 24 random bits at least: with 48 nobody off the path guesses one within a call.
 UFRAG_CHARS = 8
@@ -56,14 +56,6 @@ class CheckKeys:
             and request.role is not None
             and request.role is not self.role
         )
-
-    def proves(self, request: StunMessage) -> bool:
-        """Whether a check is the peer's: the only thing that may move state."""
-        return self.is_for_us(request) and request.authentic(self.local.password)
-
-    def answer(self, request: StunMessage, source: Address, nomination: int | None = None) -> bytes:
-        """The answer to a check that :meth:`proves`."""
-        return stun.check_answer(request, source, self.local.password, nomination)
 
     def answered(self, answer: StunMessage) -> bool:
         """Whether a success is the peer's. The transaction identifier is for the asker to compare."""
