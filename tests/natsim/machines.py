@@ -691,7 +691,11 @@ def _carriage(now: float) -> Carriage:
 
 
 def _socket(make: Callable[[int], Any], method: str, which: int) -> Step:
-    return lambda carriage, now: getattr(carriage, method)(make((*carriage.sockets, 77)[which]), now)
+    def step(carriage: Any, now: float) -> Any:
+        numbers = (*carriage.sockets, 77)
+        return getattr(carriage, method)(make(numbers[max(which, -len(numbers))]), now)
+
+    return step
 
 
 def _carriage_returns(run: Run) -> None:
