@@ -230,19 +230,24 @@ async def _call(watch: Watch, person: PersonAddress, for_s: float | None) -> Exi
 
 
 class _Narrator:
-    """Says when the running call loses its connection, and when it has one again."""
+    """Says when the running call loses its connection, has one again, or moves to another path."""
 
     def __init__(self) -> None:
         self._phase = ""
+        self._path = ""
 
     def __call__(self, message: protocol.EngineMessage) -> None:
         if not isinstance(message, protocol.EngineState):
             return
-        before, self._phase = self._phase, message.call.phase if message.call is not None else ""
+        talk = message.call
+        before, self._phase = self._phase, talk.phase if talk is not None else ""
+        was_on, self._path = self._path, (talk.path or "") if talk is not None and talk.answered is not None else ""
         if self._phase == "reconnecting" != before:
             _say("reconnecting")
         elif (before, self._phase) == ("reconnecting", "talking"):
             _say("talking again")
+        elif self._phase == "talking" and self._path != was_on and "direct" in (was_on, self._path):
+            _say("direct" if self._path == "direct" else "on the relay")
 
 
 def _is_over(state: protocol.EngineState, call_id: str) -> bool:

@@ -213,6 +213,12 @@ class JitterBuffer:
             return self._run_dry()
         if self._stalled_frames:
             limit = max(self._frames) + FRAME_SAMPLES - round(self._config.max_delay_s * SAMPLE_RATE_HZ)
+            first = min(self._frames)
+            if limit - self._next_timestamp >= FRAME_SAMPLES:
+                # What never came in so long a stall is lost, and counted before playing jumps behind it.
+                self._pass_over(
+                    max(0, min(self._missing(first), (limit - self._next_timestamp) // FRAME_SAMPLES)), first
+                )
             self._late += self._discard_before(limit)
         if self._next_timestamp not in self._frames:
             self._close_gap()

@@ -63,17 +63,19 @@ def relay_in(world: KernelWorld, folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def in_call(world: KernelWorld, folder: Path, seconds: float) -> Iterator[tuple[Person, Person]]:
-    """Side 0 calls side 1 over a relay; within the block they talk, and after it both have hung up and reported."""
+def in_call(world: KernelWorld, folder: Path, seconds: float, *options: str) -> Iterator[tuple[Person, Person]]:
+    """Side 0 calls side 1 over a relay; within the block they talk, and after it both have hung up and reported.
+
+    ``options`` are both programs'."""
     caller, callee = (Person(world, side, name, folder / name) for side, name in enumerate(("alice", "bob")))
     for person in (caller, callee):
         person.folder.mkdir()
     with relay_in(world, folder / "relay") as relay:
         bob = callee.register(relay)
         caller.register(relay)
-        with callee.start_talking("listen", "--once", "--answer-after", "0.2") as listening:
+        with callee.start_talking("listen", "--once", "--answer-after", "0.2", *options) as listening:
             listening.wait_for("listening as bob@")
-            with caller.start_talking("call", bob, "--for", str(seconds)) as calling:
+            with caller.start_talking("call", bob, "--for", str(seconds), *options) as calling:
                 listening.wait_for("talking")
                 yield caller, callee
                 assert calling.wait() == 0, calling.said

@@ -40,31 +40,46 @@ def assert_nothing_is_missing(person: Person) -> float:
     return heard.offset_s
 
 
-def test_a_relayed_call_through_two_masquerades_loses_nothing(tmp_path: Path) -> None:
+def test_a_call_through_two_masquerades_goes_direct_and_loses_nothing(tmp_path: Path) -> None:
     with kernel_world(between("linux", 0.0)) as world, in_call(world, tmp_path, 3.5) as people:
         pass
     for person in people:
         assert_nothing_is_missing(person)
         assert person.report["outcome"] == "answered"
-        (path,) = person.report["paths"]
-        assert path["kind"] == "relay"
-        assert path["local"].startswith(f"192.168.{1 + person.side}.10:")
+        relay, direct = person.report["paths"]
+        assert (relay["kind"], direct["kind"], direct["via"]) == ("relay", "direct", "punch")
+        for path in (relay, direct):
+            assert path["local"].startswith(f"192.168.{1 + person.side}.10:")
+        (punch,) = person.report["phases"]
+        assert (punch["name"], punch["outcome"]) == ("punch", "won")
 
 
-def test_a_relayed_call_over_40_ms_each_way_loses_nothing(tmp_path: Path) -> None:
+def test_a_call_over_40_ms_each_way_loses_nothing(tmp_path: Path) -> None:
     with kernel_world(between("port-restricted", 40.0)) as world, in_call(world, tmp_path, 3.5) as people:
         pass
     caller_hears_s, callee_hears_s = map(assert_nothing_is_missing, people)
     # The callee records from the answer on; the caller begins when that has crossed four wires, and so does its voice.
     assert callee_hears_s - caller_hears_s >= 0.14
     for person in people:
-        (path,) = person.report["paths"]
-        assert path["rtt_ms"] >= 80.0, "up and down to the relay"
+        direct = person.report["paths"][-1]
+        assert direct["kind"] == "direct" and direct["rtt_ms"] >= 80.0, "up and down to the peer"
 
 
-def test_a_call_goes_on_when_a_nat_forgets_everything(tmp_path: Path) -> None:
+def test_a_direct_call_loses_nothing_when_a_nat_forgets_everything(tmp_path: Path) -> None:
+    """What was sent into the dead path is sent again on the relay, within what the jitter buffer holds or adds."""
+    with kernel_world(between("nat-flushed", 20.0)) as world, in_call(world, tmp_path, 6.0) as people:
+        time.sleep(3.0)
+        world.carry_out(Fault(at_s=0.0, what="flush", side=0))
+    for person in people:
+        report, media = person.report, person.report["media"]
+        assert (report["outcome"], report["reason"]) == ("answered", "hung-up"), report
+        assert any(path["kind"] == "direct" for path in report["paths"])
+        assert media["frames_lost"] == 0, media
+
+
+def test_a_relayed_call_goes_on_when_a_nat_forgets_everything(tmp_path: Path) -> None:
     with kernel_world(between("nat-flushed", 20.0)) as world:
-        with in_call(world, tmp_path, 6.0) as people:
+        with in_call(world, tmp_path, 6.0, "--always-relay") as people:
             time.sleep(2.0)
             before = world.routers["nat00"].ask({"do": "stats"})["mappings"]
             world.carry_out(Fault(at_s=0.0, what="flush", side=0))

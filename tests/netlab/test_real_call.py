@@ -20,6 +20,7 @@ def test_a_voice_both_ways(tmp_path: Path) -> None:
         register("alice", address, tmp_path / "alice")
         files = {
             name: [
+                "--always-relay",
                 *("--home", str(tmp_path / name)),
                 *("--play", str(SPEECH)),
                 *("--record", str(tmp_path / f"{name}.wav")),

@@ -88,7 +88,7 @@ def test_the_relay_forwards_nothing_that_can_be_read(tmp_path: Path) -> None:
         register("alicia-the-caller", address, tmp_path / "alice")
         options = {
             name: [
-                *("--home", tmp_path / name, "--play", SPEECH),
+                *("--always-relay", "--home", tmp_path / name, "--play", SPEECH),
                 *("--record", tmp_path / f"{name}.wav", "--report", tmp_path / f"{name}.json"),
             ]
             for name in ("alice", "bob")

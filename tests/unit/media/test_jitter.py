@@ -361,3 +361,14 @@ def test_a_copy_before_the_first_packet_and_one_from_another_time_say_nothing() 
     buffer.observe_copy(packet(19).timestamp, 19 * FRAME_S + 5.0)
     buffer.observe_copy(packet(19).timestamp, 19 * FRAME_S - 0.01)
     assert buffer.stats() == before
+
+
+@pytest.mark.parametrize("gone", [10, 24, 30, 50, 150])
+def test_a_hole_is_counted_whole_however_long(gone: int) -> None:
+    buffer, now = JitterBuffer(), 100.0
+    for tick in range(400):
+        if not 100 <= tick < 100 + gone:
+            buffer.push(packet(tick), now + 0.05)
+        buffer.pull(now + 0.051)
+        now += 0.02
+    assert buffer.stats().lost == gone
