@@ -91,9 +91,7 @@ class Conversation:
         self.drop: set[tuple[str, int]] = set()
         """(name, number): the packet that carries this frame of theirs is lost on its first wire."""
         # The decoder of what has not arrived yet is made when the first packet or the talk begins, once a call.
-        (self.ann, self.bob) = (
-            End(person, talk, made[0]) for (person, made), talk in zip(ends, talks, strict=True)
-        )
+        (self.ann, self.bob) = (End(person, talk, made[0]) for (person, made), talk in zip(ends, talks, strict=True))
         for end in self.ends:
             self._watch(end)
 

@@ -14,9 +14,7 @@ class Puppet:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.quic = PeerConnection.caller(
-            call.callee_identity.certificate, admission_token(call.call_id)
-        )
+        self.quic = PeerConnection.caller(call.callee_identity.certificate, admission_token(call.call_id))
         # It takes the place of the caller's link, on the leg that the link has bound.
         self.host = call.caller.driver.host
         self.heard = b""

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from tests.natsim.two_paths import INVENTED, TwoPaths, Voice
+from tests.natsim.two_paths import INVENTED, Frame, TwoPaths, Voice
 from tests.natsim.wire import Bernoulli, GilbertElliott, LossModel, Wire
 
 # What the jitter buffer covers from the first frame on (media.jitter: 55 ms less a frame): more is heard, swap or not.
@@ -66,12 +66,12 @@ class Outcome:
     disordered: int
     """Frames played out of order."""
     unplayed: int
-    """Frames that came by a path on which they were sent in the first place, and were not played."""
+    """Frames that came by the path that was in use when they were sent, and were not played."""
     swaps: int
     network_lost: int
     """Frames that the network's own loss explains."""
     late: int
-    """Frames that were sent again because a path had fallen silent, and came too late."""
+    """Frames that the path in use has lost, and that came too late: sent again, or by the slower path's copy."""
     concealed: int
 
 
@@ -88,8 +88,8 @@ def settle(voice: Voice, cut_at: float | None) -> Outcome:
             lost += 1
     played = voice.played
     arrived = voice.arrived
-    # A frame that was sent again had been lost the first time, and came when it came.
-    missing = [number for number in set(arrived) - set(played) if not voice.frames[number].sent_again]
+    # A frame that the path in use has lost may yet come too late: sent again, or by a slower path that carries copies.
+    missing = [number for number in set(arrived) - set(played) if _was_in_time(voice.frames[number])]
     return Outcome(
         lost=lost,
         doubled=sum(count - 1 for count in voice.delivered.values()) + len(arrived) - len(voice.delivered),
@@ -100,6 +100,11 @@ def settle(voice: Voice, cut_at: float | None) -> Outcome:
         late=len(set(arrived) - set(played)) - len(missing),
         concealed=voice.heard.count(INVENTED),
     )
+
+
+def _was_in_time(frame: Frame) -> bool:
+    """Whether it came by the path that was in use when it was sent, in the first place."""
+    return not frame.sent_again and any(path == frame.copies[0] for _, path in frame.came)
 
 
 def run(condition: Condition, seconds: float = 1.0) -> tuple[TwoPaths, Outcome]:

@@ -61,8 +61,7 @@ class Loopback:
         legs.create(CALL_ID, *grants, asyncio.get_running_loop().time())
         self.said: tuple[list[Command], list[Command]] = ([], [])
         self.drivers = tuple(
-            LinkDriver(Link(self.config(index), SystemRandom()), self.said[index].append)
-            for index in range(2)
+            LinkDriver(Link(self.config(index), SystemRandom()), self.said[index].append) for index in range(2)
         )
 
     def config(self, index: int) -> LinkConfig:

@@ -58,7 +58,11 @@ class Log:
 def client(address: RelayAddress, number: int, **options: object) -> tuple[rc.RelayClient, Log]:
     log = Log()
     made = rc.RelayClient(
-        address, person(number), log.queue.put_nowait, rng=random.Random(number), **options  # type: ignore[arg-type]
+        address,
+        person(number),
+        log.queue.put_nowait,
+        rng=random.Random(number),
+        **options,  # type: ignore[arg-type]
     )
     made.start()
     return made, log
