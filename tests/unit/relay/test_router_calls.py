@@ -140,9 +140,7 @@ def test_answering_a_call_that_is_over_says_so() -> None:
     assert ended(world.say(bob, Answer(CALL))) == ["failed"]
 
 
-@pytest.mark.parametrize(
-    ("callee", "reason"), [("cy", "offline"), ("nobody", "unknown-name"), ("ann", "failed")]
-)
+@pytest.mark.parametrize(("callee", "reason"), [("cy", "offline"), ("nobody", "unknown-name"), ("ann", "failed")])
 def test_calls_that_cannot_be(callee: str, reason: str) -> None:
     world = World()
     ann = world.named("ann")

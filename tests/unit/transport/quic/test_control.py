@@ -131,9 +131,7 @@ async def talk(listener: Listener, address: RelayAddress, endpoint: Endpoint) ->
 
 @pytest.mark.parametrize("factory", [asyncio.SelectorEventLoop, uvloop.new_event_loop])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_messages_both_ways_on_either_loop(
-    factory: Callable[[], asyncio.AbstractEventLoop], host: str
-) -> None:
+def test_messages_both_ways_on_either_loop(factory: Callable[[], asyncio.AbstractEventLoop], host: str) -> None:
     serve(talk, host=host, loop_factory=factory)
 
 
@@ -175,9 +173,7 @@ def test_showing_a_certificate_is_not_having_its_key() -> None:
                 await connect_control(right, endpoint, certificate=known)
         assert not listener.documents
 
-    serve(
-        scenario, identity=person(2_001), greeting=Challenge(CONTROL_VERSION, b"n" * 32, RELAY.certificate)
-    )
+    serve(scenario, identity=person(2_001), greeting=Challenge(CONTROL_VERSION, b"n" * 32, RELAY.certificate))
 
 
 def test_the_right_relay_that_passes_on_another_relays_challenge_is_found_out() -> None:
@@ -287,9 +283,7 @@ def rogue(act: Callable[[Rogue], None]) -> tuple[int, str]:
     result: list[tuple[int, str]] = []
 
     async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-        configuration = QuicConfiguration(
-            is_client=True, alpn_protocols=[CONTROL_ALPN], verify_mode=ssl.CERT_NONE
-        )
+        configuration = QuicConfiguration(is_client=True, alpn_protocols=[CONTROL_ALPN], verify_mode=ssl.CERT_NONE)
         transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: Rogue(QuicConnection(configuration=configuration)), local_addr=("127.0.0.1", 0)
         )
