@@ -31,13 +31,15 @@ class Condition:
 
 
 def draw(seed: int) -> Condition:
-    """The condition with this number: a third of all without loss, a quarter with a path that dies."""
+    """The condition with this number: a third of all without loss, a quarter with a path that dies,
+    and a quarter with any direct path, in the others it is the faster one."""
     rng = random.Random(seed)
     lossy = rng.random() < 2 / 3
+    relay_s = rng.uniform(0.010, 0.250)
     return Condition(
         seed=seed,
-        relay_s=rng.uniform(0.010, 0.250),
-        direct_s=rng.uniform(0.001, 0.250),
+        relay_s=relay_s,
+        direct_s=rng.uniform(0.001, relay_s if rng.random() < 0.75 else 0.250),
         relay_jitter_s=rng.choice((0.0, rng.uniform(0, MAX_JITTER_S))),
         direct_jitter_s=rng.choice((0.0, rng.uniform(0, MAX_JITTER_S))),
         relay_loss=rng.choice((0.0, rng.uniform(0, 0.2))) if lossy else 0.0,
