@@ -127,7 +127,7 @@ def _figures(phase: LadderPhase) -> str:
 
 
 class Ladder(QWidget):
-    """All rungs, or honest words where this version has none."""
+    """The rungs that the engine tells of, or words where there are none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,8 +135,8 @@ class Ladder(QWidget):
         self._rungs = {name: Rung(name) for name in PHASES}
         self._none = Label(
             self.tr(
-                "This version keeps every call on the relay. It does not look for a direct path yet, "
-                "so there are no steps to show."
+                "No direct path is being looked for: the call is not answered yet, or you have chosen to keep "
+                "your calls on the relay."
             ),
             size="small",
             tone="muted",
@@ -151,6 +151,6 @@ class Ladder(QWidget):
         told = {phase.name: phase for phase in phases}
         self._none.setVisible(not told)
         for name, rung in self._rungs.items():
-            rung.setVisible(bool(told))
-            if told:
-                rung.show_phase(told.get(name, LadderPhase(name=name)))
+            rung.setVisible(name in told)
+            if name in told:
+                rung.show_phase(told[name])
