@@ -3,7 +3,8 @@
 from app.protocol import LadderPhase, NatProfile, PhaseName, PhaseOutcome
 from app.report import NatReport
 from transport.traverse import nat_profile
-from transport.traverse.nat_profile import NatKind
+from transport.traverse.nat_profile import Mapping, NatKind
+from transport.traverse.outlook import Chance, chances
 from transport.traverse.phase import PhaseStatus
 
 _HEADLINES: dict[NatKind, tuple[str, str]] = {
@@ -19,6 +20,19 @@ _HEADLINES: dict[NatKind, tuple[str, str]] = {
     NatKind.SYMMETRIC: ("Strict router", "A new port for each destination: hard."),
     NatKind.UDP_BLOCKED: ("UDP is blocked", "This network lets no calls out but over the relay."),
     NatKind.UNKNOWN: ("Not known", "What could be measured does not tell."),
+}
+_PEERS: dict[NatKind, str] = {
+    NatKind.OPEN: "an open network",
+    NatKind.FULL_CONE: "a home router that is open to all",
+    NatKind.ADDRESS_RESTRICTED: "a lenient home router",
+    NatKind.PORT_RESTRICTED: "a home router",
+    NatKind.SYMMETRIC: "a strict router",
+    NatKind.UDP_BLOCKED: "a network that blocks UDP",
+}
+_CHANCES: dict[Chance, str] = {
+    Chance.GOOD: "direct",
+    Chance.DOUBTFUL: "direct if the routers let it, else over the relay",
+    Chance.NONE: "over the relay",
 }
 _REASONS: dict[str, str] = {
     "no-answer": "No packet came through from the other side.",
@@ -41,6 +55,17 @@ def nat_in_words(profile: nat_profile.NatProfile | None) -> NatProfile:
         return NatProfile()
     headline, detail = _HEADLINES[profile.kind]
     return NatProfile(headline, detail, profile.kind.value, "; ".join(profile.evidence))
+
+
+def chances_in_words(profile: nat_profile.NatProfile) -> tuple[str, ...]:
+    """What to expect of a call, a line for each kind of network that the other person may have."""
+    is_known = profile.mapping is not Mapping.UNKNOWN or profile.udp_blocked
+    lines = []
+    for kind, chance in chances(profile).items():
+        # Not knowing our own side is a reason to try, and none to promise anything.
+        expected = _CHANCES[chance if is_known or chance is Chance.NONE else Chance.DOUBTFUL]
+        lines.append(f"{_PEERS[kind]}: {expected}")
+    return tuple(lines)
 
 
 def nat_for_report(profile: nat_profile.NatProfile) -> NatReport:

@@ -5,6 +5,7 @@ suppressor yet: on loudspeakers the peer hears himself, so a headset is needed f
 either: one without a voice detector pumps up room noise, which is worse than a quiet voice.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,7 +115,7 @@ class Level:
 
 def to_dbfs(amplitude: float) -> float:
     """An amplitude on the int16 scale in dBFS."""
-    return max(SILENCE_DBFS, 20.0 * float(np.log10(max(amplitude, 1e-9) / FULL_SCALE)))
+    return max(SILENCE_DBFS, 20.0 * math.log10(max(amplitude, 1e-9) / FULL_SCALE))
 
 
 class LevelMeter:
@@ -130,10 +131,13 @@ class LevelMeter:
 
     def measure(self, signal: Samples | Pcm) -> None:
         """Take one frame."""
-        values = signal.astype(np.float64)
-        peak = to_dbfs(float(np.abs(values).max(initial=0.0)))
         fallen = self._level.peak_dbfs - PEAK_DECAY_DB_PER_S * FRAME_S
-        rms = float(np.sqrt(np.mean(values**2))) if values.size else 0.0
+        if not signal.size:
+            self._level = Level(SILENCE_DBFS, max(fallen, SILENCE_DBFS))
+            return
+        values = signal.astype(np.float64, copy=False)
+        peak = to_dbfs(max(float(values.max()), -float(values.min())))
+        rms = math.sqrt(float(np.dot(values, values)) / values.size)
         self._level = Level(to_dbfs(rms), max(peak, fallen, SILENCE_DBFS))
 
 

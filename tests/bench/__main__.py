@@ -1,30 +1,36 @@
-"""``make bench``: every benchmark, one table each, and the same as a page (``--page docs/results.md``)."""
+"""``make bench``: every benchmark, one table each, and the same as a page (``--page docs/results.md``).
+
+``python -m tests.bench NAME ... --update`` runs these alone and replaces their sections of the page.
+"""
 
 import argparse
 import datetime
+import re
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import bench_call, bench_quic, bench_relay, bench_sim, bench_swap, bench_window
-from tests.bench.figures import Section, machine
+from tests.bench import bench_call, bench_quic, bench_relay, bench_sim, bench_swap, bench_traverse, bench_window
+from tests.bench.figures import Grid, Section, machine
 
 ROOT = Path(__file__).parents[2]
 SIMULATED_S = 4.0
 PAGE = ROOT / "docs" / "results.md"
-BENCHMARKS: dict[str, Callable[[], Iterable[Section]]] = {
+BENCHMARKS: dict[str, Callable[[], Iterable[Section | Grid]]] = {
     "call": bench_call.run,
     "window": lambda: [bench_window.run()],
     "relay": lambda: [bench_relay.run()],
     "quic": lambda: [bench_quic.run()],
     # ``python -m tests.bench.bench_swap`` does ten thousand.
     "swap": lambda: [bench_swap.run(swaps_wanted=600, cuts_wanted=20)],
-    # Shorter than by itself, so that all of them together stay well under six minutes.
+    "traverse": bench_traverse.run,
+    # Shorter than by itself, so that all of them but ``traverse`` together stay well under six minutes.
     "sim": lambda: [bench_sim.run(seconds=SIMULATED_S)],
 }
 _HEAD = """\
@@ -51,30 +57,46 @@ def version() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def page(sections: list[Section], where: str, commit: str, date: str) -> str:
+def page(sections: Sequence[Section | Grid], where: str, commit: str, date: str) -> str:
     """The page as Markdown."""
     parts = [_HEAD.format(machine=where, version=commit, date=date), *(section.markdown() for section in sections)]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
+def updated(text: str, sections: Sequence[Section | Grid], where: str, commit: str, date: str) -> str:
+    """A page with these sections in the place of those of the same title, or at its end; each says when it is from."""
+    head, *parts = re.split(r"\n(?=## )", text.rstrip("\n") + "\n")
+    held = {part.partition("\n")[0]: part for part in parts}
+    for section in sections:
+        held[f"## {section.title}"] = f"{section.markdown()}\n\nMeasured by itself: {where}; {commit}; {date}.\n"
+    return "\n".join([head, *held.values()])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
-    parser.add_argument("only", nargs="*", help="these alone; no page is written then")
+    parser.add_argument("only", nargs="*", help="these alone; no page is written then, unless --update")
+    parser.add_argument("--update", action="store_true", help="replace the sections of these in the page")
+    parser.add_argument("--calls", type=int, default=bench_traverse.CALLS, help="of each pair of NATs, in traverse")
     parser.add_argument("--page", type=Path, default=PAGE, help="where the page goes")
     parser.add_argument("--machine", default="", help="what the page says about the machine")
     parser.add_argument("--date", default=datetime.datetime.now(datetime.UTC).date().isoformat())
     chosen = parser.parse_args()
     if unknown := set(chosen.only) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}, but {', '.join(BENCHMARKS)}")
+    if chosen.update and not (chosen.only and chosen.page.exists()):
+        parser.error("--update is for some benchmarks, and for a page that exists")
+    if chosen.calls < 1:
+        parser.error("at least one call")
+    benchmarks = {**BENCHMARKS, "traverse": partial(bench_traverse.run, chosen.calls)}
     console = Console()
     where, commit = chosen.machine or machine(), version()
     console.print(f"[bold]Segue {commit}[/] on {where}\n")
-    sections: list[Section] = []
+    sections: list[Section | Grid] = []
     failed = False
-    for name in chosen.only or BENCHMARKS:
+    for name in chosen.only or benchmarks:
         start = time.monotonic()
         try:
-            found = list(BENCHMARKS[name]())
+            found = list(benchmarks[name]())
         except Exception:  # one that cannot run here shall not hide the others
             traceback.print_exc()
             failed = True
@@ -85,8 +107,13 @@ def main() -> int:
         console.print(f"[dim]{name}: {time.monotonic() - start:.0f} s[/]\n")
     if failed:
         return 1
-    if not chosen.only:
-        chosen.page.write_text(page(sections, where, commit, chosen.date), encoding="utf-8")
+    if chosen.update:
+        # Read only now, as another benchmark may have written meanwhile.
+        text = updated(chosen.page.read_text(encoding="utf-8"), sections, where, commit, chosen.date)
+    else:
+        text = page(sections, where, commit, chosen.date)
+    if chosen.update or not chosen.only:
+        chosen.page.write_text(text, encoding="utf-8")
         console.print(f"Written to {chosen.page}")
     return 0
 

@@ -42,6 +42,31 @@ class Section:
         return "\n".join([*lines, *(f"| {figure.what} | {figure.value} | {figure.how} |" for figure in self.figures)])
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table with columns of its own; each row has as many cells, the first of which says what it is about."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def table(self) -> Table:
+        """For a terminal."""
+        table = Table(title=self.title, title_justify="left", title_style="bold")
+        for number, column in enumerate(self.columns):
+            # Folded, as half a name could be that of another NAT.
+            table.add_column(column, justify="right" if number else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        """For a page."""
+        rule = "|---|" + "---:|" * (len(self.columns) - 1)
+        lines = [f"| {' | '.join(row)} |" for row in (self.columns, *self.rows)]
+        return "\n".join([f"## {self.title}", "", lines[0], rule, *lines[1:]])
+
+
 def spread(values: Sequence[float], unit: str, digits: int = 0) -> str:
     """Median and 95th percentile."""
     return f"{quantile(values, 0.5):.{digits}f} / {quantile(values, 0.95):.{digits}f} {unit}"
