@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 
 from app.home import Home
+from app.session import is_ip
 from app.store.glance import Glance, glance
 from app.traversal_words import chances_in_words, nat_in_words
 from transport.identity.keys import SECRET_BYTES, Identity, new_identity
@@ -22,13 +23,13 @@ from transport.io.tasks import Tasks
 from transport.traverse.candidates import HostAddress
 from transport.traverse.nat_profile import NatKind, NatProfile
 from transport.traverse.outlook import chances
-from transport.wire.address import RelayAddress, is_ip, parse_relay
+from transport.wire.address import RelayAddress, parse_relay
 
-# Both together stay under the 8 s that somebody waits for a verdict. Two handshakes (one to learn the certificate) on a
-# satellite link take 2.5 s; what does not answer by then is told as such.
-CONNECT_TIMEOUT_S = 4.0
+# Both together, with the start of the program, stay under the 8 s that somebody waits for a verdict. Two handshakes
+# (one to learn the certificate) on a satellite link take 2.5 s; what does not answer by then is told as such.
+CONNECT_TIMEOUT_S = 3.5
 # The profiler asks for 2 s, and may need another 0.8 s for packets to its own outside address.
-MEASURE_TIMEOUT_S = 3.5
+MEASURE_TIMEOUT_S = 3.2
 # One ping leaves with the login; its answer takes a round trip. It is waited for beside the measuring.
 RTT_WAIT_S = 2.0
 # What X.509 allows for a serial number (RFC 5280 §4.1.2.2), less the sign.
@@ -182,7 +183,7 @@ async def _visit(relay: RelayAddress, known: Glance, hosts: tuple[HostAddress, .
             case Rejected(_, text):
                 facts.problem = f"The relay turned us away: {text}."
     except TimeoutError:
-        facts.problem = "The relay does not answer."
+        facts.problem = f"The relay does not answer within {CONNECT_TIMEOUT_S:g} s."
     finally:
         await tasks.close()
         await client.close()

@@ -105,14 +105,16 @@ def open_database(path: Path, max_bytes: int = MAX_BYTES) -> Database:
 def open_for_reading(path: Path) -> Database:
     """Open a database that cannot be written, as it is. Raises :class:`app.store.errors.StoreError`.
 
-    SQLite wants to write beside a database with a log even to read it. Where it cannot, the file alone is read: it
-    holds everything unless the last program was killed.
+    SQLite wants to write beside a database with a log even to read it. Where it cannot, or where nothing is beside it
+    and nobody thus has it open, the file alone is read: it holds everything unless the last program was killed.
     """
     uri = path.absolute().as_uri() + "?mode=ro"
     try:
         _check_header(path)
     except OSError as error:
         raise _typed_os(error) from error
+    if not any(companion.exists() for companion in companions(path)):
+        return _checked_for_reading(path, uri + "&immutable=1")
     try:
         return _checked_for_reading(path, uri)
     except StoreDamaged:
