@@ -117,7 +117,7 @@ class SideResult:
 class CallResult:
     """Seconds since the answer until both had the path, or until both had given up their first climb.
 
-    The round trips are those of the wires and half of their jitter.
+    The direct round trip is that of the wires and their mean jitter; the control stream over the relay has none.
     """
 
     direct_s: float | None
@@ -161,8 +161,8 @@ def simulate(cell: Cell, seed: int) -> CallResult:
     return CallResult(
         None if direct is None else direct - answered_at,
         None if decided is None else decided - answered_at,
-        # Twice a wire up and one down: the four wires of two people.
-        2 * climb.one_way_s + 4 * jitter_s,
+        2 * climb.one_way_s,
+        # There and back are four wires.
         climb.direct_rtt_s + 4 * jitter_s,
         (side_result(climb.caller), side_result(climb.callee)),
     )
@@ -322,8 +322,9 @@ def _summary(found: dict[Cell, list[CallResult]], took_s: float, processes: int)
             "calls",
             f"{calls:,}",
             f"{calls // len(found):,} for each of {len(found)} pairs; direct round trip 10–250 ms, that over the relay"
-            " 0, 40 or 200 ms longer, jitter to 10 ms and 0–1 % loss on each of four wires; either calls;"
-            f" {RING_S:.0f} s of ringing, in which only the relay is asked; 2 addresses × 3 ports of STUN",
+            " 0, 40 or 200 ms longer, jitter to 10 ms and 0–1 % loss on each of four wires, none on the control stream;"
+            f" either calls; {RING_S:.0f} s of ringing, in which only the relay is asked; 2 addresses × 3 ports of STUN;"
+            " every pair under the same conditions, call by call, so what makes no difference gives the same figures",
         ),
         Figure(
             "simulated",
