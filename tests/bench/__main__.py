@@ -87,7 +87,8 @@ def main() -> int:
         parser.error("--update is for some benchmarks, and for a page that exists")
     if chosen.calls < 1:
         parser.error("at least one call")
-    benchmarks = {**BENCHMARKS, "traverse": partial(bench_traverse.run, chosen.calls)}
+    benchmarks = dict(BENCHMARKS)
+    benchmarks["traverse"] = partial(bench_traverse.run, chosen.calls)
     console = Console()
     where, commit = chosen.machine or machine(), version()
     console.print(f"[bold]Segue {commit}[/] on {where}\n")

@@ -323,8 +323,9 @@ def _summary(found: dict[Cell, list[CallResult]], took_s: float, processes: int)
             f"{calls:,}",
             f"{calls // len(found):,} for each of {len(found)} pairs; direct round trip 10–250 ms, that over the relay"
             " 0, 40 or 200 ms longer, jitter to 10 ms and 0–1 % loss on each of four wires, none on the control stream;"
-            f" either calls; {RING_S:.0f} s of ringing, in which only the relay is asked; 2 addresses × 3 ports of STUN;"
-            " every pair under the same conditions, call by call, so what makes no difference gives the same figures",
+            f" either calls; {RING_S:.0f} s of ringing, in which only the relay is asked; 2 addresses × 3 ports"
+            " of STUN; every pair under the same conditions, call by call, so what makes no difference gives the same"
+            " figures",
         ),
         Figure(
             "simulated",
