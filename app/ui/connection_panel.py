@@ -210,7 +210,9 @@ class NetworkCard(QFrame):
         self._headline.setText(profile.headline if known else self.tr("Not known yet"))
         self._headline.set_tone("text" if known else "muted")
         small = [part for part in (profile.detail, profile.kind, profile.evidence) if part]
-        self._detail.setText(" · ".join(small) if known else self.tr("It is found out when a direct path is looked for."))
+        self._detail.setText(
+            " · ".join(small) if known else self.tr("It is found out when a direct path is looked for.")
+        )
         self.setAccessibleDescription(self._headline.text())
 
 

@@ -431,7 +431,9 @@ def test_the_ladder_shows_each_phase(window: MainWindow) -> None:
     assert "Waiting" not in words(ladder)
     some = msgspec.structs.replace(TALKING, phases=(LadderPhase("punch", "trying", 0.5),))
     window.show_state(with_(HOME, call=some))
-    assert "Trying" in words(ladder) and "Waiting" not in words(ladder), "a phase that the engine does not have is not promised"
+    assert "Trying" in words(ladder) and "Waiting" not in words(ladder), (
+        "a phase that the engine does not have is not promised"
+    )
 
 
 def test_networks_are_empty_until_they_are_known(window: MainWindow) -> None:

@@ -838,7 +838,7 @@ LINK = Subject(
     events=tl.Event,
 )
 
-KEYS = CheckKeys(Credentials("A" * 8, "p" * 24), Credentials("B" * 8, "q" * 24), IceRole.CONTROLLING, 1)
+CHECK_KEYS = CheckKeys(Credentials("A" * 8, "p" * 24), Credentials("B" * 8, "q" * 24), IceRole.CONTROLLING, 1)
 _DIRECT_LINK = replace(_LINK, hosts=(HostAddress(HERE[0], 24),), stun=(RELAY,))
 
 
@@ -855,7 +855,7 @@ class _SmallLadder:
                 self._opened.append(self._config.new_socket())
                 return [OpenSocket(self._opened[-1], "0.0.0.0", FAR)]
             case SocketOpened(socket, local):
-                found = DirectFound(socket, local, FAR, "punch", 0.05, KEYS, 1, local)
+                found = DirectFound(socket, local, FAR, "punch", 0.05, CHECK_KEYS, 1, local)
                 return [SendDatagram(socket, FAR, b"\x00\x01"), found, SendDatagram(socket, FAR, b"\x00\x01")]
             case tt.Stop():
                 return [CloseSocket(socket) for socket in self._opened]

@@ -94,7 +94,8 @@ def test_echo_sends_the_callers_voice_back(tmp_path: Path) -> None:
                 *("--play", SPEECH, "--record", tmp_path / "back.wav", "--report", tmp_path / "guest.json"),
             )
             assert caller.process.returncode == 0, caller.said
-    back = compare(read_wav(SPEECH), read_wav(tmp_path / "back.wav"))
+    # The call goes direct on the way, and the jitter buffers may stretch the voice; that moves a second.
+    back = compare(read_wav(SPEECH), read_wav(tmp_path / "back.wav"), slack_s=0.06, pieces=4)
     # Twice through the codec: each time a tenth of the wave form is the codec's own.
     assert back.worst >= 0.75, back
     assert read_report(tmp_path / "guest.json")["media"]["samples_concealed"] == 0
