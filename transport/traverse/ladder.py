@@ -356,13 +356,16 @@ class Ladder:
         if self.state is LadderState.DIRECT or self._phase is None:
             return
         self._hopeless = self._hopeless and hopeless
-        if self._row + 1 < len(self._table):
+        if self.state is not LadderState.PREPARED and self._row + 1 < len(self._table):
             self._start_row(self._row + 1, now, may_tell=True)
         else:
             self._climb_failed(now)
 
     def _climb_failed(self, now: float) -> None:
-        if self._path_stands:
+        if self.state in (LadderState.IDLE, LadderState.PREPARED):
+            # What could not be gathered is gathered when the peer may be told; nothing begins before that.
+            self.state = LadderState.IDLE
+        elif self._path_stands:
             self.state = LadderState.DIRECT
         elif self._hopeless or self._failed_climbs >= MAX_FAILED_CLIMBS:
             self.state = LadderState.SETTLED

@@ -425,3 +425,16 @@ def test_numbers_of_rounds_end_without_harm() -> None:
     lab.do(PathLost())
     lab.wait(100.0)
     assert lab.ladder.state is LadderState.SETTLED and MAX_CLIMB * punch.ROUNDS + 3 == 65_535
+
+
+def test_gathering_that_fails_before_the_permission_tells_nobody_anything() -> None:
+    lab = world(controlling=True, answers=False)
+    lab.do(Prepare())
+    for socket in sorted(lab.opened):
+        lab.opened.discard(socket)
+        lab.do(SocketFailed(socket, "gone"))
+    lab.wait(60.0)
+    assert not lab.said and not lab.checks
+    lab.do(Begin())
+    lab.wait(5.0)
+    assert lab.said, "and begins when it may"
