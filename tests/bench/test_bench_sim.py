@@ -1,6 +1,11 @@
 """The simulator's benchmark still runs. What it finds is nobody's business here."""
 
+import pytest
+
 from tests.bench import bench_sim
+
+# Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
 
 
 def test_the_simulator() -> None:

@@ -11,6 +11,9 @@ from media.format import FRAME_SAMPLES, Pcm
 from tests.continuity.channel import Talk, talk
 from tests.continuity.chirp import LEAST_LIKENESS, chirps, compare
 
+# Seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 SECONDS = 7.0
 PLACE = 150 * FRAME_SAMPLES
 

@@ -11,6 +11,9 @@ from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from tests.continuity.channel import Talk, talk
 from tests.continuity.exact import FIRST, IndexDecoder, IndexEncoder, check, numbered
 
+# Seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 MINUTE = 60 * SAMPLE_RATE_HZ
 
 

@@ -13,6 +13,9 @@ from tests.continuity.exact import FIRST
 from tests.continuity.through_link import INVENTED, Conversation, End
 from tests.natsim.sound import CardConfig
 
+# Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 FRAMES = 150
 AT_S = 1.0123
 ENGINES = ("engine, 10 ms card", "engine, 20 ms card", "pump alone, 10 ms card")

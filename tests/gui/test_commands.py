@@ -46,6 +46,9 @@ from tests.gui.scenes import (
     with_,
 )
 
+# Seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 
 def button(window: MainWindow, name: str) -> QAbstractButton:
     found = [one for one in window.findChildren(QAbstractButton, name) if one.isVisibleTo(window)]

@@ -22,6 +22,9 @@ from app.ui.main_window import MainWindow
 from app.ui.path_strip import PathStrip
 from tests.gui.scenes import BOB, CHANGED, DIRECT, FIRST, HOME, NOTICES, PREPARE, TALKING, RecordingBridge, call, with_
 
+# Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 CONTROLS = (QAbstractButton, QLineEdit, QComboBox, QAbstractSlider, QAbstractItemView, PathStrip)
 PAGES: dict[str, tuple[EngineState, str]] = {
     "first-name": (FIRST, "name"),

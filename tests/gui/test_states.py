@@ -46,6 +46,9 @@ from tests.gui.scenes import (
     with_,
 )
 
+# Seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 
 def words(widget: QWidget) -> str:
     """All the text that can be seen in ``widget``."""

@@ -12,6 +12,9 @@ from app.ui.main_window import MainWindow
 from app.ui.tray import notification
 from tests.gui.scenes import BOB, HOME, PREPARE, RECENTS, SAFETY, TALKING, call, with_
 
+# Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 HOSTILE = (
     "<b>bold</b><img src='file:///etc/passwd'>",
     "<a href='https://evil.example'>Answer</a>",

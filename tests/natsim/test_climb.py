@@ -18,6 +18,9 @@ from transport.traverse.candidates import HostAddress
 from transport.traverse.checks import ANSWERS_PER_S
 from transport.traverse.ladder import Begin, LadderState, NetworkChanged, PathLost, Prepare
 
+# Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 # DESIGN §8: what a direct path may take beyond the round trips.
 SLACK_S = 0.05
 

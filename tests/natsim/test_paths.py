@@ -24,6 +24,9 @@ from transport.traverse.ladder import NetworkChanged as LadderNetworkChanged
 from transport.wire import peer as messages
 from transport.wire.framing import frame
 
+# Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 HOSTS = {"caller": (HostAddress(CALLER_IP, 24),), "callee": (HostAddress(CALLEE_IP, 24),)}
 
 

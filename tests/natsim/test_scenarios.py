@@ -15,6 +15,9 @@ from transport.link import LOST_AFTER_S
 from transport.quic.control import IDLE_TIMEOUT_S
 from transport.wire import control
 
+# Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 # Some crossings of the network, and timers that look once a second.
 SLACK_S = 1.5
 

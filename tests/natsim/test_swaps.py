@@ -20,6 +20,9 @@ from transport.path.states import PathState
 from transport.traverse.ladder import PathLost
 from transport.wire.peer import Bye, PathInUse
 
+# Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 PLAIN = Condition(seed=1, relay_s=0.08, direct_s=0.01)
 
 

@@ -25,6 +25,9 @@ from transport.wire import flow
 from transport.wire import peer as messages
 from transport.wire.demux import PacketKind, packet_kind
 
+# Seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 
 def reason(end: LinkEnded | None) -> str:
     return end.reason if end is not None else "still up"

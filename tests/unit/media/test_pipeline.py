@@ -14,6 +14,9 @@ from media.pipeline import CaptureChain, PlayoutChain
 from media.rtp import parse
 from tests.unit.media.voice import frames_of, sine, speech
 
+# Seconds together, and `make check` has under a minute.
+pytestmark = pytest.mark.slow
+
 HERTZ = 200.0
 
 
