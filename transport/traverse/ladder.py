@@ -23,6 +23,7 @@ from transport.traverse import punch
 from transport.traverse.candidates import HostAddress, useful_hosts
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.phase import (
+    ROUNDS_PER_CLIMB,
     DirectFound,
     Knowledge,
     PeerSaid,
@@ -53,7 +54,7 @@ NETWORK_SETTLE_S = 0.25
 MAX_HELD_MESSAGES = 8
 MAX_STATUSES = 16
 # Numbers of rounds end with the type of transport.wire.peer.Round.
-MAX_CLIMB = 2**16 // punch.ROUNDS - 1
+MAX_CLIMB = 2**16 // ROUNDS_PER_CLIMB - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +264,7 @@ class Ladder:
             self._said(message, now)
 
     def _said(self, message: TraversalMessage, now: float) -> None:
-        climb = message.round // punch.ROUNDS
+        climb = message.round // ROUNDS_PER_CLIMB
         if self.state in (LadderState.IDLE, LadderState.PREPARED):
             self._held.append(message)
         elif climb == self._climb:
@@ -288,7 +289,7 @@ class Ladder:
     def _timer(self, now: float) -> None:
         if self._climb_at is not None and now >= self._climb_at:
             self._climb_at = None
-            newest = max((message.round // punch.ROUNDS for message in self._held), default=-1)
+            newest = max((message.round // ROUNDS_PER_CLIMB for message in self._held), default=-1)
             self._joins += newest > self._climb
             self._start_climb(max(self._climb + 1, newest), now)
             held = list(self._held)

@@ -23,6 +23,8 @@ from transport.traverse.sync import SyncMessage
 from transport.wire.peer import Candidates
 from transport.wire.stun import Address, IceRole
 
+ROUNDS_PER_CLIMB = 16
+"""Numbers of rounds that belong to one climb; each phase has a stretch of them of its own."""
 PhaseOutcome = Literal["waiting", "trying", "won", "failed", "skipped", "cancelled"]
 TraversalMessage = Candidates | SyncMessage
 
@@ -44,7 +46,10 @@ PhaseEvent = SocketOpened | SocketFailed | DatagramReceived | PeerSaid | PhaseTi
 
 @dataclass(frozen=True, slots=True)
 class PhaseStatus:
-    """For the panel and the report. Times in the machine's clock; ``reason`` is a code, "" while there is none."""
+    """For the panel and the report. Times in the machine's clock; ``reason`` is a code, "" while there is none.
+
+    Where there is something to count, ``tried`` ``of`` so many doors (remote ports or own sockets, whatever it is
+    that this side tries) have been tried, and by ``until`` the phase gives up."""
 
     name: str
     outcome: PhaseOutcome
@@ -54,6 +59,9 @@ class PhaseStatus:
     sockets: int = 0
     rounds: int = 0
     reason: str = ""
+    tried: int = 0
+    of: int = 0
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

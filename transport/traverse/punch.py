@@ -7,6 +7,7 @@ from transport.traverse.budget import Budget
 from transport.traverse.nat_profile import NatProfile, classify, from_wire
 from transport.traverse.outlook import Chance, outlook
 from transport.traverse.phase import (
+    ROUNDS_PER_CLIMB,
     Knowledge,
     PeerSaid,
     PhaseCommand,
@@ -34,7 +35,7 @@ from transport.wire.stun import Address, IceRole
 
 NAME = "punch"
 ROUNDS = 4
-"""An unsynchronised one and three synchronised ones; a climb counts its rounds from a multiple of this."""
+"""An unsynchronised one and three synchronised ones; they are the first numbers of a climb."""
 # Per round: 32 candidates with seven checks each are 224; nobody honest has so many that answer.
 BUDGET = Budget(packets=200, packets_per_second=100, sockets=2, seconds=2.0)
 # The other side ends its round within the difference of the starts, gathers nothing before it says Connect.
@@ -51,7 +52,7 @@ class PunchPhase:
 
     def __init__(self, knowledge: Knowledge, climb: int) -> None:
         self._know = knowledge
-        self._first = climb * ROUNDS
+        self._first = climb * ROUNDS_PER_CLIMB
         self._round: PunchRound | None = None
         self._won: PunchRound | None = None
         self._index = -1

@@ -39,6 +39,7 @@ from transport.traverse.ladder import (
     TimerFired,
 )
 from transport.traverse.phase import (
+    ROUNDS_PER_CLIMB,
     DirectFound,
     Knowledge,
     PeerSaid,
@@ -177,7 +178,7 @@ def waited(lab: World) -> float:
     lost, told = lab.now, len(lab.said)
     lab.wait(40.0)
     [(at, said)] = lab.said[told:]
-    assert isinstance(said.message, Candidates) and said.message.round % punch.ROUNDS == 0
+    assert isinstance(said.message, Candidates) and said.message.round % ROUNDS_PER_CLIMB == 0
     lab.do(their_candidates(said.message.round))
     lab.answer_checks()
     assert lab.ladder.state is LadderState.DIRECT
@@ -202,7 +203,7 @@ def test_the_peer_may_begin_a_climb_but_not_without_end() -> None:
     lab.wait(5.0)
     before = len(lab.checks)
     for number in range(1, 5 * 120):
-        lab.do(their_candidates(number * punch.ROUNDS))
+        lab.do(their_candidates(number * ROUNDS_PER_CLIMB))
         lab.wait(0.2)
     told = [said.message for _, said in lab.said if isinstance(said.message, Candidates)]
     # In two minutes: at once, after 1, 2, 4, 8, 16 seconds and then each 30.
@@ -261,7 +262,7 @@ def test_climbs_end_for_a_peer_that_never_answers() -> None:
     lab.wait(0.2)
     for _ in range(40):
         number = max(said.message.round for _, said in lab.said)
-        lab.do(their_candidates(number - number % punch.ROUNDS))
+        lab.do(their_candidates(number - number % ROUNDS_PER_CLIMB))
         lab.wait(20.0)
     statuses = lab.ladder.phases()
     assert lab.ladder.state is LadderState.SETTLED
@@ -424,7 +425,7 @@ def test_numbers_of_rounds_end_without_harm() -> None:
     lab.wait(0.5)
     lab.do(PathLost())
     lab.wait(100.0)
-    assert lab.ladder.state is LadderState.SETTLED and MAX_CLIMB * punch.ROUNDS + 3 == 65_535
+    assert lab.ladder.state is LadderState.SETTLED and (MAX_CLIMB + 1) * ROUNDS_PER_CLIMB - 1 == 65_535
 
 
 def test_gathering_that_fails_before_the_permission_tells_nobody_anything() -> None:
