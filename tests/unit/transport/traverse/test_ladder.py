@@ -421,7 +421,7 @@ def test_no_event_in_any_state_raises_or_sticks(
 def test_numbers_of_rounds_end_without_harm() -> None:
     lab = climbed()
     lab.wait(2.0)
-    lab.do(their_candidates(65_535))
+    lab.do(their_candidates(MAX_CLIMB * ROUNDS_PER_CLIMB))
     lab.wait(0.5)
     lab.do(PathLost())
     lab.wait(100.0)
