@@ -22,6 +22,7 @@ from transport.traverse.ladder import (
     RelayRoundTrip,
     TimerFired,
 )
+from transport.traverse.nat_profile import NatProfile
 from transport.traverse.phase import DirectFound, PeerSaid, ProfileKnown
 from transport.traverse.round import SayToPeer
 from transport.wire import peer, stun
@@ -131,7 +132,9 @@ class Climb:
         knows_rtt: bool = True,
         low_ttl: bool = True,
         stun_endpoints: int | None = None,
+        profile: NatProfile | None = None,
     ) -> None:
+        """``profile``: what both know of their NATs from before."""
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
         self.world: World[RelayNode] = build(scenario, self.clock, self.rng)
@@ -139,8 +142,8 @@ class Climb:
         self.one_way_s = sum(wires) / 2 + relay_s
         self.direct_rtt_s = sum(wires)
         self.sides = (
-            self._climber(0, stun_endpoints, low_ttl),
-            self._climber(1, stun_endpoints, low_ttl),
+            self._climber(0, stun_endpoints, low_ttl, profile),
+            self._climber(1, stun_endpoints, low_ttl, profile),
         )
         for climber, other in (self.sides, reversed(self.sides)):
             climber.say = partial(self._carry, other)
@@ -176,7 +179,7 @@ class Climb:
         done = self.clock.run(seconds, lambda: self.is_direct)
         return done
 
-    def _climber(self, side: int, stun_endpoints: int | None, low_ttl: bool) -> Climber:
+    def _climber(self, side: int, stun_endpoints: int | None, low_ttl: bool, profile: NatProfile | None) -> Climber:
         host = self.world.sides[side].host
         hosts = tuple(HostAddress(ip, 64 if ":" in ip else 24, "eth0") for ip in host.addresses)
         numbers = iter(range(1_000_000))
@@ -186,6 +189,7 @@ class Climb:
             hosts=hosts,
             new_socket=lambda: next(numbers),
             low_ttl=low_ttl,
+            profile=profile,
         )
         return Climber(host, config, random.Random(self.rng.getrandbits(64)), self.clock)
 

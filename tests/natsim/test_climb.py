@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tests.natsim.climb import Climb
+from tests.natsim.climb import Climb, has_credentials
 from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.nat import Nat
 from tests.natsim.scenario import Scenario, Side, WireSpec, pair
@@ -17,6 +17,7 @@ from transport.traverse.budget import BURST_PACKETS
 from transport.traverse.candidates import HostAddress
 from transport.traverse.checks import ANSWERS_PER_S
 from transport.traverse.ladder import Begin, LadderState, NetworkChanged, PathLost, Prepare
+from transport.traverse.nat_profile import Mapping, NatProfile
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -198,9 +199,43 @@ def test_two_homes_behind_one_carrier_meet_where_it_turns_packets_around() -> No
     climb = Climb(common("cgn", nats="port-restricted"))
     climb.answer()
     assert climb.run(2.0)
-    without = Climb(common("cgn-no-hairpin", nats="port-restricted"))
-    without.answer()
-    assert not without.run(6.0)
+
+
+@pytest.mark.parametrize("hairpin", [None, False])
+@pytest.mark.parametrize("where", ["one LAN, kept apart", "two homes"])
+def test_behind_one_nat_that_turns_nothing_around_the_relay_is_settled_for_in_two_seconds(
+    where: str, hairpin: bool | None
+) -> None:
+    homes = where == "two homes"
+    scenario = common("cgn-no-hairpin", nats="port-restricted") if homes else common("port-restricted", isolated=True)
+    for seed in range(4):
+        # Both NATs that are shared have this address.
+        known = NatProfile(hairpin=hairpin, reflexive=("198.18.0.1", 40_000))
+        climb = Climb(scenario, seed, relay_s=0.1, profile=known)
+        answered_at = climb.answer()
+        climb.run(6.0)
+        assert not climb.is_direct
+        for climber in climb.sides:
+            [status] = climber.ladder.phases()
+            assert climber.ladder.state is LadderState.SETTLED and not climber.ports
+            assert (status.outcome, status.reason, status.rounds) == ("failed", "same-nat-no-hairpin", 1)
+            assert status.ended is not None and status.ended - answered_at <= 2.0
+            assert climb.world.sides[0].gateways[-1].nat.addresses == ("198.18.0.1",)
+            checks = [sent for sent in climber.log.sent if sent.is_check and sent.destination[0] == "198.18.0.1"]
+            assert bool(checks) is (hairpin is None), "what is known to lead nowhere is not sent to"
+
+
+def test_where_the_nat_is_known_to_turn_packets_around_one_lost_round_decides_nothing() -> None:
+    side = Side(isolated=True)
+    profile = NatProfile(Mapping.ENDPOINT_INDEPENDENT, hairpin=True, reflexive=("198.18.0.1", 40_000))
+    climb = Climb(Scenario(name="lost", sides=(side, side), shared=STACKS["hairpin"]), profile=profile)
+    lan = climb.world.sides[0].gateways[0].inside
+    # The first round's checks are lost, and those of the second are not.
+    until = climb.clock.now + 1.0 + 1.5
+    lan.tamper = lambda packet: [] if climb.clock.now < until and has_credentials(packet.data) else [packet]
+    climb.answer()
+    assert climb.run(6.0)
+    assert climb.caller.ladder.phases()[0].rounds > 1
 
 
 @pytest.mark.parametrize("kind", ["symmetric-random", "port-restricted"])

@@ -161,8 +161,7 @@ def acceptable(
     (``our_public``), or the address is in one of our own subnets.
     """
     told = list(candidates)[:MAX_CANDIDATES]
-    reflexive = {candidate.ip for candidate in told if candidate.kind == "server-reflexive"}
-    same_nat = bool(reflexive & set(our_public))
+    same_nat = is_behind_same_nat(told, our_public)
     subnets = [host.network for host in hosts]
     kept: dict[Address, WireCandidate] = {}
     for candidate in sorted(told, key=lambda candidate: -candidate.priority):
@@ -174,6 +173,12 @@ def acceptable(
         )
         kept.setdefault((canonical.ip, canonical.port), canonical)
     return list(kept.values())
+
+
+def is_behind_same_nat(candidates: Iterable[WireCandidate], our_public: Iterable[str]) -> bool:
+    """Whether the peer that told ``candidates`` shares an outside IP address with us."""
+    reflexive = {candidate.ip for candidate in candidates if candidate.kind == "server-reflexive"}
+    return not reflexive.isdisjoint(our_public)
 
 
 def may_be_peer(source: Address) -> bool:

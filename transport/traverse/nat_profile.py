@@ -156,6 +156,41 @@ def from_wire(wire: WireProfile, now: float) -> NatProfile:
     )
 
 
+def renewed(old: NatProfile | None, new: NatProfile, now: float) -> NatProfile:
+    """What is known after another look, ``new``, from the network that ``old`` tells of.
+
+    A look from a call asks few servers and no filter at all. What it does not tell and what it does not contradict
+    stays, and with it, while it is fresh, its age; a NAT with another outside address is another NAT."""
+    if old is None or old.suspicious:
+        return new
+    if new.reflexive is None:
+        # Nothing was seen, or nothing to be believed: silence that means something says so.
+        return old if old.fresh(now) and not new.udp_blocked else new
+    if old.reflexive is None or old.reflexive[0] != new.reflexive[0] or _contradict(old, new):
+        return new
+    full = new.mapping is not Mapping.UNKNOWN or not old.fresh(now)
+    allocated = old if new.allocation is Allocation.UNKNOWN else new
+    return NatProfile(
+        mapping=old.mapping if new.mapping is Mapping.UNKNOWN else new.mapping,
+        filtering=old.filtering if new.filtering is Filtering.UNKNOWN else new.filtering,
+        allocation=allocated.allocation,
+        delta=allocated.delta,
+        block=allocated.block,
+        hairpin=old.hairpin if new.hairpin is None else new.hairpin,
+        udp_blocked=False,
+        reflexive=new.reflexive,
+        made_at=new.made_at if full else old.made_at,
+        evidence=(*new.evidence, *(text for text in old.evidence if not text.startswith(_SAW)))[:MAX_EVIDENCE],
+    )
+
+
+def _contradict(old: NatProfile, new: NatProfile) -> bool:
+    """A mapping that is another one now, beyond knowing more: other tests of the old one then prove nothing."""
+    return Mapping.UNKNOWN not in (old.mapping, new.mapping) and old.mapping is not new.mapping
+
+
+# Begins what is known of one socket's mappings; other evidence is of the NAT itself.
+_SAW = "server "
 _CONES = {
     Filtering.ENDPOINT_INDEPENDENT: NatKind.FULL_CONE,
     Filtering.ADDRESS_DEPENDENT: NatKind.ADDRESS_RESTRICTED,
@@ -213,7 +248,7 @@ def classify(
 def _place(seen: Sequence[Observation], one: Observation) -> str:
     """Names a server without its address: which one of ours, and which port of it."""
     addresses = list(dict.fromkeys(other.server[0] for other in seen))
-    return f"server {addresses.index(one.server[0]) + 1} port {one.server[1]}"
+    return f"{_SAW}{addresses.index(one.server[0]) + 1} port {one.server[1]}"
 
 
 def _servers_see_themselves(seen: Sequence[Observation]) -> bool:

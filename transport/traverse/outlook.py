@@ -19,14 +19,24 @@ class Chance(Enum):
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """``reason`` is a code for people's words: "udp-blocked", "both-symmetric", "symmetric-and-port-restricted",
-    "symmetric-and-unknown", "unknown", "punchable"."""
+    "symmetric-and-unknown", "same-nat-no-hairpin", "unknown", "punchable"."""
 
     chance: Chance
     reason: str
 
 
-def outlook(one: NatProfile | None, other: NatProfile | None) -> Outlook:
-    """For two sides; the order does not matter."""
+def outlook(one: NatProfile | None, other: NatProfile | None, *, same_nat: bool = False) -> Outlook:
+    """For two sides; the order does not matter. ``same_nat``: both have the same outside address, so that what one
+    sends to the other's has to be turned around by their outermost NAT (hairpin, RFC 4787 §6)."""
+    apart = _apart(one, other)
+    hairpins = {profile.hairpin for profile in (one, other) if profile is not None}
+    if not same_nat or apart.chance is Chance.NONE or True in hairpins:
+        return apart
+    # Where nobody has measured it, the checks of a round from either side do.
+    return Outlook(Chance.NONE if False in hairpins else Chance.DOUBTFUL, "same-nat-no-hairpin")
+
+
+def _apart(one: NatProfile | None, other: NatProfile | None) -> Outlook:
     if one is None or other is None:
         return Outlook(Chance.GOOD, "unknown")
     if one.udp_blocked or other.udp_blocked:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from transport.path.sockets import DatagramReceived, SocketFailed, SocketOpened
 from transport.traverse.budget import Budget
-from transport.traverse.nat_profile import NatProfile, classify, from_wire
-from transport.traverse.outlook import Chance, outlook
+from transport.traverse.candidates import is_behind_same_nat
+from transport.traverse.nat_profile import classify, from_wire, renewed
+from transport.traverse.outlook import Chance, Outlook, outlook
 from transport.traverse.phase import (
     ROUNDS_PER_CLIMB,
     Knowledge,
@@ -30,7 +31,7 @@ from transport.traverse.round import (
     RoundUnconfirmed,
     RoundWon,
 )
-from transport.wire.peer import Candidates
+from transport.wire.peer import Candidates, WireCandidate
 from transport.wire.stun import Address, IceRole
 
 NAME = "punch"
@@ -58,6 +59,7 @@ class PunchPhase:
         self._index = -1
         self._leader_until: float | None = None
         self._may_tell = True
+        self._theirs: tuple[WireCandidate, ...] = ()
         self._spent = 0
         self._out: list[PhaseCommand] = []
         self._status = PhaseStatus(NAME, "waiting", 0.0)
@@ -147,6 +149,7 @@ class PunchPhase:
         )
         sockets = {know.new_socket(): version for version in families}
         self._leader_until = None
+        self._theirs = ()
         self._round = PunchRound(plan, sockets, know.rng, may_tell=self._may_tell)
         if know.local is not None:
             self._round.tell_profile(know.local.to_wire())
@@ -187,9 +190,12 @@ class PunchPhase:
             self._begin(index, now)
         if self._round is None or index != self._index:
             return
-        if isinstance(message, Candidates) and message.profile is not None:
-            self._know.remote = from_wire(message.profile, now)
-            self._out.append(ProfileKnown("remote", self._know.remote))
+        if isinstance(message, Candidates):
+            self._theirs = tuple(message.candidates)
+            if message.profile is not None:
+                self._know.remote = from_wire(message.profile, now)
+                self._out.append(ProfileKnown("remote", self._know.remote))
+            # Before the round takes them: what leads nowhere is not to be sent to.
             self._judge(self._round)
         running = self._round
         self._run(running, running.said(message, now), now)
@@ -202,8 +208,12 @@ class PunchPhase:
         self._run(leaving, leaving.stop(), now)
 
     def _judge(self, running: PunchRound) -> None:
-        if outlook(self._know.local, self._know.remote).chance is Chance.NONE:
+        if self._outlook(running).chance is Chance.NONE:
             running.spare_reflexive()
+
+    def _outlook(self, running: PunchRound) -> Outlook:
+        same_nat = is_behind_same_nat((one for one in self._theirs if ":" not in one.ip), running.our_public)
+        return outlook(self._know.local, self._know.remote, same_nat=same_nat)
 
     def _run(self, source: PunchRound, commands: list[RoundCommand], now: float) -> None:
         for command in commands:
@@ -237,9 +247,11 @@ class PunchPhase:
             unanswered=found.unanswered,
             unbelievable=found.unbelievable,
         )
-        self._know.local = better(self._know.local, profile, now)
-        if self._know.local is profile:
-            self._out.append(ProfileKnown("local", profile))
+        before = self._know.local
+        is_another = before is not None and not before.symmetric and len({one.mapped for one in found.observations}) > 1
+        self._know.local = profile if is_another else renewed(before, profile, now)
+        if self._know.local != before:
+            self._out.append(ProfileKnown("local", self._know.local))
         source.tell_profile(self._know.local.to_wire())
         self._judge(source)
 
@@ -248,8 +260,8 @@ class PunchPhase:
             return
         index = self._index
         nobody_to_ask = source.started_at is not None and source.checks.first_check_at is None
+        expected = self._outlook(source)
         self._leave(source, now)
-        expected = outlook(self._know.local, self._know.remote)
         if reason == "no-sockets":
             self._end("failed", reason, now)
         elif expected.chance is not Chance.GOOD:
@@ -275,16 +287,12 @@ def _packets(each: PunchRound) -> int:
     return each.purse.spent + each.checks.answers_sent
 
 
-HOPELESS = ("udp-blocked", "nobody-to-ask", "both-symmetric", "symmetric-and-port-restricted", "symmetric-and-unknown")
+HOPELESS = (
+    "udp-blocked",
+    "nobody-to-ask",
+    "both-symmetric",
+    "symmetric-and-port-restricted",
+    "symmetric-and-unknown",
+    "same-nat-no-hairpin",
+)
 SPEC = PhaseSpec(NAME, PunchPhase, BUDGET)
-
-
-def better(old: NatProfile | None, new: NatProfile, now: float) -> NatProfile:
-    """The new profile, unless it rests on less and does not contradict the old one."""
-    if old is None or not old.fresh(now) or old.suspicious:
-        return new
-    if new.reflexive is not None and old.reflexive is not None and new.reflexive[0] != old.reflexive[0]:
-        return new
-    if new.symmetric and not old.symmetric:
-        return new
-    return old if len(new.unknowns) >= len(old.unknowns) else new

@@ -156,6 +156,11 @@ class PunchRound:
         """Those that are ours to close."""
         return tuple(self._versions)
 
+    @property
+    def our_public(self) -> set[str]:
+        """Our outside IP addresses, as far as servers have told them."""
+        return {address[0] for known in self._mapped.values() for address in known} | set(self.plan.our_public)
+
     def next_deadline(self) -> float | None:
         """When :meth:`timer` is due."""
         if self.over:
@@ -371,14 +376,11 @@ class PunchRound:
                 self._queries[socket] = ReflexiveQueries(socket, servers, self.purse, self._rng, now)
 
     def _add_remote(self, message: Candidates, now: float) -> None:
-        accepted = acceptable(message.candidates, self.plan.hosts, self._our_public())
+        accepted = acceptable(message.candidates, self.plan.hosts, self.our_public)
         if self._hopeless:
             accepted = [one for one in accepted if one.kind != "server-reflexive" or _version((one.ip, 0)) == 6]
         remotes = [(CandidateKind(one.kind), (one.ip, one.port), one.priority) for one in accepted]
         self.checks.add_remote(remotes, self._schedule(now))
-
-    def _our_public(self) -> set[str]:
-        return {address[0] for known in self._mapped.values() for address in known} | set(self.plan.our_public)
 
     def _schedule(self, now: float) -> Schedule:
         """When the checks of a pair that is known now are due."""

@@ -1,5 +1,7 @@
 import random
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,6 +171,26 @@ def test_the_outlook_is_that_of_the_table() -> None:
     assert outlook(cone(Filtering.ADDRESS_AND_PORT_DEPENDENT), cone(Filtering.UNKNOWN)).chance is Chance.GOOD
     assert outlook(None, SYMMETRIC).chance is Chance.GOOD, "nothing is given up for want of knowledge"
     assert outlook(NatProfile(udp_blocked=True), cone(Filtering.UNKNOWN)).reason == "udp-blocked"
+
+
+@pytest.mark.parametrize(
+    ("hairpins", "chance"),
+    [
+        ((None, None), Chance.DOUBTFUL),
+        ((False, None), Chance.NONE),
+        ((True, None), Chance.GOOD),
+        # The same outer NAT was seen to do it once: silence is the weaker evidence.
+        ((True, False), Chance.GOOD),
+    ],
+)
+def test_behind_one_nat_it_has_to_turn_packets_around(hairpins: tuple[bool | None, ...], chance: Chance) -> None:
+    one, other = (replace(cone(Filtering.UNKNOWN), hairpin=hairpin) for hairpin in hairpins)
+    for expected in (outlook(one, other, same_nat=True), outlook(other, one, same_nat=True)):
+        assert expected.chance is chance
+        assert (expected.reason == "same-nat-no-hairpin") is (chance is not Chance.GOOD)
+    assert outlook(one, other).chance is Chance.GOOD, "with NATs of their own it does not matter"
+    assert outlook(SYMMETRIC, SYMMETRIC, same_nat=True).reason == "both-symmetric"
+    assert outlook(None, None, same_nat=True).chance is Chance.DOUBTFUL
 
 
 def test_chances_per_kind_of_peer() -> None:
