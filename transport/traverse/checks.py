@@ -97,8 +97,20 @@ class Pair:
 class CheckList:
     """The checks of one round. It has no timer of its own: the owner calls :meth:`timer` at :meth:`next_deadline`."""
 
-    def __init__(self, local: Credentials, role: IceRole, purse: Purse, rng: Random, nomination: int) -> None:
+    def __init__(
+        self,
+        local: Credentials,
+        role: IceRole,
+        purse: Purse,
+        rng: Random,
+        nomination: int,
+        *,
+        max_pairs: int = MAX_PAIRS,
+        ta_s: float = TA_S,
+    ) -> None:
         """``nomination`` is the counter that a choice of ours gets, above 0 and above those of earlier rounds."""
+        self._max_pairs = max_pairs
+        self._ta_s = ta_s
         self._local = local
         self._role = role
         self._purse = purse
@@ -108,6 +120,7 @@ class CheckList:
         self.keys: CheckKeys | None = None
         self._sockets: dict[int, int] = {}
         self._pairs: dict[tuple[int, Address], Pair] = {}
+        self._scheduled: list[Pair] = []
         self._unanswered: list[Pair] = []
         self._seen: OrderedDict[bytes, tuple[int, Address]] = OrderedDict()
         self._answers = Bucket(ANSWERS_PER_S, ANSWERS_PER_S)
@@ -138,7 +151,7 @@ class CheckList:
             return None
         deadlines = [] if self._insist_at is None else [self._insist_at]
         if self.chosen is None:
-            due = min((pair.schedule[0] for pair in self._pairs.values() if pair.schedule), default=None)
+            due = min((pair.schedule[0] for pair in self._scheduled if pair.schedule), default=None)
             if due is not None:
                 deadlines.append(max(due, self._next_slot))
         return min(deadlines, default=None)
@@ -151,6 +164,7 @@ class CheckList:
         """It is gone, and its pairs with it."""
         self._sockets.pop(socket, None)
         self._pairs = {key: pair for key, pair in self._pairs.items() if pair.socket != socket}
+        self._scheduled = [pair for pair in self._scheduled if pair.socket != socket]
         self._unanswered = [pair for pair in self._unanswered if pair.socket != socket]
         if self.chosen is not None and self.chosen.socket == socket:
             self.stop()
@@ -172,12 +186,14 @@ class CheckList:
         """Send on every pair at these times instead."""
         for pair in self._pairs.values():
             pair.schedule = schedule.of(pair.kind)
+        self._scheduled = list(self._pairs.values())
 
     def spare(self, kind: CandidateKind, version: int) -> None:
         """Send nothing to candidates of this kind and IP version, unless the peer proves that it is there."""
         for key, pair in tuple(self._pairs.items()):
             if pair.kind is kind and self._sockets.get(pair.socket) == version and pair.rtt_s is None:
                 del self._pairs[key]
+                pair.schedule = ()
 
     def openers(self, ttl: int, now: float) -> list[CheckCommand]:
         """One packet on each pair that dies on its way but opens our own NAT (DESIGN §6.7). Not a check: it has no
@@ -223,14 +239,15 @@ class CheckList:
         if self._insist_at is not None and now >= self._insist_at and self.chosen is not None:
             self._insist(self.chosen, now)
         if self.chosen is None and now >= self._next_slot:
-            due = [pair for pair in self._pairs.values() if pair.schedule and pair.schedule[0] <= now]
+            self._scheduled = [pair for pair in self._scheduled if pair.schedule]
+            due = [pair for pair in self._scheduled if pair.schedule[0] <= now]
             for pair in sorted(due, key=lambda pair: (-len(pair.schedule), -pair.priority)):
                 if not self._purse.allows(pair.remote):
                     pair.schedule = ()
                     continue
                 if self._check(pair, now):
                     pair.schedule = pair.schedule[1:]
-                self._next_slot = now + TA_S
+                self._next_slot = now + self._ta_s
                 break
         return self._take()
 
@@ -239,10 +256,23 @@ class CheckList:
         return out
 
     def _add(self, pair: Pair) -> Pair | None:
-        if len(self._pairs) >= MAX_PAIRS:
+        if len(self._pairs) >= self._max_pairs:
             return None
         self._pairs[pair.socket, pair.remote] = pair
+        if pair.schedule:
+            self._scheduled.append(pair)
         return pair
+
+    def probe(self, socket: int, kind: CandidateKind, remote: Address, now: float) -> list[CheckCommand]:
+        """One check now, on a pair that may be new and has no schedule; nothing where the purse or the number of
+        pairs does not allow it, or a pair has been chosen already."""
+        if self.chosen is None and socket in self._sockets:
+            pair = self._pairs.get((socket, remote)) or self._add(
+                Pair(socket, remote, kind, self._rank(priority(kind)))
+            )
+            if pair is not None:
+                self._check(pair, now)
+        return self._take()
 
     def _rank(self, remote: int) -> int:
         """Priority of a pair (RFC 8445 §6.1.2.3); our side of it is the base of the socket, a host candidate."""

@@ -1,7 +1,7 @@
 """What every phase of the ladder is like, and what all of them know."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, Protocol
 
@@ -14,11 +14,12 @@ from transport.path.sockets import (
     SocketOpened,
 )
 from transport.path.stats import PathVia
-from transport.traverse.budget import Budget
+from transport.traverse.budget import Allowance, Budget
 from transport.traverse.candidates import CandidateKind, HostAddress, is_private
 from transport.traverse.keys import CheckKeys
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.round import RoundWon, SayToPeer
+from transport.traverse.strategy import Technique
 from transport.traverse.sync import SyncMessage
 from transport.wire.peer import Candidates
 from transport.wire.stun import Address, IceRole
@@ -102,7 +103,8 @@ PhaseCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | DirectFound
 
 @dataclass(slots=True)
 class Knowledge:
-    """What the phases of one call know together. ``relay_rtt_s``: to the peer over the relay, there and back."""
+    """What the phases of one call know together. ``relay_rtt_s``: to the peer over the relay, there and back.
+    ``peer_public``: the IPv4 addresses that the peer says servers see of it. ``allowance`` is the machine's."""
 
     role: IceRole
     stun: tuple[Address, ...]
@@ -113,6 +115,9 @@ class Knowledge:
     local: NatProfile | None = None
     remote: NatProfile | None = None
     relay_rtt_s: float | None = None
+    peer_public: tuple[Address, ...] = ()
+    allowance: Allowance = field(default_factory=Allowance)
+    try_harder: bool = False
 
 
 class Phase(Protocol):
@@ -154,9 +159,11 @@ class PhaseSpec:
     yields_to_relay: bool = False
 
 
-def direct_found(won: RoundWon) -> DirectFound:
-    """What the link is told of a won round."""
+def direct_found(won: RoundWon, technique: Technique | None = None) -> DirectFound:
+    """What the link is told of a won round; ``technique`` is the hard one that won it."""
     pair = won.pair
     near = pair.kind is CandidateKind.HOST or is_private(pair.remote[0])
     via: PathVia = "host" if near else "port_mapping" if pair.kind is CandidateKind.MAPPED else "punch"
+    if technique is not None:
+        via = "prediction" if technique is Technique.PREDICTION else "birthday"
     return DirectFound(won.socket, won.local, pair.remote, via, pair.rtt_s, won.keys, pair.nomination, pair.mapped)

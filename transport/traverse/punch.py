@@ -146,6 +146,7 @@ class PunchPhase:
             budget=BUDGET,
             opener_ttl=OPENER_TTLS[index] if know.low_ttl else None,
             relay_rtt_s=know.relay_rtt_s,
+            allowance=know.allowance,
         )
         sockets = {know.new_socket(): version for version in families}
         self._leader_until = None

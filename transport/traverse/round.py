@@ -17,7 +17,7 @@ from transport.path.sockets import (
     SocketFailed,
     SocketOpened,
 )
-from transport.traverse.budget import Budget, Purse
+from transport.traverse.budget import Allowance, Budget, Purse
 from transport.traverse.candidates import (
     Candidate,
     CandidateKind,
@@ -68,6 +68,7 @@ class RoundPlan:
     budget: Budget
     opener_ttl: int | None
     relay_rtt_s: float | None
+    allowance: Allowance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class PunchRound:
         self._local: dict[int, Address] = {}
         self._waiting = set(sockets)
         self._credentials: Credentials = make_credentials(rng)
-        self.purse = Purse(plan.budget)
+        self.purse = Purse(plan.budget, allowance=plan.allowance)
         self.checks = CheckList(self._credentials, plan.role, self.purse, rng, plan.number + 1)
         self.sync = Synchroniser(plan.number, leads=plan.leads)
         self._queries: dict[int, ReflexiveQueries] = {}
