@@ -276,6 +276,8 @@ class Engine:
             relay=route.client,
             rng=self._rng,
             always_relay=self._config.always_relay or self._store.documents.settings.always_relay,
+            try_harder=self._store.documents.settings.try_harder,
+            port_mapping=self._store.documents.settings.port_mapping,
             is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
             hosts=self._network.hosts,
             profile=self._nat_profile,
@@ -412,6 +414,7 @@ class Engine:
         self._picture_due = None
         self._find(*self._store.take_findings())
         self._picture.audio = self._voice.audio
+        self._picture.nat = self._nat_profile
         self.state = state.build(
             self._picture, self._store, self._session, self._notices, self._numbers, self._wall_offset_s
         )

@@ -38,6 +38,14 @@ class PathsSeen:
         self.lost_since = None
         self._mark(now, PathMark(0.0, "back", "Connected again"))
 
+    def network_changed(self, now: float) -> None:
+        """This machine's interfaces have other addresses."""
+        self._mark(now, PathMark(0.0, "network", "Your network changed"))
+
+    def phase(self, text: str, now: float) -> None:
+        """A phase of the ladder began or ended."""
+        self._mark(now, PathMark(0.0, "phase", text))
+
     def ended(self, now: float) -> None:
         """The call is over."""
         self._end_span(now)

@@ -40,7 +40,7 @@ CallPhase = Literal[
     "ended",  # kept for a moment so that a person can read why
 ]
 PathKind = Literal["relay", "direct"]
-PhaseName = Literal["port_mapping", "punch", "prediction", "birthday"]
+PhaseName = Literal["port_mapping", "punch", "prediction", "birthday", "blocks"]
 PhaseOutcome = Literal["waiting", "trying", "won", "failed", "skipped", "cancelled"]
 KeyTrust = Literal["unknown", "first-use", "verified", "changed"]
 
@@ -119,10 +119,28 @@ class NatProfile(Frozen, frozen=True):
     detail: str = ""
     kind: str = ""
     evidence: str = ""
+    ease: Literal["", "easy", "hard", "blocked"] = ""
+    """How a direct path takes it; empty where that is not known."""
+
+
+class CallChance(Frozen, frozen=True):
+    """What to expect of a call with somebody whose network is ``peer``, in words and in one word."""
+
+    peer: str
+    chance: Literal["direct", "maybe", "relay"]
+    text: str
+
+
+class NetworkState(Frozen, frozen=True):
+    """The user's own network while nobody calls. ``measured`` in Unix seconds."""
+
+    nat: NatProfile = NatProfile()
+    measured: float | None = None
+    chances: tuple[CallChance, ...] = ()
 
 
 class LadderPhase(Frozen, frozen=True):
-    """One rung of the ladder to a direct path. Times are seconds since the call was answered."""
+    """One rung of the ladder to a direct path. Times are seconds since the call was answered. Rungs may overlap."""
 
     name: PhaseName
     outcome: PhaseOutcome = "waiting"
@@ -133,6 +151,16 @@ class LadderPhase(Frozen, frozen=True):
     sockets: int = 0
     why: str = ""
     """One sentence for the person."""
+    reason: str = ""
+    """For programs: the code behind ``why``."""
+    tried: int = 0
+    of: int = 0
+    """So many doors have been tried of so many; 0 where there is nothing to count."""
+    until: float | None = None
+    """When it gives up by itself."""
+    doors_here: int = 0
+    doors_there: int = 0
+    """What a search is about: doors of this side and of the other one."""
 
 
 class PathSpan(Frozen, frozen=True):
@@ -192,6 +220,9 @@ class Settings(Frozen, frozen=True):
     output_device: str = ""
     always_relay: bool = False
     try_harder: bool = False
+    """Use up to half of a carrier's port block for five minutes, where both networks are of that kind."""
+    port_mapping: bool = True
+    """Ask the router for a port (PCP, NAT-PMP, UPnP)."""
     keep_call_without_window: bool = True
     notifications: bool = True
     ring_volume: Annotated[float, Meta(ge=0, le=1)] = 0.7
@@ -223,6 +254,7 @@ class EngineState(Tagged, frozen=True):
     audio: Audio = Audio()
     settings: Settings = Settings()
     call: CallState | None = None
+    network: NetworkState = NetworkState()
     notices: tuple[Notice, ...] = ()
     data_place: str = ""
     """The folder of the local data, for the about page."""

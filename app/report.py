@@ -1,4 +1,6 @@
-"""The report of one call (DESIGN §10): what was tried, what carried the voice, and how well. Version 1.
+"""The report of one call (DESIGN §10): what was tried, what carried the voice, and how well. Version 2.
+
+Version 2 has the phase "blocks", phases that overlap, and what they count (``tried``, ``of``).
 
 Times are seconds since the call was placed or received. ``docs/report.schema.json`` is made from these structs by
 :mod:`app.report_schema`; a field that is renamed, removed or changes its meaning needs a new version.
@@ -14,7 +16,7 @@ from app import files
 from app.errors import AppError, explain
 from app.protocol import PathKind, PhaseName
 
-REPORT_VERSION: Literal[1] = 1
+REPORT_VERSION: Literal[2] = 2
 
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -70,7 +72,10 @@ class Nats(Struct, frozen=True):
 
 
 class PhaseReport(Struct, frozen=True):
-    """One phase of the ladder. ``ended`` and ``outcome`` are ``null`` while it runs."""
+    """One phase of the ladder; phases may overlap. ``ended`` and ``outcome`` are ``null`` while it runs.
+
+    ``tried`` ``of`` so many doors: guessed ports of a prediction; of a birthday or block search the remote ports tried
+    on the side that searches, and its own sockets on the side that is searched. Both are 0 where nothing is counted."""
 
     name: PhaseName
     started: Seconds
@@ -80,6 +85,8 @@ class PhaseReport(Struct, frozen=True):
     packets: Count = 0
     sockets: Count = 0
     rounds: Count = 0
+    tried: Count = 0
+    of: Count = 0
 
 
 class PathReport(Struct, frozen=True):
@@ -122,7 +129,7 @@ class MediaReport(Struct, frozen=True):
 class CallReport(Struct, frozen=True):
     """Everything about one call, as this end saw it."""
 
-    version: Literal[1]
+    version: Literal[2]
     call_id: str
     role: Role
     peer: str

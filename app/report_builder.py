@@ -68,34 +68,43 @@ class ReportBuilder:
         """A profile is known; the newest of each side counts."""
         self._nat = Nats(local or self._nat.local, remote or self._nat.remote)
 
-    def phase_started(self, name: PhaseName, now: float) -> None:
-        """A phase begins; one of the same name that has not ended is cancelled by it."""
-        self.phase_ended(name, now, "cancelled", "started anew")
-        self._phases.append(PhaseReport(name, self._since(now)))
-        self._phases = _newest(self._phases, [phase.ended for phase in self._phases], MAX_PHASES)
-
-    def phase_ended(
+    def phase(
         self,
         name: PhaseName,
-        now: float,
-        outcome: PhaseResult,
-        reason: str = "",
+        started: float,
         *,
+        ended: float | None = None,
+        outcome: PhaseResult | None = None,
+        reason: str = "",
         packets: int = 0,
         sockets: int = 0,
         rounds: int = 0,
+        tried: int = 0,
+        of: int = 0,
     ) -> None:
-        """The phase of this name that runs is over; without one nothing happens."""
-        for place, phase in enumerate(self._phases):
-            if phase.name == name and phase.ended is None:
-                self._phases[place] = PhaseReport(
-                    name, phase.started, self._since(now), outcome, reason, packets, sockets, rounds
-                )
+        """How the phase that began at ``started`` stands, or how it ended; the newest word counts.
 
-    def phase_skipped(self, name: PhaseName, now: float, reason: str) -> None:
-        """A phase that is not needed, or not allowed."""
-        self.phase_started(name, now)
-        self.phase_ended(name, now, "skipped", reason)
+        One of the same name that began before it and has not ended is cancelled by it."""
+        since = self._since(started)
+        now = PhaseReport(
+            name,
+            since,
+            None if outcome is None else self._since(ended if ended is not None else started),
+            outcome,
+            reason,
+            packets,
+            sockets,
+            rounds,
+            tried,
+            of,
+        )
+        for place, phase in enumerate(self._phases):
+            if phase.name == name and phase.started == since:
+                self._phases[place] = now
+                return
+        self._end_phases(started, "started anew", name)
+        self._phases.append(now)
+        self._phases = _newest(self._phases, [phase.ended for phase in self._phases], MAX_PHASES)
 
     def path_active(self, path: PathKey, now: float) -> None:
         """This path carries the call from now on; others may do so too. Again for the same one changes nothing."""
@@ -126,8 +135,7 @@ class ReportBuilder:
         self._outcome = outcome
         self._reason = reason
         self.mark("ended", now)
-        for phase in self._phases:
-            self.phase_ended(phase.name, now, "cancelled", "the call ended")
+        self._end_phases(now, "call-over")
         for span in self._paths:
             self.path_inactive(_key(span), now)
 
@@ -146,6 +154,14 @@ class ReportBuilder:
             paths=tuple(self._paths),
             media=self._media,
         )
+
+    def _end_phases(self, now: float, reason: str, name: PhaseName | None = None) -> None:
+        """What runs, or of it what has this name, is cancelled."""
+        for place, phase in enumerate(self._phases):
+            if phase.ended is None and name in (None, phase.name):
+                self._phases[place] = msgspec.structs.replace(
+                    phase, ended=self._since(now), outcome="cancelled", reason=reason
+                )
 
     def _since(self, now: float) -> float:
         return round(max(0.0, now - self._started), 6)

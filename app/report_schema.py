@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from app import files
-from app.report import CallReport
+from app.report import REPORT_VERSION, CallReport
 
 # A schema is for everybody to read.
 _MODE = 0o644
@@ -17,7 +17,7 @@ def schema_document() -> bytes:
     """The schema (draft 2020-12) as indented JSON with a line end."""
     described = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Segue call report, version 1",
+        "title": f"Segue call report, version {REPORT_VERSION}",
         **msgspec.json.schema(CallReport),
     }
     return (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode()

@@ -6,13 +6,15 @@ import ipaddress
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app import call_events as ev
 from app.call import Call
 from app.paths_seen import PathsSeen
-from app.protocol import CallPhase, CallSample, PathFigures, PhaseName
-from app.report import MediaReport, PhaseResult, Role
+from app.phase_words import NAMES as PHASE_NAMES
+from app.phase_words import phase_mark
+from app.protocol import CallPhase, CallSample, PathFigures
+from app.report import MediaReport, Role
 from app.report_builder import ReportBuilder
 from app.traversal_words import nat_for_report
 from app.voice import Voice
@@ -62,6 +64,8 @@ class SessionSetup:
     relay: RelayClient
     rng: random.Random = field(repr=False)
     always_relay: bool = False
+    try_harder: bool = False
+    port_mapping: bool = True
     is_contact: bool = False
     """In the user's list, with a key that is theirs: a direct path may be looked for while it rings."""
     hosts: tuple[HostAddress, ...] = ()
@@ -195,6 +199,7 @@ class CallSession:
         stats = self.link_stats()
         if stats is None or self.times.answered is None or self.times.ended is not None:
             return None
+        self._note_progress(stats.phases)
         now = self._loop.time()
         media = self._setup.voice.figures()
         return CallSample(
@@ -279,6 +284,8 @@ class CallSession:
 
     def network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
         """The machine's interfaces have other addresses."""
+        if self._driver is not None and not self.call.finished:
+            self.paths.network_changed(self._loop.time())
         if self._driver is not None and not self._setup.always_relay:
             self._driver.submit(link.NetworkChanged(hosts))
 
@@ -345,26 +352,37 @@ class CallSession:
 
     def _phase_changed(self, status: PhaseStatus) -> None:
         before = self.phases.get(status.name)
+        self._take_status(status)
+        if before is None or _without_progress(before) != _without_progress(status):
+            text = phase_mark(before, status)
+            if text and self.times.ended is None:
+                self.paths.phase(text, self._loop.time())
+            self._on_change()
+
+    def _note_progress(self, statuses: tuple[PhaseStatus, ...]) -> None:
+        """What a search counts changes with every packet: windows hear of it as often as of other figures."""
+        newest = {status.name: status for status in statuses}
+        changed = [status for name, status in newest.items() if self.phases.get(name) != status]
+        for status in changed:
+            self._take_status(status)
+        if changed:
+            self._on_change()
+
+    def _take_status(self, status: PhaseStatus) -> None:
         self.phases[status.name] = status
-        name: PhaseName = "punch"
-        if status.name == name and (before is None or before.outcome != status.outcome):
-            now = self._loop.time()
-            if status.outcome == "trying":
-                self.report.phase_started(name, now)
-            elif status.outcome in ("won", "failed", "cancelled"):
-                outcome: PhaseResult = status.outcome
-                if before is None or before.outcome == "waiting":
-                    self.report.phase_started(name, now)
-                self.report.phase_ended(
-                    name,
-                    now,
-                    outcome,
-                    status.reason,
-                    packets=status.packets,
-                    sockets=status.sockets,
-                    rounds=status.rounds,
-                )
-        self._on_change()
+        if status.name in PHASE_NAMES and status.outcome != "waiting":
+            self.report.phase(
+                status.name,  # type: ignore[arg-type]
+                status.started,
+                ended=status.ended,
+                outcome=None if status.outcome == "trying" else status.outcome,
+                reason=status.reason,
+                packets=status.packets,
+                sockets=status.sockets,
+                rounds=status.rounds,
+                tried=status.tried,
+                of=status.of,
+            )
 
     def _profile_known(self, whose: str, profile: NatProfile) -> None:
         if whose == "local":
@@ -385,6 +403,8 @@ class CallSession:
         for path in stats.paths if stats is not None else ():
             key = (path.kind, path.via, address_text(path.local), address_text(path.remote))
             self.report.path_figures(key, path.rtt_ms, path.loss)
+        for status in stats.phases if stats is not None else ():
+            self._take_status(status)
         for moment, at in (
             ("first_audio_sent", self._setup.voice.first_sent),
             ("first_audio_played", self._setup.voice.first_played),
@@ -434,6 +454,10 @@ def address_text(address: tuple[str, int] | None) -> str:
     if address is None:
         return ""
     return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
+def _without_progress(status: PhaseStatus) -> PhaseStatus:
+    return replace(status, packets=0, tried=0)
 
 
 def _figures(path: PathStats) -> PathFigures:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app import protocol, words
+from app.phase_words import Pair, phase_in_words
 from app.session import CallSession
 from app.store import Person, Store
-from app.traversal_words import nat_in_words, phase_in_words
+from app.traversal_words import nat_in_words, network_in_words
 from transport.identity.safety_number import safety_number
+from transport.traverse.nat_profile import NatProfile
 
 # A safety number costs a few milliseconds; so few at a time keep the engine's loop free for the voice.
 NUMBERS_PER_PICTURE = 2
@@ -77,6 +79,8 @@ class Picture:
     audio: protocol.Audio = field(default_factory=protocol.Audio)
     online: dict[str, bool] = field(default_factory=dict)
     """By short address: who is there, of those that are watched."""
+    nat: NatProfile | None = None
+    """Of the network that this machine is in."""
     busy: str = ""
     ready: bool = False
     data_place: str = ""
@@ -103,6 +107,7 @@ def build(
         audio=picture.audio,
         settings=store.documents.settings,
         call=None if session is None else _call(session, numbers, wall_offset_s),
+        network=network_in_words(picture.nat, wall_offset_s),
         notices=notices.shown,
         data_place=picture.data_place,
         busy=picture.busy,
@@ -132,6 +137,7 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float) ->
         return None if at is None else at + wall_offset_s
 
     finished = session.finished
+    pair = Pair(session.local_nat, session.remote_nat, session.title)
     return protocol.CallState(
         call_id=view.call_id,
         phase=view.phase,
@@ -160,7 +166,7 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float) ->
         phases=tuple(
             rung
             for status in session.phases.values()
-            if (rung := phase_in_words(status, times.answered, session.now())) is not None
+            if (rung := phase_in_words(status, times.answered, session.now(), pair)) is not None
         ),
         local_nat=nat_in_words(session.local_nat),
         remote_nat=nat_in_words(session.remote_nat),

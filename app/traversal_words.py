@@ -1,11 +1,12 @@
-"""Networks and the ladder in words for a person (pure). The small print may say what engineers call it."""
+"""Networks in words for a person (pure). The small print may say what engineers call it."""
 
-from app.protocol import LadderPhase, NatProfile, PhaseName, PhaseOutcome
+from typing import Literal
+
+from app.protocol import CallChance, NatProfile, NetworkState
 from app.report import NatReport
 from transport.traverse import nat_profile
 from transport.traverse.nat_profile import Mapping, NatKind
 from transport.traverse.outlook import Chance, chances
-from transport.traverse.phase import PhaseStatus
 
 _HEADLINES: dict[NatKind, tuple[str, str]] = {
     NatKind.OPEN: ("Open network", "Anybody can be reached directly from here."),
@@ -34,19 +35,13 @@ _CHANCES: dict[Chance, str] = {
     Chance.DOUBTFUL: "direct if the routers let it, else over the relay",
     Chance.NONE: "over the relay",
 }
-_REASONS: dict[str, str] = {
-    "no-answer": "No packet came through from the other side.",
-    "no-sockets": "This machine could open no more sockets.",
-    "nobody-to-ask": "There was nobody to ask for your outside address.",
-    "udp-blocked": "One of the two networks blocks UDP, so the relay carries the call.",
-    "both-symmetric": "Both routers use a new port for each destination: a punch cannot meet.",
-    "symmetric-and-port-restricted": "One router changes its port, the other lets in only what it knows.",
-    "symmetric-and-unknown": "One router changes its port, and the other seems to let in only what it knows.",
-    "relay-trouble": "Stopped, because the call on the relay began to suffer.",
-    "network-changed": "Your network changed; it is tried anew.",
-    "climbing-anew": "It is tried anew.",
+
+
+_SHORT: dict[Chance, Literal["direct", "maybe", "relay"]] = {
+    Chance.GOOD: "direct",
+    Chance.DOUBTFUL: "maybe",
+    Chance.NONE: "relay",
 }
-_NAMES: frozenset[str] = frozenset(("port_mapping", "punch", "prediction", "birthday"))
 
 
 def nat_in_words(profile: nat_profile.NatProfile | None) -> NatProfile:
@@ -54,18 +49,39 @@ def nat_in_words(profile: nat_profile.NatProfile | None) -> NatProfile:
     if profile is None:
         return NatProfile()
     headline, detail = _HEADLINES[profile.kind]
-    return NatProfile(headline, detail, profile.kind.value, "; ".join(profile.evidence))
+    return NatProfile(headline, detail, profile.kind.value, "; ".join(profile.evidence), _ease(profile))
+
+
+def _ease(profile: nat_profile.NatProfile) -> Literal["", "easy", "hard", "blocked"]:
+    if profile.udp_blocked:
+        return "blocked"
+    if profile.symmetric:
+        return "hard"
+    return "" if profile.mapping is Mapping.UNKNOWN else "easy"
 
 
 def chances_in_words(profile: nat_profile.NatProfile) -> tuple[str, ...]:
     """What to expect of a call, a line for each kind of network that the other person may have."""
-    is_known = profile.mapping is not Mapping.UNKNOWN or profile.udp_blocked
-    lines = []
+    return tuple(f"{chance.peer}: {chance.text}" for chance in call_chances(profile))
+
+
+def call_chances(profile: nat_profile.NatProfile) -> tuple[CallChance, ...]:
+    """What to expect of a call, for each kind of network that the other person may have."""
+    is_known = profile.mapping is not Mapping.UNKNOWN or bool(profile.udp_blocked)
+    found = []
     for kind, chance in chances(profile).items():
         # Not knowing our own side is a reason to try, and none to promise anything.
-        expected = _CHANCES[chance if is_known or chance is Chance.NONE else Chance.DOUBTFUL]
-        lines.append(f"{_PEERS[kind]}: {expected}")
-    return tuple(lines)
+        expected = chance if is_known or chance is Chance.NONE else Chance.DOUBTFUL
+        found.append(CallChance(_PEERS[kind], _SHORT[expected], _CHANCES[expected]))
+    return tuple(found)
+
+
+def network_in_words(profile: nat_profile.NatProfile | None, wall_offset_s: float) -> NetworkState:
+    """The user's own network for the idle page; empty while nothing is known. ``wall_offset_s`` turns the clock of
+    the profile into Unix seconds."""
+    if profile is None:
+        return NetworkState()
+    return NetworkState(nat_in_words(profile), profile.made_at + wall_offset_s, call_chances(profile))
 
 
 def nat_for_report(profile: nat_profile.NatProfile) -> NatReport:
@@ -81,38 +97,3 @@ def nat_for_report(profile: nat_profile.NatProfile) -> NatReport:
         evidence=profile.evidence,
         unknowns=profile.unknowns,
     )
-
-
-def phase_in_words(status: PhaseStatus, answered: float | None, now: float) -> LadderPhase | None:
-    """One rung for the panel, with times since the answer; ``None`` for a name that the panel has no rung for."""
-    if status.name not in _NAMES:
-        return None
-    name: PhaseName = status.name  # type: ignore[assignment]
-    outcome: PhaseOutcome = status.outcome
-    zero = answered if answered is not None else now
-    ended = status.ended if status.ended is not None else now
-    return LadderPhase(
-        name=name,
-        outcome=outcome,
-        progress=1.0 if outcome == "won" else min(0.95, (ended - status.started) / PUNCH_S),
-        started=status.started - zero if outcome != "waiting" else None,
-        ended=None if status.ended is None else status.ended - zero,
-        packets=status.packets,
-        sockets=status.sockets,
-        why=phase_reason(status),
-    )
-
-
-# Four rounds of two seconds: how long a punch goes on at the most, for its progress.
-PUNCH_S = 8.0
-
-
-def phase_reason(status: PhaseStatus) -> str:
-    """One sentence why."""
-    if status.outcome == "won":
-        return "A packet of the other side came through directly, and was proven to be theirs."
-    if status.outcome == "trying":
-        return "Both sides send at the same moment, so that both routers take the answer for one."
-    if status.outcome == "waiting":
-        return "Waiting for the other side's addresses."
-    return _REASONS.get(status.reason, "")

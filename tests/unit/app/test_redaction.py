@@ -15,7 +15,7 @@ KEY = "deadbeef" * 8
 
 
 def a_report(**fields: object) -> CallReport:
-    plain = CallReport(1, "0f" * 16, "caller", "bob@relay.example:7850")
+    plain = CallReport(2, "0f" * 16, "caller", "bob@relay.example:7850")
     return msgspec.structs.replace(plain, **fields)
 
 

@@ -8,13 +8,14 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app import report_builder
+from app.protocol import PhaseName
 from app.report import (
     CallReport,
     MediaReport,
@@ -33,13 +34,13 @@ ROOT = Path(__file__).parents[3]
 RELAY = ("relay", "relay", "192.168.1.7:40000", "198.51.100.1:7851")
 DIRECT = ("direct", "punch", "192.168.1.7:40001", "203.0.113.9:5000")
 
-# DESIGN §10, word for word.
+# DESIGN §10, word for word, and what later versions have beside it.
 FIELDS = {
     "": "version call_id role peer outcome reason times nat phases paths media",
     "times": "placed ringing answered first_audio_sent first_audio_played direct ended",
     "nat": "local remote",
     "nat.local": "mapping filtering allocation delta block address evidence unknowns",
-    "phases.0": "name started ended outcome reason packets sockets rounds",
+    "phases.0": "name started ended outcome reason packets sockets rounds tried of",
     "paths.0": "kind via local remote active_from active_to rtt_ms loss",
     "media": "frames_sent frames_received frames_lost frames_late frames_duplicate samples_played "
     "samples_concealed samples_stretched underruns overruns playout_delay_ms",
@@ -59,9 +60,9 @@ def a_report() -> CallReport:
     builder.mark("first_audio_sent", 103.0)
     builder.mark("first_audio_played", 103.08)
     builder.nat(local=NatReport(mapping="endpoint-independent", block=(1024, 2047), delta=2, evidence=("two servers",)))
-    builder.phase_started("punch", 103.1)
-    builder.phase_ended("punch", 103.4, "won", "at once", packets=6, sockets=1, rounds=1)
-    builder.phase_skipped("birthday", 103.4, "not needed")
+    builder.phase("punch", 103.1, packets=2, sockets=1, rounds=1)
+    builder.phase("punch", 103.1, ended=103.4, outcome="won", packets=6, sockets=1, rounds=1)
+    builder.phase("birthday", 103.4, ended=103.4, outcome="skipped", reason="not-needed")
     builder.path_active(DIRECT, 103.4)
     builder.path_figures(DIRECT, 23.5, 0.01)
     builder.path_inactive(RELAY, 103.9)
@@ -97,7 +98,7 @@ def test_what_happened_is_told_in_seconds_since_the_start() -> None:
 def test_a_report_in_mid_call_is_open() -> None:
     builder = a_builder()
     builder.path_active(RELAY, 101.0)
-    builder.phase_started("punch", 101.0)
+    builder.phase("punch", 101.0)
     report = builder.build()
     assert (report.outcome, report.times.ended) == (None, None)
     assert (report.paths[0].active_to, report.phases[0].outcome) == (None, None)
@@ -114,9 +115,26 @@ def test_the_first_time_counts_and_repeats_change_nothing() -> None:
         builder.mark("answered", now)
         builder.path_active(DIRECT, now)
     builder.path_inactive(RELAY, 102.0)
-    builder.phase_ended("punch", 102.0, "won")
     report = builder.build()
     assert (report.times.answered, report.times.direct, len(report.paths), report.phases) == (1.0, 1.0, 1, ())
+
+
+def test_phases_overlap_and_each_climb_has_its_own() -> None:
+    builder = a_builder()
+    builder.phase("punch", 101.0)
+    builder.phase("birthday", 102.0, tried=100, of=1_024)
+    builder.phase("birthday", 102.0, tried=587, of=1_024, packets=900, sockets=1)
+    builder.phase("punch", 105.0)
+    builder.phase("birthday", 102.0, ended=112.0, outcome="failed", reason="no-answer", tried=1_024, of=1_024)
+    found = [
+        (phase.name, phase.started, phase.ended, phase.outcome, phase.reason, phase.tried)
+        for phase in builder.build().phases
+    ]
+    assert found == [
+        ("punch", 1.0, 5.0, "cancelled", "started anew", 0),
+        ("birthday", 2.0, 12.0, "failed", "no-answer", 1_024),
+        ("punch", 5.0, None, None, "", 0),
+    ]
 
 
 def test_both_nats_are_kept() -> None:
@@ -138,7 +156,7 @@ def test_a_flapping_path_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(20):
         builder.path_active(DIRECT, 101.0 + number)
         builder.path_inactive(DIRECT, 101.5 + number)
-        builder.phase_started("punch", 101.0 + number)
+        builder.phase("punch", 101.0 + number)
     report = builder.build()
     assert [path.kind for path in report.paths] == ["relay"] + ["direct"] * 4
     assert report.paths[-1].active_from == 20.0
@@ -147,11 +165,11 @@ def test_a_flapping_path_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> Non
 
 moments = st.sampled_from(["ringing", "answered", "first_audio_sent", "first_audio_played", "direct", "ended"])
 paths = st.sampled_from([RELAY, DIRECT])
-names = st.sampled_from(["port_mapping", "punch", "prediction", "birthday"])
+names = st.sampled_from(get_args(PhaseName))
 steps = st.one_of(
     st.tuples(st.just("mark"), moments),
     st.tuples(st.sampled_from(["path_active", "path_inactive"]), paths),
-    st.tuples(st.sampled_from(["phase_started", "phase_ended", "phase_skipped"]), names),
+    st.tuples(st.sampled_from(["phase runs", "phase ends"]), names),
     st.tuples(st.just("end"), st.just("")),
 )
 
@@ -169,12 +187,10 @@ def test_any_order_of_events_gives_a_report_that_can_be_read(
                 builder.path_active(about, now)
             case "path_inactive":
                 builder.path_inactive(about, now)
-            case "phase_started":
-                builder.phase_started(about, now)
-            case "phase_ended":
-                builder.phase_ended(about, now, "failed", reason)
-            case "phase_skipped":
-                builder.phase_skipped(about, now, reason)
+            case "phase runs":
+                builder.phase(about, now, tried=7, of=9)
+            case "phase ends":
+                builder.phase(about, now, ended=now + 1, outcome="failed", reason=reason)
             case _:
                 builder.end("answered", reason, now)
     report = builder.build()
@@ -214,7 +230,7 @@ def test_no_bytes_but_a_report_are_read(document: bytes) -> None:
 
 def test_another_version_is_refused() -> None:
     with pytest.raises(ReportError, match="version"):
-        decode_report(encode_report(a_report()).replace(b'"version": 1', b'"version": 2'))
+        decode_report(encode_report(a_report()).replace(b'"version": 2', b'"version": 1'))
 
 
 def test_a_report_on_disk_is_whole_and_for_its_owner(tmp_path: Path) -> None:
@@ -322,7 +338,7 @@ def test_a_report_fits_the_schema_and_a_wrong_one_does_not() -> None:
     document = json.loads(encode_report(a_report()))
     root = json.loads(schema_document())
     assert fits(document, root, root)
-    for path, wrong in (("role", "bystander"), ("version", 2), ("media.frames_lost", -1), ("paths.0.loss", 1.5)):
+    for path, wrong in (("role", "bystander"), ("version", 1), ("media.frames_lost", -1), ("paths.0.loss", 1.5)):
         broken = json.loads(encode_report(a_report()))
         where, _, last = path.rpartition(".")
         at(broken, where)[last] = wrong

@@ -1,0 +1,261 @@
+"""app.phase_words: every code of the transport has words, and the words say whose network is the reason."""
+
+import ast
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import phase_words
+from app.phase_words import Pair, phase_in_words, phase_line, phase_mark, phase_reason
+from app.protocol import PhaseName, PhaseOutcome
+from app.traversal_words import call_chances, nat_in_words, network_in_words
+from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatKind, NatProfile
+from transport.traverse.phase import PhaseStatus
+
+ROOT = Path(__file__).parents[3]
+NAMES = get_args(PhaseName)
+OUTCOMES = get_args(PhaseOutcome)
+CODE = re.compile(r"[a-z]+(-[a-z]+)+")
+# Functions and constructors whose string is a reason for people, and which of their arguments it is.
+TAKES_REASON = {"_end": 1, "_fail": 0, "stop": 0, "_lose": 0, "Outlook": 1, "RoundLost": 0, "Stop": 0, "Strategy": 1}
+# Strings of that form in those modules that say something else: kinds of candidate and NAT, an interface, a flag.
+NO_REASON = re.compile(
+    r"host|.*-reflexive|.*-dependent|.*-independent|.*-restricted|hard-round|out-of-time|"
+    r"no-ipv4-stun|preserving|utf-8|us-ascii"
+)
+
+HOME = NatProfile(Mapping.ENDPOINT_INDEPENDENT, Filtering.ADDRESS_AND_PORT_DEPENDENT, Allocation.PRESERVING)
+RANDOM = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.RANDOM)
+COUNTED = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.SEQUENTIAL, delta=2)
+BLOCK = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.BLOCK, block=(4_096, 6_143))
+BLOCKED = NatProfile(udp_blocked=True)
+PROFILES = (None, HOME, RANDOM, COUNTED, BLOCK, BLOCKED, NatProfile(), replace(RANDOM, allocation=Allocation.UNKNOWN))
+
+pairs = st.builds(
+    Pair, st.sampled_from(PROFILES), st.sampled_from(PROFILES), st.sampled_from(["Bob", "", "{0}{because}"])
+)
+counts = st.integers(0, 70_000)
+times = st.none() | st.floats(0, 1e5)
+statuses = st.builds(
+    PhaseStatus,
+    name=st.sampled_from(NAMES),
+    outcome=st.sampled_from(OUTCOMES),
+    started=st.floats(0, 1e5),
+    ended=times,
+    packets=counts,
+    sockets=counts,
+    reason=st.sampled_from(sorted(phase_words.REASONS)) | st.text(max_size=20),
+    tried=counts,
+    of=counts,
+    until=times,
+)
+
+
+def reasons_in(source: str) -> set[str]:
+    """The codes that a module hands on: what its reason-taking calls are given, and whatever looks like one."""
+    tree = ast.parse(source)
+    found: set[str] = set()
+    typed: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript):
+            typed |= {id(inner) for inner in ast.walk(node.slice)}
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
+            found |= set() if id(node) in typed else {node.value}
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        place = TAKES_REASON.get(called)
+        given_ = [argument.value for argument in node.keywords if argument.arg == "reason"]
+        given_ += node.args[place : place + 1] if place is not None else []
+        for argument in given_:
+            found |= {
+                inner.value
+                for inner in ast.walk(argument)
+                if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value
+            }
+    return {code for code in found if not NO_REASON.fullmatch(code)}
+
+
+def modules() -> list[Path]:
+    folders = [ROOT / "transport" / "traverse", ROOT / "transport" / "portmap"]
+    files = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.py"))]
+    return [*files, ROOT / "transport" / "traversal.py"]
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_reason_in_the_transport_has_words(module: Path) -> None:
+    missing = reasons_in(module.read_text()) - set(phase_words.REASONS)
+    assert not missing, "give them words in app/phase_words.py (REASONS), or say in NO_REASON here what they are"
+
+
+def test_the_scan_finds_reasons() -> None:
+    known = reasons_in((ROOT / "transport" / "traverse" / "punch.py").read_text())
+    assert {"no-answer", "nobody-to-ask", "both-symmetric"} <= known
+    assert reasons_in("x = Outlook(GOOD, 'punchable'); y: Literal['a-b']; self._end('failed', 'silent', now)") == {
+        "punchable",
+        "silent",
+    }
+
+
+def status(name: str, outcome: str, reason: str = "", **more: object) -> PhaseStatus:
+    return PhaseStatus(name, outcome, 10.0, reason=reason, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("code", sorted(set(phase_words.REASONS) - {""}))
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("outcome", ["failed", "skipped", "cancelled"])
+def test_every_reason_is_a_sentence(code: str, name: str, outcome: str) -> None:
+    for pair in (Pair(), Pair(RANDOM, HOME, "Bob"), Pair(BLOCK, BLOCK, "Bob")):
+        text = phase_reason(status(name, outcome, code, tried=7), pair)
+        assert text and text[0].isupper() and text[-1] in ".)" and "{" not in text and "  " not in text
+        assert not re.search(r"\b(NAT|STUN|APDM|EIM|symmetric|hairpin)\b", text), text
+
+
+@given(statuses, pairs, times, st.floats(0, 1e5))
+def test_any_status_can_be_told(told: PhaseStatus, pair: Pair, answered: float | None, now: float) -> None:
+    rung = phase_in_words(told, answered, now, pair)
+    assert rung is not None and 0.0 <= rung.progress <= 1.0
+    assert rung.progress == 1.0 or told.outcome != "won"
+    if told.outcome in ("won", "trying", "waiting"):
+        assert rung.why
+    assert "\n" not in phase_line(rung)
+    assert phase_mark(None, told) == "" or told.outcome in ("trying", "won", "failed")
+    assert phase_mark(told, replace(told, tried=told.tried + 1, packets=5)) == ""
+
+
+@pytest.mark.parametrize(
+    ("pair", "harder", "reason"),
+    [
+        (Pair(), "neither", ""),
+        (Pair(HOME, HOME, "Bob"), "neither", ""),
+        (Pair(RANDOM, HOME, "Bob"), "ours", "Your network gives every destination a random port"),
+        (Pair(HOME, RANDOM, "Bob"), "theirs", "Bob's network gives every destination a random port"),
+        (Pair(HOME, RANDOM), "theirs", "The other side's network gives every destination a random port"),
+        (Pair(RANDOM, RANDOM, "Bob"), "both", "Both networks give every destination a random port"),
+        (
+            Pair(COUNTED, RANDOM, "Bob"),
+            "theirs",
+            "Your network gives every destination another port, counting up and Bob's gives every destination a "
+            "random port",
+        ),
+        (Pair(BLOCK, HOME), "ours", "Your network gives every destination a random port out of about 2,048"),
+        (Pair(HOME, BLOCKED, "Bob"), "theirs", "Bob's network lets no UDP through"),
+    ],
+)
+def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> None:
+    assert pair.harder == harder
+    assert pair.reason() == reason
+
+
+@pytest.mark.parametrize(
+    ("told", "pair", "sentence", "line"),
+    [
+        (
+            status("birthday", "trying", of=1_024, tried=487, sockets=1),
+            Pair(HOME, RANDOM, "Bob"),
+            "Bob's network gives every destination a random port; trying 1,024 doors there.",
+            "birthday: trying 1,024 doors on their side",
+        ),
+        (
+            status("birthday", "trying", of=256, tried=200, sockets=256),
+            Pair(RANDOM, HOME, "Bob"),
+            "Your network gives every destination a random port; 256 doors are open here, and Bob's side tries to find "
+            "one.",
+            "birthday: 256 doors open on our side, theirs looks for one",
+        ),
+        (
+            status("blocks", "trying", of=1_024, tried=9, sockets=256),
+            Pair(BLOCK, BLOCK, "Bob"),
+            "Both networks give every destination a random port out of a small block; trying 1,024 doors there, from "
+            "256 here.",
+            "carrier blocks: trying 1,024 doors on their side, 256 on ours",
+        ),
+        (
+            status("birthday", "won", ended=14.7, tried=871, of=1_024, packets=902),
+            Pair(HOME, RANDOM, "Bob"),
+            "Bob's network gives every destination a random port; an open door was found after 871 doors.",
+            "birthday: worked after 4.7 s, 902 packets",
+        ),
+        (
+            status("birthday", "failed", "no-answer", ended=20.0, tried=1_024, of=1_024),
+            Pair(HOME, RANDOM, "Bob"),
+            "Bob's network gives every destination a random port; none of 1,024 doors was open.",
+            "birthday: did not work after 10.0 s: Bob's network gives every destination a random port; none of 1,024 "
+            "doors was open.",
+        ),
+        (
+            status("prediction", "skipped", "not-needed"),
+            Pair(HOME, HOME, "Bob"),
+            "Both routers keep one port for everybody: a punch is enough.",
+            "",
+        ),
+        (
+            status("birthday", "skipped", "both-random"),
+            Pair(RANDOM, RANDOM, "Bob"),
+            "Both networks give every destination a random port; a search would find no common door in any useful "
+            "time. The relay carries the call.",
+            "birthday: not tried: both networks give every destination a random port; a search would find no common "
+            "door in any useful time. The relay carries the call.",
+        ),
+        (
+            status("port_mapping", "won", "mapped", ended=10.2),
+            Pair(),
+            "Your router opened a door for Segue.",
+            "port mapping: worked after 0.2 s",
+        ),
+    ],
+)
+def test_told_in_words(told: PhaseStatus, pair: Pair, sentence: str, line: str) -> None:
+    rung = phase_in_words(told, 9.0, 12.0, pair)
+    assert rung is not None
+    assert (rung.why, phase_line(rung)) == (sentence, line)
+
+
+def test_progress_is_by_what_is_counted_else_by_time() -> None:
+    counted = phase_in_words(status("birthday", "trying", tried=256, of=1_024, until=20.0), 9.0, 19.0, Pair())
+    timed = phase_in_words(status("prediction", "trying", until=14.0), 9.0, 11.0, Pair())
+    assert counted is not None and timed is not None
+    assert (counted.progress, counted.until, timed.progress) == (0.25, 11.0, 0.25)
+
+
+def test_the_panel_has_a_rung_for_what_it_knows_only() -> None:
+    assert phase_in_words(PhaseStatus("telepathy", "trying", 0.0), None, 0.0, Pair()) is None
+
+
+def test_marks_of_the_strip() -> None:
+    trying = status("birthday", "trying")
+    assert phase_mark(None, trying) == "Birthday began"
+    assert phase_mark(trying, replace(trying, outcome="won", ended=11.0)) == "Birthday worked"
+    assert phase_mark(trying, replace(trying, outcome="cancelled", ended=11.0)) == "Birthday was stopped"
+    assert phase_mark(None, replace(trying, outcome="cancelled", ended=11.0)) == ""
+    # Another climb is another beginning.
+    assert phase_mark(trying, replace(trying, started=30.0)) == "Birthday began"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NatKind])
+def test_every_kind_of_network_has_words(kind: NatKind) -> None:
+    profiles = (
+        NatProfile(mapping, filtering, allocation, udp_blocked=blocked)
+        for mapping in Mapping
+        for filtering in Filtering
+        for allocation in Allocation
+        for blocked in (None, True)
+    )
+    profile = next(one for one in profiles if one.kind is kind)
+    shown = nat_in_words(profile)
+    assert shown.headline and shown.detail
+    assert shown.ease == ("blocked" if profile.udp_blocked else "hard" if profile.symmetric else shown.ease)
+    chances = call_chances(profile)
+    assert len(chances) >= 5 and all(one.peer and one.text for one in chances)
+    if kind is NatKind.UDP_BLOCKED:
+        assert {one.chance for one in chances} == {"relay"}
+
+
+def test_the_own_network_has_an_age() -> None:
+    assert network_in_words(None, 1e9).measured is None
+    assert network_in_words(replace(HOME, made_at=50.0), 1_000.0).measured == 1_050.0
