@@ -18,6 +18,7 @@ from app.home import Home
 from app.loops import run_on_own_loop
 from app.network_check import look_at_network
 from app.parent_watch import watch_parent
+from app.phase_words import phase_line
 from app.registration import register_name
 from app.sound import SoundPlan
 from app.words import ExitStatus, exit_status
@@ -230,16 +231,22 @@ async def _call(watch: Watch, person: PersonAddress, for_s: float | None) -> Exi
 
 
 class _Narrator:
-    """Says when the running call loses its connection, has one again, or moves to another path."""
+    """Says when the running call loses its connection, has one again, or moves to another path, and what is tried for
+    a direct one."""
 
     def __init__(self) -> None:
         self._phase = ""
         self._path = ""
+        self._call_id = ""
+        self._tried: dict[str, str] = {}
 
     def __call__(self, message: protocol.EngineMessage) -> None:
         if not isinstance(message, protocol.EngineState):
             return
         talk = message.call
+        if talk is not None and talk.call_id != self._call_id:
+            self._call_id, self._phase, self._path = talk.call_id, "", ""
+            self._tried.clear()
         before, self._phase = self._phase, talk.phase if talk is not None else ""
         was_on, self._path = self._path, (talk.path or "") if talk is not None and talk.answered is not None else ""
         if self._phase == "reconnecting" != before:
@@ -248,6 +255,18 @@ class _Narrator:
             _say("talking again")
         elif self._phase == "talking" and self._path != was_on and "direct" in (was_on, self._path):
             _say("direct" if self._path == "direct" else "on the relay")
+        if talk is not None and self._phase != "ended":
+            self._tell_phases(talk)
+
+    def _tell_phases(self, talk: protocol.CallState) -> None:
+        for phase in talk.phases:
+            line = phase_line(phase)
+            # How it ended is said once, whatever is learnt of the networks later.
+            said = line if phase.outcome == "trying" else phase.outcome
+            if self._tried.get(phase.name) != said:
+                self._tried[phase.name] = said
+                if line:
+                    _say(line)
 
 
 def _is_over(state: protocol.EngineState, call_id: str) -> bool:

@@ -120,8 +120,8 @@ REASONS: dict[str, str] = {
     "predicted": "The next port was guessed right.",
     "prediction/no-answer": "{because}none of the {doors} that were guessed was the right one.",
     "counter-lost": "{because}too much other traffic went through in between, and the count was lost.",
-    "birthday/no-answer": "{because}none of {doors} was open.",
-    "blocks/no-answer": "{because}none of {doors} was open.",
+    "birthday/no-answer": "{because}{nothing}.",
+    "blocks/no-answer": "{because}{nothing}.",
     "few-sockets": "This computer lets Segue have too few sockets at a time. A limit of 512 open files is enough "
     "(ulimit -n).",
     "not-opted-in": "{because}that takes five minutes of searching. You can allow it in the settings: “Try harder on "
@@ -134,6 +134,14 @@ REASONS: dict[str, str] = {
     "refused": "Your router was asked for a door and refused.",
     "not-public": "Your router opened a door, but another router stands between it and the internet.",
     "permanent-only": "Your router opens doors only for good. Segue wants none that would stay open without it.",
+    "permanent-lease-only": "Your router opens doors only for good. Segue wants none that would stay open without it.",
+    "unsupported": "Your router does not open doors of the kind that Segue needs.",
+    "not-authorized": "Your router was asked for a door and does not allow it.",
+    "no-resources": "Your router has no door left.",
+    "no-external-address": "Your router has no connection to the internet of its own to open a door in.",
+    "address-mismatch": "Another router stands between this computer and the one that was asked for a door.",
+    "lease-too-short": "Your router opens doors for too short a time.",
+    "no-socket": "This computer could not ask the router.",
     "lost": "Your router closed the door again. Segue asks for a new one.",
     # why one is stopped
     "relay-trouble": "Stopped, because the call on the relay began to suffer.",
@@ -144,8 +152,8 @@ REASONS: dict[str, str] = {
 _WON: dict[str, str] = {
     "port_mapping": "Your router opened a door for Segue.",
     "prediction": "{because}the next port was guessed right.",
-    "birthday": "{because}an open door was found{after}.",
-    "blocks": "{because}an open door was found{after}.",
+    "birthday": "{because}{found}.",
+    "blocks": "{because}{found}.",
 }
 _TRYING: dict[str, str] = {
     "port_mapping": "Your router is asked to open a door for Segue.",
@@ -175,15 +183,16 @@ def phase_reason(status: PhaseStatus, pair: Pair) -> str:
 
 def _fill(template: str, status: PhaseStatus, pair: Pair) -> str:
     reason = pair.reason()
+    nothing, found = _search_ended(status.tried, pair)
     return template.format(
         because=f"{reason}; " if reason else "",
-        theirs=pair.theirs,
         doors=doors(status.tried) if status.tried else "the doors that were tried",
         of_doors=f", with {doors(status.of)} around it" if status.of > 1 else "",
-        after=f" after {doors(status.tried)}" if status.tried else "",
         search=_search(status, pair),
+        nothing=nothing,
+        found=found,
         easy=_easy(pair),
-    ).strip()
+    )
 
 
 def _easy(pair: Pair) -> str:
@@ -193,21 +202,32 @@ def _easy(pair: Pair) -> str:
 
 
 def _search(status: PhaseStatus, pair: Pair) -> str:
-    ours, theirs = searched(status.of, status.sockets, hard_is_ours=pair.harder in ("ours", "both"))
-    if theirs and ours:
-        return f"trying {doors(theirs)} there, from {ours:,} here"
+    ours, theirs = searched(status, pair)
     if theirs:
-        return f"trying {doors(theirs)} there"
+        return f"trying {doors(theirs)} there" + (f", from {ours:,} here" if ours else "")
     if ours:
-        return f"{doors(ours)} are open here, and {pair.theirs} side tries to find one"
+        return f"opening {doors(ours)} here, and {pair.theirs} side tries to find one"
     return "one of many doors is searched for"
 
 
-def searched(of: int, sockets: int, *, hard_is_ours: bool) -> tuple[int, int]:
-    """Doors on our side and on theirs that a search is about. On the hard side the doors are its own sockets."""
-    ours = sockets if sockets > 1 else 0
-    theirs = 0 if hard_is_ours and of <= sockets else of
-    return ours, theirs
+def _search_ended(tried: int, pair: Pair) -> tuple[str, str]:
+    """For nothing, and with success."""
+    if pair.harder == "ours":
+        opened = f"{doors(tried)} that {'was' if tried == 1 else 'were'} opened here" if tried else "the doors here"
+        return f"nobody found one of the {opened}", f"{pair.theirs} side found one of the {opened}"
+    return f"none of {doors(tried) if tried else 'the doors there'} was open", (
+        f"door {tried:,} was open" if tried else "an open door was found"
+    )
+
+
+def searched(status: PhaseStatus, pair: Pair) -> tuple[int, int]:
+    """Doors on our side and on theirs that a search is about. The side whose ports are random opens them."""
+    match pair.harder:
+        case "ours":
+            return status.of, 0
+        case "both":
+            return status.sockets if status.of and status.sockets > 1 else 0, status.of
+    return 0, status.of
 
 
 def progress(status: PhaseStatus, now: float) -> float:
@@ -230,7 +250,8 @@ def phase_in_words(status: PhaseStatus, answered: float | None, now: float, pair
     name: PhaseName = status.name  # type: ignore[assignment]
     zero = answered if answered is not None else now
     runs = status.outcome == "trying"
-    ours, theirs = searched(status.of, status.sockets, hard_is_ours=pair.harder in ("ours", "both"))
+    is_search = status.name in ("birthday", "blocks")
+    ours, theirs = searched(status, pair) if is_search else (0, 0)
     return LadderPhase(
         name=name,
         outcome=status.outcome,
@@ -290,8 +311,8 @@ def _attempt(phase: LadderPhase) -> str:
     if phase.doors_there:
         here = f", {phase.doors_here:,} on ours" if phase.doors_here else ""
         return f"trying {doors(phase.doors_there)} on their side{here}"
-    if phase.doors_here and phase.name in ("birthday", "blocks"):
-        return f"{doors(phase.doors_here)} open on our side, theirs looks for one"
+    if phase.doors_here:
+        return f"opening {doors(phase.doors_here)} on our side, theirs looks for one"
     return {
         "port_mapping": "asking the router for a door",
         "punch": "both sides send at once",

@@ -22,10 +22,11 @@ NAMES = get_args(PhaseName)
 OUTCOMES = get_args(PhaseOutcome)
 CODE = re.compile(r"[a-z]+(-[a-z]+)+")
 # Functions and constructors whose string is a reason for people, and which of their arguments it is.
-TAKES_REASON = {"_end": 1, "_fail": 0, "stop": 0, "_lose": 0, "Outlook": 1, "RoundLost": 0, "Stop": 0, "Strategy": 1}
+FIRST = ("_fail", "stop", "_lose", "_refuse", "RoundLost", "Stop")
+TAKES_REASON = {**dict.fromkeys(FIRST, 0), "_end": 1, "Outlook": 1, "Strategy": 1}
 # Strings of that form in those modules that say something else: kinds of candidate and NAT, an interface, a flag.
 NO_REASON = re.compile(
-    r"host|.*-reflexive|.*-dependent|.*-independent|.*-restricted|hard-round|out-of-time|"
+    r"host|nat-pmp|.*-reflexive|.*-dependent|.*-independent|.*-restricted|hard-round|out-of-time|"
     r"no-ipv4-stun|preserving|utf-8|us-ascii"
 )
 
@@ -162,11 +163,11 @@ def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> No
             "birthday: trying 1,024 doors on their side",
         ),
         (
-            status("birthday", "trying", of=256, tried=200, sockets=256),
+            status("birthday", "trying", of=1_024, tried=200, sockets=204),
             Pair(RANDOM, HOME, "Bob"),
-            "Your network gives every destination a random port; 256 doors are open here, and Bob's side tries to find "
-            "one.",
-            "birthday: 256 doors open on our side, theirs looks for one",
+            "Your network gives every destination a random port; opening 1,024 doors here, and Bob's side tries to "
+            "find one.",
+            "birthday: opening 1,024 doors on our side, theirs looks for one",
         ),
         (
             status("blocks", "trying", of=1_024, tried=9, sockets=256),
@@ -176,10 +177,24 @@ def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> No
             "carrier blocks: trying 1,024 doors on their side, 256 on ours",
         ),
         (
+            status("prediction", "trying", of=20, tried=20, sockets=2),
+            Pair(HOME, COUNTED, "Bob"),
+            "Bob's network gives every destination another port, counting up; the next port is guessed, with 20 doors "
+            "around it.",
+            "prediction: guessing the next port",
+        ),
+        (
             status("birthday", "won", ended=14.7, tried=871, of=1_024, packets=902),
             Pair(HOME, RANDOM, "Bob"),
-            "Bob's network gives every destination a random port; an open door was found after 871 doors.",
+            "Bob's network gives every destination a random port; door 871 was open.",
             "birthday: worked after 4.7 s, 902 packets",
+        ),
+        (
+            status("birthday", "won", ended=14.7, tried=300, of=1_024),
+            Pair(RANDOM, HOME, "Bob"),
+            "Your network gives every destination a random port; Bob's side found one of the 300 doors that were "
+            "opened here.",
+            "birthday: worked after 4.7 s",
         ),
         (
             status("birthday", "failed", "no-answer", ended=20.0, tried=1_024, of=1_024),
