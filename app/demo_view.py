@@ -10,11 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from app import protocol
+from app.demo_net import HOUSEHOLDS, RELAY_IPS, Nat
 from app.report import CallReport
 
 _BARS = "▁▂▃▄▅▆▇█"
 _HISTORY = 40
 _WIDTH = 48
+_STORY_LINES = 12
+_KEEPS, _RANDOM = "keeps ports where it can", "a random port for each destination"
+_ROUTERS = {Nat.HOME: (_KEEPS, _KEEPS), Nat.STRICT: (_KEEPS, _RANDOM), Nat.BOTH_STRICT: (_RANDOM, _RANDOM)}
 _METER_CELLS = 24
 _PHASES = {
     "calling": "calling …",
@@ -37,16 +41,34 @@ class Shown(Protocol):
     history: list[protocol.CallSample]
 
 
-class Page:
-    """The live page."""
+class Lines(Protocol):
+    """What the page needs of the story."""
 
-    def __init__(self, relay_note: str) -> None:
-        self._note = relay_note
+    lines: list[str]
+
+
+class Page:
+    """The live page: both people, and under them what happened last."""
+
+    def __init__(self, story: Lines) -> None:
+        self._story = story
 
     def render(self, *sides: Shown) -> RenderableType:
         """The page as of now."""
         panels = Columns([_person(side) for side in sides], padding=(0, 1))
-        return Group(panels, Text(self._note, style="dim"))
+        return Group(panels, *(Text(line, no_wrap=True) for line in self._story.lines[-_STORY_LINES:]))
+
+
+def network(nat: Nat) -> str:
+    """Who is where, in lines."""
+    if nat is Nat.NONE:
+        return "Alice and Bob are on 127.0.0.1, as is a relay that forwards sealed packets it cannot read."
+    lines = [
+        f"{house.name.capitalize():<5}  {house.inside} ── {house.outside}  router with Linux masquerade, {behaviour}"
+        for house, behaviour in zip(HOUSEHOLDS, _ROUTERS[nat], strict=True)
+    ]
+    lines.append(f"Relay  {' and '.join(RELAY_IPS)}  forwards sealed packets that it cannot read")
+    return "\n".join(lines)
 
 
 def _person(side: Shown) -> Panel:

@@ -147,11 +147,14 @@ class Trial:
             raise TrialError("Echo did not start.")
 
 
-def spawn(*arguments: str) -> Child:
-    """Start ``segue ARGUMENTS`` with pipes for its input and output. Raises :class:`TrialError`."""
+def spawn(*arguments: str, prefix: tuple[str, ...] = ()) -> Child:
+    """Start ``segue ARGUMENTS`` with pipes for its input and output. Raises :class:`TrialError`.
+
+    ``prefix``: a command that becomes the one after it, in another place.
+    """
     try:
         return subprocess.Popen(  # noqa: S603 - our own program, no shell
-            [*own_program(), *arguments],
+            [*prefix, *own_program(), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,0 +1,147 @@
+"""What happens in the demo's call, line by line, and the verdict at its end (pure)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from app import protocol
+from app.report import CallReport
+
+# The newest of them stand under the live page.
+MAX_LINES = 200
+# Between two lines that only say that all is well.
+TALK_LINE_EVERY_S = 3.0
+_SAMPLES_PER_MS = 48
+_FRAME_SAMPLES = 960
+_CALLER, _CALLEE = "Alice", "Bob"
+_NOT_KNOWN = "unknown"
+_PHASES = {"port_mapping": "port mapping"}
+_OUTCOMES = {"won": "won", "failed": "no", "skipped": "not tried", "cancelled": "stopped"}
+
+
+@dataclass(slots=True)
+class _Told:
+    """What has been said of one person's engine."""
+
+    phase: str = ""
+    path: str = ""
+    nat: str = ""
+    rungs: dict[str, str] = field(default_factory=dict)
+    talked_at: float = 0.0
+    concealed: float = 0.0
+
+
+class Story:
+    """Turns what both engines tell into lines for a person. ``at`` is in seconds since the demo began."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._told: dict[str, _Told] = {}
+
+    def say(self, at: float, text: str) -> list[str]:
+        """A line of the demo's own; gives it back with its time before it."""
+        return self._keep([f"{at:5.1f} s  {text}"])
+
+    def state(self, name: str, state: protocol.EngineState, at: float) -> list[str]:
+        """The engine of ``name`` tells its state; what is new in it, as lines."""
+        talk = state.call
+        if talk is None:
+            return []
+        told = self._told.setdefault(name, _Told())
+        return self._keep([f"{at:5.1f} s  {line}" for line in _news(name, talk, told)])
+
+    def sample(self, name: str, sample: protocol.CallSample, at: float) -> list[str]:
+        """The figures of ``name``'s side of the call."""
+        told = self._told.setdefault(name, _Told())
+        told.concealed = sample.concealed_ms
+        if name != _CALLER or sample.at - told.talked_at < TALK_LINE_EVERY_S:
+            return []
+        told.talked_at = sample.at
+        lost = sum(round(side.concealed * _SAMPLES_PER_MS) for side in self._told.values())
+        return self.say(at, f"{sample.at:.0f} s of talk, both ways: samples lost {lost:,}")
+
+    def _keep(self, lines: list[str]) -> list[str]:
+        self.lines += lines
+        del self.lines[:-MAX_LINES]
+        return lines
+
+
+def _news(name: str, talk: protocol.CallState, told: _Told) -> Iterator[str]:
+    phase, told.phase = told.phase, talk.phase
+    if talk.phase != phase:
+        if (name, talk.phase) == (_CALLER, "calling"):
+            yield f"{_CALLER} calls {_CALLEE}"
+        elif (name, talk.phase) == (_CALLEE, "incoming"):
+            yield f"it rings at {_CALLEE}'s; the two programs already talk over the relay, sealed from end to end"
+        elif (name, talk.phase) == (_CALLER, "talking") and phase != "reconnecting":
+            yield f"{_CALLEE} answers: they talk"
+        elif talk.phase == "reconnecting":
+            yield f"{name}: no connection, reconnecting"
+        elif (talk.phase, phase) == ("talking", "reconnecting"):
+            yield f"{name}: connected again"
+        elif (name, talk.phase) == (_CALLER, "ended"):
+            yield f"{name} hangs up" if talk.end_reason == "hung-up" else f"the call is over: {talk.end_text}"
+    if talk.local_nat.kind not in ("", _NOT_KNOWN) and talk.local_nat.headline != told.nat:
+        told.nat = talk.local_nat.headline
+        yield f"{name}'s network: {told.nat}. {talk.local_nat.detail}"
+    if talk.answered is not None and talk.phase != "ended":
+        path, told.path = told.path, talk.path or ""
+        if told.path and told.path != path:
+            yield _moved(name, talk, from_relay=path == "relay")
+    for rung in talk.phases:
+        before, told.rungs[rung.name] = told.rungs.get(rung.name, "waiting"), rung.outcome
+        if rung.outcome != before and rung.outcome != "waiting":
+            outcome = "" if rung.outcome == "trying" else f" {_OUTCOMES[rung.outcome]}"
+            yield f"{name}, {_PHASES.get(rung.name, rung.name)}{outcome}: {rung.why}"
+
+
+def _moved(name: str, talk: protocol.CallState, *, from_relay: bool) -> str:
+    if talk.path != "direct":
+        return f"{name}'s voice is back on the relay" if talk.spans[1:] else f"{name}'s voice goes over the relay"
+    since = next((span.start for span in reversed(talk.spans) if span.kind == "direct"), 0.0)
+    return (
+        f"{name}'s voice {'moves to the direct path' if from_relay else 'goes direct'}, {since:.2f} s after the answer"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the demo showed what it is for, and why, in lines for a person."""
+
+    is_good: bool
+    lines: tuple[str, ...]
+
+
+def verdict(reports: list[tuple[str, CallReport]], *, has_nats: bool) -> Verdict:
+    """Judge the call by both reports. Without NATs a call on the relay is as good as a direct one."""
+    if len(reports) != 2 or any(report.outcome != "answered" for _, report in reports):
+        return Verdict(False, ("The call did not end as it should: it was not answered, or a report is missing.",))
+    lines, is_good = [], True
+    directs = [_direct_after(report) for _, report in reports]
+    if None not in directs:
+        lines.append(f"Direct {max(at for at in directs if at is not None):.2f} s after the answer.")
+    else:
+        is_good = not has_nats
+        last = {
+            (name, phase.name): phase.reason or phase.outcome for name, report in reports for phase in report.phases
+        }
+        why = [f" {name}, {_PHASES.get(phase, phase)}: {reason}." for (name, phase), reason in last.items()]
+        lines.append("The call stayed on the relay." + ("".join(why) if has_nats else ""))
+    for name, report in reports:
+        media = report.media
+        if media.frames_lost or media.samples_concealed:
+            is_good = False
+            lines.append(
+                f"{name} lost {media.frames_lost * _FRAME_SAMPLES:,} samples on the way and had "
+                f"{media.samples_concealed:,} concealed ({media.frames_late} frames came too late)."
+            )
+    if is_good:
+        played = sum(report.media.samples_played for _, report in reports)
+        lines.append(f"Not one of {played:,} samples was lost.")
+    return Verdict(is_good, tuple(lines))
+
+
+def _direct_after(report: CallReport) -> float | None:
+    times = report.times
+    if times.direct is None or times.answered is None:
+        return None
+    return max(0.0, times.direct - times.answered)
