@@ -1,0 +1,402 @@
+"""Which outside port a NAT takes next, from those that it took before (RFC 4787 §4.2).
+
+Pure functions from observations to probabilities. A counter is judged by Bayes' rule: every step from 1 to 64 in both
+directions, with and without parity kept (RFC 4787 §4.2.2), against ports drawn from a block or from the full range.
+Strangers' flows are a Poisson process of unknown rate, so what is not known of the rate widens the guesses.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+FIRST_PORT, LAST_PORT = 1_024, 65_535
+"""What NATs hand out (RFC 4787 §4.2.1 leaves the well-known ports alone)."""
+PORTS = LAST_PORT - FIRST_PORT + 1
+MAX_STEP = 64
+MIN_SEEN = 3
+# Steps of a busy carrier's counter over some seconds; more apart says nothing any more.
+MAX_ADVANCE = 8_192
+# Less certain is no counter; who only predicts can live with a doubt, as guesses are mixed by their weight.
+MIN_CONFIDENCE = 0.8
+# How far packets on the way to the NAT may overtake each other, and how rarely a network lets them.
+REORDER_S = 0.03
+ORDERED = 0.9
+# Between packets that left together: what the host and its network make of "together".
+MIN_GAP_S = 0.002
+# Strangers' rate before anything is known: a gamma distribution of mean 10/s that believes in 0 as well as in 40/s.
+RATE_SHAPE = 0.5
+RATE_EXPOSURE_S = 0.05
+# A port that is in use is passed over; counters come to used ports after a whole turn.
+SKIPPED = 0.001
+MAX_SKIPPED = 3
+# A counter that turns around at the end of a range which is not the full one: one jump, to anywhere.
+TURNED = 0.001
+# Of parity kept, of steps 1 and 2 and of all others: as often as NATs in the field are reported to have them.
+KEEPS_PARITY = 0.15
+STEP_PRIOR = {1: 0.35, 2: 0.2}
+OTHER_STEP_PRIOR = 0.45 / (MAX_STEP - 2)
+# Correlation of the order at the NAT with the order of the answers, where both ways have the same jitter.
+HEARD_CORRELATION = 0.68
+MAX_TERMS = 32
+MIN_WEIGHT = 0.001
+NEGLIGIBLE = 1e-7
+MAX_STRANGERS = 4_096
+BLOCK_SIZES = (512, 1_024, 2_048, 4_096)
+"""Ports a subscriber gets of a carrier's NAT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One new mapping of our NAT: asked for at ``at`` (s) as the ``order``-th flow, got outside port ``port``.
+
+    ``first_try``: one packet was enough, so the moment of the mapping is known. ``inside`` is the socket's own port
+    where several sockets asked (only its parity matters), ``heard`` when the answer came (s)."""
+
+    at: float
+    port: int
+    order: int
+    first_try: bool
+    inside: int = 0
+    heard: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One explanation: steps of ``delta``, rounded on to the inside port's parity where it is kept; ``strangers``
+    flows came in between. ``weight`` is its probability among the explanations."""
+
+    delta: int
+    keeps_parity: bool
+    strangers: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """``step``: from one flow of a socket to its next, where nobody comes in between. ``rate_per_s``: strangers' flows
+    (mean of what is believed), seen over ``exposure_s``. ``last``: the newest mapping. ``confidence``: probability that
+    ``step`` is right, against other steps and ports at random."""
+
+    step: int
+    rate_per_s: float
+    last: Seen
+    confidence: float
+    exposure_s: float
+    models: tuple[Model, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A port and how probable it is."""
+
+    port: int
+    probability: float
+
+
+def wrapped(port: int) -> int:
+    """Within the range that NATs hand out."""
+    return FIRST_PORT + (port - FIRST_PORT) % PORTS
+
+
+# -- the counter behind what was seen
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """Observations as the NAT may have seen them, with the advances between them (``None``: to anywhere) and how
+    likely they came in this order (log)."""
+
+    seen: tuple[Seen, ...]
+    advances: tuple[int | None, ...]
+    order: float
+
+
+def track(observations: Iterable[Seen]) -> Counter | None:
+    """The counter that explains the observations of one NAT's new mappings, if one does.
+
+    Ports that come again are no new mappings and are left out, as are those whose moment is not known: each of these,
+    and each number missing in ``order``, may have advanced the counter unseen."""
+    asked = sorted(observations, key=lambda one: (one.at, one.order))
+    fresh = list({one.port: one for one in reversed(asked) if one.first_try}.values())[::-1]
+    if len(fresh) < MIN_SEEN:
+        return None
+    orders = [one.order for one in asked]
+    unseen = max(0, max(orders) - min(orders) + 1 - len(fresh))
+    skipped = max(SKIPPED, unseen / (unseen + len(fresh)))
+    found: list[tuple[float, int, bool, float, _Course]] = []
+    for sign in (1, -1):
+        for course in _courses(fresh, sign):
+            for delta, keeps_parity in _candidates(course):
+                evidence, strangers = _weigh(course, delta, keeps_parity, skipped)
+                if evidence > -math.inf:
+                    found.append((evidence, sign * delta, keeps_parity, strangers, course))
+    if not found:
+        return None
+    best = max(found, key=lambda one: one[0])
+    scale = best[0]
+    at_random = math.exp(min(700.0, _at_random(fresh) - scale))
+    total = sum(math.exp(one[0] - scale) for one in found) + at_random
+    by_step: dict[int, float] = {}
+    for evidence, delta, keeps_parity, _, _ in found:
+        step = _step(delta, keeps_parity)
+        by_step[step] = by_step.get(step, 0.0) + math.exp(evidence - scale) / total
+    step = max(by_step, key=lambda each: by_step[each])
+    if by_step[step] < MIN_CONFIDENCE:
+        return None
+    course = best[4]
+    alike = [one for one in found if one[4].seen[-1] is course.seen[-1] and math.exp(one[0] - scale) >= MIN_WEIGHT]
+    share = sum(math.exp(one[0] - scale) for one in alike)
+    models = tuple(Model(one[1], one[2], one[3], math.exp(one[0] - scale) / share) for one in alike)
+    exposure_s = sum(_gaps_s(course.seen))
+    rate = sum(one.weight * (RATE_SHAPE + one.strangers) for one in models) / (RATE_EXPOSURE_S + exposure_s)
+    return Counter(step, rate, course.seen[-1], by_step[step], exposure_s, models)
+
+
+def _step(delta: int, keeps_parity: bool) -> int:
+    if keeps_parity and delta % 2:
+        return delta + (1 if delta > 0 else -1)
+    return delta
+
+
+def _courses(fresh: Sequence[Seen], sign: int) -> Iterator[_Course]:
+    """Up (or down) through the ports, with one turn at the end of the range or none."""
+    rising = sorted(fresh, key=lambda one: sign * one.port)
+    steps = [sign * (after.port - before.port) for before, after in itertools.pairwise(rising)]
+    widest = max(range(len(steps)), key=lambda number: steps[number])
+    if steps[widest] <= MAX_ADVANCE:
+        in_order = _in_order(fresh, rising)
+        if in_order is not None:
+            yield _Course(tuple(rising), tuple(steps), in_order[0])
+    if len(fresh) == MIN_SEEN:
+        # Two steps, one of which says nothing, would be no counter.
+        return
+    turned = rising[widest + 1 :] + rising[: widest + 1]
+    in_order = _in_order(fresh, turned)
+    others = steps[widest + 1 :] + steps[:widest]
+    if in_order is None or max(others, default=0) > MAX_ADVANCE:
+        return
+    around: int | None = sign * (rising[0].port - rising[-1].port) % PORTS
+    if around is not None and around > MAX_ADVANCE:
+        if not in_order[1]:
+            return
+        around = None
+    at = len(rising) - widest - 2
+    advances = (*others[:at], around, *others[at:])
+    yield _Course(tuple(turned), advances, in_order[0] + math.log(TURNED))
+
+
+def _in_order(asked: Sequence[Seen], course: Sequence[Seen]) -> tuple[float, bool] | None:
+    """How likely (log) packets sent in the one order came to the NAT in the other, and whether it is the same."""
+    rank = {id(one): number for number, one in enumerate(asked)}
+    ranks = [rank[id(one)] for one in course]
+    same = all(before < after for before, after in itertools.pairwise(ranks))
+    latest = -math.inf
+    for one in course:
+        if one.at < latest - REORDER_S:
+            return None
+        latest = max(latest, one.at)
+    ways = math.fsum(
+        math.log(sum(later.at - one.at <= REORDER_S for later in asked[number:])) for number, one in enumerate(asked)
+    )
+    likely = math.log((ORDERED if same else 0.0) + (1 - ORDERED) * math.exp(-ways))
+    return likely + HEARD_CORRELATION * _correlation(course) * (len(course) - 1), same
+
+
+def _correlation(course: Sequence[Seen]) -> float:
+    """Spearman's, of the order at the NAT with that of the answers; 0 where it is not known when these came."""
+    heard = sorted(range(len(course)), key=lambda number: course[number].heard or 0.0)
+    if any(one.heard is None for one in course):
+        return 0.0
+    count = len(course)
+    apart = sum((number - rank) ** 2 for rank, number in enumerate(heard))
+    return 1 - 6 * apart / (count * (count * count - 1))
+
+
+def _gaps_s(seen: Sequence[Seen]) -> list[float]:
+    return [max(MIN_GAP_S, after.at - before.at) for before, after in itertools.pairwise(seen)]
+
+
+def _candidates(course: _Course) -> list[tuple[int, bool]]:
+    """Steps that can explain every advance."""
+    known = [advance for advance in course.advances if advance is not None]
+    if not known:
+        return []
+    common = math.gcd(*known)
+    found = [(delta, False) for delta in range(1, min(MAX_STEP, min(known)) + 1) if common % delta == 0]
+    changes = [(after.inside ^ before.inside) & 1 for before, after in itertools.pairwise(course.seen)]
+    pairs = [(advance, odd) for advance, odd in zip(course.advances, changes, strict=True) if advance is not None]
+    if any(advance % 2 != odd for advance, odd in pairs):
+        return found
+    for delta in range(1, min(MAX_STEP, min(known)) + 1):
+        if all(-(-advance // (delta + 1)) <= advance // delta for advance, _ in pairs):
+            found.append((delta, True))
+    return found
+
+
+def _weigh(course: _Course, delta: int, keeps_parity: bool, skipped: float) -> tuple[float, float]:
+    """Log evidence of a step, and how many strangers came, with the rate of strangers integrated out (a gamma prior
+    and Poisson counts): exact up to terms that do not count."""
+    gaps_s = _gaps_s(course.seen)
+    sums = {0: 0.0}
+    for number, advance in enumerate(course.advances):
+        if advance is None:
+            sums = {strangers: weight - math.log(PORTS) for strangers, weight in sums.items()}
+            continue
+        odd = (course.seen[number + 1].inside ^ course.seen[number].inside) & 1
+        terms = _terms(advance, odd, delta, keeps_parity, gaps_s[number], skipped)
+        if not terms:
+            return -math.inf, 0.0
+        joined: dict[int, float] = {}
+        for strangers, weight in sums.items():
+            for more, factor in terms.items():
+                _add(joined, strangers + more, weight + factor)
+        sums = dict(sorted(joined.items(), key=lambda item: -item[1])[:MAX_TERMS])
+    exposed = RATE_EXPOSURE_S + sum(gaps_s)
+    for strangers in sums:
+        sums[strangers] += (
+            math.lgamma(RATE_SHAPE + strangers)
+            - math.lgamma(RATE_SHAPE)
+            + RATE_SHAPE * math.log(RATE_EXPOSURE_S)
+            - (RATE_SHAPE + strangers) * math.log(exposed)
+        )
+    evidence = _log_sum(sums.values())
+    mean = sum(strangers * math.exp(weight - evidence) for strangers, weight in sums.items())
+    prior = STEP_PRIOR.get(delta, OTHER_STEP_PRIOR) / 2 * (KEEPS_PARITY if keeps_parity else 1 - KEEPS_PARITY)
+    return evidence + math.log(prior) + course.order, mean
+
+
+def _terms(advance: int, odd: int, delta: int, keeps_parity: bool, gap_s: float, skipped: float) -> dict[int, float]:
+    """Strangers in between → log weight, their rate left out."""
+    terms: dict[int, float] = {}
+    least = -(-advance // (delta + 1)) if keeps_parity else advance // delta
+    for flows in range(max(1, least), advance // delta + 1):
+        fits = _fits(advance, flows, odd, delta) if keeps_parity else 0.0
+        if fits == -math.inf:
+            continue
+        for passed in range(min(flows - 1, MAX_SKIPPED) + 1):
+            strangers = flows - 1 - passed
+            weight = strangers * math.log(gap_s) - math.lgamma(strangers + 1)
+            _add(terms, strangers, fits + weight + passed * math.log(skipped) + math.log1p(-skipped))
+    return dict(sorted(terms.items(), key=lambda item: -item[1])[:MAX_TERMS])
+
+
+def _fits(advance: int, flows: int, odd: int, delta: int) -> float:
+    """Log probability of an advance by so many flows where parity is kept: each flow takes ``delta``, and one more
+    where that has the wrong parity. ``odd``: the last flow's parity is not that of the one before the first; those in
+    between have any."""
+    rounded = advance - flows * delta
+    changes = rounded if delta % 2 == 0 else flows - rounded
+    if not 0 <= changes <= flows or changes % 2 != odd:
+        return -math.inf
+    return _log_choose(flows, changes) - (flows - 1) * math.log(2)
+
+
+def _at_random(fresh: Sequence[Seen]) -> float:
+    """Log evidence of ports at random from a block somewhere, or from the full range."""
+    ports = [one.port for one in fresh]
+    spread = max(ports) - min(ports)
+    sizes = (*BLOCK_SIZES, PORTS)
+    inside = [
+        math.log((size - spread) / size) - (len(ports) - 1) * math.log(size) for size in sizes if size > spread
+    ] or [-(len(ports) - 1) * math.log(PORTS)]
+    return _log_sum(inside) - math.log(len(sizes))
+
+
+def _log_choose(count: int, chosen: int) -> float:
+    return math.lgamma(count + 1) - math.lgamma(chosen + 1) - math.lgamma(count - chosen + 1)
+
+
+def _log_sum(logs: Iterable[float]) -> float:
+    listed = list(logs)
+    most = max(listed)
+    return most + math.log(math.fsum(math.exp(one - most) for one in listed))
+
+
+def _add(terms: dict[int, float], key: int, log: float) -> None:
+    terms[key] = _log_sum((terms[key], log)) if key in terms else log
+
+
+# -- what comes next
+
+
+def predict(counter: Counter, at: float, flows_before: int, limit: int, inside: int | None = None) -> tuple[Guess, ...]:
+    """The likeliest ``limit`` ports of our next new flow, which leaves at ``at`` (s) from inside port ``inside``
+    (``None``: of the parity of the last one); ``flows_before`` of ours came since the counter's last mapping."""
+    waited_s = max(MIN_GAP_S, at - counter.last.at)
+    odd = 0 if inside is None else (inside ^ counter.last.inside) & 1
+    ports: dict[int, float] = {}
+    for model in counter.models:
+        for advance, probability in _advances(model, counter.exposure_s, waited_s, flows_before, odd):
+            port = wrapped(counter.last.port + (advance if model.delta > 0 else -advance))
+            ports[port] = ports.get(port, 0.0) + model.weight * probability
+    certain = min(1.0, counter.confidence)
+    ranked = sorted(ports.items(), key=lambda item: (-item[1], item[0]))[:limit]
+    return tuple(Guess(port, certain * probability) for port, probability in ranked)
+
+
+def _advances(
+    model: Model, exposure_s: float, waited_s: float, flows_before: int, odd: int
+) -> Iterator[tuple[int, float]]:
+    delta = abs(model.delta)
+    passed = 0.0
+    for strangers, exact in _arrivals(model, exposure_s, waited_s):
+        passed = probability = (1 - SKIPPED) * exact + SKIPPED * passed
+        flows = flows_before + strangers + 1
+        if not model.keeps_parity:
+            yield flows * delta, probability
+            continue
+        # Ours leave together, so strangers stand between the last mapping and the first of them.
+        for changes in range(odd, strangers + 2, 2):
+            share = math.exp(_log_choose(strangers + 1, changes) - strangers * math.log(2))
+            yield flows * delta + (changes if delta % 2 == 0 else flows - changes), probability * share
+
+
+def _arrivals(model: Model, exposure_s: float, waited_s: float) -> Iterator[tuple[int, float]]:
+    """How many strangers come in a time: Poisson of a rate that is gamma-distributed, so negative binomial."""
+    shape, exposed = RATE_SHAPE + model.strangers, RATE_EXPOSURE_S + exposure_s
+    share = waited_s / (exposed + waited_s)
+    probability, left = math.exp(shape * math.log1p(-share)), 1.0
+    for strangers in range(MAX_STRANGERS):
+        yield strangers, probability
+        left -= probability
+        if left < NEGLIGIBLE:
+            return
+        probability *= share * (shape + strangers) / (strangers + 1)
+
+
+def between(before: int | None, after: int | None, step: int) -> tuple[Guess, ...]:
+    """The likeliest ports of a flow that left between two questions, with them and from the same socket, by what the
+    questions' servers saw. ``None``: no answer. ``step`` as in :class:`Counter`.
+
+    Where the mappings are two steps apart the port is certain; one step apart, the flow came before or after both
+    (packets overtake each other)."""
+    if before is None or after is None:
+        return _beside(before, step) if before is not None else _beside(after, -step)
+    advance = (after - before) % PORTS
+    apart = advance if step > 0 else PORTS - advance if advance else 0
+    size = abs(step)
+    if apart > PORTS // 2:
+        # The second question overtook the first.
+        before, after, apart = after, before, PORTS - apart
+    if apart == size:
+        return Guess(wrapped(after + step), 0.5), Guess(wrapped(before - step), 0.5)
+    if apart == 0 or apart > size * MAX_STEP:
+        return ()
+    inner = list(range(size, apart - size + 1, size))
+    # Steps of strangers may have rounded to another parity: then ours is a whole number of steps from either end.
+    inner += [apart - offset for offset in inner if apart % size and apart - offset not in inner]
+    sign = 1 if step > 0 else -1
+    outside = 0.02 if len(inner) > 1 or apart != 2 * size else 0.0
+    guesses = [Guess(wrapped(before + sign * offset), (1 - outside) / len(inner)) for offset in inner]
+    if outside:
+        guesses += [Guess(wrapped(after + step), outside / 2), Guess(wrapped(before - step), outside / 2)]
+    return tuple(guesses)
+
+
+def _beside(known: int | None, step: int) -> tuple[Guess, ...]:
+    """Around the one question that was answered: the step that is due, one or two strangers, packets overtaking."""
+    if known is None:
+        return ()
+    near = ((1, 0.7), (2, 0.15), (-1, 0.1), (3, 0.05))
+    return tuple(Guess(wrapped(known + step * steps), probability) for steps, probability in near)
