@@ -41,6 +41,8 @@ HEARD_CORRELATION = 0.68
 MAX_TERMS = 32
 MIN_WEIGHT = 0.001
 NEGLIGIBLE = 1e-7
+# Larger exponents overflow.
+MAX_LOG = 700.0
 MAX_STRANGERS = 4_096
 BLOCK_SIZES = (512, 1_024, 2_048, 4_096)
 """Ports a subscriber gets of a carrier's NAT."""
@@ -112,51 +114,78 @@ class _Course:
     order: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Explanation:
+    """One step on one course; ``evidence`` is a logarithm."""
+
+    evidence: float
+    delta: int
+    keeps_parity: bool
+    strangers: float
+    course: _Course
+
+    @property
+    def step(self) -> int:
+        if self.keeps_parity and self.delta % 2:
+            return self.delta + (1 if self.delta > 0 else -1)
+        return self.delta
+
+
 def track(observations: Iterable[Seen]) -> Counter | None:
     """The counter that explains the observations of one NAT's new mappings, if one does.
 
     Ports that come again are no new mappings and are left out, as are those whose moment is not known: each of these,
     and each number missing in ``order``, may have advanced the counter unseen."""
+    found, at_random = _explanations(observations)
+    if not found:
+        return None
+    best = max(found, key=lambda one: one.evidence)
+    weights = [math.exp(one.evidence - best.evidence) for one in found]
+    total = sum(weights) + math.exp(min(MAX_LOG, at_random - best.evidence))
+    by_step: dict[int, float] = {}
+    for one, weight in zip(found, weights, strict=True):
+        by_step[one.step] = by_step.get(one.step, 0.0) + weight / total
+    step = max(by_step, key=lambda each: by_step[each])
+    if by_step[step] < MIN_CONFIDENCE:
+        return None
+    newest = best.course.seen[-1]
+    alike = [
+        (one, weight)
+        for one, weight in zip(found, weights, strict=True)
+        if one.course.seen[-1] is newest and weight >= MIN_WEIGHT
+    ]
+    share = sum(weight for _, weight in alike)
+    models = tuple(Model(one.delta, one.keeps_parity, one.strangers, weight / share) for one, weight in alike)
+    exposure_s = sum(_gaps_s(best.course.seen))
+    rate = sum(one.weight * (RATE_SHAPE + one.strangers) for one in models) / (RATE_EXPOSURE_S + exposure_s)
+    return Counter(step, rate, newest, by_step[step], exposure_s, models)
+
+
+def randomness(observations: Iterable[Seen]) -> float:
+    """How probable it is that these ports come from no counter of whatever step and direction."""
+    found, at_random = _explanations(observations)
+    if not found:
+        return 1.0
+    return 1 / (1 + math.exp(min(MAX_LOG, _log_sum(one.evidence for one in found) - at_random)))
+
+
+def _explanations(observations: Iterable[Seen]) -> tuple[list[_Explanation], float]:
+    """All that explain them, and the log evidence of ports at random."""
     asked = sorted(observations, key=lambda one: (one.at, one.order))
     fresh = list({one.port: one for one in reversed(asked) if one.first_try}.values())[::-1]
     if len(fresh) < MIN_SEEN:
-        return None
+        return [], 0.0
     orders = [one.order for one in asked]
     unseen = max(0, max(orders) - min(orders) + 1 - len(fresh))
     skipped = max(SKIPPED, unseen / (unseen + len(fresh)))
-    found: list[tuple[float, int, bool, float, _Course]] = []
+    found: list[_Explanation] = []
     for sign in (1, -1):
         for course in _courses(fresh, sign):
             for delta, keeps_parity in _candidates(course):
                 evidence, strangers = _weigh(course, delta, keeps_parity, skipped)
                 if evidence > -math.inf:
-                    found.append((evidence, sign * delta, keeps_parity, strangers, course))
-    if not found:
-        return None
-    best = max(found, key=lambda one: one[0])
-    scale = best[0]
-    at_random = math.exp(min(700.0, _at_random(fresh) - scale))
-    total = sum(math.exp(one[0] - scale) for one in found) + at_random
-    by_step: dict[int, float] = {}
-    for evidence, delta, keeps_parity, _, _ in found:
-        step = _step(delta, keeps_parity)
-        by_step[step] = by_step.get(step, 0.0) + math.exp(evidence - scale) / total
-    step = max(by_step, key=lambda each: by_step[each])
-    if by_step[step] < MIN_CONFIDENCE:
-        return None
-    course = best[4]
-    alike = [one for one in found if one[4].seen[-1] is course.seen[-1] and math.exp(one[0] - scale) >= MIN_WEIGHT]
-    share = sum(math.exp(one[0] - scale) for one in alike)
-    models = tuple(Model(one[1], one[2], one[3], math.exp(one[0] - scale) / share) for one in alike)
-    exposure_s = sum(_gaps_s(course.seen))
-    rate = sum(one.weight * (RATE_SHAPE + one.strangers) for one in models) / (RATE_EXPOSURE_S + exposure_s)
-    return Counter(step, rate, course.seen[-1], by_step[step], exposure_s, models)
-
-
-def _step(delta: int, keeps_parity: bool) -> int:
-    if keeps_parity and delta % 2:
-        return delta + (1 if delta > 0 else -1)
-    return delta
+                    found.append(_Explanation(evidence, sign * delta, keeps_parity, strangers, course))
+    return found, _at_random(fresh)
 
 
 def _courses(fresh: Sequence[Seen], sign: int) -> Iterator[_Course]:

@@ -5,11 +5,11 @@ address-dependent mapping, and one mapping says nothing about how ports are chos
 """
 
 import itertools
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from transport.traverse.allocation import MAX_STEP, Seen, randomness, track
 from transport.traverse.reflexive import Observation
 from transport.wire.peer import WireProfile
 from transport.wire.stun import Address
@@ -19,9 +19,11 @@ FRESH_S = 60.0
 MIN_ENDPOINTS = 3
 # One server may be down; each of two is asked five times.
 MIN_SILENT = 2
-# Four equal steps in a row are no chance (one in 10^15 with random ports); strangers' flows may add to some.
+# With fewer mappings there is no verdict on how ports are chosen, and none that is less certain than this.
 MIN_SEQUENTIAL = 5
-MAX_DELTA = 64
+CERTAIN = 0.99
+# As many ports above our own as one profile asks for.
+MAX_BESIDE_OWN = 24
 # Steps between flows that leave within a millisecond: so many strangers' flows in between are not believable.
 MAX_STRANGERS = 16
 # Eight random ports of 64,512 all fall within 4,096 in one of 30 million cases: fewer observations do not tell.
@@ -289,44 +291,25 @@ def _allocation(
     if len(mapped) < MIN_SEQUENTIAL or kept or len({address[0] for address in mapped}) > 1:
         return unknown
     ports = [address[1] for address in mapped]
-    orders = [one.order for one in seen]
-    if all(one.first_try for one in seen) and max(orders) - min(orders) + 1 == len(seen):
-        # Every flow in between is among the answers, and the NAT saw them in this order.
-        delta = sequential_delta(ports)
-        if delta:
-            return Allocation.SEQUENTIAL, delta, None
-    spread = max(ports) - min(ports)
-    if spread >= MAX_BLOCK_PORTS:
-        # A counter that wraps also spreads.
-        return unknown if _counts(ports) else (Allocation.RANDOM, 0, None)
-    if len(ports) >= MIN_BLOCK and not _counts(ports):
-        return Allocation.BLOCK, 0, (min(ports), max(ports))
-    return unknown
-
-
-def sequential_delta(ports: Sequence[int]) -> int:
-    """The step of a counter behind ``ports`` (in the order of asking), 0 where there is none to see. Strangers' flows
-    may have taken some steps; once the counter may wrap."""
-    steps = [after - before for before, after in itertools.pairwise(ports)]
-    sign = 1 if sum(step > 0 for step in steps) * 2 > len(steps) else -1
-    against = [step for step in steps if step * sign <= 0]
-    ahead = [step * sign for step in steps if step * sign > 0]
-    if len(against) > 1 or len(ports) < MIN_SEQUENTIAL:
-        return 0
-    if against and abs(against[0]) <= MAX_BLOCK_PORTS // 2 and len(ports) < MIN_BLOCK:
-        # Not a wrap of a counter over many ports, and too few observations for one in a small range.
-        return 0
-    smallest = min(ahead)
-    regular = math.gcd(*ahead) == smallest <= MAX_DELTA and max(ahead) <= smallest * MAX_STRANGERS
-    needed = 0.5 if len(ports) >= MIN_BLOCK else 0.75
-    if not regular or sum(step == smallest for step in ahead) < needed * len(steps):
-        return 0
-    return sign * smallest
+    if any(0 < port - local[1] <= MAX_BESIDE_OWN for port in ports):
+        # Our own port and, as that was taken, those beside it: a NAT that preserves, though it looks like a counter.
+        return unknown
+    asked = [
+        Seen(one.asked_s, one.mapped[1], one.order, one.first_try, heard=one.asked_s + one.rtt_s) for one in seen
+    ]
+    counter = track(asked)
+    if counter is not None and counter.confidence >= CERTAIN:
+        return Allocation.SEQUENTIAL, counter.step, None
+    if randomness(asked) < CERTAIN or _counts(ports):
+        return unknown
+    if max(ports) - min(ports) >= MAX_BLOCK_PORTS:
+        return Allocation.RANDOM, 0, None
+    return (Allocation.BLOCK, 0, (min(ports), max(ports))) if len(ports) >= MIN_BLOCK else unknown
 
 
 def _counts(ports: Sequence[int]) -> bool:
     """Whether this looks like a counter, if not a regular one: small steps for the most part, in one direction."""
     steps = [after - before for before, after in itertools.pairwise(ports)]
-    small = sum(abs(step) <= MAX_DELTA * MAX_STRANGERS for step in steps) * 2 > len(steps)
+    small = sum(abs(step) <= MAX_STEP * MAX_STRANGERS for step in steps) * 2 > len(steps)
     up = sum(step > 0 for step in steps)
     return small and min(up, len(steps) - up) <= 1

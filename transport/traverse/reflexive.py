@@ -5,7 +5,7 @@ counts only with one of ours, from the server that was asked.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from transport.path.sockets import SendDatagram
@@ -26,7 +26,7 @@ LAST_WAIT_S = 0.5
 class Observation:
     """One server's answer. ``order`` is that of asking; ``first_try`` whether one packet was enough, so that the
     order in which a NAT saw the flows is known. ``mapped`` is what was seen first and ``varied`` tells that the same
-    server also saw something else."""
+    server also saw something else. ``asked_s``: since the first question of the socket."""
 
     server: Address
     mapped: Address
@@ -34,6 +34,7 @@ class Observation:
     first_try: bool
     rtt_s: float
     varied: bool = False
+    asked_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class _Question:
     server: Address
     order: int
     due: float | None
+    asked_s: float = 0.0
     wait: float = RTO_S
     sent: dict[bytes, float] = field(default_factory=dict)
     answer: Observation | None = None
@@ -51,12 +53,19 @@ class ReflexiveQueries:
 
     __slots__ = ("_purse", "_questions", "_rng", "_socket", "unbelievable")
 
-    def __init__(self, socket: int, servers: Iterable[Address], purse: Purse, rng: Random, now: float) -> None:
-        """``servers`` are all of the socket's address family. The questions leave with the first :meth:`timer`."""
+    def __init__(
+        self, socket: int, servers: Iterable[Address], purse: Purse, rng: Random, now: float, *, spread_s: float = 0.0
+    ) -> None:
+        """``servers`` are all of the socket's address family. The questions leave with the first :meth:`timer`, their
+        second half ``spread_s`` later: where packets overtake each other that shows which way a NAT counts."""
         self._socket = socket
         self._purse = purse
         self._rng = rng
-        self._questions = [_Question(server, n, now) for n, server in enumerate(dict.fromkeys(servers))]
+        distinct = list(dict.fromkeys(servers))
+        offsets = [spread_s if number >= len(distinct) / 2 else 0.0 for number in range(len(distinct))]
+        self._questions = [
+            _Question(server, number, now + offsets[number], offsets[number]) for number, server in enumerate(distinct)
+        ]
         self.unbelievable = 0
         """Answers that named an address which cannot be."""
 
@@ -117,10 +126,10 @@ class ReflexiveQueries:
             return True
         question.due = None
         if question.answer is None:
+            first_try = len(question.sent) == 1
             question.answer = Observation(
-                source, message.mapped, question.order, len(question.sent) == 1, now - sent_at
+                source, message.mapped, question.order, first_try, now - sent_at, asked_s=question.asked_s
             )
         elif question.answer.mapped != message.mapped and not question.answer.varied:
-            first = question.answer
-            question.answer = Observation(source, first.mapped, first.order, first.first_try, first.rtt_s, varied=True)
+            question.answer = replace(question.answer, varied=True)
         return True
