@@ -19,6 +19,8 @@ CHIRP_SAMPLES = SAMPLE_RATE_HZ * 7 // 10
 BLOCK_SAMPLES = SAMPLE_RATE_HZ // 100
 LEAST_LIKENESS = 0.8
 """Opus at 32 kbit/s stays above 0.95 on chirps; a block that is shifted by 20 ms is anything between -1 and 1."""
+_BEGINS_WITHIN_SAMPLES = 5 * SAMPLE_RATE_HZ
+"""A recording has begun by then; chirps repeat themselves after 7.7 s, so it must not be looked for later."""
 # Chirps meet at this many samples; Opus smears a jump of frequency, so the blocks beside it are not judged.
 _EDGE_BLOCKS = 2
 # Opus takes this long to settle on a signal that starts from silence.
@@ -51,16 +53,35 @@ class ChirpReport:
 
 def find_shift(reference: Pcm, recording: Pcm) -> int:
     """By how many samples the recording's first second is late against the reference (cross-correlation)."""
-    start = reference[: 2 * CHIRP_SAMPLES].astype(float)
-    length = 1 << (recording.size + start.size).bit_length()
-    product = np.fft.rfft(recording.astype(float), length) * np.conj(np.fft.rfft(start, length))
-    return int(np.argmax(np.fft.irfft(product, length)[: recording.size]))
+    return _place(reference[: 2 * CHIRP_SAMPLES], recording, min(recording.size, _BEGINS_WITHIN_SAMPLES))
+
+
+def _place(wanted: Pcm, around: Pcm, places: int) -> int:
+    """Where of the first so many places of ``around`` it is most like ``wanted`` (cross-correlation)."""
+    length = 1 << (around.size + wanted.size).bit_length()
+    product = np.fft.rfft(around.astype(float), length) * np.conj(np.fft.rfft(wanted.astype(float), length))
+    return int(np.argmax(np.fft.irfft(product, length)[:places]))
 
 
 def compare(reference: Pcm, recording: Pcm) -> ChirpReport:
     """Compare every 10 ms of the reference with what is at the same place of the recording."""
-    shift = find_shift(reference, recording)
-    heard = recording[shift : shift + reference.size].astype(float)
+    return _judge(reference, recording, find_shift(reference, recording), _SETTLE_BLOCKS, reference.size)
+
+
+def compare_around(reference: Pcm, recording: Pcm, at: int, before: int, after: int) -> ChirpReport:
+    """The same for a moment: what follows must lie where that before it lies. Samples: ``at`` is a place in the
+    reference, found from the ``before`` in front of it, and judged from there to ``after`` behind it."""
+    first = max(0, at - before) // BLOCK_SAMPLES
+    # Since the beginning, the buffer may have grown or shrunk by all it can be.
+    start = max(0, first * BLOCK_SAMPLES + find_shift(reference, recording) - SAMPLE_RATE_HZ)
+    known = reference[first * BLOCK_SAMPLES : at]
+    place = _place(known, recording[start : start + known.size + 2 * SAMPLE_RATE_HZ], 2 * SAMPLE_RATE_HZ)
+    shift = start + place - first * BLOCK_SAMPLES
+    return _judge(reference, recording, shift, first, at + after)
+
+
+def _judge(reference: Pcm, recording: Pcm, shift: int, first_block: int, end: int) -> ChirpReport:
+    heard = recording[max(0, shift) : shift + min(end, reference.size)].astype(float)
     blocks = heard.size // BLOCK_SAMPLES
     one = reference[: blocks * BLOCK_SAMPLES].astype(float).reshape(blocks, BLOCK_SAMPLES)
     other = heard[: blocks * BLOCK_SAMPLES].reshape(blocks, BLOCK_SAMPLES)
@@ -68,7 +89,7 @@ def compare(reference: Pcm, recording: Pcm) -> ChirpReport:
     likeness = np.divide((one * other).sum(axis=1), energy, out=np.zeros(blocks), where=energy > 0)
     in_chirp = np.arange(blocks) % (CHIRP_SAMPLES // BLOCK_SAMPLES)
     inside = (in_chirp >= _EDGE_BLOCKS) & (in_chirp < CHIRP_SAMPLES // BLOCK_SAMPLES - _EDGE_BLOCKS)
-    judged = np.flatnonzero(inside & (np.arange(blocks) >= _SETTLE_BLOCKS))
+    judged = np.flatnonzero(inside & (np.arange(blocks) >= max(first_block, _SETTLE_BLOCKS)))
     order = judged[np.argsort(likeness[judged])]
     worst = tuple((int(block), round(float(likeness[block]), 3)) for block in order[:5])
     return ChirpReport(shift, judged.size, worst[0][1] if worst else 0.0, worst)

@@ -9,7 +9,7 @@ import pytest
 from media.codec import OpusDecoder, OpusEncoder
 from media.format import FRAME_SAMPLES, Pcm
 from tests.continuity.channel import Talk, talk
-from tests.continuity.chirp import LEAST_LIKENESS, chirps, compare
+from tests.continuity.chirp import LEAST_LIKENESS, chirps, compare, compare_around
 
 # Seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -79,6 +79,16 @@ def test_lost_packets_are_heard_and_the_time_line_stays(clean: Pcm) -> None:
     assert report.shift == shift
     heard = result.recording[tail.start + shift : tail.stop + shift]
     assert np.corrcoef(source[tail], heard)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("at_s", [1.0, 5.0])
+def test_a_moment_is_judged_by_itself(clean: Pcm, at_s: float) -> None:
+    """What was lost long before it, or long after it, is not its fault; what was lost in it is."""
+    source, spoilt = chirps(SECONDS), np.delete(clean, np.s_[PLACE : PLACE + FRAME_SAMPLES])
+    moment = round(at_s * 48_000)
+    assert compare_around(source, spoilt, moment, 24_000, 48_000).continuous
+    assert not compare_around(source, spoilt, PLACE - 24_000, 24_000, 48_000).continuous
+    assert compare_around(source, clean, PLACE - 24_000, 24_000, 48_000).continuous
 
 
 def test_silence_is_not_continuous() -> None:

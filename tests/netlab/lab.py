@@ -156,6 +156,30 @@ class KernelWorld:
         else:
             raise NotInKernelError("a masquerade cannot be swapped for another NAT")
 
+    def direct_way(self, up: WireSpec | None = None, down: WireSpec | None = None, *, cut: bool | None = None) -> None:
+        """Other wires between side 0's outermost NAT and the other side's (``up``: from side 0), or cut or healed
+        ones: the relay is reached as before."""
+        remotes = self.stacks[1][-1].outside
+        if up is not None or down is not None:
+            self._ask_outermost(0, "wires", remotes, up, down)
+        if cut is not None:
+            self._ask_outermost(0, "cut" if cut else "heal", remotes)
+
+    def relay_way(self, extra_ms: float) -> None:
+        """The relay is so much further one way, from one person to the other, than the direct path."""
+        for side, spec in enumerate(self.scenario.sides):
+            up, down = (replace(wire, delay_ms=wire.delay_ms + extra_ms / 2) for wire in (spec.up, spec.down))
+            self._ask_outermost(side, "wires", self.scenario.relay.addresses, up, down)
+
+    def _ask_outermost(
+        self, side: int, what: str, remotes: tuple[str, ...], up: WireSpec | None = None, down: WireSpec | None = None
+    ) -> None:
+        router = self.routers.get(self.stacks[side][-1].name)
+        if router is None:
+            raise NotInKernelError("a masquerade without wires knows one way only")
+        wires = {name: msgspec.to_builtins(wire) for name, wire in (("up", up), ("down", down)) if wire is not None}
+        router.ask({"do": what, "remotes": remotes, **wires})
+
     # -- building
 
     def _do(self, *lines: str) -> None:

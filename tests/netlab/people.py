@@ -1,7 +1,7 @@
 """The product's own processes in the kernel laboratory: a relay in the middle, people behind the NATs."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ RELAY_PORT = 7850
 
 @dataclass
 class Person:
-    """One side's program. Its files are in ``folder``."""
+    """One side's program, and what it says. Its files are in ``folder``."""
 
     world: KernelWorld
     side: int
     name: str
     folder: Path
+    sound: Path = SPEECH
+    program: Sequence[str] = tuple(SEGUE)
     said: list[str] = field(default_factory=list)
 
     @property
@@ -29,26 +31,42 @@ class Person:
         return read_report(self.folder / "report.json")
 
     @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
     def recording(self) -> Path:
         return self.folder / "heard.wav"
 
     def start(self, *arguments: str) -> contextlib.AbstractContextManager[Running]:
         """``segue ARGUMENTS`` with this person's home, in the namespace of the host."""
-        return program(
-            *self.world.held.prefix(self.world.host(self.side)), *SEGUE, *arguments, "--home", str(self.folder / "home")
-        )
+        inside = self.world.held.prefix(self.world.host(self.side))
+        return program(*inside, *self.program, *arguments, "--home", str(self.home))
 
     def start_talking(self, *arguments: str) -> contextlib.AbstractContextManager[Running]:
-        """The same for a command that carries a voice: speech goes out, what is heard and a report are kept."""
-        files = ("--play", str(SPEECH), "--record", str(self.recording), "--report", str(self.folder / "report.json"))
+        """The same for a command that carries a voice: it goes out, what is heard and a report are kept."""
+        files = (
+            "--play",
+            str(self.sound),
+            "--record",
+            str(self.recording),
+            "--report",
+            str(self.folder / "report.json"),
+        )
         return self.start(*arguments, *files)
 
-    def register(self, relay: str) -> str:
-        """Claim the name; gives the full address."""
-        address = f"{self.name}@{relay}"
-        with self.start("register", address) as done:
-            assert done.wait() == 0, done.said
-        return address
+
+def register(relay: str, *people: Person) -> list[str]:
+    """All claim their names at once; gives the full addresses."""
+    addresses = [f"{person.name}@{relay}" for person in people]
+    with contextlib.ExitStack() as stack:
+        started = [
+            stack.enter_context(person.start("register", address))
+            for person, address in zip(people, addresses, strict=True)
+        ]
+        for each in started:
+            assert each.wait() == 0, each.said
+    return addresses
 
 
 @contextlib.contextmanager
@@ -63,16 +81,23 @@ def relay_in(world: KernelWorld, folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def in_call(world: KernelWorld, folder: Path, seconds: float, *options: str) -> Iterator[tuple[Person, Person]]:
+def in_call(
+    world: KernelWorld,
+    folder: Path,
+    seconds: float,
+    *options: str,
+    sound: Path = SPEECH,
+    caller_program: Sequence[str] = SEGUE,
+) -> Iterator[tuple[Person, Person]]:
     """Side 0 calls side 1 over a relay; within the block they talk, and after it both have hung up and reported.
 
-    ``options`` are both programs'."""
-    caller, callee = (Person(world, side, name, folder / name) for side, name in enumerate(("alice", "bob")))
+    ``options`` are both programs', ``sound`` is what both say, and ``caller_program`` is what the caller runs."""
+    caller = Person(world, 0, "alice", folder / "alice", sound, caller_program)
+    callee = Person(world, 1, "bob", folder / "bob", sound)
     for person in (caller, callee):
         person.folder.mkdir()
     with relay_in(world, folder / "relay") as relay:
-        bob = callee.register(relay)
-        caller.register(relay)
+        bob, _ = register(relay, callee, caller)
         with callee.start_talking("listen", "--once", "--answer-after", "0.2", *options) as listening:
             listening.wait_for("listening as bob@")
             with caller.start_talking("call", bob, "--for", str(seconds), *options) as calling:

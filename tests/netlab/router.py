@@ -48,12 +48,25 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """``swap`` needs ``kind``, ``wires`` one or both wires."""
+    """``swap`` needs ``kind``, ``wires`` one or both wires. ``cut``, ``heal`` and ``wires`` are about the way to and
+    from ``remotes`` alone where there are any: that is how a direct path fares otherwise than the relay's."""
 
     do: Literal["flush", "swap", "cut", "heal", "wires", "stats"]
     kind: NatKind | None = None
     up: WireSpec | None = None
     down: WireSpec | None = None
+    remotes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Way:
+    """The wires outside the NAT, both directions."""
+
+    up: Wire
+    down: Wire
+
+    def set_cut(self, is_cut: bool) -> None:
+        self.up.cut = self.down.cut = is_cut
 
 
 @dataclass(slots=True, order=True)
@@ -72,7 +85,10 @@ class Router:
         self._rng = random.Random(options.seed)
         self._inside = ipaddress.IPv4Network(options.inside)
         self._nat = Nat(options.kind, options.addresses, self._rng)
-        self._up, self._down = options.up.wire(), options.down.wire()
+        self._options = options
+        self._usual = self._way()
+        self._ways: dict[str, _Way] = {}
+        """Of the remotes that have one of their own."""
         self._waiting: list[_Waiting] = []
         self._order = 0
         self.counts: Counter[str] = Counter()
@@ -84,7 +100,7 @@ class Router:
             self.counts["not-udp"] += 1
             return []
         if ipaddress.IPv4Address(packet.source[0]) not in self._inside:
-            self._keep(packet, self._down, now, comes_in=True)
+            self._keep(packet, self._ways.get(packet.source[0], self._usual).down, now, comes_in=True)
             return self.due(now)
         translated = self._nat.from_inside(packet.source, packet.destination, now)
         if translated is None:
@@ -92,7 +108,7 @@ class Router:
         onward = replace(packet, source=translated.source, destination=translated.destination)
         if translated.inward:
             return [self._sent(onward)]
-        self._keep(onward, self._up, now, comes_in=False)
+        self._keep(onward, self._ways.get(onward.destination[0], self._usual).up, now, comes_in=False)
         return self.due(now)
 
     def due(self, now: float) -> list[bytes]:
@@ -121,10 +137,12 @@ class Router:
             case "swap" if command.kind is not None:
                 self._nat = Nat(command.kind, self._addresses, self._rng)
             case "cut" | "heal":
-                self._up.cut = self._down.cut = command.do == "cut"
+                for way in self._meant(command.remotes):
+                    way.set_cut(command.do == "cut")
             case "wires":
-                self._up = command.up.wire() if command.up is not None else self._up
-                self._down = command.down.wire() if command.down is not None else self._down
+                for way in self._meant(command.remotes):
+                    way.up = command.up.wire() if command.up is not None else way.up
+                    way.down = command.down.wire() if command.down is not None else way.down
             case "stats":
                 return {
                     **self.counts,
@@ -134,6 +152,15 @@ class Router:
             case _:
                 return {"error": f"{command.do} lacks something"}
         return {}
+
+    def _way(self) -> _Way:
+        return _Way(self._options.up.wire(), self._options.down.wire())
+
+    def _meant(self, remotes: tuple[str, ...]) -> list[_Way]:
+        """The ways that a command is about; without remotes it is all there are."""
+        if not remotes:
+            return [self._usual, *self._ways.values()]
+        return [self._ways.setdefault(remote, self._way()) for remote in remotes]
 
     def _keep(self, packet: packets.UdpPacket, wire: Wire, now: float, *, comes_in: bool) -> None:
         arrivals = wire.arrivals(now, self._rng)

@@ -115,3 +115,21 @@ def test_a_flood_fills_the_queue_and_no_more() -> None:
         nat.packet(outward(number), 0.0)
     assert nat.counts["queue-full"] == 10
     assert len(nat.due(2.0)) == MAX_WAITING_PACKETS
+
+
+def test_one_remote_may_be_further_away_than_others_and_cut_alone() -> None:
+    nat, peer = router(), ("198.51.100.1", 9)
+    to_peer = build(UdpPacket(HOST, peer, b"direct", 63))
+    nat.command(Command("wires", up=WireSpec(delay_ms=30.0), remotes=(peer[0],)))
+    assert nat.packet(to_peer, 1.0) == [] and len(nat.packet(outward(), 1.0)) == 1
+    assert len(nat.due(1.031)) == 1
+    nat.command(Command("cut", remotes=(peer[0],)))
+    nat.packet(to_peer, 2.0)
+    assert nat.due(3.0) == [] and len(nat.packet(outward(), 3.0)) == 1
+    from_peer = build(UdpPacket(peer, MAPPED, b"in", 60))
+    assert nat.packet(from_peer, 3.0) == []
+    nat.command(Command("heal", remotes=(peer[0],)))
+    assert len(nat.packet(from_peer, 4.0)) == 1
+    nat.command(Command("cut"))
+    nat.packet(to_peer, 5.0)
+    assert nat.due(6.0) == [] and nat.packet(outward(), 6.0) == [], "all of them"

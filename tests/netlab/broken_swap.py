@@ -1,0 +1,42 @@
+"""Segue with a swap that is broken on purpose: for three frames after each change of path nothing is sent.
+
+    python -m tests.netlab.broken_swap ARGUMENTS OF SEGUE
+
+What judges swaps has to notice this one.
+"""
+
+from app.cli import main
+from transport.path.carriage import Carriage, CarriageCommand
+
+GAP_S = 0.06
+
+
+class _BrokenSend:
+    """Takes the place of ``Carriage.send`` for the one call of this process."""
+
+    def __init__(self) -> None:
+        self._send = Carriage.send
+        self._in_use: int | None = None
+        self._silent_until = 0.0
+
+    def __call__(self, carriage: Carriage, data: bytes, now: float) -> list[CarriageCommand]:
+        in_use = next(iter(carriage.paths.carriers), None)
+        if self._in_use is not None and in_use != self._in_use:
+            self._silent_until = now + GAP_S
+        self._in_use = in_use
+        return [] if now < self._silent_until else self._send(carriage, data, now)
+
+
+def break_swaps() -> None:
+    """From now on, in this process."""
+    broken = _BrokenSend()
+
+    def send(self: Carriage, data: bytes, now: float) -> list[CarriageCommand]:
+        return broken(self, data, now)
+
+    Carriage.send = send  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    break_swaps()
+    main()
