@@ -116,6 +116,8 @@ class Nat:
         self._paired: dict[str, str] = {}
         # What neither a mapping of ours nor free: tuples taken from outside, and ports of strangers, until when.
         self._clashes: dict[Slot, float] = {}
+        self._forwards: dict[Address, Address] = {}
+        self._forwarded: dict[tuple[Address, Address], Address] = {}
         self._strangers: set[Address] = set()
         self._stranger_ends: deque[tuple[float, Address]] = deque()
         self._next_stranger_s: float | None = None
@@ -126,8 +128,18 @@ class Nat:
         """Mappings in the table, expired ones that nobody asked for included."""
         return len(self._mappings)
 
+    def forward(self, outside: Address, inside: Address | None) -> None:
+        """A port mapping: whatever comes to ``outside`` goes to ``inside``, without any filter; ``None`` ends it.
+
+        Answers leave from ``outside``. What the inside begins itself is translated as if there were no mapping."""
+        if inside is None:
+            self._forwards.pop(outside, None)
+        else:
+            self._forwards[outside] = inside
+        self._forwarded = {flow: out for flow, out in self._forwarded.items() if out in self._forwards}
+
     def flush(self) -> None:
-        """Forget every mapping, as when the table is cleared; counters and blocks stay."""
+        """Forget every mapping, as when the table is cleared; counters and blocks stay, and so do port mappings."""
         self._mappings.clear()
         self._taken.clear()
         self._per_host.clear()
@@ -141,6 +153,9 @@ class Nat:
         if kind.allowed_udp_ports is not None and destination[1] not in kind.allowed_udp_ports:
             self._drop("udp-blocked")
             return None
+        forwarded = self._forwarded.get((source, destination))
+        if forwarded is not None:
+            return Translated(False, forwarded, destination)
         is_hairpin = destination[0] in self.addresses
         if is_hairpin and kind.hairpin == "no":
             self._drop("hairpin")
@@ -159,6 +174,10 @@ class Nat:
         """A packet to one of the external addresses; ``None`` when it is dropped."""
         if self._is_transparent:
             return Translated(True, source, destination)
+        forward = self._forwards.get(destination)
+        if forward is not None:
+            self._forwarded[forward, source] = destination
+            return Translated(True, source, forward)
         mapping = self._inbound(source, destination, now)
         return None if mapping is None else Translated(True, source, mapping.inside)
 

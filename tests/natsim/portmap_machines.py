@@ -1,0 +1,239 @@
+"""The port mapper's machines for ``test_all_machines.py``, each with what can happen to it."""
+
+import random
+import struct
+from typing import Any
+
+from tests.natsim.machines import Run, Step, Subject, each, on
+from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.portmap import igd_client as ig
+from transport.portmap import mapper as pm
+from transport.portmap import pcp
+from transport.portmap.lease import Standing
+from transport.portmap.natpmp_client import NatPmpClient, NatPmpTask
+from transport.portmap.pcp_client import PcpClient, PcpTask
+
+GATEWAY, LOCAL = ("192.168.1.1", 5_351), ("192.168.1.20", 40_000)
+NONCE = random.Random(5).randbytes(pcp.NONCE_BYTES)
+PORT = 25_000
+
+
+def _pcp(
+    opcode: int, result: int, lifetime_s: int, epoch_s: int, ip: str = "198.51.100.1", nonce: bytes = NONCE
+) -> bytes:
+    body = pcp.map_request("192.168.1.20", nonce, PORT, (ip, 25_001), 0)[24:] if opcode else b""
+    return struct.pack("!BBBBII12x", 2, 0x80 | opcode, 0, result, lifetime_s, epoch_s) + body
+
+
+PCP_ANSWERS = (
+    _pcp(1, 0, 3_600, 100),
+    _pcp(1, 0, 3_600, 5),
+    _pcp(1, 0, 12, 100),
+    _pcp(1, 0, 1, 100),
+    _pcp(1, 0, 0, 100),
+    _pcp(1, 0, 2**32 - 1, 2**32 - 1),
+    _pcp(1, 0, 3_600, 100, "0.0.0.0"),
+    _pcp(1, 0, 3_600, 100, "10.1.2.3"),
+    _pcp(1, 0, 3_600, 100, nonce=bytes(12)),
+    *(_pcp(1, result, 30, 100) for result in (1, 2, 7, 8, 11, 12, 77)),
+    _pcp(0, 0, 0, 100),
+    _pcp(0, 0, 0, 3),
+    _pcp(0, 4, 0, 100),
+    b"\x00\x81\x00\x01\x00\x00\x00\x01",
+    b"",
+    b"\xff" * 60,
+)
+NATPMP_ANSWERS = (
+    *(
+        struct.pack("!BBHI", 0, 128, 0, epoch) + bytes(ip)
+        for epoch in (7, 900)
+        for ip in ((198, 51, 100, 1), (10, 0, 0, 9))
+    ),
+    struct.pack("!BBHI", 0, 128, 0, 7) + bytes(4),
+    struct.pack("!BBHI", 0, 128, 3, 7),
+    *(
+        struct.pack("!BBHIHHI", 0, 129, result, 7, internal, external, seconds)
+        for result, internal, external, seconds in (
+            (0, PORT, 25_001, 3_600),
+            (0, PORT, 25_002, 12),
+            (0, PORT, 25_001, 1),
+            (0, PORT, 80, 3_600),
+            (0, PORT, 0, 0),
+            (0, 9, 25_001, 3_600),
+            (2, PORT, 0, 0),
+            (99, PORT, 0, 0),
+        )
+    ),
+    b"",
+    b"\x00\x80" + bytes(3),
+)
+
+
+def _client_step(method: str, *arguments: Any) -> Step:
+    return lambda client, now: getattr(client, method)(*arguments, now)
+
+
+def _client_steps(answers: tuple[bytes, ...]) -> dict[str, Step]:
+    return {
+        **{f"opened {socket}": _client_step("opened", SocketOpened(socket, LOCAL)) for socket in (1, 9)},
+        **{f"failed {socket}": _client_step("failed", SocketFailed(socket, "gone")) for socket in (1, 9)},
+        **{
+            f"received {n}": _client_step("received", DatagramReceived(1, GATEWAY, data))
+            for n, data in enumerate(answers)
+        },
+        "received from elsewhere": _client_step("received", DatagramReceived(1, ("192.168.1.9", 5_351), answers[0])),
+        **{name: _client_step(name) for name in ("map", "check", "timer", "release")},
+    }
+
+
+def _client_is_released(run: Run) -> None:
+    before = len(run.said)
+    run.do(_client_step("release"))
+    run.wait(1.0)
+    assert run.machine.standing is Standing.OVER or not run.machine._is_open
+    assert run.machine.lease is None or not run.machine._is_open
+    assert sum(isinstance(said, SendDatagram) for said in run.said[before:]) <= 3
+    assert run.due is None and run.do(_client_step("map")) == []
+
+
+def _client(made: Any) -> Any:
+    assert isinstance(made.begin()[0], OpenSocket)
+    return made
+
+
+PCP = Subject(
+    PcpClient,
+    lambda now: _client(PcpClient(PcpTask(1, GATEWAY, "", PORT, NONCE), random.Random(1))),
+    _client_steps(PCP_ANSWERS),
+    _client_is_released,
+    fire=_client_step("timer"),
+)
+NATPMP = Subject(
+    NatPmpClient,
+    lambda now: _client(NatPmpClient(NatPmpTask(1, GATEWAY, PORT, PORT))),
+    _client_steps(NATPMP_ANSWERS),
+    _client_is_released,
+    fire=_client_step("timer"),
+)
+
+
+def _igd_answer(make: Any) -> Step:
+    """An answer to the question that is out, or to none."""
+
+    def step(client: Any, now: float) -> Any:
+        out = client.newest.number if getattr(client, "newest", None) is not None else 0
+        return client.handle(make(out), now)
+
+    return step
+
+
+class _Igd(ig.IgdClient):
+    """Remembers what it asked last, as whoever answers does."""
+
+    newest: ig.IgdCommand | None = None
+
+    def _ask(self, command: ig.IgdCommand, patience_s: float, now: float) -> list[ig.IgdCommand]:
+        self.newest = command
+        assert not isinstance(command, ig.IgdAdd) or command.lease_s > 0, "a lease for ever"
+        return super()._ask(command, patience_s, now)
+
+
+def _new_igd(now: float) -> _Igd:
+    client = _Igd(ig.IgdTask("192.168.1.1", "192.168.1.20", PORT, PORT), random.Random(1))
+    client.begin(now)
+    return client
+
+
+def _igd_is_released(run: Run) -> None:
+    run.do(_client_step("release"))
+    run.wait(1.0)
+    assert run.machine.standing is Standing.OVER and run.due is None and run.machine.lease is None
+    assert run.do(_client_step("map")) == []
+
+
+IGD = Subject(
+    ig.IgdClient,
+    _new_igd,
+    {
+        "handle found": _igd_answer(ig.IgdFound),
+        "handle done": _igd_answer(ig.IgdDone),
+        **{
+            f"handle address {ip}": _igd_answer(lambda number, ip=ip: ig.IgdAddress(number, ip))
+            for ip in ("198.51.100.1", "10.0.0.1", "0.0.0.0", "rubbish", "2001:db8::1")
+        },
+        **{
+            f"handle entry {client} {seconds}": _igd_answer(
+                lambda number, client=client, seconds=seconds: ig.IgdEntry(number, client, PORT, seconds)
+            )
+            for client in ("192.168.1.20", "192.168.1.66")
+            for seconds in (3_600, 20, 1, 0)
+        },
+        **{
+            f"handle failed {code}": _igd_answer(lambda number, code=code: ig.IgdFailed(number, code))
+            for code in (0, 501, 606, 714, 718, 724, 725, 728, 729)
+        },
+        "drop_stale": lambda client, now: client.drop_stale(30_000, PORT, now),
+        **{name: _client_step(name) for name in ("map", "check", "timer", "release")},
+    },
+    _igd_is_released,
+    fire=_client_step("timer"),
+    once=frozenset({"begin"}),
+)
+
+
+def _mapper(now: float) -> pm.PortMapper:
+    before = pm.Remembered(26_000, NONCE, 26_000, "pcp", "192.168.1.1")
+    made = pm.PortMapper(pm.MapperConfig(PORT, before), random.Random(5))
+    return made
+
+
+def _datagrams() -> list[DatagramReceived]:
+    return [
+        DatagramReceived(socket, GATEWAY, data)
+        for socket, answers in ((1, PCP_ANSWERS), (2, NATPMP_ANSWERS), (3, PCP_ANSWERS[:4]))
+        for data in answers
+    ]
+
+
+def _mapper_stops(run: Run) -> None:
+    run.do(on(pm.StopMapping()))
+    run.wait(1.0)
+    assert run.due is None and isinstance(run.said[-1], pm.MapperStopped)
+    opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
+    assert set(opened) == {said.socket for said in run.said if isinstance(said, CloseSocket)}
+    assert run.do(on(pm.CheckNow())) == []
+
+
+MAPPER = Subject(
+    pm.PortMapper,
+    _mapper,
+    each(
+        pm.NetworkIs("192.168.1.1", "192.168.1.20"),
+        pm.NetworkIs("192.168.1.1", "192.168.1.20", "fe80::1%eth0", "2001:db8:a::20"),
+        pm.NetworkIs(),
+        pm.ReflexiveSeen("198.51.100.1"),
+        pm.ReflexiveSeen("198.51.100.99"),
+        pm.CheckNow(),
+        pm.StopMapping(),
+        pm.MapperTimer(),
+        *(SocketOpened(socket, LOCAL) for socket in (1, 2, 3, 4, 5)),
+        *(SocketFailed(socket, "gone") for socket in (1, 2)),
+        *_datagrams(),
+        *(
+            event
+            for number in (1_000_001, 1_000_002, 1_000_003)
+            for event in (
+                ig.IgdFound(number),
+                ig.IgdAddress(number, "198.51.100.1"),
+                ig.IgdDone(number),
+                ig.IgdEntry(number, "192.168.1.20", PORT, 3_600),
+                ig.IgdFailed(number, 725),
+            )
+        ),
+    ),
+    _mapper_stops,
+    fire=on(pm.MapperTimer()),
+    events=pm.MapperEvent,
+)
+
+PORTMAP_SUBJECTS = (PCP, NATPMP, IGD, MAPPER)
