@@ -11,6 +11,7 @@ from app.protocol import LadderPhase, PhaseName
 from app.text import one_line
 from transport.traverse.nat_profile import NatKind, NatProfile
 from transport.traverse.phase import PhaseStatus
+from transport.traverse.strategy import Technique, strategy
 
 NAMES: frozenset[str] = frozenset(get_args(PhaseName))
 Side = Literal["ours", "theirs", "both", "neither"]
@@ -106,6 +107,15 @@ REASONS: dict[str, str] = {
     "other.",
     "unknown": "Too little is known of the two networks to choose what to try.",
     "punchable": "Both networks let a punch through.",
+    "prediction/random": "A random port cannot be guessed.",
+    "prediction/block": "A random port cannot be guessed.",
+    "prediction/both-random": "Random ports cannot be guessed.",
+    "prediction/both-blocks": "Random ports cannot be guessed.",
+    "prediction/not-opted-in": "Random ports cannot be guessed.",
+    "birthday/counted": "The next port can be guessed, so there is nothing to search for.",
+    "birthday/both-counted": "The next ports can be guessed, so there is nothing to search for.",
+    "birthday/both-blocks": "A search within both blocks takes its place.",
+    "birthday/not-opted-in": "With two such networks a search takes minutes.",
     "both-random": "{because}a search would find no common door in any useful time. The relay carries the call.",
     "counted-and-random": "{because}neither a guess nor a search would find a common door in any useful time. The "
     "relay carries the call.",
@@ -117,7 +127,7 @@ REASONS: dict[str, str] = {
     "random": "{because}one of many doors has to be found.",
     "block": "{because}one of many doors has to be found.",
     "both-blocks": "{because}one of many doors has to be found, from both sides.",
-    "predicted": "The next port was guessed right.",
+    "predicted": "{because}the next port was guessed right.",
     "prediction/no-answer": "{because}none of the {doors} that were guessed was the right one.",
     "counter-lost": "{because}too much other traffic went through in between, and the count was lost.",
     "birthday/no-answer": "{because}{nothing}.",
@@ -142,6 +152,10 @@ REASONS: dict[str, str] = {
     "address-mismatch": "Another router stands between this computer and the one that was asked for a door.",
     "lease-too-short": "Your router opens doors for too short a time.",
     "no-socket": "This computer could not ask the router.",
+    "no-gateway": "There is no router here to ask.",
+    "conflict": "The door that Segue asked for belongs to another program.",
+    "second-nat": "Your router opened a door, but another router stands between it and the internet.",
+    "other-address": "Your router opened a door, but not at the address that others see of you.",
     "lost": "Your router closed the door again. Segue asks for a new one.",
     # why one is stopped
     "relay-trouble": "Stopped, because the call on the relay began to suffer.",
@@ -166,12 +180,24 @@ _WAITING = {"port_mapping": "Your router will be asked to open a door for Segue.
 _LINE_NAMES: dict[str, str] = {"port_mapping": "port mapping", "blocks": "carrier blocks"}
 
 
+def untried(pair: Pair, *, try_harder: bool) -> dict[str, str]:
+    """The techniques that do not fit the two networks, by name, with the code why; empty while one is not known."""
+    if pair.local is None or pair.remote is None:
+        return {}
+    chosen = strategy(pair.local, pair.remote, try_harder=try_harder)
+    names = [Technique.PREDICTION, Technique.BIRTHDAY]
+    if chosen.reason == "not-opted-in":
+        # Of blocks only those hear who have them.
+        names.append(Technique.BLOCKS)
+    return {name.value: chosen.reason for name in names if name is not chosen.technique}
+
+
 def phase_reason(status: PhaseStatus, pair: Pair) -> str:
     """One sentence for the panel: what it is about, and why it came out as it did."""
     match status.outcome:
         case "won":
             found = "A packet of the other side came through directly, and was proven to be theirs."
-            template = _WON.get(status.name, found)
+            template = (status.reason and REASONS.get(status.reason)) or _WON.get(status.name, found)
         case "trying":
             template = _TRYING.get(status.name, "")
         case "waiting":
@@ -204,7 +230,7 @@ def _easy(pair: Pair) -> str:
 def _search(status: PhaseStatus, pair: Pair) -> str:
     ours, theirs = searched(status, pair)
     if theirs:
-        return f"trying {doors(theirs)} there" + (f", from {ours:,} here" if ours else "")
+        return f"trying {doors(theirs)} there" + (f" with {ours:,} of yours" if ours else "")
     if ours:
         return f"opening {doors(ours)} here, and {pair.theirs} side tries to find one"
     return "one of many doors is searched for"

@@ -12,7 +12,7 @@ from app import call_events as ev
 from app.call import Call
 from app.paths_seen import PathsSeen
 from app.phase_words import NAMES as PHASE_NAMES
-from app.phase_words import phase_mark
+from app.phase_words import Pair, phase_mark, untried
 from app.protocol import CallPhase, CallSample, PathFigures
 from app.report import MediaReport, Role
 from app.report_builder import ReportBuilder
@@ -357,7 +357,20 @@ class CallSession:
             text = phase_mark(before, status)
             if text and self.times.ended is None:
                 self.paths.phase(text, self._loop.time())
+            self._note_untried()
             self._on_change()
+
+    def _note_untried(self) -> None:
+        """What the ladder does not begin, since it does not fit the two networks, has its place in panel and report."""
+        punch = self.phases.get("punch")
+        if punch is None or punch.ended is None:
+            return
+        pair = Pair(self.local_nat, self.remote_nat)
+        for name, reason in untried(pair, try_harder=self._setup.try_harder).items():
+            known = self.phases.get(name)
+            if known is None or (known.outcome == "skipped" and known.reason != reason):
+                at = punch.ended if known is None else known.started
+                self._take_status(PhaseStatus(name, "skipped", at, at, reason=reason))
 
     def _note_progress(self, statuses: tuple[PhaseStatus, ...]) -> None:
         """What a search counts changes with every packet: windows hear of it as often as of other figures."""
@@ -391,6 +404,7 @@ class CallSession:
         else:
             self.remote_nat = profile
             self.report.nat(remote=nat_for_report(profile))
+        self._note_untried()
         self._on_change()
 
     def media_now(self) -> MediaReport:
@@ -457,7 +471,7 @@ def address_text(address: tuple[str, int] | None) -> str:
 
 
 def _without_progress(status: PhaseStatus) -> PhaseStatus:
-    return replace(status, packets=0, tried=0)
+    return replace(status, packets=0, sockets=0, tried=0)
 
 
 def _figures(path: PathStats) -> PathFigures:

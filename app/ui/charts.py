@@ -11,12 +11,17 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from app.protocol import PathMark
+from app.ui.marks import is_filled, mark_colour, mark_shape
 from app.ui.theme import BODY_PX, GRID_PX, SMALL_PX, colours, font
 
 WINDOW_S = 60.0
 # The engine sends 5 samples a second; twice that is kept, should it send more.
 KEPT_POINTS = 600
 CHART_HEIGHT_PX = 112
+# What changes the figures: these stand on every chart. Phases of the ladder have the strip.
+MARKED = ("swap", "failover", "lost", "back", "network")
+MARK_REACH_PX = 3.5
 # Where the scale may end: the next of these above the largest value in view.
 SCALE_STEPS = (1.0, 2.0, 5.0)
 
@@ -78,6 +83,7 @@ class Chart(QWidget):
         self._say = say
         self._least = least
         self._histories = tuple(History() for _ in series)
+        self._marks: tuple[PathMark, ...] = ()
         self._figure = ""
         self._end = 0.0
         self.setMinimumSize(160, CHART_HEIGHT_PX)
@@ -92,8 +98,20 @@ class Chart(QWidget):
         self.setAccessibleDescription(figure)
         self.update()
 
+    def set_marks(self, marks: tuple[PathMark, ...]) -> None:
+        """What happened to the paths: each swap, failover and network change of the last minute is drawn."""
+        chosen = tuple(mark for mark in marks if mark.kind in MARKED)
+        if chosen != self._marks:
+            self._marks = chosen
+            self.update()
+
+    def marks(self) -> tuple[PathMark, ...]:
+        """Those that are in view."""
+        return tuple(mark for mark in self._marks if self._end - WINDOW_S <= mark.at <= self._end)
+
     def reset(self) -> None:
         """Forget all: another call."""
+        self._marks = ()
         self._histories = tuple(History() for _ in self._series)
         self._figure = ""
         self._end = 0.0
@@ -150,6 +168,7 @@ class Chart(QWidget):
         painter.setPen(QPen(QColor(worn.line), 1))
         painter.drawLine(plot.bottomLeft(), plot.bottomRight())
         painter.drawLine(plot.topLeft(), plot.topRight())
+        self._paint_marks(painter, plot)
         for series, history in zip(self._series, self._histories, strict=True):
             painter.setPen(self._pen(series, getattr(worn, series.role)))
             line = QPolygonF()
@@ -163,6 +182,20 @@ class Chart(QWidget):
                     QPointF(plot.right() - (self._end - at) * per_second, plot.bottom() - share * plot.height())
                 )
             painter.drawPolyline(line)
+
+    def _paint_marks(self, painter: QPainter, plot: QRectF) -> None:
+        """A line from top to bottom, with the sign that the strip has for the same moment."""
+        for mark in self.marks():
+            x = plot.right() - (self._end - mark.at) * plot.width() / WINDOW_S
+            colour = QColor(mark_colour(mark.kind))
+            line = QPen(colour, 1)
+            line.setDashPattern([1, 3])
+            painter.setPen(line)
+            painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
+            painter.setPen(QPen(colour, 1.2))
+            painter.setBrush(colour if is_filled(mark.kind) else Qt.BrushStyle.NoBrush)
+            painter.drawPolygon(mark_shape(mark.kind, QPointF(x, plot.top()), MARK_REACH_PX))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
 
     @staticmethod
     def _pen(series: Series, colour: str) -> QPen:

@@ -8,7 +8,18 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
 from app.protocol import CallSample, CallState, GetReport, NatProfile, PathFigures, Report
 from app.ui.charts import Chart, Series
-from app.ui.controls import Button, ElidedLabel, Label, card, column, copy_text, icon_button, row, scrolled
+from app.ui.controls import (
+    Button,
+    ElidedLabel,
+    Label,
+    Picture,
+    card,
+    column,
+    copy_text,
+    icon_button,
+    row,
+    scrolled,
+)
 from app.ui.ladder import Ladder
 from app.ui.path_strip import PathStrip
 from app.ui.person_page import COPIED_SHOWN_MS, Send
@@ -48,8 +59,11 @@ class ConnectionPanel(QFrame):
         self._strip.show_call(call, self._elapsed(call))
         self._waiting.setVisible(not call.spans)
         self._told.setVisible(bool(call.spans))
-        self._ladder.show_phases(call.phases)
-        self._mine.show_profile(call.local_nat)
+        for chart in self._charts():
+            chart.set_marks(call.marks)
+        self._ladder.show_phases(call.phases, self._elapsed(call))
+        opened = any(phase.name == "port_mapping" and phase.outcome == "won" for phase in call.phases)
+        self._mine.show_profile(call.local_nat, door_opened=opened)
         self._theirs.show_profile(call.remote_nat)
         self._theirs.set_title(plain(call.title))
 
@@ -193,9 +207,17 @@ class NetworkCard(QFrame):
         super().__init__()
         self.setProperty("kind", "card")
         self._title = ElidedLabel(title, size="small", tone="muted")
+        self._ease = Label(size="small", tone="muted")
+        self._ease_picture = Picture("circle-check", "muted", 16)
         self._headline = Label(size="strong", wrap=True)
         self._detail = Label(size="small", tone="muted", wrap=True)
-        inside = column(self._title, self._headline, self._detail, None, spacing=2)
+        self._door = Label(self.tr("Your router opened a door for Segue."), size="small", wrap=True)
+        self._door_picture = Picture("check", "text", 16)
+        head = row(self._title, self._ease_picture, self._ease, spacing=4)
+        head.setStretch(0, 1)
+        door = row(self._door_picture, self._door)
+        door.setStretch(1, 1)
+        inside = column(head, self._headline, self._detail, door, None, spacing=2)
         inside.setContentsMargins(16, 12, 16, 12)
         self.setLayout(inside)
         self.show_profile(NatProfile())
@@ -204,16 +226,34 @@ class NetworkCard(QFrame):
         """Whose network it is."""
         self._title.set_text(self.tr("{0}'s network").format(who))
 
-    def show_profile(self, profile: NatProfile) -> None:
+    def show_profile(self, profile: NatProfile, *, door_opened: bool = False) -> None:
         """Show what is known, and the evidence in small print."""
         known = bool(profile.headline)
         self._headline.setText(profile.headline if known else self.tr("Not known yet"))
         self._headline.set_tone("text" if known else "muted")
-        small = [part for part in (profile.detail, profile.kind, profile.evidence) if part]
+        small = " · ".join(part for part in (profile.kind, profile.evidence) if part)
         self._detail.setText(
-            " · ".join(small) if known else self.tr("It is found out when a direct path is looked for.")
+            "\n".join(part for part in (profile.detail, small) if part)
+            if known
+            else self.tr("It is found out when a direct path is looked for.")
         )
-        self.setAccessibleDescription(self._headline.text())
+        word, picture, tone = {
+            "": ("", "", "muted"),
+            "easy": (self.tr("Easy"), "circle-check", "muted"),
+            "hard": (self.tr("Hard"), "triangle-alert", "warn"),
+            "blocked": (self.tr("Blocked"), "ban", "warn"),
+        }[profile.ease]
+        self._ease.setText(word)
+        self._ease.set_tone(tone)
+        for part in (self._ease, self._ease_picture):
+            part.setVisible(bool(word))
+        if word:
+            self._ease_picture.set_picture(picture, tone)
+        for part in (self._door, self._door_picture):
+            part.setVisible(door_opened)
+        said = [self._headline.text(), word, self._door.text() if door_opened else ""]
+        self.setAccessibleName(self._title.whole_text())
+        self.setAccessibleDescription(". ".join(part.rstrip(".") for part in said if part))
 
 
 def _of_kind(sample: CallSample, kind: str) -> PathFigures | None:

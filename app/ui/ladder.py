@@ -1,4 +1,9 @@
-"""The ladder to a direct path: a rung for each phase, with its state in a word, an icon and one sentence why."""
+"""The ladder to a direct path: a rung for each phase, with its state in a word, an icon and one sentence why.
+
+Phases overlap: each rung has its own progress and its own time left, which go on between two words of the engine.
+"""
+
+from typing import get_args
 
 from PySide6.QtCore import QCoreApplication, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
@@ -7,8 +12,9 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from app.protocol import LadderPhase, PhaseName
 from app.ui.controls import Label, Picture, column, row
 from app.ui.theme import GRID_PX, colours
+from app.ui.words import time_left
 
-PHASES: tuple[PhaseName, ...] = ("port_mapping", "punch", "prediction", "birthday")
+PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
 LOOKS = {
     "waiting": ("circle-dashed", "muted"),
     "trying": ("loader", "accent"),
@@ -28,6 +34,7 @@ def phase_name(name: PhaseName) -> str:
         "punch": translate("ladder", "Punch"),
         "prediction": translate("ladder", "Prediction"),
         "birthday": translate("ladder", "Birthday"),
+        "blocks": translate("ladder", "Carrier blocks"),
     }[name]
 
 
@@ -38,11 +45,14 @@ def phase_task(name: PhaseName) -> str:
         "punch": translate("ladder", "Both sides send at once, so that both routers let the answers in."),
         "prediction": translate("ladder", "Guesses the next door of a router that counts up."),
         "birthday": translate("ladder", "Tries many doors of a router that picks them at random."),
+        "blocks": translate("ladder", "Searches the few doors that two carriers give each of you."),
     }[name]
 
 
 def outcome_word(phase: LadderPhase) -> str:
     """The state of a phase."""
+    if phase.outcome == "cancelled" and phase.reason not in ("", "not-needed"):
+        return translate("ladder", "Stopped")
     return {
         "waiting": translate("ladder", "Waiting"),
         "trying": translate("ladder", "Trying"),
@@ -54,17 +64,23 @@ def outcome_word(phase: LadderPhase) -> str:
 
 
 class Progress(QWidget):
-    """A thin bar, 0 to 1."""
+    """A thin bar, 0 to 1; assistive technology reads it in percent."""
 
-    def __init__(self) -> None:
+    def __init__(self, spoken: str) -> None:
         super().__init__()
+        self._spoken = spoken
         self._share = 0.0
         self.setFixedHeight(4)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
+    def share(self) -> float:
+        """What is shown."""
+        return self._share
+
     def set_share(self, share: float) -> None:
         """How far it is."""
         self._share = min(1.0, max(0.0, share))
+        self.setAccessibleName(translate("ladder", "{0}: {1} %").format(self._spoken, round(self._share * 100)))
         self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
@@ -74,8 +90,10 @@ class Progress(QWidget):
         whole = QRectF(self.rect())
         painter.setBrush(QColor(colours().line))
         painter.drawRoundedRect(whole, 2, 2)
+        width = whole.width() * self._share
+        left = whole.width() - width if self.layoutDirection() == Qt.LayoutDirection.RightToLeft else 0.0
         painter.setBrush(QColor(colours().accent))
-        painter.drawRoundedRect(QRectF(0, 0, whole.width() * self._share, whole.height()), 2, 2)
+        painter.drawRoundedRect(QRectF(left, 0, width, whole.height()), 2, 2)
 
 
 class Rung(QWidget):
@@ -89,8 +107,9 @@ class Rung(QWidget):
         self._picture = Picture("circle-dashed", "muted")
         self._word = Label(size="small", tone="muted")
         self._figures = Label(size="small", tone="muted")
+        self._figures.setObjectName("rung_figures")
         self._why = Label(size="small", tone="muted", wrap=True)
-        self._progress = Progress()
+        self._progress = Progress(phase_name(name))
         head = row(Label(phase_name(name), size="strong"), self._word, None, self._figures)
         words = column(head, self._why, self._progress, spacing=3)
         whole = row(self._picture, words, spacing=12)
@@ -98,29 +117,48 @@ class Rung(QWidget):
         whole.setAlignment(self._picture, Qt.AlignmentFlag.AlignTop)
         self.setLayout(whole)
 
-    def show_phase(self, phase: LadderPhase) -> None:
-        """Show ``phase``."""
+    def show_phase(self, phase: LadderPhase, elapsed: float) -> None:
+        """Show ``phase`` as it is ``elapsed`` seconds after the answer."""
+        running = phase.outcome == "trying"
+        if phase == self._shown and not running:
+            return
+        self._figures.setText(_figures(phase, elapsed))
+        if running:
+            self._progress.set_share(_share(phase, elapsed))
         if phase == self._shown:
             return
         self._shown = phase
         picture, tone = LOOKS[phase.outcome]
         self._picture.set_picture(picture, tone)
         self._word.setText(outcome_word(phase))
-        self._word.set_tone(tone if tone != "muted" else "muted")
+        self._word.set_tone(tone)
         self._why.setText(phase.why or phase_task(self._name))
-        self._figures.setText(_figures(phase))
-        self._progress.setVisible(phase.outcome == "trying")
-        self._progress.set_share(phase.progress)
+        self._progress.setVisible(running)
         self.setAccessibleName(f"{phase_name(self._name)}: {outcome_word(phase)}")
-        self.setAccessibleDescription(phase.why)
+        self.setAccessibleDescription(self._why.text())
 
 
-def _figures(phase: LadderPhase) -> str:
+def _share(phase: LadderPhase, elapsed: float) -> float:
+    """What is counted tells how far it is; otherwise time does."""
+    if phase.of or phase.until is None or phase.started is None or phase.until <= phase.started:
+        return phase.progress
+    return max(phase.progress, min(1.0, (elapsed - phase.started) / (phase.until - phase.started)))
+
+
+def _figures(phase: LadderPhase, elapsed: float) -> str:
     parts = []
+    if phase.outcome == "trying":
+        if phase.of > 1:
+            parts.append(translate("ladder", "{0} of {1}").format(f"{phase.tried:,}", f"{phase.of:,}"))
+        if phase.until is not None:
+            parts.append(translate("ladder", "{0} left").format(time_left(phase.until - elapsed)))
+        if not parts and phase.packets:
+            parts.append(translate("ladder", "{0} packets").format(f"{phase.packets:,}"))
+        return " · ".join(parts)
     if phase.started is not None and phase.ended is not None:
         parts.append(translate("ladder", "{0} s").format(f"{phase.ended - phase.started:.1f}"))
     if phase.packets:
-        parts.append(translate("ladder", "{0} packets").format(phase.packets))
+        parts.append(translate("ladder", "{0} packets").format(f"{phase.packets:,}"))
     if phase.sockets > 1:
         parts.append(translate("ladder", "{0} sockets").format(phase.sockets))
     return " · ".join(parts)
@@ -146,11 +184,11 @@ class Ladder(QWidget):
         self.setLayout(whole)
         self.show_phases(())
 
-    def show_phases(self, phases: tuple[LadderPhase, ...]) -> None:
-        """Show each phase that the engine tells of."""
+    def show_phases(self, phases: tuple[LadderPhase, ...], elapsed: float = 0.0) -> None:
+        """Show each phase that the engine tells of, ``elapsed`` seconds after the answer."""
         told = {phase.name: phase for phase in phases}
         self._none.setVisible(not told)
         for name, rung in self._rungs.items():
             rung.setVisible(name in told)
             if name in told:
-                rung.show_phase(told[name])
+                rung.show_phase(told[name], elapsed)

@@ -18,11 +18,11 @@ from PySide6.QtGui import (
     QPainterPath,
     QPaintEvent,
     QPen,
-    QPolygonF,
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.protocol import CallState, PathMark, PathSpan
+from app.ui.marks import is_filled, mark_colour, mark_shape
 from app.ui.theme import SMALL_PX, colours, font
 from app.ui.words import clock, plain
 
@@ -33,6 +33,7 @@ SIDE_PX = 6
 # A call shorter than this does not fill the strip: a second stays a second while one watches it grow.
 LEAST_SPAN_S = 30.0
 NEAR_PX = 9
+MARK_REACH_PX = 5.0
 # Steps between the times under the band, in seconds: the first that leaves the words room is taken.
 TICK_STEPS_S = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200)
 TICK_ROOM_PX = 64
@@ -135,7 +136,16 @@ class PathStrip(QWidget):
     def _span_words(self, span: PathSpan) -> str:
         if span.kind == "relay":
             return self.tr("On the relay")
-        return self.tr("Direct, by {0}").format(plain(span.via.replace("_", " "))) if span.via else self.tr("Direct")
+        ways = {
+            "": self.tr("Direct"),
+            "host": self.tr("Direct, within one network"),
+            "port_mapping": self.tr("Direct, through a door that a router opened"),
+            "punch": self.tr("Direct, by punch"),
+            "prediction": self.tr("Direct, by prediction"),
+            "birthday": self.tr("Direct, by birthday"),
+            "blocks": self.tr("Direct, by a search of carrier blocks"),
+        }
+        return ways.get(span.via) or self.tr("Direct, by {0}").format(plain(span.via.replace("_", " ")))
 
     # -- painting --------------------------------------------------------------------------------------------------
 
@@ -241,24 +251,12 @@ class PathStrip(QWidget):
             painter.drawLine(QPointF(x, band.top() - 4), QPointF(x, band.bottom() + 2))
         if not moment.kind:
             return
-        warned = moment.kind in ("failover", "lost")
-        colour = QColor(worn.warn if warned else worn.text)
+        colour = QColor(mark_colour(moment.kind))
+        # Phases are many, and move nothing: they stand small and nearer.
+        stem = 3 if moment.kind == "phase" else 6
         painter.setPen(QPen(QColor(worn.muted), 1))
-        painter.drawLine(QPointF(x, band.top() - 6), QPointF(x, band.top()))
-        centre = QPointF(x, band.top() - 13)
+        painter.drawLine(QPointF(x, band.top() - stem), QPointF(x, band.top()))
         painter.setPen(QPen(colour, 1.6))
-        painter.setBrush(colour if moment.kind in ("swap", "failover", "lost") else Qt.BrushStyle.NoBrush)
-        painter.drawPolygon(_shape(moment.kind, centre))
-
-
-def _shape(kind: str, centre: QPointF) -> QPolygonF:
-    """A diamond for a swap, a triangle down for a failover or a lost path, up for its return, a square for the
-    rest."""
-    reach = 5.0
-    corners = {
-        "swap": ((0, -reach), (reach, 0), (0, reach), (-reach, 0)),
-        "failover": ((-reach, -reach + 1), (reach, -reach + 1), (0, reach)),
-        "lost": ((-reach, -reach + 1), (reach, -reach + 1), (0, reach)),
-        "back": ((-reach, reach - 1), (reach, reach - 1), (0, -reach)),
-    }.get(kind, ((-4, -4), (4, -4), (4, 4), (-4, 4)))
-    return QPolygonF([centre + QPointF(x, y) for x, y in corners])
+        painter.setBrush(colour if is_filled(moment.kind) else Qt.BrushStyle.NoBrush)
+        centre = QPointF(x, band.top() - stem - (3 if moment.kind == "phase" else 7))
+        painter.drawPolygon(mark_shape(moment.kind, centre, MARK_REACH_PX))

@@ -1,5 +1,6 @@
 """Figures, times and states as people say them. What a stranger chose to be called is made harmless here."""
 
+import math
 import unicodedata
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
@@ -93,6 +94,14 @@ def talked(seconds: float) -> str:
     if whole < HOUR_S:
         return translate("words", "{0} min").format(round(whole / MINUTE_S))
     return translate("words", "{0} h {1} min").format(whole // HOUR_S, whole % HOUR_S // MINUTE_S)
+
+
+def time_left(seconds: float) -> str:
+    """A span that gets shorter: seconds to the end of the second minute, then minutes."""
+    whole = max(0, math.ceil(seconds))
+    if whole < 2 * MINUTE_S:
+        return translate("words", "{0} s").format(whole)
+    return translate("words", "{0} min").format(round(whole / MINUTE_S))
 
 
 def when(at: float, now: float) -> str:

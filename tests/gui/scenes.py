@@ -5,8 +5,10 @@ import random
 from dataclasses import dataclass
 
 import msgspec
+from PySide6.QtWidgets import QApplication, QScrollArea
 
 from app.bridge import Bridge, EngineLink
+from app.phase_words import Pair, phase_in_words
 from app.protocol import (
     Audio,
     AudioDevice,
@@ -17,7 +19,6 @@ from app.protocol import (
     LadderPhase,
     Levels,
     Me,
-    NatProfile,
     Notice,
     PathFigures,
     PathMark,
@@ -26,8 +27,11 @@ from app.protocol import (
     Settings,
     WindowMessage,
 )
+from app.traversal_words import nat_in_words
 from app.ui.main_window import MainWindow
 from app.ui.settings_page import Versions
+from transport.traverse import nat_profile
+from transport.traverse.phase import PhaseStatus
 
 # 2025-03-14, 15:09:26 UTC.
 NOW = 1_741_964_966.0
@@ -152,6 +156,37 @@ def call(phase: str, **more: object) -> CallState:
     return CallState(**{**known, **more})  # type: ignore[arg-type]
 
 
+# What the engine makes of what the ladder says.
+EASY = nat_profile.NatProfile(
+    nat_profile.Mapping.ENDPOINT_INDEPENDENT,
+    nat_profile.Filtering.ADDRESS_AND_PORT_DEPENDENT,
+    nat_profile.Allocation.PRESERVING,
+    made_at=NOW - 12 * 60,
+    evidence=("8 answers of 2 servers saw port 50412",),
+)
+RANDOM = nat_profile.NatProfile(
+    nat_profile.Mapping.ADDRESS_AND_PORT_DEPENDENT,
+    nat_profile.Filtering.ADDRESS_AND_PORT_DEPENDENT,
+    nat_profile.Allocation.RANDOM,
+    evidence=("told by the peer",),
+)
+BLOCK = nat_profile.NatProfile(
+    nat_profile.Mapping.ADDRESS_AND_PORT_DEPENDENT,
+    nat_profile.Filtering.ADDRESS_AND_PORT_DEPENDENT,
+    nat_profile.Allocation.BLOCK,
+    block=(8_192, 10_239),
+    evidence=("8 answers of 2 servers saw 8 ports within 1,730",),
+)
+
+
+def rungs(
+    *statuses: PhaseStatus, local: nat_profile.NatProfile = EASY, remote: nat_profile.NatProfile = RANDOM
+) -> tuple[LadderPhase, ...]:
+    """The ladder 47.2 s after the answer; times in seconds since it."""
+    told = (phase_in_words(status, 0.0, 47.2, Pair(local, remote, "Bob")) for status in statuses)
+    return tuple(rung for rung in told if rung is not None)
+
+
 RELAY_ONLY = dict(
     answered=NOW - 47.2, path="relay", path_text="On the relay · 31 ms", spans=(PathSpan("relay", "relay", 0.0),)
 )
@@ -168,41 +203,74 @@ DIRECT = call(
         PathSpan("direct", "birthday", 32.9),
     ),
     marks=(
-        PathMark(0.4, "phase", "The search for a direct path began"),
-        PathMark(8.4, "swap", "Moved onto the direct path; both carried the call for 0.5 s"),
-        PathMark(26.6, "failover", "The direct path fell silent; the relay took over after 60 ms"),
-        PathMark(27.4, "network", "Bob's network changed from Wi-Fi to mobile"),
-        PathMark(32.9, "swap", "Moved onto a new direct path"),
+        PathMark(0.1, "phase", "Port mapping began"),
+        PathMark(0.2, "phase", "Punch began"),
+        PathMark(2.2, "phase", "Punch did not work"),
+        PathMark(2.3, "phase", "Birthday began"),
+        PathMark(8.4, "phase", "Birthday worked"),
+        PathMark(8.4, "swap", "Moved to the direct path"),
+        PathMark(26.6, "failover", "Back on the relay"),
+        PathMark(27.4, "network", "Your network changed"),
+        PathMark(28.2, "phase", "Birthday began"),
+        PathMark(32.6, "phase", "Birthday worked"),
+        PathMark(32.9, "swap", "Moved to the direct path"),
     ),
-    phases=(
-        LadderPhase("port_mapping", "failed", 1, 0.0, 0.3, 6, 1, "Your router does not open doors on request."),
-        LadderPhase("punch", "failed", 1, 0.3, 2.3, 48, 1, "Bob's network answers from another port every time."),
-        LadderPhase("prediction", "skipped", 0, why="Bob's network picks ports at random, there is nothing to guess."),
-        LadderPhase("birthday", "won", 1, 27.9, 32.6, 871, 256, "Found an open door after 871 packets."),
+    phases=rungs(
+        PhaseStatus("port_mapping", "failed", 0.1, 0.4, 6, 1, reason="silent"),
+        PhaseStatus("punch", "failed", 0.2, 2.2, 48, 1, 2, "symmetric-and-port-restricted"),
+        PhaseStatus("prediction", "skipped", 2.2, 2.2, reason="random"),
+        PhaseStatus("birthday", "won", 28.2, 32.6, 902, 1, 1, "", 871, 1_024, 38.2),
     ),
-    local_nat=NatProfile(
-        headline="Home router, keeps one port for all (easy)",
-        detail="Port-restricted cone, ports preserved",
-        kind="EIM/APDF",
-        evidence="8 answers from 2 addresses",
-    ),
-    remote_nat=NatProfile(
-        headline="Mobile carrier, a random port for each (hard)",
-        detail="Symmetric, random in a block of 2,048",
-        kind="APDM/APDF",
-        evidence="8 answers from 2 addresses",
-    ),
+    local_nat=nat_in_words(EASY),
+    remote_nat=nat_in_words(RANDOM),
 )
 TRYING = msgspec.structs.replace(
     DIRECT,
     path="relay",
-    path_text="On the relay · looking for a direct path…",
+    path_text="On the relay · 31 ms",
     spans=(PathSpan("relay", "relay", 0.0),),
-    marks=DIRECT.marks[:1],
-    phases=(
-        *DIRECT.phases[:3],
-        LadderPhase("birthday", "trying", 0.42, 27.9, None, 487, 256, "Trying many doors; about half of them done."),
+    marks=DIRECT.marks[:4],
+    phases=rungs(
+        PhaseStatus("port_mapping", "trying", 44.0, None, 3, 1, until=48.0),
+        PhaseStatus("punch", "failed", 0.2, 2.2, 48, 1, 2, "symmetric-and-port-restricted"),
+        PhaseStatus("prediction", "skipped", 2.2, 2.2, reason="random"),
+        PhaseStatus("birthday", "trying", 43.0, None, 517, 1, 1, "", 487, 1_024, 53.0),
     ),
+)
+# A carrier on both sides, and a router here that opens a door: two searches at the same time.
+HARDEST = msgspec.structs.replace(
+    TRYING,
+    marks=(
+        *DIRECT.marks[:3],
+        PathMark(2.4, "phase", "Carrier blocks began"),
+        PathMark(2.6, "phase", "Port mapping worked"),
+    ),
+    phases=rungs(
+        PhaseStatus("port_mapping", "won", 2.3, 2.6, 9, 1, reason="mapped"),
+        PhaseStatus("punch", "failed", 0.2, 2.2, 48, 1, 2, "both-symmetric"),
+        PhaseStatus("prediction", "skipped", 2.2, 2.2, reason="random"),
+        PhaseStatus("birthday", "cancelled", 2.2, 12.2, 1_391, 1, 1, "relay-trouble", 740, 1_024),
+        PhaseStatus("blocks", "trying", 12.4, None, 2_117, 512, 1, "", 655, 2_048, 312.4),
+        local=BLOCK,
+        remote=BLOCK,
+    ),
+    local_nat=nat_in_words(BLOCK),
+    remote_nat=nat_in_words(BLOCK),
+)
+# Nothing that Segue has can join these two.
+HOPELESS = msgspec.structs.replace(
+    TRYING,
+    marks=DIRECT.marks[1:3],
+    phases=rungs(
+        PhaseStatus("port_mapping", "failed", 0.1, 0.4, 6, 1, reason="permanent-only"),
+        PhaseStatus("punch", "failed", 0.2, 0.6, 12, 1, 1, "both-symmetric"),
+        PhaseStatus("prediction", "skipped", 0.6, 0.6, reason="both-random"),
+        PhaseStatus("birthday", "skipped", 0.6, 0.6, reason="both-random"),
+        local=RANDOM,
+        remote=RANDOM,
+    ),
+    local_nat=nat_in_words(RANDOM),
+    remote_nat=nat_in_words(RANDOM),
 )
 CHANGED = call("ended", outgoing=True, trust="changed", end_reason="key-changed", ended=NOW, placed=NOW - 2)
 
@@ -267,6 +335,15 @@ def _panel_levels(window: MainWindow, state: EngineState) -> None:
     _levels(window, state)
 
 
+def _panel_end(window: MainWindow, state: EngineState) -> None:
+    """Scrolled down: the ladder and the two networks."""
+    _panel_levels(window, state)
+    QApplication.processEvents()
+    area = window.findChild(QScrollArea, "panel_scroll")
+    assert area is not None
+    area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
+
+
 def _bob(window: MainWindow, state: EngineState) -> None:
     window.home.select(BOB.address)
 
@@ -313,6 +390,7 @@ def _gone(window: MainWindow, state: EngineState) -> None:
 
 PREPARE = {
     "panel": _panel_levels,
+    "panel-end": _panel_end,
     "levels": _levels,
     "bob": _bob,
     "latest": _latest,
@@ -390,6 +468,8 @@ SCENES = (
     Scene("call-panel-relay", with_(HOME, call=TALKING), "panel"),
     Scene("call-panel-trying", with_(HOME, call=TRYING), "panel"),
     Scene("call-panel-direct", with_(HOME, call=DIRECT), "panel"),
+    Scene("call-panel-hardest", with_(HOME, call=HARDEST), "panel-end"),
+    Scene("call-panel-hopeless", with_(HOME, call=HOPELESS), "panel-end"),
     Scene("key-changed", with_(HOME, call=CHANGED)),
     Scene("settings-audio", HOME, "section-0"),
     Scene("settings-network", HOME, "section-1"),

@@ -21,7 +21,7 @@ from app.protocol import (
 from app.ui.charts import Chart
 from app.ui.controls import LevelMeter
 from app.ui.incoming_window import IncomingWindow
-from app.ui.ladder import Ladder
+from app.ui.ladder import Ladder, Progress
 from app.ui.main_window import MainWindow, page_for
 from app.ui.palette import DARK, LIGHT
 from app.ui.path_strip import PathStrip
@@ -34,11 +34,13 @@ from tests.gui.scenes import (
     CONTACTS,
     DIRECT,
     FIRST,
+    HARDEST,
     HOME,
     NOTICES,
     NOW,
     PREPARE,
     TALKING,
+    TRYING,
     RecordingBridge,
     call,
     samples,
@@ -390,7 +392,7 @@ def test_the_strip_is_read_with_the_arrow_keys(qtbot: QtBot, window: MainWindow)
         qtbot.keyClick(strip, Qt.Key.Key_Right)
         heard.append(told.accessibleName())
     assert heard[0] == "0:00 · On the relay"
-    assert any("fell silent" in line for line in heard)
+    assert any("Back on the relay" in line for line in heard)
     assert heard[-1] == heard[-2]  # stays at the last
     qtbot.keyClick(strip, Qt.Key.Key_Home)
     assert told.accessibleName() == heard[0]
@@ -416,7 +418,7 @@ def test_the_strip_is_read_with_the_mouse(qtbot: QtBot, window: MainWindow, qapp
         "Direct, by birthday",
         "both paths carry the call",
         "no path",
-        "fell silent",
+        "Back on the relay",
     ):
         assert part in seen
 
@@ -427,7 +429,7 @@ def test_the_ladder_shows_each_phase(window: MainWindow) -> None:
     ladder = window.findChild(Ladder, "ladder")
     assert ladder is not None
     seen = words(ladder)
-    for part in ("Port mapping", "Failed", "Skipped", "Won", "871 packets", "256 sockets", "4.7 s"):
+    for part in ("Port mapping", "Failed", "Skipped", "Won", "902 packets", "4.4 s", "door 871 was open"):
         assert part in seen
     window.show_state(with_(HOME, call=TALKING))
     assert "No direct path is being looked for" in words(ladder)
@@ -439,13 +441,73 @@ def test_the_ladder_shows_each_phase(window: MainWindow) -> None:
     )
 
 
+def test_overlapping_phases_have_their_own_progress_and_time_left(qtbot: QtBot, bridge: RecordingBridge) -> None:
+    from tests.gui.scenes import VERSIONS
+
+    now = [NOW]
+    window = MainWindow(bridge, VERSIONS, now=lambda: now[0])
+    qtbot.addWidget(window)
+    window.show_state(with_(HOME, call=TRYING))
+    window.call.open_panel(True)
+
+    def rung(name: str) -> QWidget:
+        found = window.findChild(QWidget, f"rung_{name}")
+        assert found is not None
+        return found
+
+    def progress(name: str) -> Progress:
+        (found,) = rung(name).findChildren(Progress)
+        return found
+
+    # By what it counts, and by its time.
+    assert progress("birthday").share() == pytest.approx(487 / 1_024)
+    assert progress("port_mapping").share() == pytest.approx(0.8)
+    assert "487 of 1,024 · 6 s left" in words(rung("birthday"))
+    assert "trying 1,024 doors there" in words(rung("birthday"))
+    assert "1 s left" in words(rung("port_mapping"))
+    assert progress("birthday").accessibleName() == "Birthday: 48 %"
+    assert rung("birthday").accessibleName() == "Birthday: Trying"
+    assert "Bob's network gives every destination a random port" in rung("birthday").accessibleDescription()
+    # The clock goes on without a word of the engine.
+    now[0] += 4
+    qtbot.waitUntil(lambda: "2 s left" in words(rung("birthday")), timeout=2_000)
+    assert not progress("punch").isVisibleTo(window)
+
+
+def test_what_a_stopped_phase_is_called(window: MainWindow) -> None:
+    window.show_state(with_(HOME, call=HARDEST))
+    window.call.open_panel(True)
+    seen = words(window.call)
+    assert "Stopped" in seen and "began to suffer" in seen and "Not needed" not in seen
+    assert "4 min left" in seen and "655 of 2,048" in seen
+    assert seen.count("Your router opened a door for Segue.") == 2, "on its rung, and on the card of the network"
+
+
+def test_every_swap_stands_on_every_chart(window: MainWindow) -> None:
+    window.show_state(with_(HOME, call=DIRECT))
+    window.call.open_panel(True)
+    for one in samples(DIRECT):
+        window.add_sample(one)
+    moved = [mark for mark in DIRECT.marks if mark.kind != "phase"]
+    assert [mark.kind for mark in moved] == ["swap", "failover", "network", "swap"]
+    for chart in window.findChildren(Chart):
+        assert list(chart.marks()) == moved
+        before = chart.grab().toImage()
+        chart.set_marks(())
+        assert chart.grab().toImage() != before
+        chart.set_marks(DIRECT.marks)
+    # What has left the minute is no longer drawn.
+    window.add_sample(msgspec.structs.replace(samples(DIRECT)[-1], at=80.0))
+    assert [mark.at for mark in window.findChildren(Chart)[0].marks()] == [26.6, 27.4, 32.9]
+
+
 def test_networks_are_empty_until_they_are_known(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=TALKING))
     window.call.open_panel(True)
     assert words(window.call).count("Not known yet") == 2
     window.show_state(with_(HOME, call=DIRECT))
     seen = words(window.call)
-    assert "Not known yet" not in seen and "Mobile carrier, a random port for each (hard)" in seen
+    assert "Not known yet" not in seen and "Strict router" in seen and "Hard" in seen
 
 
 def test_a_change_of_path_is_shown_by_a_short_movement(qtbot: QtBot, window: MainWindow, qapp: QApplication) -> None:

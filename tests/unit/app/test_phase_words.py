@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import phase_words
-from app.phase_words import Pair, phase_in_words, phase_line, phase_mark, phase_reason
+from app.phase_words import Pair, phase_in_words, phase_line, phase_mark, phase_reason, untried
 from app.protocol import PhaseName, PhaseOutcome
 from app.traversal_words import call_chances, nat_in_words, network_in_words
 from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatKind, NatProfile
@@ -172,8 +172,8 @@ def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> No
         (
             status("blocks", "trying", of=1_024, tried=9, sockets=256),
             Pair(BLOCK, BLOCK, "Bob"),
-            "Both networks give every destination a random port out of a small block; trying 1,024 doors there, from "
-            "256 here.",
+            "Both networks give every destination a random port out of a small block; trying 1,024 doors there with "
+            "256 of yours.",
             "carrier blocks: trying 1,024 doors on their side, 256 on ours",
         ),
         (
@@ -229,6 +229,26 @@ def test_told_in_words(told: PhaseStatus, pair: Pair, sentence: str, line: str) 
     rung = phase_in_words(told, 9.0, 12.0, pair)
     assert rung is not None
     assert (rung.why, phase_line(rung)) == (sentence, line)
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "expected"),
+    [
+        (None, HOME, {}),
+        (HOME, HOME, {"prediction": "not-needed", "birthday": "not-needed"}),
+        (HOME, RANDOM, {"prediction": "random"}),
+        (COUNTED, HOME, {"birthday": "counted"}),
+        (RANDOM, RANDOM, {"prediction": "both-random", "birthday": "both-random"}),
+        (BLOCK, BLOCK, {"prediction": "not-opted-in", "birthday": "not-opted-in", "blocks": "not-opted-in"}),
+        (HOME, BLOCKED, {"prediction": "udp-blocked", "birthday": "udp-blocked"}),
+    ],
+)
+def test_what_does_not_fit_is_said(
+    local: NatProfile | None, remote: NatProfile | None, expected: dict[str, str]
+) -> None:
+    assert untried(Pair(local, remote), try_harder=False) == expected
+    if local is BLOCK:
+        assert set(untried(Pair(local, remote), try_harder=True)) == {"prediction", "birthday"}
 
 
 def test_progress_is_by_what_is_counted_else_by_time() -> None:
