@@ -34,12 +34,14 @@ TICK_S = 1e-6
 
 @dataclass(slots=True)
 class Sent:
-    """A packet that a ladder sent. ``is_check``: with credentials, so not a question to a STUN server."""
+    """A packet that a ladder sent. ``is_check``: with credentials, so not a question to a STUN server;
+    ``is_answer``: to a check of the peer's."""
 
     at_s: float
     destination: Address
     ttl: int | None
     is_check: bool
+    is_answer: bool = False
 
 
 @dataclass(slots=True)
@@ -51,6 +53,8 @@ class Log:
     found: list[tuple[float, DirectFound]] = field(default_factory=list)
     profiles: list[ProfileKnown] = field(default_factory=list)
     phases: list[PhaseChanged] = field(default_factory=list)
+    most_open: int = 0
+    """Sockets at one time."""
 
     @property
     def direct_at(self) -> float | None:
@@ -61,6 +65,16 @@ class Log:
     def first_check_at(self) -> float | None:
         """When it sent its first packet with credentials, of whatever TTL."""
         return next((sent.at_s for sent in self.sent if sent.is_check), None)
+
+    def busiest_second(self) -> int:
+        """The most packets that left unasked within any second."""
+        times = [sent.at_s for sent in self.sent if not sent.is_answer]
+        most, first = 0, 0
+        for number, at in enumerate(times):
+            while times[first] <= at - 1.0:
+                first += 1
+            most = max(most, number - first + 1)
+        return most
 
 
 class Climber:
@@ -84,11 +98,12 @@ class Climber:
     def _carry_out(self, command: LadderCommand) -> None:
         match command:
             case SendDatagram(socket, destination, data, ttl):
-                self.log.sent.append(Sent(self.clock.now, destination, ttl, has_credentials(data)))
+                self.log.sent.append(Sent(self.clock.now, destination, ttl, has_credentials(data), is_answer(data)))
                 self.host.send(self.ports[socket], destination, data, ttl=ttl or TTL_HOPS)
             case OpenSocket(socket, _, toward):
                 port = self.host.open(lambda data, source: self._received(socket, source, data))
                 self.ports[socket] = port
+                self.log.most_open = max(self.log.most_open, len(self.ports))
                 interface = self.host.toward(toward[0])
                 local = (interface.ip if interface is not None else "0.0.0.0", port)
                 self.clock.after(0, lambda: self.submit(SocketOpened(socket, local)))
@@ -197,6 +212,14 @@ class Climb:
         if isinstance(message, peer.Candidates | peer.Connect | peer.ConnectAck | peer.Sync):
             said = PeerSaid(message)
             self.clock.after(self.one_way_s, lambda: to.submit(said))
+
+
+def is_answer(data: bytes) -> bool:
+    """Whether a STUN packet of ours answers a check."""
+    try:
+        return stun.parse(data).kind is stun.StunClass.SUCCESS
+    except WireError:
+        return False
 
 
 def has_credentials(data: bytes) -> bool:

@@ -192,6 +192,7 @@ CHECKS = Subject(
         "received forged": _arrives(PEER, _from_peer(b"f" * 12, 9, "x" * 24)),
         "run": lambda checks, now: checks.run(now),
         "timer": lambda checks, now: checks.timer(now),
+        "probe": lambda checks, now: checks.probe(0, CandidateKind.SERVER_REFLEXIVE, OUTSIDE, now),
         "openers": lambda checks, now: checks.openers(2, now),
         "remove_socket": lambda checks, now: checks.remove_socket(1),
         "spare": lambda checks, now: checks.spare(CandidateKind.SERVER_REFLEXIVE, 4),

@@ -118,10 +118,10 @@ class Allowance:
 
 class Purse:
     """Pays for every packet that a phase sends unasked. The rate is a token bucket that holds ``burst`` packets:
-    the STUN questions of a round leave at once. ``per_host`` is for phases that try many ports of one host; what
-    they may cost a victim is their budget's ``packets``."""
+    the STUN questions of a round leave at once. ``is_focused``: for phases that try many ports of one host, or one
+    port from many sockets; what they may cost a victim is their budget's ``packets``."""
 
-    __slots__ = ("_allowance", "_bucket", "_hosts", "_packets", "_per_host", "_proven", "_targets", "spent")
+    __slots__ = ("_allowance", "_bucket", "_hosts", "_is_focused", "_packets", "_proven", "_targets", "spent")
 
     def __init__(
         self,
@@ -129,10 +129,10 @@ class Purse:
         burst: int = BURST_PACKETS,
         *,
         allowance: Allowance | None = None,
-        per_host: int = MAX_PACKETS_PER_HOST,
+        is_focused: bool = False,
     ) -> None:
         self._allowance = allowance
-        self._per_host = per_host
+        self._is_focused = is_focused
         self._packets = budget.packets
         self._bucket = Bucket(budget.packets_per_second, burst)
         self._targets: dict[Address, int] = {}
@@ -157,8 +157,13 @@ class Purse:
         """Whether the limits in all and per address let a packet go to ``target``, now or later."""
         if self.exhausted:
             return False
-        return target in self._proven or (
-            self._targets.get(target, 0) < MAX_PACKETS_PER_ADDRESS and self._hosts.get(target[0], 0) < self._per_host
+        return (
+            self._is_focused
+            or target in self._proven
+            or (
+                self._targets.get(target, 0) < MAX_PACKETS_PER_ADDRESS
+                and self._hosts.get(target[0], 0) < MAX_PACKETS_PER_HOST
+            )
         )
 
     def pay(self, target: Address, now: float) -> bool:

@@ -1,12 +1,13 @@
-"""The ladder: the ways to a direct path, tried in the order of the table while the relay carries the call.
+"""The ladder: the ways to a direct path, tried while the relay carries the call.
 
-A climb runs the phases of :data:`PHASES` one after the other until one finds a path. It begins with the call, when
-the path that was found is lost, when the network changes, or when the peer begins one; in between it waits longer
-and longer. What both sides' NATs make impossible is not tried again.
+A climb begins with punching; as soon as both NATs are known, the technique that fits them (where punching does not)
+runs beside it, until one of them finds a path. It begins with the call, when the path that was found is lost, when
+the network changes, or when the peer begins one; in between it waits longer and longer. What both sides' NATs make
+impossible is not tried again.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
@@ -19,8 +20,11 @@ from transport.path.sockets import (
     SocketFailed,
     SocketOpened,
 )
-from transport.traverse import punch
-from transport.traverse.candidates import HostAddress, useful_hosts
+from transport.traverse import birthday, prediction, punch
+from transport.traverse.budget import MAPPING_LIFE_S, Allowance
+from transport.traverse.candidates import HostAddress, acceptable, useful_hosts
+from transport.traverse.climb import Climb, ClimbCommand, ClimbFailed
+from transport.traverse.hard_phase import HardKind, HardPhase
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.phase import (
     ROUNDS_PER_CLIMB,
@@ -28,7 +32,6 @@ from transport.traverse.phase import (
     Knowledge,
     PeerSaid,
     Phase,
-    PhaseCommand,
     PhaseEnded,
     PhaseEvent,
     PhaseSpec,
@@ -38,9 +41,30 @@ from transport.traverse.phase import (
     TraversalMessage,
 )
 from transport.traverse.round import SayToPeer
+from transport.wire.peer import Candidates
 from transport.wire.stun import Address, IceRole
 
-PHASES: tuple[PhaseSpec, ...] = (punch.SPEC,)
+
+def hard(kind: HardKind, rest_s: float) -> PhaseSpec:
+    """The row of a hard technique."""
+    return PhaseSpec(
+        kind.technique.value,
+        lambda know, climb: HardPhase(kind, know, climb),
+        kind.budget,
+        first=kind.first,
+        rounds=kind.rounds,
+        technique=kind.technique,
+        yields_to_relay=True,
+        rest_s=rest_s,
+    )
+
+
+PHASES: tuple[PhaseSpec, ...] = (
+    punch.SPEC,
+    hard(prediction.KIND, rest_s=2.0),
+    # Until the NATs have forgotten the last attempt's mappings there is no allowance for another.
+    hard(birthday.KIND, rest_s=MAPPING_LIFE_S),
+)
 # DESIGN §7: waiting before the next climb; a path that has lasted LASTED_S begins anew with the first.
 BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 LASTED_S = 30.0
@@ -53,6 +77,8 @@ JOINS_FORGOTTEN_S = 60.0
 NETWORK_SETTLE_S = 0.25
 MAX_HELD_MESSAGES = 8
 MAX_STATUSES = 16
+# A progress of so many doors is worth a line.
+TOLD_EACH = 32
 # Numbers of rounds end with the type of transport.wire.peer.Round.
 MAX_CLIMB = 2**16 // ROUNDS_PER_CLIMB - 1
 
@@ -61,7 +87,8 @@ MAX_CLIMB = 2**16 // ROUNDS_PER_CLIMB - 1
 class LadderConfig:
     """``controlling``: we are the caller. ``stun``: the relay's STUN endpoints, as IP addresses. ``new_socket`` gives
     socket numbers that nobody else uses. ``early``: a contact, so that the link may say Begin before the answer; it
-    is the link that keeps to it. ``low_ttl``: sockets here can send a packet with a TTL of its own."""
+    is the link that keeps to it. ``low_ttl``: sockets here can send a packet with a TTL of its own. ``allowance`` is
+    shared by all calls of the machine. ``try_harder``: the person here wants what takes minutes tried as well."""
 
     controlling: bool
     stun: tuple[Address, ...]
@@ -71,6 +98,8 @@ class LadderConfig:
     profile: NatProfile | None = None
     low_ttl: bool = True
     phases: tuple[PhaseSpec, ...] = PHASES
+    allowance: Allowance | None = None
+    try_harder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +192,21 @@ class Ladder:
     def __init__(self, config: LadderConfig, rng: Random) -> None:
         role = IceRole.CONTROLLING if config.controlling else IceRole.CONTROLLED
         self._know = Knowledge(
-            role, config.stun, useful_hosts(config.hosts), config.new_socket, rng, config.low_ttl, config.profile
+            role,
+            config.stun,
+            useful_hosts(config.hosts),
+            config.new_socket,
+            rng,
+            config.low_ttl,
+            config.profile,
+            allowance=config.allowance or Allowance(),
+            try_harder=config.try_harder,
         )
         self._table = config.phases
         self.state = LadderState.IDLE
-        self._climb = -1
-        self._row = 0
-        self._phase: Phase | None = None
+        self._number = -1
+        self._climb: Climb | None = None
         self._winner: Phase | None = None
-        self._hopeless = True
         self._failed_climbs = 0
         self._climb_at: float | None = None
         self._climbed_at: float | None = None
@@ -180,7 +215,7 @@ class Ladder:
         self._path_stands = False
         self._held: deque[TraversalMessage] = deque(maxlen=MAX_HELD_MESSAGES)
         self._ended: deque[PhaseStatus] = deque(maxlen=MAX_STATUSES)
-        self._told: PhaseStatus | None = None
+        self._told: dict[str, PhaseStatus] = {}
         self._out: list[LadderCommand] = []
 
     @property
@@ -189,13 +224,13 @@ class Ladder:
         return self._know.local
 
     def phases(self) -> tuple[PhaseStatus, ...]:
-        """All that were tried, the last :data:`MAX_STATUSES` of them, in order."""
-        return (*self._ended, *(() if self._phase is None else (self._phase.status,)))
+        """All that were tried, the last :data:`MAX_STATUSES` of earlier climbs among them, in order."""
+        return (*self._ended, *(() if self._climb is None else self._climb.statuses))
 
     def next_deadline(self) -> float | None:
         """When :class:`TimerFired` is due."""
-        phase = None if self._phase is None else self._phase.next_deadline()
-        return min((due for due in (phase, self._climb_at) if due is not None), default=None)
+        climb = None if self._climb is None else self._climb.next_deadline()
+        return min((due for due in (climb, self._climb_at) if due is not None), default=None)
 
     def handle(self, event: LadderEvent, now: float) -> list[LadderCommand]:
         """Take one event; never raises."""
@@ -221,13 +256,12 @@ class Ladder:
             case Prepare():
                 if self.state is LadderState.IDLE:
                     self.state = LadderState.PREPARED
-                    self._climb = 0
-                    self._start_row(0, now, may_tell=False)
+                    self._start(0, now, may_tell=False)
             case Begin():
                 self._begin(now)
             case Stop(reason):
-                if self._phase is not None:
-                    self._take(self._phase.stop(reason, now), now)
+                if self._climb is not None:
+                    self._take(self._climb.stop(reason, now), now)
                 self.state = LadderState.STOPPED
                 self._climb_at = None
                 self._held.clear()
@@ -236,9 +270,8 @@ class Ladder:
             case NetworkChanged(hosts):
                 self._network_changed(hosts, now)
             case RelayTrouble():
-                if self._phase is not None and self._table[self._row].yields_to_relay:
-                    self._take(self._phase.stop("relay-trouble", now), now)
-                    self._climb_failed(now)
+                if self._climb is not None:
+                    self._take(self._climb.relay_trouble(now), now)
             case RelayRoundTrip(rtt_s):
                 self._know.relay_rtt_s = max(0.0, rtt_s)
 
@@ -247,13 +280,13 @@ class Ladder:
         if self.state in (LadderState.DIRECT, LadderState.SETTLED):
             if self._direct_at is not None and now - self._direct_at >= LASTED_S:
                 self._failed_climbs = 0
-            self._rest(now)
+            self._rest(now, 0.0)
 
     def _begin(self, now: float) -> None:
-        if self.state is LadderState.PREPARED and self._phase is not None:
+        if self.state is LadderState.PREPARED and self._climb is not None:
             self.state = LadderState.CLIMBING
             self._climbed_at = now
-            self._take(self._phase.permit(now), now)
+            self._take(self._climb.permit(now), now)
         elif self.state is LadderState.IDLE:
             self._start_climb(0, now)
         else:
@@ -264,15 +297,24 @@ class Ladder:
             self._said(message, now)
 
     def _said(self, message: TraversalMessage, now: float) -> None:
-        climb = message.round // ROUNDS_PER_CLIMB
+        number = message.round // ROUNDS_PER_CLIMB
         if self.state in (LadderState.IDLE, LadderState.PREPARED):
             self._held.append(message)
-        elif climb == self._climb:
-            self._give(PeerSaid(message), now)
-        elif climb > self._climb:
-            self._join(climb, message, now)
+        elif number == self._number:
+            self._tell_climb(message, now)
+        elif number > self._number:
+            self._join(number, message, now)
 
-    def _join(self, climb: int, message: TraversalMessage, now: float) -> None:
+    def _tell_climb(self, message: TraversalMessage, now: float) -> None:
+        if isinstance(message, Candidates):
+            own = self._know.local
+            public = () if own is None or own.reflexive is None else (own.reflexive[0],)
+            told = acceptable(message.candidates, self._know.hosts, public)
+            seen = tuple((one.ip, one.port) for one in told if one.kind == "server-reflexive" and ":" not in one.ip)
+            self._know.peer_public = seen or self._know.peer_public
+        self._give(PeerSaid(message), now)
+
+    def _join(self, number: int, message: TraversalMessage, now: float) -> None:
         """The peer begins a climb: it has lost the path, or its network has changed."""
         if self._climbed_at is not None:
             if now >= self._climbed_at + JOINS_FORGOTTEN_S:
@@ -283,15 +325,15 @@ class Ladder:
                 self._climb_at = due if self._climb_at is None else min(self._climb_at, due)
                 return
         self._joins += 1
-        self._start_climb(climb, now)
-        self._give(PeerSaid(message), now)
+        self._start_climb(number, now)
+        self._tell_climb(message, now)
 
     def _timer(self, now: float) -> None:
         if self._climb_at is not None and now >= self._climb_at:
             self._climb_at = None
             newest = max((message.round // ROUNDS_PER_CLIMB for message in self._held), default=-1)
-            self._joins += newest > self._climb
-            self._start_climb(max(self._climb + 1, newest), now)
+            self._joins += newest > self._number
+            self._start_climb(max(self._number + 1, newest), now)
             held = list(self._held)
             self._held.clear()
             for message in held:
@@ -305,85 +347,75 @@ class Ladder:
         self._know.hosts = useful
         self._know.local = None
         self._failed_climbs = 0
-        if self.state is LadderState.PREPARED and self._phase is not None:
-            self._take(self._phase.stop("network-changed", now), now)
-            self._start_row(0, now, may_tell=False)
+        if self.state is LadderState.PREPARED:
+            self._start(0, now, may_tell=False)
         elif self.state in (LadderState.CLIMBING, LadderState.RESTING, LadderState.SETTLED):
             self._climb_at = now + NETWORK_SETTLE_S
 
-    def _start_climb(self, climb: int, now: float) -> None:
-        if climb > MAX_CLIMB:
+    def _start_climb(self, number: int, now: float) -> None:
+        if number > MAX_CLIMB:
             self.state = LadderState.SETTLED
             return
         self.state = LadderState.CLIMBING
-        self._climb = climb
         self._climbed_at = now
         self._climb_at = None
-        self._hopeless = True
-        self._start_row(0, now, may_tell=True)
+        self._start(number, now, may_tell=True)
 
-    def _start_row(self, row: int, now: float, *, may_tell: bool) -> None:
-        if self._phase is not None:
-            self._take(self._phase.stop("climbing-anew", now), now)
-            self._ended.append(self._phase.status)
-            if self._phase.status.outcome == "won":
-                self._winner = self._phase
-        self._row = row
-        self._phase = self._table[row].make(self._know, self._climb)
-        self._take(self._phase.start(now, may_tell=may_tell), now)
+    def _start(self, number: int, now: float, *, may_tell: bool) -> None:
+        if self._climb is not None:
+            self._take(self._climb.stop("climbing-anew", now), now)
+            self._ended.extend(self._climb.statuses)
+            if self._climb.winner is not None:
+                self._winner = self._climb.winner
+        self._number = number
+        self._climb = Climb(number, self._table, self._know)
+        self._take(self._climb.start(now, may_tell=may_tell), now)
 
     def _give(self, event: PhaseEvent, now: float) -> None:
-        if self._phase is not None:
-            self._take(self._phase.handle(event, now), now)
+        if self._climb is not None:
+            self._take(self._climb.give(event, now), now)
         if self._winner is not None and isinstance(event, DatagramReceived):
             # An earlier climb's path may still be in use: authentic checks on it are answered.
             self._take(self._winner.handle(event, now), now)
 
-    def _take(self, commands: list[PhaseCommand], now: float) -> None:
+    def _take(self, commands: Sequence[ClimbCommand], now: float) -> None:
         for command in commands:
             match command:
-                case PhaseEnded(hopeless):
-                    self._phase_ended(hopeless, now)
+                case ClimbFailed(hopeless, rest_s):
+                    self._climb_failed(hopeless, rest_s, now)
                 case DirectFound():
                     self.state = LadderState.DIRECT
                     self._direct_at = now
                     self._path_stands = True
                     self._climb_at = None
                     self._out.append(command)
+                case PhaseEnded():
+                    # An earlier climb's: it had its effect then.
+                    pass
                 case _:
                     self._out.append(command)
 
-    def _phase_ended(self, hopeless: bool, now: float) -> None:
-        if self.state is LadderState.DIRECT or self._phase is None:
-            return
-        self._hopeless = self._hopeless and hopeless
-        if self.state is not LadderState.PREPARED and self._row + 1 < len(self._table):
-            self._start_row(self._row + 1, now, may_tell=True)
-        else:
-            self._climb_failed(now)
-
-    def _climb_failed(self, now: float) -> None:
+    def _climb_failed(self, hopeless: bool, rest_s: float, now: float) -> None:
         if self.state in (LadderState.IDLE, LadderState.PREPARED):
             # What could not be gathered is gathered when the peer may be told; nothing begins before that.
             self.state = LadderState.IDLE
         elif self._path_stands:
             self.state = LadderState.DIRECT
-        elif self._hopeless or self._failed_climbs >= MAX_FAILED_CLIMBS:
+        elif hopeless or self._failed_climbs >= MAX_FAILED_CLIMBS:
             self.state = LadderState.SETTLED
             self._climb_at = None
         else:
-            self._rest(now)
+            self._rest(now, rest_s)
 
-    def _rest(self, now: float) -> None:
+    def _rest(self, now: float, at_least_s: float) -> None:
         self.state = LadderState.RESTING
-        self._climb_at = now + BACK_OFF_S[min(self._failed_climbs, len(BACK_OFF_S) - 1)]
+        self._climb_at = now + max(at_least_s, BACK_OFF_S[min(self._failed_climbs, len(BACK_OFF_S) - 1)])
         self._failed_climbs += 1
 
     def _report(self) -> None:
-        """Say what is new about the phase, packets aside."""
-        if self._phase is None:
-            return
-        status = replace(self._phase.status, packets=0)
-        if status != self._told:
-            self._told = status
-            self._out.append(PhaseChanged(self._phase.status))
+        """Say what is new about each phase, its counts aside."""
+        for status in () if self._climb is None else self._climb.statuses:
+            coarse = replace(status, packets=0, tried=status.tried // TOLD_EACH)
+            if coarse != self._told.get(status.name):
+                self._told[status.name] = coarse
+                self._out.append(PhaseChanged(status))

@@ -151,12 +151,20 @@ class Phase(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpec:
-    """A row of the ladder's table. ``yields_to_relay``: it stops when the relay leg begins to suffer."""
+    """A row of the ladder's table. It begins with each climb, or where a ``technique`` is named, as soon as that is
+    the one that fits both sides' NATs. Its rounds have the ``rounds`` numbers of a climb from ``first`` on.
+
+    ``yields_to_relay``: it stops when the relay leg begins to suffer. ``rest_s``: after it has failed the next climb
+    waits so long at least."""
 
     name: str
     make: Callable[[Knowledge, int], Phase]
     budget: Budget
+    first: int = 0
+    rounds: int = ROUNDS_PER_CLIMB
+    technique: Technique | None = None
     yields_to_relay: bool = False
+    rest_s: float = 0.0
 
 
 def direct_found(won: RoundWon, technique: Technique | None = None) -> DirectFound:

@@ -47,6 +47,8 @@ class Strategy:
     reason: str
     local: Manner
     remote: Manner
+    is_sure: bool = True
+    """Punching cannot do it; not sure where a filter is not known."""
 
 
 def manner(profile: NatProfile) -> Manner:
@@ -71,7 +73,9 @@ def strategy(local: NatProfile | None, remote: NatProfile | None, *, try_harder:
         return Strategy(None, "unknown", Manner.UNKNOWN, Manner.UNKNOWN)
     ours, theirs = manner(local), manner(remote)
     technique, reason = _technique(local, remote, ours, theirs, try_harder)
-    return Strategy(technique, reason, ours, theirs)
+    fixed = [profile for profile, each in ((local, ours), (remote, theirs)) if each is Manner.FIXED]
+    is_sure = all(profile.filtering is Filtering.ADDRESS_AND_PORT_DEPENDENT for profile in fixed)
+    return Strategy(technique, reason, ours, theirs, is_sure)
 
 
 def _technique(

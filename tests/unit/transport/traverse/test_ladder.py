@@ -18,6 +18,7 @@ from transport.path.sockets import (
 from transport.traverse import punch
 from transport.traverse.budget import MAX_PACKETS_PER_ADDRESS, Budget
 from transport.traverse.candidates import HostAddress
+from transport.traverse.climb import HOLD_S
 from transport.traverse.keys import make_credentials
 from transport.traverse.ladder import (
     BACK_OFF_S,
@@ -38,6 +39,7 @@ from transport.traverse.ladder import (
     Stop,
     TimerFired,
 )
+from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatProfile, from_wire
 from transport.traverse.phase import (
     ROUNDS_PER_CLIMB,
     DirectFound,
@@ -50,6 +52,7 @@ from transport.traverse.phase import (
     PhaseStatus,
 )
 from transport.traverse.round import SayToPeer
+from transport.traverse.strategy import Technique
 from transport.wire import stun
 from transport.wire.peer import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
 
@@ -324,12 +327,14 @@ class Idle:
     made: list["Idle"]
 
     def __init__(self, knowledge: Knowledge, climb: int) -> None:
+        self.know = knowledge
         self.outcome = "trying"
+        self.ended: float | None = None
         Idle.made.append(self)
 
     @property
     def status(self) -> PhaseStatus:
-        return PhaseStatus("idle", self.outcome, 0.0)  # type: ignore[arg-type]
+        return PhaseStatus("idle", self.outcome, 0.0, self.ended)  # type: ignore[arg-type]
 
     def start(self, now: float, *, may_tell: bool) -> list[PhaseCommand]:
         return []
@@ -338,8 +343,10 @@ class Idle:
         return []
 
     def handle(self, event: PhaseEvent, now: float) -> list[PhaseCommand]:
+        if isinstance(event, PeerSaid) and isinstance(event.message, Candidates) and event.message.profile is not None:
+            self.know.remote = from_wire(event.message.profile, now)
         if isinstance(event, SocketFailed):
-            self.outcome = "failed"
+            self.outcome, self.ended = "failed", now
             return [PhaseEnded(hopeless=False)]
         return []
 
@@ -347,22 +354,48 @@ class Idle:
         return None
 
     def stop(self, reason: str, now: float) -> list[PhaseCommand]:
-        self.outcome = "cancelled" if self.outcome == "trying" else self.outcome
+        if self.ended is None:
+            self.outcome, self.ended = "cancelled", now
         return []
 
 
-def test_the_next_phase_follows_and_yields_to_the_relay() -> None:
+SEQUENTIAL = NatProfile(
+    Mapping.ADDRESS_AND_PORT_DEPENDENT, Filtering.ADDRESS_AND_PORT_DEPENDENT, Allocation.SEQUENTIAL, 1, made_at=0.0
+)
+
+
+def test_what_fits_runs_beside_and_yields_to_the_relay() -> None:
     Idle.made = []
-    spec = PhaseSpec("idle", Idle, Budget(1, 1, 0, 1.0), yields_to_relay=True)
-    lab = world(phases=(PhaseSpec("idle", Idle, Budget(1, 1, 0, 1.0)), spec))
+    table = (
+        PhaseSpec("first", Idle, Budget(1, 1, 0, 1.0), rounds=4),
+        PhaseSpec("fits", Idle, Budget(1, 1, 0, 1.0), 4, 4, Technique.PREDICTION, yields_to_relay=True, rest_s=7.0),
+        PhaseSpec("other", Idle, Budget(1, 1, 0, 1.0), 8, 4, Technique.BIRTHDAY),
+    )
+    lab = world(phases=table, profile=SEQUENTIAL)
     lab.do(Begin())
+    assert len(Idle.made) == 1, "nothing is known of the peer"
+    lab.do(their_candidates(0, WireProfile("endpoint-independent", "unknown", "preserving")))
+    assert len(Idle.made) == 1, "their filter may let punching succeed"
+    lab.wait(HOLD_S)
+    assert [one.outcome for one in Idle.made] == ["trying", "trying"], "both at the same time"
     lab.do(RelayTrouble())
-    assert len(Idle.made) == 1 and Idle.made[0].outcome == "trying", "the first is too small to harm"
+    assert [one.outcome for one in Idle.made] == ["trying", "cancelled"], "the first is too small to harm"
     lab.do(SocketFailed(0, "over"))
-    assert [one.outcome for one in Idle.made] == ["failed", "trying"]
-    lab.do(RelayTrouble())
-    assert [one.outcome for one in Idle.made] == ["failed", "cancelled"]
-    assert lab.ladder.state is not LadderState.CLIMBING
+    due = lab.ladder.next_deadline()
+    assert lab.ladder.state is LadderState.RESTING and due is not None and due - lab.now >= 7.0
+
+
+def test_what_does_not_fit_is_not_begun() -> None:
+    Idle.made = []
+    table = (
+        PhaseSpec("first", Idle, Budget(1, 1, 0, 1.0), rounds=4),
+        PhaseSpec("other", Idle, Budget(1, 1, 0, 1.0), 8, 4, Technique.BIRTHDAY),
+    )
+    lab = world(phases=table, profile=SEQUENTIAL)
+    lab.do(Begin())
+    lab.do(their_candidates(0, WireProfile("address-and-port-dependent", "unknown", "random")))
+    lab.do(their_candidates(8))
+    assert len(Idle.made) == 1, "not even when the peer has begun it"
 
 
 # -- all states × all inputs
