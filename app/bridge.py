@@ -27,6 +27,10 @@ from app.protocol import (
 )
 from transport.io.tasks import Tasks
 
+# To take leave of the engine without a display. It needs a few turns of the loop, no network and no disk.
+LEAVE_TIMEOUT_S = 2.0
+LEAVE_TURN_S = 0.05
+
 
 class EngineLink(Protocol):
     """A connection to a running engine (:class:`app.engine_client.EngineClient`)."""
@@ -97,6 +101,8 @@ class Bridge(QObject):
         self._link: EngineLink | None = None
         self._attending = False
         self._ended = asyncio.Event()
+        self.is_over = False
+        """Whether :meth:`serve` has come to its end."""
 
     @property
     def attached(self) -> bool:
@@ -127,9 +133,12 @@ class Bridge(QObject):
 
     async def serve(self) -> None:
         """Attend to the engine until :meth:`end`; then detach. The engine and its call stay."""
-        self.open()
-        await self._ended.wait()
-        await self._tasks.close()
+        try:
+            self.open()
+            await self._ended.wait()
+            await self._tasks.close()
+        finally:
+            self.is_over = True
 
     async def _attend(self) -> None:
         try:
@@ -174,5 +183,17 @@ def run_with_engine(application: QApplication, bridge: Bridge) -> int:
     # The desktop's own "quit" (end of the session) must not cut off the loop before the bridge is closed.
     application.setQuitLockEnabled(False)
     with qasync.QEventLoop(application) as loop:
-        loop.run_until_complete(bridge.serve())
+        try:
+            loop.run_until_complete(bridge.serve())
+        except RuntimeError:
+            if bridge.is_over:
+                raise
+            # Somebody else ended Qt's loop: the display has gone, or the desktop's session is over. It is as if the
+            # window had been closed. Without a display Qt's loop may end after every turn.
+            bridge.end()
+            until = loop.time() + LEAVE_TIMEOUT_S
+            while not bridge.is_over and loop.time() < until:
+                turn = loop.call_later(LEAVE_TURN_S, loop.stop)
+                loop.run_forever()
+                turn.cancel()
     return 0

@@ -1,8 +1,9 @@
 """The real window with an ear for tests: ``python -m tests.gui.window_child ARGUMENTS`` is ``app.window`` with them.
 
 One JSON object a line on standard input asks what a person would see (``place``, ``row``, ``text``, ``page``), has a
-picture taken of what the screen shows (``picture``) or blocks the window's thread (``block``). It never clicks and
-never calls the program's own functions: what is done to the window goes through the X server.
+picture taken of what the screen shows (``picture``), blocks the window's thread (``block``) or closes the window as a
+window manager does, of which there is none (``close``). It never clicks and never calls the program's own functions:
+what else is done to the window goes through the X server.
 """
 
 import hashlib
@@ -85,6 +86,11 @@ class Ear(QObject):
 
         QTimer.singleShot(0, self, busy)
         return seconds
+
+    def _close(self) -> bool:
+        """Soon, so that the answer gets out before."""
+        QTimer.singleShot(0, _window(), _window().close)
+        return True
 
 
 def _window() -> MainWindow:
