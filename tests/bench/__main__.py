@@ -16,7 +16,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import bench_call, bench_quic, bench_relay, bench_sim, bench_swap, bench_traverse, bench_window
+from tests.bench import (
+    bench_allocation,
+    bench_call,
+    bench_quic,
+    bench_relay,
+    bench_sim,
+    bench_swap,
+    bench_traverse,
+    bench_window,
+)
 from tests.bench.figures import Grid, Section, machine
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Section | Grid]]] = {
     # ``python -m tests.bench.bench_swap`` does ten thousand.
     "swap": lambda: [bench_swap.run(swaps_wanted=600, cuts_wanted=20)],
     "traverse": bench_traverse.run,
+    "allocation": bench_allocation.run,
     # Shorter than by itself, so that all of them but ``traverse`` together stay well under six minutes.
     "sim": lambda: [bench_sim.run(seconds=SIMULATED_S)],
 }
