@@ -195,6 +195,12 @@ class CheckList:
                 del self._pairs[key]
                 pair.schedule = ()
 
+    def forget(self, socket: int, remote: Address) -> None:
+        """A probe's pair of long ago is of no more use; the peer's own check would make it again."""
+        pair = self._pairs.get((socket, remote))
+        if pair is not None and pair.rtt_s is None and not pair.schedule:
+            del self._pairs[socket, remote]
+
     def openers(self, ttl: int, now: float) -> list[CheckCommand]:
         """One packet on each pair that dies on its way but opens our own NAT (DESIGN §6.7). Not a check: it has no
         credentials to learn, and no answer is possible."""

@@ -16,7 +16,6 @@ from transport.traverse.phase import (
     PhaseStatus,
     TraversalMessage,
 )
-from transport.traverse.strategy import strategy
 from transport.wire.stun import IceRole
 
 # A filter that is not known may let punching succeed, in a round trip or two: sockets by the dozen wait so long for it.
@@ -130,7 +129,7 @@ class Climb:
         if self._winner is not None or self._stopped or not self._may_tell or not know.peer_public:
             self._hold_until = None
             return
-        fits = strategy(know.local, know.remote, try_harder=know.try_harder)
+        fits = know.strategy
         rows = [spec for spec in self._table if spec.technique is not None and spec.technique is fits.technique]
         spec = rows[0] if rows else None
         if spec is None or spec in self._running:

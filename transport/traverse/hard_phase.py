@@ -24,7 +24,7 @@ from transport.traverse.phase import (
     direct_found,
 )
 from transport.traverse.round import RoundCommand, RoundLost, RoundWon
-from transport.traverse.strategy import Technique, strategy
+from transport.traverse.strategy import Technique
 
 MakeRound = Callable[[HardPlan, Random], HardRound]
 
@@ -137,7 +137,7 @@ class HardPhase:
         plan = HardPlan(
             number=self._first + index,
             role=know.role,
-            strategy=strategy(know.local, know.remote, try_harder=know.try_harder),
+            strategy=know.strategy,
             local=know.local,
             remote=know.remote,
             stun=tuple(server for server in know.stun if ":" not in server[0]),

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 
+from msgspec import structs
+
 from transport.path.sockets import (
     CloseSocket,
     DatagramReceived,
@@ -20,7 +22,7 @@ from transport.path.sockets import (
     SocketFailed,
     SocketOpened,
 )
-from transport.traverse import birthday, prediction, punch
+from transport.traverse import birthday, blocks, prediction, punch
 from transport.traverse.budget import MAPPING_LIFE_S, Allowance
 from transport.traverse.candidates import HostAddress, acceptable, useful_hosts
 from transport.traverse.climb import Climb, ClimbCommand, ClimbFailed
@@ -41,7 +43,7 @@ from transport.traverse.phase import (
     TraversalMessage,
 )
 from transport.traverse.round import SayToPeer
-from transport.wire.peer import Candidates
+from transport.wire.peer import Candidates, WireProfile
 from transport.wire.stun import Address, IceRole
 
 
@@ -64,6 +66,7 @@ PHASES: tuple[PhaseSpec, ...] = (
     hard(prediction.KIND, rest_s=2.0),
     # Until the NATs have forgotten the last attempt's mappings there is no allowance for another.
     hard(birthday.KIND, rest_s=MAPPING_LIFE_S),
+    hard(blocks.KIND, rest_s=MAPPING_LIFE_S),
 )
 # DESIGN §7: waiting before the next climb; a path that has lasted LASTED_S begins anew with the first.
 BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -307,6 +310,8 @@ class Ladder:
 
     def _tell_climb(self, message: TraversalMessage, now: float) -> None:
         if isinstance(message, Candidates):
+            if message.profile is not None:
+                self._know.peer_tries_harder = message.profile.try_harder
             own = self._know.local
             public = () if own is None or own.reflexive is None else (own.reflexive[0],)
             told = acceptable(message.candidates, self._know.hosts, public)
@@ -389,6 +394,9 @@ class Ladder:
                     self._path_stands = True
                     self._climb_at = None
                     self._out.append(command)
+                case SayToPeer(Candidates(profile=WireProfile() as profile) as said) if self._know.try_harder:
+                    wish = structs.replace(profile, try_harder=True)
+                    self._out.append(SayToPeer(structs.replace(said, profile=wish)))
                 case PhaseEnded():
                     # An earlier climb's: it had its effect then.
                     pass

@@ -19,7 +19,7 @@ from transport.traverse.candidates import CandidateKind, HostAddress, is_private
 from transport.traverse.keys import CheckKeys
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.round import RoundWon, SayToPeer
-from transport.traverse.strategy import Technique
+from transport.traverse.strategy import Strategy, Technique, strategy
 from transport.traverse.sync import SyncMessage
 from transport.wire.peer import Candidates
 from transport.wire.stun import Address, IceRole
@@ -104,7 +104,8 @@ PhaseCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | DirectFound
 @dataclass(slots=True)
 class Knowledge:
     """What the phases of one call know together. ``relay_rtt_s``: to the peer over the relay, there and back.
-    ``peer_public``: the IPv4 addresses that the peer says servers see of it. ``allowance`` is the machine's."""
+    ``peer_public``: the IPv4 addresses that the peer says servers see of it. ``allowance`` is the machine's.
+    ``try_harder``: the person here has asked for what takes minutes, ``peer_tries_harder``: the other one, too."""
 
     role: IceRole
     stun: tuple[Address, ...]
@@ -118,6 +119,12 @@ class Knowledge:
     peer_public: tuple[Address, ...] = ()
     allowance: Allowance = field(default_factory=Allowance)
     try_harder: bool = False
+    peer_tries_harder: bool = False
+
+    @property
+    def strategy(self) -> Strategy:
+        """What fits both NATs, as far as they are known."""
+        return strategy(self.local, self.remote, try_harder=self.try_harder and self.peer_tries_harder)
 
 
 class Phase(Protocol):

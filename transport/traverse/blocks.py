@@ -1,0 +1,136 @@
+"""Both sides take a random port of a subscriber's small block for every destination: flow after flow, for minutes.
+
+A flow of mine leaves from a random port p of my block, toward a port q of the peer's block. It meets one of the
+peer's if that one left from q toward p. With flows n and n' alive at one time in blocks of b and b' ports, n·n'/(b·b')
+of them are expected to meet: a quarter with half of each block, so one generation of mappings rarely does. But NATs
+forget, and every new flow meets the peer's living ones with probability n'/(b·b'). So flows are made at the pace at
+which the NAT forgets them, for as long as that takes. Which of the peer's ports a flow aims at does not matter as long
+as it lies in the block: those between the ones that servers have seen.
+
+It uses up to half of the subscriber's ports, so people must have asked for it, on both sides (DESIGN §5).
+"""
+
+from collections import deque
+from random import Random
+
+from transport.traverse.birthday import PACE_S
+from transport.traverse.budget import MAX_LIVE_MAPPINGS, Budget
+from transport.traverse.doors import estimate_block
+from transport.traverse.hard_phase import HardKind
+from transport.traverse.hard_round import HardPlan, HardRound
+from transport.traverse.prediction import ANSWERS_S
+from transport.traverse.reflexive import ReflexiveQueries
+from transport.traverse.strategy import Technique
+from transport.wire.peer import Candidates
+from transport.wire.stun import Address
+
+SECONDS = 300.0
+BUDGET = Budget(packets=20_000, packets_per_second=170, sockets=8, seconds=SECONDS)
+# So many flows may aim at one port of the peer's; each further socket is one more.
+SOCKETS = 8
+# Sockets that ask where they come from, and the endpoints that each of them asks.
+ASKING_SOCKETS = 4
+ENDPOINTS = 3
+BLOCK_SHARE = 2
+# RFC 4787 REQ-5: no NAT may forget sooner than in two minutes. Most do; until that is seen it is believed.
+BELIEVED_LIFE_S = 120.0
+# Silences after which a socket asks again, whether its port is still the same.
+SILENCES_S = (25.0, 35.0, 65.0)
+# A mapping is forgotten some time after it should be.
+LIFE_MARGIN_S = 1.0
+PAIRS = 4 * MAX_LIVE_MAPPINGS
+
+
+def make_round(plan: HardPlan, rng: Random) -> HardRound:
+    """Both sides do the same."""
+    return BothInBlocks(plan, rng)
+
+
+class BothInBlocks(HardRound):
+    """Flows from a few sockets to random ports between those that the peer has told."""
+
+    def __init__(self, plan: HardPlan, rng: Random) -> None:
+        super().__init__(plan, rng, max_pairs=PAIRS)
+        block = plan.local.block
+        width = 0 if block is None else block[1] - block[0] + 1
+        self.live = min(MAX_LIVE_MAPPINGS, max(SOCKETS, width // BLOCK_SHARE))
+        """Flows that the NAT may know of at one time."""
+        self.life_s = min(plan.local.life_s or BELIEVED_LIFE_S, BELIEVED_LIFE_S)
+        self._tell_at: float | None = None
+        self._host = ""
+        self._range: tuple[int, int] | None = None
+        self._next_at: float | None = None
+        self._flows: deque[tuple[float, int, Address]] = deque()
+        self._silences: list[tuple[float, float, int, Address, Address]] = []
+        self._again: list[tuple[float, ReflexiveQueries, Address]] = []
+
+    def _begin(self, now: float) -> None:
+        for _ in range(SOCKETS):
+            self._open_socket()
+        if not self.local:
+            self._lose("no-sockets")
+
+    def _is_open(self, socket: int, now: float) -> None:
+        if len(self.queries) < ASKING_SOCKETS:
+            self._ask(socket, self.plan.stun[:ENDPOINTS], now)
+            self._tell_at = now + ANSWERS_S
+
+    def _peer_told(self, message: Candidates, now: float) -> None:
+        told = self._addresses(message)
+        block = estimate_block([port for _, port in told])
+        if block is not None and self._range is None:
+            self._host = told[0][0]
+            self._range = (block.low, block.high)
+            self._next_at = now
+            self._run(self.checks.run(now), now)
+
+    def _tick(self, now: float) -> None:
+        if self._tell_at is not None and (now >= self._tell_at or self._answered()):
+            self._tell_at = None
+            self._tell([one.mapped for one in self._observed()])
+            self._watch(now)
+        self._learn(now)
+        if self._next_at is not None and now >= self._next_at and self.told:
+            self._flow(now)
+
+    def _flow(self, now: float) -> None:
+        sockets = [socket for socket, local in self.local.items() if local is not None]
+        self._next_at = now + max(PACE_S, self.life_s / self.live)
+        if self._range is None or not sockets:
+            return
+        target = (self._host, self.rng.randint(*self._range))
+        socket = self.rng.choice(sockets)
+        if self._probe(socket, target, now):
+            self.tried += 1
+            self._flows.append((now, socket, target))
+        while self._flows and now - self._flows[0][0] > self.life_s:
+            _, used, aimed = self._flows.popleft()
+            self.checks.forget(used, aimed)
+
+    def _watch(self, now: float) -> None:
+        """Ask each socket's first server again, each after another silence."""
+        for (socket, queries), silence in zip(self.queries.items(), SILENCES_S, strict=False):
+            seen = queries[0].observations
+            if seen:
+                self._silences.append((now + silence, silence, socket, seen[0].server, seen[0].mapped))
+
+    def _learn(self, now: float) -> None:
+        """What the silences have shown: a port that has changed was forgotten."""
+        for entry in [entry for entry in self._silences if now >= entry[0]]:
+            self._silences.remove(entry)
+            _, silence, socket, server, mapped = entry
+            if socket in self.local:
+                self._ask(socket, [server], now)
+                self._again.append((silence, self.queries[socket][-1], mapped))
+        for again in tuple(self._again):
+            silence, queries, mapped = again
+            if queries.done:
+                self._again.remove(again)
+                if any(one.mapped != mapped for one in queries.observations):
+                    self.life_s = min(self.life_s, silence + LIFE_MARGIN_S)
+
+    def _due(self) -> list[float | None]:
+        return [self._tell_at, self._next_at if self.told else None, *(entry[0] for entry in self._silences)]
+
+
+KIND = HardKind(Technique.BLOCKS, first=12, rounds=1, budget=BUDGET, seconds_in_all=SECONDS, make=make_round)
