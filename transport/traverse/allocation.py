@@ -27,6 +27,9 @@ MIN_GAP_S = 0.002
 # Strangers' rate before anything is known: a gamma distribution of mean 10/s that believes in 0 as well as in 40/s.
 RATE_SHAPE = 0.5
 RATE_EXPOSURE_S = 0.05
+# Steps that take more strangers than these are not worth weighing.
+MAX_RATE_PER_S = 60.0
+SPARE_STRANGERS = 12
 # A port that is in use is passed over; counters come to used ports after a whole turn.
 SKIPPED = 0.001
 MAX_SKIPPED = 3
@@ -181,7 +184,10 @@ def _explanations(observations: Iterable[Seen]) -> tuple[list[_Explanation], flo
     found: list[_Explanation] = []
     for sign in (1, -1):
         for course in _courses(fresh, sign):
+            believable = SPARE_STRANGERS + MAX_RATE_PER_S * sum(_gaps_s(course.seen))
             for delta, keeps_parity in _candidates(course):
+                if _least_strangers(course, delta, keeps_parity) > believable:
+                    continue
                 evidence, strangers = _weigh(course, delta, keeps_parity, skipped)
                 if evidence > -math.inf:
                     found.append(_Explanation(evidence, sign * delta, keeps_parity, strangers, course))
@@ -261,6 +267,11 @@ def _candidates(course: _Course) -> list[tuple[int, bool]]:
         if all(-(-advance // (delta + 1)) <= advance // delta for advance, _ in pairs):
             found.append((delta, True))
     return found
+
+
+def _least_strangers(course: _Course, delta: int, keeps_parity: bool) -> int:
+    longest = delta + keeps_parity
+    return sum(-(-advance // longest) - 1 for advance in course.advances if advance is not None)
 
 
 def _weigh(course: _Course, delta: int, keeps_parity: bool, skipped: float) -> tuple[float, float]:
