@@ -139,7 +139,7 @@ def relay_command_(
     bind: Annotated[list[str] | None, typer.Option("--bind", help="IP address to listen on; repeatable.")] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Control port; 0 picks one.")] = DEFAULT_PORT,
     stun_port: Annotated[
-        list[int] | None, typer.Option("--stun-port", min=0, max=65535, help="Another STUN port; repeatable.")
+        list[int] | None, typer.Option("--stun-port", min=0, max=65535, help="STUN port; repeatable; two by default.")
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the directory and the relay's key.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the ready line as JSON.")] = False,
@@ -157,7 +157,7 @@ def relay_command_(
         data_dir=data.expanduser().resolve() if data is not None else find_home().folder / "relay",
         binds=tuple(bind or ()),
         port=port,
-        stun_ports=tuple(stun_port or ()),
+        stun_ports=None if stun_port is None else tuple(stun_port),
         public_host=host,
         metrics_port=metrics_port,
         drain_s=drain,

@@ -17,14 +17,16 @@ class RelayConfig:
 
     ``binds`` are IP addresses; none means every address of the machine (IPv4 and, where there is one, IPv6). A
     machine with several addresses that wants to be told apart by STUN lists them. ``public_host`` is the host in
-    the address that people use. ``metrics_port`` serves Prometheus on 127.0.0.1; ``None`` serves nothing.
+    the address that people use. ``stun_ports`` serve STUN alone; ``None`` is the two ports after the media port, as far
+    as they are free: with one port nobody's NAT can be told. ``metrics_port`` serves Prometheus on 127.0.0.1; ``None``
+    serves nothing.
     """
 
     data_dir: Path
     binds: tuple[str, ...] = ()
     port: int = DEFAULT_PORT
     media_port: int | None = None
-    stun_ports: tuple[int, ...] = ()
+    stun_ports: tuple[int, ...] | None = None
     public_host: str = ""
     drain_s: float = DRAIN_S
     metrics_port: int | None = None

@@ -3,6 +3,10 @@
 On a media port the first byte tells QUIC (forwarded, :mod:`relay.legs`) from STUN (RFC 7983, RFC 9443). A Binding
 request with a username binds a leg; one without is a plain question "what is my address?" and is answered to
 anyone, within the limits of the asker's network.
+
+Anyone can ask in another's name. So what RFC 5780 adds, answers from another address or port (CHANGE-REQUEST) and the
+two addresses that say where from (RESPONSE-ORIGIN, OTHER-ADDRESS), is for questions that are at least as long as their
+answer; a plain answer has 40 bytes (IPv6: 52) and the shortest question 20.
 """
 
 from collections import Counter
@@ -10,17 +14,20 @@ from typing import Literal
 
 from relay.legs import Datagram, LegTable, Outgoing, Source, endpoint
 from relay.limits import Limiter, network_subject
+from relay.origins import Origins
 from transport.wire import stun
 from transport.wire.demux import QUIC_FIRST_BYTE, PacketKind, packet_kind
 from transport.wire.errors import WireError
 
-StunOutcome = Literal["answered", "limited", "malformed"]
+StunOutcome = Literal["answered", "limited", "malformed", "unchangeable"]
 
 
 class DatagramHandler:
-    """Media and STUN ports alike; the leg table is shared, and STUN-only ports do not reach it."""
+    """Media and STUN ports alike; the leg table is shared, and STUN-only ports do not reach it. ``origins`` are all
+    of the relay's sockets that a handler is used for."""
 
-    def __init__(self, legs: LegTable, limiter: Limiter) -> None:
+    def __init__(self, legs: LegTable, limiter: Limiter, origins: Origins | None = None) -> None:
+        self._origins = origins or Origins()
         self._legs = legs
         self._limiter = limiter
         self.stun: Counter[StunOutcome] = Counter()
@@ -62,5 +69,23 @@ class DatagramHandler:
         if with_username:
             # RFC 8489 §9.1.3; not authenticated itself, since there is no password that both sides know.
             return [(source, stun.binding_error(request, stun.UNAUTHENTICATED, "Unauthenticated"))]
-        self.stun["answered"] += 1
-        return [(source, stun.binding_success(request, endpoint(source)))]
+        answer = self._answer(request, len(document), source)
+        self.stun["answered" if answer else "unchangeable"] += 1
+        return answer
+
+    def _answer(self, request: stun.StunMessage, size: int, source: Source) -> list[Outgoing]:
+        """RFC 5780 §6.1. A change that cannot be made is not answered: any answer would be taken for one."""
+        asked = leaving = source[0]
+        if request.change is not None and (request.change.ip or request.change.port):
+            changed = self._origins.changed(asked, request.change)
+            if changed is None:
+                return []
+            leaving = changed
+        target = (leaving, source[1])
+        told = endpoint(source)
+        other = self._origins.other(asked)
+        full = stun.binding_success(request, told, origin=self._origins.endpoint(leaving), other=other)
+        if len(full) <= size:
+            return [(target, full)]
+        plain = stun.binding_success(request, told)
+        return [(target, plain)] if leaving == asked or len(plain) <= size else []

@@ -60,8 +60,9 @@ class RelayLimits:
     calls: int = 2_000
     messages: Rate = Rate(100, 20.0)
     """Messages per session; over it the session ends."""
-    stun: Rate = Rate(60, 20.0)
-    """Answers to Binding requests without valid credentials, per IPv4 /24 or IPv6 /64: one profile takes ten."""
+    stun: Rate = Rate(240, 60.0)
+    """Answers to Binding requests without valid credentials, per IPv4 /24 or IPv6 /64: one profile takes forty, and a
+    carrier's subscribers share addresses."""
     leg_packets: Rate = Rate(400, 200.0)
     """Packets per leg: voice is 50 a second, acknowledgements as many again, and a swap doubles both."""
 

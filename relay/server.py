@@ -41,6 +41,7 @@ from relay.garbage import collect_when_quiet, no_full_collections
 from relay.legs import IDLE_S, LegTable
 from relay.limits import Limiter
 from relay.metrics import MetricsServer, Snapshot, SnapshotCollector
+from relay.origins import Origins
 from relay.own_identity import own_identity
 from relay.registry import Registry
 from relay.router import Router, RouterConfig
@@ -146,16 +147,13 @@ class Relay:
         self._closers.callback(self._store.close)
         limiter = Limiter(config.limits)
         self._legs = LegTable(config.limits.leg_packets, IDLE_S)
-        self._datagrams = DatagramHandler(self._legs, limiter)
-        self._sockets = DatagramSockets(self._datagrams)
-        self._closers.callback(self._sockets.close)
         server = ControlServer(identity, self)
         self._closers.callback(server.close)
         hosts = config.binds or tuple(_available())
         with contextlib.ExitStack() as unowned:
             control, media = _bind_pairs(hosts, config.port, config.media_port, unowned)
-            stun = [udp for number in config.stun_ports for udp in _bind_all(hosts, number, unowned)]
             port, media_port = control[0].getsockname()[1], media[0].getsockname()[1]
+            stun = _bind_stun(hosts, config, media_port, unowned)
             stun_ports = [udp.getsockname()[1] for udp in stun]
             endpoints = tuple(_stun_endpoints(hosts, media_port, stun_ports))
             self._router = Router(
@@ -164,6 +162,11 @@ class Relay:
                 limiter,
                 random.SystemRandom(),
             )
+            origins = Origins([udp.getsockname()[:2] for udp in (*media, *stun)])
+            self._datagrams = DatagramHandler(self._legs, limiter, origins)
+            self._sockets = DatagramSockets(self._datagrams)
+            self._closers.callback(self._sockets.close)
+            # In the order of their origins.
             for udp in media:
                 self._sockets.add_media(udp)
             for udp in stun:
@@ -379,6 +382,23 @@ def _bind_pairs(
                 continue
             stack.push(attempt.pop_all())
             return control, media
+
+
+def _bind_stun(
+    hosts: tuple[str, ...], config: RelayConfig, media_port: int, stack: contextlib.ExitStack
+) -> list[socket.socket]:
+    """The ports for STUN alone. Raises :class:`RelayError` when one that the operator named cannot be had."""
+    if config.stun_ports is not None:
+        return [udp for number in config.stun_ports for udp in _bind_all(hosts, number, stack)]
+    found: list[socket.socket] = []
+    for number in (media_port + 1, media_port + 2):
+        chosen = [number] if config.port and number < 2**16 else [0] * _PORT_ATTEMPTS
+        for wanted in chosen:
+            with contextlib.suppress(RelayError), contextlib.ExitStack() as attempt:
+                found += _bind_all(hosts, wanted, attempt)
+                stack.push(attempt.pop_all())
+                break
+    return found
 
 
 def _bind_all(hosts: tuple[str, ...], port: int, stack: contextlib.ExitStack) -> list[socket.socket]:

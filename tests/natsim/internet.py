@@ -3,12 +3,15 @@
 import random
 from collections.abc import Callable
 
+from relay.datagrams import DatagramHandler
+from relay.legs import LegTable
+from relay.limits import Limiter, Rate, RelayLimits
+from relay.origins import Origins
 from tests.natsim.nat import Nat, NatKind
 from tests.natsim.network import Address, Host, Network, Packet
 from tests.natsim.wire import Wire
-from transport.wire import stun
-from transport.wire.errors import WireError
 
+_NO_LIMIT = Rate(1e9, 1e9)
 Lie = Callable[[Address], Address]
 
 
@@ -89,7 +92,8 @@ def behind(
 
 
 class StunServer:
-    """Answers Binding requests (RFC 8489) on every one of the host's addresses and each of ``ports``.
+    """Answers Binding requests on every one of the host's addresses and each of ``ports``, as a relay does: with the
+    relay's own code, RFC 5780 included, and without its limits, as nobody attacks it.
 
     ``lie`` changes the address that it tells, as captive portals and broken ALGs do. ``asked`` counts requests.
     """
@@ -98,19 +102,25 @@ class StunServer:
         self.host = host
         self.lie: Lie | None = None
         self.asked = 0
-        self.endpoints: tuple[Address, ...] = tuple((ip, port) for port in ports for ip in host.addresses)
-        for endpoint in self.endpoints:
-            host.open(self._answering(endpoint), endpoint[1], endpoint[0])
+        self._bound: tuple[Address, ...] = tuple((ip, port) for port in ports for ip in host.addresses)
+        self.serve(self._bound)
+        for number, endpoint in enumerate(self._bound):
+            host.open(self._answering(number), endpoint[1], endpoint[0])
 
-    def _answering(self, endpoint: Address) -> Callable[[bytes, Address], None]:
+    def serve(self, endpoints: tuple[Address, ...]) -> None:
+        """Be a relay that has these of them alone."""
+        self.endpoints = endpoints
+        elsewhere = ("0.0.0.0", 0)
+        limits = RelayLimits(stun=_NO_LIMIT)
+        origins = Origins([endpoint if endpoint in endpoints else elsewhere for endpoint in self._bound])
+        self._handler = DatagramHandler(LegTable(limits.leg_packets), Limiter(limits), origins)
+
+    def _answering(self, number: int) -> Callable[[bytes, Address], None]:
         def received(data: bytes, source: Address) -> None:
-            try:
-                request = stun.parse(data)
-            except WireError:
-                return
-            if request.kind is stun.StunClass.REQUEST and request.username is None:
+            told = source if self.lie is None else self.lie(source)
+            for (leaving, _), answer in self._handler.question(data, (number, told), self.host.network.clock.now):
                 self.asked += 1
-                told = source if self.lie is None else self.lie(source)
-                self.host.send(endpoint[1], source, stun.binding_success(request, told), ip=endpoint[0])
+                ip, port = self._bound[leaving]
+                self.host.send(port, source, bytes(answer), ip=ip)
 
         return received

@@ -13,6 +13,9 @@ KINDS: dict[str, NatKind] = {
     "port-restricted": NatKind(),
     "symmetric-sequential": NatKind(mapping=SYMMETRIC, allocation="sequential"),
     "symmetric-random": NatKind(mapping=SYMMETRIC, allocation="random"),
+    # One port for each address, as some carriers' firewalls have it: two relay addresses tell it, nothing else does.
+    "adm-sequential": NatKind(mapping="address-dependent", filtering="address-dependent", allocation="sequential"),
+    "adm-random": NatKind(mapping="address-dependent", filtering="address-dependent", allocation="random"),
     "block": NatKind(mapping=SYMMETRIC, allocation="block", block_ports=1_024),
     # As RFC 6888 wants a carrier's NAT: endpoint-independent, hairpin, a limit for each subscriber; ports in blocks.
     "cgn": NatKind(

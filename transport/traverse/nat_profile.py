@@ -6,7 +6,7 @@ address-dependent mapping, and one mapping says nothing about how ports are chos
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from transport.traverse.allocation import MAX_STEP, Seen, randomness, track
@@ -59,6 +59,10 @@ class Allocation(Enum):
     RANDOM = "random"
     BLOCK = "block"
     UNKNOWN = "unknown"
+
+
+Allocated = tuple[Allocation, int, tuple[int, int] | None]
+"""The rule, the step of a sequential one, and lowest and highest port seen of a block."""
 
 
 class NatKind(Enum):
@@ -247,6 +251,21 @@ def classify(
     )
 
 
+def allocation_of_sockets(sockets: Sequence[tuple[int, Sequence[Observation]]]) -> Allocated:
+    """How a NAT with address-dependent mapping chooses ports: each socket (its inside port, and its answers) shows one
+    port for each server address, however many ports it asked there. In the order in which the sockets asked."""
+    firsts: list[Observation] = []
+    for _, seen in sockets:
+        by_address: dict[str, Observation] = {}
+        for one in sorted(seen, key=lambda one: one.order):
+            by_address.setdefault(one.server[0], one)
+        firsts += by_address.values()
+    if not firsts or {one.mapped[1] for one in firsts} & {inside for inside, _ in sockets}:
+        return Allocation.UNKNOWN, 0, None
+    in_order = [replace(one, order=number) for number, one in enumerate(firsts)]
+    return _allocation(in_order, ("", 0), Mapping.ADDRESS_DEPENDENT)
+
+
 def _place(seen: Sequence[Observation], one: Observation) -> str:
     """Names a server without its address: which one of ours, and which port of it."""
     addresses = list(dict.fromkeys(other.server[0] for other in seen))
@@ -278,9 +297,7 @@ def _mapping(seen: Sequence[Observation], local: Address, host_ips: set[str]) ->
     return Mapping.ADDRESS_DEPENDENT if several else Mapping.UNKNOWN
 
 
-def _allocation(
-    seen: Sequence[Observation], local: Address, mapping: Mapping
-) -> tuple[Allocation, int, tuple[int, int] | None]:
+def _allocation(seen: Sequence[Observation], local: Address, mapping: Mapping) -> Allocated:
     unknown = (Allocation.UNKNOWN, 0, None)
     if mapping is Mapping.NONE:
         return unknown

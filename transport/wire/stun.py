@@ -1,7 +1,8 @@
 """STUN Binding messages (RFC 8489), over the codec of ``aioice.stun``.
 
-Only what Segue uses: Binding requests, successes and errors, with short-term credentials (§9.1) where asked, and
-the connectivity checks of ICE (RFC 8445 §7). Requests without FINGERPRINT are parsed too, for ordinary STUN clients.
+Only what Segue uses: Binding requests, successes and errors, with short-term credentials (§9.1) where asked, the
+connectivity checks of ICE (RFC 8445 §7) and the questions about filters of RFC 5780 §7. Requests without FINGERPRINT
+are parsed too, for ordinary STUN clients.
 """
 
 import struct
@@ -16,13 +17,19 @@ Address = tuple[str, int]
 TRANSACTION_ID_BYTES = 12
 # The longest real message (credentials, IPv6 address, software) is under 200 bytes.
 MAX_STUN_BYTES = 548
+# A question of RFC 5780 is as long as the longest answer to it (three IPv6 addresses), so that a forged one makes
+# nobody receive more than was sent.
+QUESTION_BYTES = 100
 UNAUTHENTICATED = 401
 BAD_REQUEST = 400
 STALE_LEG = 438
 # draft-thatcher-ice-renomination §3, with the number that libwebrtc uses; others may ignore it (RFC 8489 §14).
 _NOMINATION = 0xC001
+# RFC 5780 §7.2.
+_CHANGE_IP, _CHANGE_PORT = 0x4, 0x2
 _MESSAGE_INTEGRITY = 0x0008
 _FINGERPRINT = 0x8028
+_FINGERPRINT_BYTES = 4
 _HEADER_BYTES = 20
 _ATTRIBUTE_HEADER_BYTES = 4
 
@@ -55,8 +62,18 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """CHANGE-REQUEST (RFC 5780 §7.2): what is to be another one of the address and port that the answer comes from."""
+
+    ip: bool
+    port: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StunMessage:
-    """A parsed Binding message. ``mapped`` is XOR-MAPPED-ADDRESS, ``error`` the code of ERROR-CODE.
+    """A parsed Binding message. ``mapped`` is XOR-MAPPED-ADDRESS, ``error`` the code of ERROR-CODE, ``other``
+    OTHER-ADDRESS (RFC 5780 §7.4): where answers come from when address and port are changed. A relay that does not
+    know its own address says the unspecified one, "the address that was asked", and changes ports alone.
     ``role`` and what follows are there in connectivity checks only."""
 
     kind: StunClass
@@ -69,6 +86,8 @@ class StunMessage:
     priority: int | None = None
     use_candidate: bool = False
     nomination: int | None = None
+    change: Change | None = None
+    other: Address | None = None
 
     def authentic(self, password: str) -> bool:
         """Whether MESSAGE-INTEGRITY is there and made with ``password``; compared in constant time."""
@@ -98,7 +117,13 @@ def parse(data: bytes) -> StunMessage:
         priority=attributes.get("PRIORITY"),
         use_candidate="USE-CANDIDATE" in attributes,
         nomination=_nomination(data),
+        change=_change(attributes.get("CHANGE-REQUEST")),
+        other=attributes.get("OTHER-ADDRESS"),
     )
+
+
+def _change(flags: int | None) -> Change | None:
+    return None if flags is None else Change(ip=bool(flags & _CHANGE_IP), port=bool(flags & _CHANGE_PORT))
 
 
 def connectivity_check(transaction_id: bytes, username: str, password: str, check: Check) -> bytes:
@@ -131,10 +156,34 @@ def binding_request(transaction_id: bytes, username: str = "", password: str = "
     return bytes(message)
 
 
-def binding_success(request: StunMessage, source: Address, password: str = "") -> bytes:
-    """The answer to ``request`` that came from ``source``; authenticated when a password is given."""
+def question(transaction_id: bytes, change: Change | None = None) -> bytes:
+    """A Binding request of RFC 5780 (§4), :data:`QUESTION_BYTES` long."""
+    message = codec.Message(codec.Method.BINDING, codec.Class.REQUEST, transaction_id)
+    if change is not None:
+        message.attributes["CHANGE-REQUEST"] = change.ip * _CHANGE_IP | change.port * _CHANGE_PORT
+    missing = QUESTION_BYTES - len(bytes(message)) - 2 * _ATTRIBUTE_HEADER_BYTES - _FINGERPRINT_BYTES
+    # PADDING (RFC 5780 §7.6) would oblige the server to answer with as much as the network carries.
+    message.attributes["SOFTWARE"] = "Segue".ljust(missing)
+    message.add_fingerprint()
+    return bytes(message)
+
+
+def binding_success(
+    request: StunMessage,
+    source: Address,
+    password: str = "",
+    *,
+    origin: Address | None = None,
+    other: Address | None = None,
+) -> bytes:
+    """The answer to ``request`` that came from ``source``; authenticated when a password is given. ``origin`` and
+    ``other`` are RESPONSE-ORIGIN and OTHER-ADDRESS (RFC 5780 §7.3, §7.4)."""
     message = codec.Message(codec.Method.BINDING, codec.Class.RESPONSE, request.transaction_id)
     message.attributes["XOR-MAPPED-ADDRESS"] = source
+    if origin is not None:
+        message.attributes["RESPONSE-ORIGIN"] = origin
+    if other is not None:
+        message.attributes["OTHER-ADDRESS"] = other
     if password:
         message.add_message_integrity(password.encode())
     else:
