@@ -88,7 +88,8 @@ class NatKind(Enum):
 @dataclass(frozen=True, slots=True)
 class NatProfile:
     """What is known, and by which evidence. ``made_at`` in seconds of the machine's clock. ``reflexive``: our IPv4
-    address as most servers saw it. ``block``: lowest and highest port seen of a block allocation."""
+    address as most servers saw it. ``block``: lowest and highest port seen of a block allocation. ``life_s``: so long
+    at most the NAT remembers a mapping that nobody uses, where that has been seen."""
 
     mapping: Mapping = Mapping.UNKNOWN
     filtering: Filtering = Filtering.UNKNOWN
@@ -100,6 +101,7 @@ class NatProfile:
     suspicious: bool = False
     """Answers contradicted each other, or named addresses that cannot be: somebody in between invents them."""
     reflexive: Address | None = None
+    life_s: float | None = None
     made_at: float = 0.0
     evidence: tuple[str, ...] = ()
 
@@ -185,6 +187,7 @@ def renewed(old: NatProfile | None, new: NatProfile, now: float) -> NatProfile:
         hairpin=old.hairpin if new.hairpin is None else new.hairpin,
         udp_blocked=False,
         reflexive=new.reflexive,
+        life_s=old.life_s if new.life_s is None else new.life_s,
         made_at=new.made_at if full else old.made_at,
         evidence=(*new.evidence, *(text for text in old.evidence if not text.startswith(_SAW)))[:MAX_EVIDENCE],
     )
