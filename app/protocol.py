@@ -15,6 +15,9 @@ from transport.wire.errors import WireError
 
 ENGINE_VERSION = 1
 
+# Each picture of the engine carries them all.
+MAX_KNOWN_SHOWN = 20
+
 Text = Annotated[str, Meta(max_length=2_000)]
 ShortText = Annotated[str, Meta(max_length=400)]
 
@@ -124,11 +127,30 @@ class NatProfile(Frozen, frozen=True):
 
 
 class CallChance(Frozen, frozen=True):
-    """What to expect of a call with somebody whose network is ``peer``, in words and in one word."""
+    """What to expect of a call with somebody whose network is ``peer``, in words and in one word ("search": direct
+    after some seconds of guessing or searching)."""
 
     peer: str
-    chance: Literal["direct", "maybe", "relay"]
+    chance: Literal["direct", "search", "maybe", "relay"]
     text: str
+
+
+class KnownPair(Frozen, frozen=True):
+    """What is remembered of calls between two networks, without their addresses."""
+
+    ours: str
+    theirs: str
+    """What kind of network, in words."""
+    here: bool = False
+    """Whether ours is the one that this machine is in now."""
+    way: PhaseName | None = None
+    """What brought the last direct path; ``None`` where nothing ever did."""
+    seconds: float | None = None
+    """From the answer to that path."""
+    worked: int = 0
+    failed: int = 0
+    at: float = 0.0
+    """The last call, in Unix seconds."""
 
 
 class NetworkState(Frozen, frozen=True):
@@ -137,6 +159,9 @@ class NetworkState(Frozen, frozen=True):
     nat: NatProfile = NatProfile()
     measured: float | None = None
     chances: tuple[CallChance, ...] = ()
+    known: tuple[KnownPair, ...] = ()
+    """The newest of what is remembered, newest first; :data:`MAX_KNOWN_SHOWN` at the most."""
+    known_in_all: int = 0
 
 
 class LadderPhase(Frozen, frozen=True):
@@ -314,6 +339,13 @@ class Report(Tagged, frozen=True):
     json: Annotated[str, Meta(max_length=1_000_000)]
 
 
+class Trace(Tagged, frozen=True):
+    """The answer to :class:`GetTrace`: a JSON text for a file (``docs/trace.schema.json``)."""
+
+    call_id: str
+    json: Annotated[str, Meta(max_length=2_000_000)]
+
+
 class EngineHello(Tagged, frozen=True):
     """First word of the engine: prove that you may read the engine's secret file."""
 
@@ -321,7 +353,7 @@ class EngineHello(Tagged, frozen=True):
     nonce: bytes
 
 
-EngineMessage = EngineHello | EngineState | CallSample | Levels | CommandFailed | Report
+EngineMessage = EngineHello | EngineState | CallSample | Levels | CommandFailed | Report | Trace
 
 
 # -- window to engine ----------------------------------------------------------------------------------------------
@@ -420,6 +452,10 @@ class EraseHistory(Tagged, frozen=True):
     """Forget all recent calls."""
 
 
+class EraseNetworks(Tagged, frozen=True):
+    """Forget what worked on which network."""
+
+
 class ChangeSettings(Tagged, frozen=True):
     """Replace the settings."""
 
@@ -454,6 +490,13 @@ class GetReport(Tagged, frozen=True):
     call_id: ShortText
 
 
+class GetTrace(Tagged, frozen=True):
+    """Ask for the trace of a call, without addresses and names unless ``with_addresses``."""
+
+    call_id: ShortText
+    with_addresses: bool = False
+
+
 class EndEngine(Tagged, frozen=True):
     """The person quits: end the call, say goodbye to the relay, stop."""
 
@@ -474,12 +517,14 @@ WindowMessage = (
     | BlockContact
     | TrustKey
     | EraseHistory
+    | EraseNetworks
     | ChangeSettings
     | MeterMicrophone
     | TestRecording
     | RefreshDevices
     | DismissNotice
     | GetReport
+    | GetTrace
     | EndEngine
 )
 

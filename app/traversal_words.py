@@ -5,8 +5,9 @@ from typing import Literal
 from app.protocol import CallChance, NatProfile, NetworkState
 from app.report import NatReport
 from transport.traverse import nat_profile
-from transport.traverse.nat_profile import Mapping, NatKind
-from transport.traverse.outlook import Chance, chances
+from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatKind
+from transport.traverse.outlook import PEERS, Chance, chances, outlook
+from transport.traverse.strategy import Technique, strategy
 
 _HEADLINES: dict[NatKind, tuple[str, str]] = {
     NatKind.OPEN: ("Open network", "Anybody can be reached directly from here."),
@@ -27,7 +28,9 @@ _PEERS: dict[NatKind, str] = {
     NatKind.FULL_CONE: "a home router that is open to all",
     NatKind.ADDRESS_RESTRICTED: "a lenient home router",
     NatKind.PORT_RESTRICTED: "a home router",
-    NatKind.SYMMETRIC: "a strict router",
+    NatKind.SYMMETRIC_SEQUENTIAL: "a strict router that counts its ports up",
+    NatKind.SYMMETRIC_RANDOM: "a strict router with random ports",
+    NatKind.SYMMETRIC_BLOCK: "a carrier network with a small block of ports",
     NatKind.UDP_BLOCKED: "a network that blocks UDP",
 }
 _CHANCES: dict[Chance, str] = {
@@ -41,6 +44,19 @@ _SHORT: dict[Chance, Literal["direct", "maybe", "relay"]] = {
     Chance.GOOD: "direct",
     Chance.DOUBTFUL: "maybe",
     Chance.NONE: "relay",
+}
+# What a technique beyond punching makes of a pair: seconds are the time limits of DESIGN §5.
+_TECHNIQUES: dict[Technique, str] = {
+    Technique.PREDICTION: "direct, after a guess or two",
+    Technique.BIRTHDAY: "direct, after some seconds of searching",
+    Technique.BLOCKS: "direct, after minutes of searching, if both have chosen to try harder",
+}
+_APDM, _APDF = Mapping.ADDRESS_AND_PORT_DEPENDENT, Filtering.ADDRESS_AND_PORT_DEPENDENT
+# A peer whose router is strict, by the way it takes its ports.
+_STRICT: dict[NatKind, nat_profile.NatProfile] = {
+    NatKind.SYMMETRIC_SEQUENTIAL: nat_profile.NatProfile(_APDM, _APDF, Allocation.SEQUENTIAL, delta=1),
+    NatKind.SYMMETRIC_RANDOM: nat_profile.NatProfile(_APDM, _APDF, Allocation.RANDOM),
+    NatKind.SYMMETRIC_BLOCK: nat_profile.NatProfile(_APDM, _APDF, Allocation.BLOCK, block=(1, 2_048)),
 }
 
 
@@ -67,13 +83,28 @@ def chances_in_words(profile: nat_profile.NatProfile) -> tuple[str, ...]:
 
 def call_chances(profile: nat_profile.NatProfile) -> tuple[CallChance, ...]:
     """What to expect of a call, for each kind of network that the other person may have."""
-    is_known = profile.mapping is not Mapping.UNKNOWN or bool(profile.udp_blocked)
-    found = []
+    found: list[CallChance] = []
     for kind, chance in chances(profile).items():
-        # Not knowing our own side is a reason to try, and none to promise anything.
-        expected = chance if is_known or chance is Chance.NONE else Chance.DOUBTFUL
-        found.append(CallChance(_PEERS[kind], _SHORT[expected], _CHANCES[expected]))
+        if kind is NatKind.SYMMETRIC:
+            found += [_strict_chance(profile, strict) for strict in _STRICT]
+        else:
+            found.append(_chance(profile, kind, chance))
     return tuple(found)
+
+
+def _strict_chance(profile: nat_profile.NatProfile, kind: NatKind) -> CallChance:
+    return _chance(profile, kind, outlook(profile, _STRICT[kind]).chance)
+
+
+def _chance(profile: nat_profile.NatProfile, kind: NatKind, chance: Chance) -> CallChance:
+    is_known = profile.mapping is not Mapping.UNKNOWN or bool(profile.udp_blocked)
+    peer = _STRICT.get(kind, PEERS.get(kind))
+    technique = None if peer is None else strategy(profile, peer, try_harder=True).technique
+    if technique is not None and chance is not Chance.GOOD:
+        return CallChance(_PEERS[kind], "search", _TECHNIQUES[technique])
+    # Not knowing our own side is a reason to try, and none to promise anything.
+    expected = chance if is_known or chance is Chance.NONE else Chance.DOUBTFUL
+    return CallChance(_PEERS[kind], _SHORT[expected], _CHANCES[expected])
 
 
 def network_in_words(profile: nat_profile.NatProfile | None, wall_offset_s: float) -> NetworkState:

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
 from app.protocol import AddContact, EngineState, EraseHistory, Me, PlaceCall, RecentCall
@@ -25,6 +25,7 @@ from app.ui.controls import (
     scrolled,
 )
 from app.ui.fields import Field
+from app.ui.network_page import NetworkLine, NetworkPage
 from app.ui.people_list import PeopleList
 from app.ui.person_page import PersonPage, Send, call_row
 from app.ui.theme import GRID_PX
@@ -32,6 +33,8 @@ from app.ui.words import milliseconds, plain, short_address
 
 SIDE_PX = 304
 SHOWN_CALLS = 30
+# Ages are told in minutes.
+AGE_MS = 20_000
 
 
 class SearchField(Field):
@@ -70,8 +73,11 @@ class HomePage(QWidget):
         self.setLayout(whole)
         self._hint = self._build_hint()
         self._latest = self._build_latest()
-        for page in (self._hint, self._person, self._latest):
+        self._own_network = NetworkPage()
+        for page in (self._hint, self._person, self._latest, self._own_network):
             self._right.addWidget(page)
+        self._ages = QTimer(self, interval=AGE_MS)
+        self._ages.timeout.connect(self._show_network)
         self._list.picked.connect(self._picked)
         self._list.called.connect(self._place)
         QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self, self._search.setFocus)
@@ -88,9 +94,19 @@ class HomePage(QWidget):
             self._show_latest()
         if self._right.currentWidget() is self._hint and state.contacts:
             self._list.select_first()
+        self._show_network()
         self._show_right()
         self._offer_address()
         self._show_nobody()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._show_network()
+        self._ages.start()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._ages.stop()
 
     def enter(self) -> None:
         """The page is shown: keys go to the people."""
@@ -135,8 +151,11 @@ class HomePage(QWidget):
         self._offer = self._build_offer()
         self._nobody = Label(tone="muted", wrap=True)
         self._nobody.setContentsMargins(12, 8, 12, 8)
+        self._network = NetworkLine("network_button")
+        self._network.button.clicked.connect(lambda _checked=False: self._open_network())
         inside = column(top, 4, self._search, self._offer, self._list, self._nobody, spacing=GRID_PX)
         inside.addStretch(0)
+        inside.addWidget(self._network)
         inside.setStretchFactor(self._list, 1)
         inside.setContentsMargins(12, 14, 12, 8)
         side.setLayout(inside)
@@ -224,10 +243,16 @@ class HomePage(QWidget):
             words = busy
         self._my_relay.set_text(words)
 
+    def _show_network(self) -> None:
+        network = self._state.network
+        self._network.setVisible(bool(self._state.me.address))
+        self._network.show_network(network, self._now())
+        self._own_network.show_network(network, self._now())
+
     def _show_right(self) -> None:
         me = self._state.me
         contact = next((one for one in self._state.contacts if one.address == self._list.current_address()), None)
-        if self._right.currentWidget() is self._latest:
+        if self._right.currentWidget() in (self._latest, self._own_network):
             return
         if contact is not None:
             with_them = tuple(call for call in self._state.recents if call.address == contact.address)
@@ -295,7 +320,7 @@ class HomePage(QWidget):
     # -- what a person does ----------------------------------------------------------------------------------------
 
     def _picked(self, _address: str) -> None:
-        if self._right.currentWidget() is self._latest:
+        if self._right.currentWidget() in (self._latest, self._own_network):
             self._right.setCurrentWidget(self._person)
         self._show_right()
 
@@ -329,8 +354,14 @@ class HomePage(QWidget):
         self._search.clear()
 
     def _open_latest(self) -> None:
-        shown = self._right.currentWidget() is self._latest
-        self._right.setCurrentWidget(self._person if shown else self._latest)
+        self._toggle(self._latest)
+
+    def _open_network(self) -> None:
+        self._toggle(self._own_network)
+
+    def _toggle(self, page: QWidget) -> None:
+        shown = self._right.currentWidget() is page
+        self._right.setCurrentWidget(self._person if shown else page)
         self._show_right()
 
     def _ask_add(self) -> None:

@@ -112,7 +112,7 @@ class MainWindow(QMainWindow):
     @cached_property
     def settings(self) -> SettingsPage:
         """The settings."""
-        page = self._add(SettingsPage(self._bridge.send, self._versions))
+        page = self._add(SettingsPage(self._bridge.send, self._versions, self._now))
         page.closed.connect(lambda: self._go_settings(False))
         page.setup_wanted.connect(self._set_up)
         return page

@@ -1,5 +1,7 @@
 """Settings: audio, network, privacy, appearance, about and diagnostics."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer, QUrl, Signal
@@ -36,6 +38,7 @@ from app.ui.controls import (
 )
 from app.ui.fields import Choice, OneOf, Switch
 from app.ui.icon import logo_pixmap
+from app.ui.known_networks import KnownNetworks
 from app.ui.person_page import COPIED_SHOWN_MS, Send
 from app.ui.sound_check import SoundCheck
 from app.ui.theme import GRID_PX
@@ -62,10 +65,11 @@ class SettingsPage(QWidget):
     closed = Signal()
     setup_wanted = Signal()
 
-    def __init__(self, send: Send, versions: Versions) -> None:
+    def __init__(self, send: Send, versions: Versions, now: Callable[[], float] = time.time) -> None:
         super().__init__()
         self.setObjectName("settings_page")
         self._send = send
+        self._now = now
         self._versions = versions
         self._state = EngineState()
         self._asked_for = ""
@@ -102,6 +106,7 @@ class SettingsPage(QWidget):
         with QSignalBlocker(self._theme):
             self._theme.setCurrentIndex(self._theme.findData(state.settings.theme))
         self._show_network()
+        self._known.show_network(state.network)
         self._show_blocked()
         self._erase.setEnabled(bool(state.recents))
         self._report.setEnabled(bool(state.call or state.recents))
@@ -212,12 +217,27 @@ class SettingsPage(QWidget):
         inside.addWidget(rule())
         inside.addLayout(
             self._switch_line(
-                "try_harder",
-                self.tr("Try harder for a direct path"),
-                self.tr("For difficult networks. Sends more search packets, for up to five minutes in the background."),
+                "port_mapping",
+                self.tr("Use port mapping (UPnP, NAT-PMP, PCP)"),
+                self.tr(
+                    "Asks your router to open a door for Segue, so that others reach you directly. It is closed when "
+                    "Segue ends."
+                ),
             )
         )
-        return holder(column(me, paths, spacing=2 * GRID_PX))
+        inside.addWidget(rule())
+        inside.addLayout(
+            self._switch_line(
+                "try_harder",
+                self.tr("Try harder on carrier networks"),
+                self.tr(
+                    "May use up to half of the ports that your carrier gives you, for up to five minutes of a call. "
+                    "Only with people who have chosen it too."
+                ),
+            )
+        )
+        self._known = KnownNetworks(self._send, self._now)
+        return holder(column(me, paths, self._known, spacing=2 * GRID_PX))
 
     def _build_privacy(self) -> QWidget:
         key, inside = card()

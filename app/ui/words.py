@@ -104,6 +104,19 @@ def time_left(seconds: float) -> str:
     return translate("words", "{0} min").format(round(whole / MINUTE_S))
 
 
+def age(at: float, now: float) -> str:
+    """How long ago something was learnt (Unix seconds): the larger the coarser."""
+    ago = max(0.0, now - at)
+    if ago < MINUTE_S:
+        return translate("words", "just now")
+    if ago < HOUR_S:
+        return translate("words", "{0} min ago").format(int(ago // MINUTE_S))
+    if ago < DAY_S:
+        return translate("words", "{0} h ago").format(int(ago // HOUR_S))
+    days = int(ago // DAY_S)
+    return translate("words", "1 day ago") if days == 1 else translate("words", "{0} days ago").format(days)
+
+
 def when(at: float, now: float) -> str:
     """A moment in the past (Unix seconds) as seen from ``now``."""
     ago = now - at

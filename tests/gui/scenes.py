@@ -16,9 +16,11 @@ from app.protocol import (
     CallState,
     Contact,
     EngineState,
+    KnownPair,
     LadderPhase,
     Levels,
     Me,
+    NetworkState,
     Notice,
     PathFigures,
     PathMark,
@@ -27,7 +29,7 @@ from app.protocol import (
     Settings,
     WindowMessage,
 )
-from app.traversal_words import nat_in_words
+from app.traversal_words import nat_in_words, network_in_words
 from app.ui.main_window import MainWindow
 from app.ui.settings_page import Versions
 from transport.traverse import nat_profile
@@ -119,43 +121,6 @@ AUDIO = Audio(
     ),
     metering=True,
 )
-HOME = EngineState(
-    ready=True,
-    first_run=False,
-    me=Me(
-        name="maria",
-        address=f"maria@{RELAY}{PIN}",
-        key="ab" * 32,
-        key_place="keyring",
-        relay="online",
-        relay_text="Connected to relay.example.",
-        relay_rtt_ms=18.4,
-    ),
-    contacts=CONTACTS,
-    recents=RECENTS,
-    audio=AUDIO,
-    data_place="/home/maria/.local/share/segue",
-)
-
-
-def with_(state: EngineState, **fields: object) -> EngineState:
-    return msgspec.structs.replace(state, **fields)
-
-
-def call(phase: str, **more: object) -> CallState:
-    known = dict(
-        call_id="call-1",
-        phase=phase,
-        outgoing=True,
-        address=BOB.address,
-        title=BOB.title,
-        trust="verified",
-        safety_number=SAFETY,
-        placed=NOW - 70,
-    )
-    return CallState(**{**known, **more})  # type: ignore[arg-type]
-
-
 # What the engine makes of what the ladder says.
 EASY = nat_profile.NatProfile(
     nat_profile.Mapping.ENDPOINT_INDEPENDENT,
@@ -177,6 +142,49 @@ BLOCK = nat_profile.NatProfile(
     block=(8_192, 10_239),
     evidence=("8 answers of 2 servers saw 8 ports within 1,730",),
 )
+
+
+KNOWN = (
+    KnownPair("Home router", "Strict router", True, "birthday", 4.7, 3, 1, NOW - 26 * 60),
+    KnownPair("Home router", "Home router", True, "punch", 0.2, 12, 0, NOW - 5 * HOUR),
+    KnownPair("Carrier network", "Strict router", False, None, None, 0, 2, NOW - 3 * DAY),
+)
+HOME = EngineState(
+    ready=True,
+    first_run=False,
+    me=Me(
+        name="maria",
+        address=f"maria@{RELAY}{PIN}",
+        key="ab" * 32,
+        key_place="keyring",
+        relay="online",
+        relay_text="Connected to relay.example.",
+        relay_rtt_ms=18.4,
+    ),
+    contacts=CONTACTS,
+    recents=RECENTS,
+    audio=AUDIO,
+    network=msgspec.structs.replace(network_in_words(EASY, 0.0), known=KNOWN, known_in_all=5),
+    data_place="/home/maria/.local/share/segue",
+)
+
+
+def with_(state: EngineState, **fields: object) -> EngineState:
+    return msgspec.structs.replace(state, **fields)
+
+
+def call(phase: str, **more: object) -> CallState:
+    known = dict(
+        call_id="call-1",
+        phase=phase,
+        outgoing=True,
+        address=BOB.address,
+        title=BOB.title,
+        trust="verified",
+        safety_number=SAFETY,
+        placed=NOW - 70,
+    )
+    return CallState(**{**known, **more})  # type: ignore[arg-type]
 
 
 def rungs(
@@ -352,6 +360,10 @@ def _latest(window: MainWindow, state: EngineState) -> None:
     window.findChild(object, "latest_button").click()  # type: ignore[union-attr]
 
 
+def _network(window: MainWindow, state: EngineState) -> None:
+    window.findChild(object, "network_button").click()  # type: ignore[union-attr]
+
+
 def _typed(window: MainWindow, state: EngineState) -> None:
     window.findChild(object, "search").setText("zoe@calls.example")  # type: ignore[union-attr]
 
@@ -394,6 +406,7 @@ PREPARE = {
     "levels": _levels,
     "bob": _bob,
     "latest": _latest,
+    "network": _network,
     "typed": _typed,
     "name": _step(0, name_field="maria"),
     "relay": _step(1, name_field="maria"),
@@ -427,6 +440,9 @@ SCENES = (
     Scene("home-trial", TRIAL),
     Scene("home-address-typed", HOME, "typed"),
     Scene("home-latest", HOME, "latest"),
+    Scene("home-network", HOME, "network"),
+    Scene("home-network-hard", with_(HOME, network=network_in_words(BLOCK, NOW - 40)), "network"),
+    Scene("home-network-unknown", with_(HOME, network=NetworkState()), "network"),
     Scene("home-nobody", with_(HOME, contacts=(), recents=())),
     Scene("home-not-set-up", EngineState(ready=True, first_run=False, audio=AUDIO)),
     Scene("home-offline", with_(HOME, me=msgspec.structs.replace(HOME.me, relay="offline"), notices=NOTICES), "bob"),

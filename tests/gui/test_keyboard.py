@@ -20,7 +20,20 @@ from pytestqt.qtbot import QtBot
 from app.protocol import EngineState, HangUp, PlaceCall, SetMuted
 from app.ui.main_window import MainWindow
 from app.ui.path_strip import PathStrip
-from tests.gui.scenes import BOB, CHANGED, DIRECT, FIRST, HOME, NOTICES, PREPARE, TALKING, RecordingBridge, call, with_
+from tests.gui.scenes import (
+    BOB,
+    CHANGED,
+    DIRECT,
+    FIRST,
+    HARDEST,
+    HOME,
+    NOTICES,
+    PREPARE,
+    TALKING,
+    RecordingBridge,
+    call,
+    with_,
+)
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -34,11 +47,13 @@ PAGES: dict[str, tuple[EngineState, str]] = {
     "home": (with_(HOME, notices=NOTICES), "bob"),
     "home-typed": (HOME, "typed"),
     "home-latest": (HOME, "latest"),
+    "home-network": (HOME, "network"),
     "home-empty": (with_(HOME, contacts=()), ""),
     "calling": (with_(HOME, call=call("ringing")), ""),
     "incoming": (with_(HOME, call=call("incoming")), ""),
     "talking": (with_(HOME, call=TALKING), ""),
     "panel": (with_(HOME, call=DIRECT), "panel"),
+    "panel-hardest": (with_(HOME, call=HARDEST), "panel-end"),
     "ended": (with_(HOME, call=call("ended")), ""),
     "changed": (with_(HOME, call=CHANGED), ""),
     "gone": (HOME, "gone"),

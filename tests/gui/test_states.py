@@ -9,20 +9,24 @@ from pytestqt.qtbot import QtBot
 from app import protocol
 from app.protocol import (
     AnswerCall,
+    CallChance,
     CommandFailed,
     DeclineCall,
     EngineState,
     LadderPhase,
     Levels,
     MeterMicrophone,
+    NetworkState,
     Notice,
     PathSpan,
 )
 from app.ui.charts import Chart
-from app.ui.controls import LevelMeter
+from app.ui.controls import ElidedLabel, LevelMeter
 from app.ui.incoming_window import IncomingWindow
+from app.ui.known_networks import KnownNetworks
 from app.ui.ladder import Ladder, Progress
 from app.ui.main_window import MainWindow, page_for
+from app.ui.network_page import summary
 from app.ui.palette import DARK, LIGHT
 from app.ui.path_strip import PathStrip
 from app.ui.theme import colours
@@ -317,6 +321,81 @@ def test_search_finds_by_name_and_address(window: MainWindow) -> None:
     assert "type their whole address" in words(window.home)
     search.setText("zoe@calls.example")
     assert "type their whole address" not in words(window.home)
+
+
+# -- the own network -----------------------------------------------------------------------------------------------
+
+
+def test_the_idle_page_says_what_the_network_is_like_and_how_old_that_is(qtbot: QtBot, bridge: RecordingBridge) -> None:
+    from tests.gui.scenes import VERSIONS
+
+    now = [NOW]
+    window = MainWindow(bridge, VERSIONS, now=lambda: now[0])
+    qtbot.addWidget(window)
+    window.show()
+    window.show_state(HOME)
+    button, line = window.findChild(QAbstractButton, "network_button"), window.findChild(ElidedLabel, "network_words")
+    assert button is not None and line is not None
+    assert button.text() == "Home router" and line.whole_text() == "Most calls can go direct · 12 min ago"
+    assert button.accessibleName() == "Your network: Home router"
+    button.click()
+    seen = words(window.home)
+    for part in ("keeps one port for everybody", "Measured 12 min ago", "port-restricted", "8 answers of 2 servers"):
+        assert part in seen
+    for part in ("A strict router with random ports", "Direct, after some seconds of searching", "Over the relay"):
+        assert part in seen
+    # Ages grow without a word of the engine.
+    now[0] += 3_600
+    window.home._ages.timeout.emit()
+    assert "Measured 1 h ago" in words(window.home) and line.whole_text().endswith("1 h ago")
+    # Another picture of the engine leaves the page where it is; a second click or a person closes it.
+    window.show_state(with_(HOME, network=NetworkState()))
+    assert "Not known yet" in words(window.home) and "Measured" not in words(window.home)
+    assert line.whole_text() == "Not looked at yet"
+    button.click()
+    assert "Not known yet" not in words(window.home)
+
+
+@pytest.mark.parametrize(
+    ("chances", "expected"),
+    [
+        ((), "Not looked at yet"),
+        (("direct", "search", "relay", "relay"), "Most calls can go direct"),
+        (("search", "relay", "relay", "relay"), "Some calls can go direct"),
+        (("maybe", "relay", "relay"), "Some calls may go direct"),
+        (("relay", "relay"), "Calls stay on the relay"),
+    ],
+)
+def test_the_network_in_a_few_words(chances: tuple[str, ...], expected: str) -> None:
+    told = tuple(CallChance("a router", chance, "text") for chance in chances)  # type: ignore[arg-type]
+    assert summary(NetworkState(chances=told)) == expected
+
+
+def test_nothing_is_said_of_a_network_before_there_is_a_relay_to_measure_it_with(window: MainWindow) -> None:
+    window.show_state(EngineState(ready=True, first_run=False))
+    button = window.findChild(QAbstractButton, "network_button")
+    assert button is not None and not button.isVisibleTo(window)
+
+
+def test_what_worked_on_which_network(window: MainWindow, qapp: QApplication) -> None:
+    window.show_state(HOME)
+    PREPARE["section-1"](window, HOME)
+    card = window.findChild(KnownNetworks, "known_networks")
+    erase = window.findChild(QAbstractButton, "erase_networks")
+    assert card is not None and erase is not None and erase.isEnabled()
+    seen = words(card)
+    for part in (
+        "Home router to strict router",
+        "Birthday · 4.7 s after the answer · 3 of 4 calls direct · from this network",
+        "26 min ago",
+        "On the relay · 0 of 2 calls direct",
+        "3 days ago",
+        "2 more",
+    ):
+        assert part in seen
+    window.show_state(with_(HOME, network=NetworkState()))
+    qapp.processEvents()
+    assert "Nothing yet." in words(card) and not erase.isEnabled()
 
 
 # -- notices, failures, theme --------------------------------------------------------------------------------------

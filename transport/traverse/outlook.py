@@ -60,7 +60,7 @@ def _with_symmetric(easy: NatProfile) -> Outlook:
 
 
 _EIM, _APDM = Mapping.ENDPOINT_INDEPENDENT, Mapping.ADDRESS_AND_PORT_DEPENDENT
-_PEERS = {
+PEERS = {
     NatKind.OPEN: NatProfile(Mapping.NONE, Filtering.ENDPOINT_INDEPENDENT),
     NatKind.FULL_CONE: NatProfile(_EIM, Filtering.ENDPOINT_INDEPENDENT),
     NatKind.ADDRESS_RESTRICTED: NatProfile(_EIM, Filtering.ADDRESS_DEPENDENT),
@@ -72,4 +72,4 @@ _PEERS = {
 
 def chances(profile: NatProfile) -> dict[NatKind, Chance]:
     """For each kind of peer: the chance of a direct call by punching, where IPv6 and a common network do not help."""
-    return {kind: outlook(profile, peer).chance for kind, peer in _PEERS.items()}
+    return {kind: outlook(profile, peer).chance for kind, peer in PEERS.items()}

@@ -291,6 +291,23 @@ def test_every_kind_of_network_has_words(kind: NatKind) -> None:
         assert {one.chance for one in chances} == {"relay"}
 
 
+@pytest.mark.parametrize(
+    ("ours", "expected"),
+    [
+        (HOME, {"home router": "direct", "counts": "search", "random": "search", "carrier": "search", "UDP": "relay"}),
+        (RANDOM, {"home router": "search", "counts": "relay", "random": "relay", "carrier": "relay", "UDP": "relay"}),
+        (COUNTED, {"home router": "search", "counts": "search", "random": "relay", "carrier": "relay"}),
+        (BLOCK, {"home router": "search", "counts": "relay", "random": "relay", "carrier": "search"}),
+        (NatProfile(), {"home router": "maybe", "counts": "maybe", "UDP": "relay"}),
+    ],
+)
+def test_what_to_expect_counts_the_hard_techniques(ours: NatProfile, expected: dict[str, str]) -> None:
+    told = call_chances(ours)
+    for word, chance in expected.items():
+        found = [one.chance for one in told if word in one.peer and not re.search("lenient|open", one.peer)]
+        assert found == [chance], (word, told)
+
+
 def test_the_own_network_has_an_age() -> None:
     assert network_in_words(None, 1e9).measured is None
     assert network_in_words(replace(HOME, made_at=50.0), 1_000.0).measured == 1_050.0

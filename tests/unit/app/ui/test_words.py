@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from app.protocol import Contact, RecentCall
 from app.ui.words import (
+    age,
     breakable,
     clock,
     initials,
@@ -21,6 +22,7 @@ from app.ui.words import (
     safety_rows,
     short_address,
     talked,
+    time_left,
     when,
 )
 
@@ -133,3 +135,27 @@ def test_presence_and_outcome() -> None:
     taken = RecentCall("1", "a@b", outgoing=True, at=0, seconds=61, outcome="answered")
     assert (outcome(missed), outcome_icon(missed)) == ("Missed", "phone-missed")
     assert (outcome(taken), outcome_icon(taken)) == ("1 min", "phone-outgoing")
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [
+        (-5, "just now"),
+        (59, "just now"),
+        (60, "1 min ago"),
+        (3_599, "59 min ago"),
+        (7_300, "2 h ago"),
+        (90_000, "1 day ago"),
+        (200_000, "2 days ago"),
+    ],
+)
+def test_ages(ago: float, text: str) -> None:
+    assert age(1e6 - ago, 1e6) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0 s"), (0.2, "1 s"), (6, "6 s"), (119, "119 s"), (119.5, "2 min"), (121, "2 min"), (265, "4 min")],
+)
+def test_time_left(seconds: float, text: str) -> None:
+    assert time_left(seconds) == text
