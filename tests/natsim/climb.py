@@ -7,6 +7,7 @@ from functools import partial
 
 from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.network import TTL_HOPS, Address, Host
+from tests.natsim.profiler_host import ProfilerHost
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import Scenario, World, build
 from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
@@ -148,17 +149,22 @@ class Climb:
         low_ttl: bool = True,
         stun_endpoints: int | None = None,
         profile: NatProfile | None = None,
+        profiled_s: float | None = None,
+        try_harder: bool = False,
     ) -> None:
-        """``profile``: what both know of their NATs from before."""
+        """``profile``: what both know of their NATs from before; or with ``profiled_s`` what their programs found out
+        so long before the call."""
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
         self.world: World[RelayNode] = build(scenario, self.clock, self.rng)
         wires = [(side.up.delay_ms + side.down.delay_ms) / 1000 for side in scenario.sides]
         self.one_way_s = sum(wires) / 2 + relay_s
         self.direct_rtt_s = sum(wires)
+        profiles = [profile if profiled_s is None else self._profile(side, stun_endpoints) for side in (0, 1)]
+        self.clock.run(profiled_s or 0.0)
         self.sides = (
-            self._climber(0, stun_endpoints, low_ttl, profile),
-            self._climber(1, stun_endpoints, low_ttl, profile),
+            self._climber(0, stun_endpoints, low_ttl, profiles[0], try_harder),
+            self._climber(1, stun_endpoints, low_ttl, profiles[1], try_harder),
         )
         for climber, other in (self.sides, reversed(self.sides)):
             climber.say = partial(self._carry, other)
@@ -194,7 +200,13 @@ class Climb:
         done = self.clock.run(seconds, lambda: self.is_direct)
         return done
 
-    def _climber(self, side: int, stun_endpoints: int | None, low_ttl: bool, profile: NatProfile | None) -> Climber:
+    def _profile(self, side: int, stun_endpoints: int | None) -> NatProfile:
+        host = self.world.sides[side].host
+        return ProfilerHost(host, self.world.stun[:stun_endpoints], self.clock, self.rng.getrandbits(32)).profile()
+
+    def _climber(
+        self, side: int, stun_endpoints: int | None, low_ttl: bool, profile: NatProfile | None, try_harder: bool
+    ) -> Climber:
         host = self.world.sides[side].host
         hosts = tuple(HostAddress(ip, 64 if ":" in ip else 24, "eth0") for ip in host.addresses)
         numbers = iter(range(1_000_000))
@@ -205,6 +217,7 @@ class Climb:
             new_socket=lambda: next(numbers),
             low_ttl=low_ttl,
             profile=profile,
+            try_harder=try_harder,
         )
         return Climber(host, config, random.Random(self.rng.getrandbits(64)), self.clock)
 

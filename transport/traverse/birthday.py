@@ -209,7 +209,7 @@ class HardSide(HardRound):
         """Its port lets nobody in from now on, but the next one may be among those that were tried."""
         while self._trying:
             oldest = self._trying.popleft()
-            if oldest in self.local:
+            if oldest in self.local and oldest not in self.checks.heard_on:
                 self._close([oldest])
                 return True
         return False

@@ -134,6 +134,8 @@ class CheckList:
         self.answers_sent = 0
         self.heard_peer = False
         """An authentic check has come: at least that direction works."""
+        self.heard_on: set[int] = set()
+        """Sockets that one has come on."""
         self.dropped = 0
         """Datagrams that proved nothing."""
         self.chosen: Pair | None = None
@@ -319,6 +321,7 @@ class CheckList:
         if pair is None:
             return False
         self.heard_peer = True
+        self.heard_on.add(socket)
         if self._role is IceRole.CONTROLLED and request.use_candidate:
             counter = request.nomination or 0
             pair.nominated = counter if pair.nominated is None else max(pair.nominated, counter)
@@ -352,8 +355,12 @@ class CheckList:
         return self._add(Pair(socket, source, CandidateKind.PEER_REFLEXIVE, self._rank(offered)))
 
     def _trigger(self, pair: Pair, now: float) -> None:
-        if pair.rtt_s is None and self.chosen is None:
+        if pair.rtt_s is None and (self.chosen is None or self._is_later_word(pair, self.chosen)):
             self._check(pair, now)
+
+    def _is_later_word(self, pair: Pair, chosen: Pair) -> bool:
+        """The controlling side could not use the pair that we follow, and has chosen this one."""
+        return self._role is IceRole.CONTROLLED and (pair.nominated or 0) > (chosen.nominated or 0)
 
     def _answer(self, socket: int, source: Address, answer: StunMessage, now: float) -> bool:
         pair = self._pairs.get((socket, source))
