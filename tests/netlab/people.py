@@ -87,20 +87,23 @@ def in_call(
     seconds: float,
     *options: str,
     sound: Path = SPEECH,
-    caller_program: Sequence[str] = SEGUE,
+    programs: tuple[Sequence[str], Sequence[str]] = (SEGUE, SEGUE),
+    ring_s: float = 0.2,
+    caller_options: Sequence[str] = (),
 ) -> Iterator[tuple[Person, Person]]:
     """Side 0 calls side 1 over a relay; within the block they talk, and after it both have hung up and reported.
 
-    ``options`` are both programs', ``sound`` is what both say, and ``caller_program`` is what the caller runs."""
-    caller = Person(world, 0, "alice", folder / "alice", sound, caller_program)
-    callee = Person(world, 1, "bob", folder / "bob", sound)
+    ``options`` are both programs', ``sound`` is what both say, ``programs`` are the caller's and the callee's, which
+    takes the call after ``ring_s``."""
+    caller = Person(world, 0, "alice", folder / "alice", sound, programs[0])
+    callee = Person(world, 1, "bob", folder / "bob", sound, programs[1])
     for person in (caller, callee):
         person.folder.mkdir()
     with relay_in(world, folder / "relay") as relay:
         bob, _ = register(relay, callee, caller)
-        with callee.start_talking("listen", "--once", "--answer-after", "0.2", *options) as listening:
+        with callee.start_talking("listen", "--once", "--answer-after", str(ring_s), *options) as listening:
             listening.wait_for("listening as bob@")
-            with caller.start_talking("call", bob, "--for", str(seconds), *options) as calling:
+            with caller.start_talking("call", bob, "--for", str(seconds), *options, *caller_options) as calling:
                 listening.wait_for("talking")
                 yield caller, callee
                 assert calling.wait() == 0, calling.said

@@ -120,7 +120,7 @@ def swapping_call(
         world.relay_way(relay_ms)
     sound = write_chirps(folder / "chirps.wav", seconds)
     with (
-        in_call(world, folder, seconds, sound=sound, caller_program=caller_program) as people,
+        in_call(world, folder, seconds, sound=sound, programs=(caller_program, SEGUE)) as people,
         watching(*(person.home for person in people)) as watchers,
     ):
         _until_both(watchers, "direct")

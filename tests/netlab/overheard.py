@@ -1,0 +1,83 @@
+"""Segue with a witness inside the seal: each message to or from the relay and the peer is written down as it is.
+
+    python -m tests.netlab.overheard FILE ARGUMENTS OF SEGUE
+
+What crosses the wire is sealed, so a packet capture cannot say what the messages hold. Each line of the file is a JSON
+object: "at" (``time.monotonic``), "way" (sent, received), "whom" (relay, peer), "message" (msgpack, in hexadecimal).
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO, TypeVar
+
+import msgspec
+
+from app.cli import main
+from transport.quic import control as control_stream
+from transport.quic import control_client
+from transport.wire import peer
+
+Way, Whom = Literal["sent", "received"], Literal["relay", "peer"]
+MessageT = TypeVar("MessageT")
+
+
+@dataclass(frozen=True, slots=True)
+class Overheard:
+    """One message. ``kind`` is its tag, ``at`` ``time.monotonic``."""
+
+    at: float
+    way: Way
+    whom: Whom
+    document: bytes
+
+    @property
+    def kind(self) -> str:
+        return str(msgspec.msgpack.decode(self.document)["type"])
+
+
+def overheard(file: Path) -> list[Overheard]:
+    """Read such a file."""
+    lines = map(json.loads, file.read_text().splitlines())
+    return [Overheard(line["at"], line["way"], line["whom"], bytes.fromhex(line["message"])) for line in lines]
+
+
+def listen_in(file: TextIO) -> None:
+    """From now on, in this process."""
+
+    def note(way: Way, whom: Whom, document: bytes) -> None:
+        line = {"at": time.monotonic(), "way": way, "whom": whom, "message": document.hex()}
+        file.write(json.dumps(line) + "\n")
+        file.flush()
+
+    def encoding(encode: Callable[[MessageT], bytes], whom: Whom) -> Callable[[MessageT], bytes]:
+        def encoded(message: MessageT) -> bytes:
+            document = encode(message)
+            note("sent", whom, document)
+            return document
+
+        return encoded
+
+    def decoding(decode: Callable[[bytes], MessageT], whom: Whom) -> Callable[[bytes], MessageT]:
+        def decoded(document: bytes) -> MessageT:
+            note("received", whom, document)
+            return decode(document)
+
+        return decoded
+
+    control_stream.encode = encoding(control_stream.encode, "relay")  # type: ignore[attr-defined]
+    control_client.decode_relay_message = decoding(  # type: ignore[attr-defined]
+        control_client.decode_relay_message,
+        "relay",  # type: ignore[attr-defined]
+    )
+    peer.encode = encoding(peer.encode, "peer")
+    peer.decode = decoding(peer.decode, "peer")
+
+
+if __name__ == "__main__":
+    with open(sys.argv.pop(1), "a") as log:
+        listen_in(log)
+        main()
