@@ -16,6 +16,7 @@ from transport.path.sockets import (
     SocketOpened,
 )
 from transport.path.stats import PathStats
+from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
 from transport.traverse.ladder import PhaseChanged
 from transport.traverse.nat_profile import NatProfile
@@ -40,6 +41,8 @@ class LinkConfig:
     without ``hosts`` none is. ``early``: the peer may learn our addresses as soon as it is proven, not only when the
     call is taken. ``always_relay``: it never does, and no socket but the relay leg's is ever opened. ``profile`` is
     what is known of our own NAT from before; ``low_ttl``: sockets here can send a packet with a TTL of its own.
+    ``allowance`` is what all calls of this machine may cost the network together. ``try_harder``: the person here
+    wants what takes minutes, and many ports, tried as well.
     """
 
     role: Literal["caller", "callee"]
@@ -55,6 +58,8 @@ class LinkConfig:
     hosts: tuple[HostAddress, ...] = ()
     profile: NatProfile | None = None
     low_ttl: bool = True
+    allowance: Allowance | None = None
+    try_harder: bool = False
 
     def __post_init__(self) -> None:
         ipaddress.ip_address(self.leg.relay[0])

@@ -68,7 +68,8 @@ class Traversal:
                     early=config.early,
                     profile=config.profile,
                     low_ttl=config.low_ttl,
-                ),
+                    allowance=config.allowance,
+                    try_harder=config.try_harder,
                 rng,
             )
 

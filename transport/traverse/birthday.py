@@ -34,6 +34,8 @@ PACE_S = 0.006
 SLOTS_PER_S = 160
 # Sockets being opened that have not said so yet.
 MAX_OPENING = 16
+# Each refusal lowers the number of sockets to what there was; when they go on, nothing more is asked for.
+MAX_REFUSED = 32
 # Sockets that ask where they come from, so that the other side learns the block.
 ASKING_SOCKETS = 4
 # A subscriber's block is also the flows that the people in the house can have: DESIGN §5.
@@ -144,6 +146,7 @@ class HardSide(HardRound):
         self._trying: deque[int] = deque()
         self._asking: list[int] = []
         self._tell_at: float | None = None
+        self._refused = 0
         self._pace = Pace()
 
     def _begin(self, now: float) -> None:
@@ -201,6 +204,13 @@ class HardSide(HardRound):
                 if not self._drop_oldest():
                     self.of = self.tried
                 break
+
+    def _is_lost(self, socket: int, now: float) -> None:
+        """Probably the operating system's limit of open files: so many are what there is."""
+        self._refused += 1
+        self._sockets = max(1, min(self._sockets, len(self.local)))
+        if self._refused >= MAX_REFUSED:
+            self.of = self.tried
 
     def _opening(self) -> int:
         return sum(local is None for local in self.local.values())

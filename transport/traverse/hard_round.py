@@ -91,6 +91,9 @@ class HardRound:
     def _is_open(self, socket: int, now: float) -> None:
         raise NotImplementedError
 
+    def _is_lost(self, socket: int, now: float) -> None:
+        """It could not be opened, or has died."""
+
     def _peer_told(self, message: Candidates, now: float) -> None:
         raise NotImplementedError
 
@@ -140,6 +143,8 @@ class HardRound:
         """A socket of this round could not be opened, or has died."""
         if event.socket in self.local:
             self._forget(event.socket)
+            if not self.over and not self.won:
+                self._is_lost(event.socket, now)
             if not self.over:
                 if not self.local and not self.won:
                     self._lose("no-sockets")
