@@ -134,8 +134,8 @@ REASONS: dict[str, str] = {
     "blocks/no-answer": "{because}{nothing}.",
     "few-sockets": "This computer lets Segue have too few sockets at a time. A limit of 512 open files is enough "
     "(ulimit -n).",
-    "not-opted-in": "{because}that takes five minutes of searching. You can allow it in the settings: “Try harder on "
-    "carrier networks”.",
+    "not-opted-in": "{because}that takes up to five minutes of searching. Both of you can choose it in the settings: "
+    "“Try harder on carrier networks”.",
     "one-at-a-time": "Another call of this computer is searching already, and one at a time is enough for a router.",
     "table-full": "The router has no room for more connections, so Segue opened no further ones.",
     # port mapping
