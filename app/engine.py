@@ -27,6 +27,7 @@ from app.keyplace import load_identity_of
 from app.local_server import LocalServer
 from app.local_socket import LocalSocketError
 from app.membership import Membership
+from app.nat_watch import NatWatch
 from app.relays import Relays, Route
 from app.report import CallReport, write_report
 from app.session import CallSession, SessionSetup
@@ -38,10 +39,10 @@ from transport.io.network_watch import NetworkWatch
 from transport.io.relay_client import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
 from transport.io.tasks import Tasks
 from transport.traverse.candidates import HostAddress
-from transport.traverse.nat_profile import NatProfile
 from transport.wire import control
 from transport.wire.address import GUEST_PREFIX, PersonAddress, parse_person
 from transport.wire.errors import WireError
+from transport.wire.stun import Address
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Engine:
         self._numbers = state.SafetyNumbers(self._identity.key)
         self._relays = Relays(self._identity, self._store, self._rng, self._relay_says)
         self._network = NetworkWatch(self._network_changed)
-        self._nat_profile: NatProfile | None = None
+        self._nat = NatWatch(self._network.hosts, self._stun_servers, self.changed, self._rng)
         self._membership = Membership(config.home, self._store, self._relays, self._picture, self.changed, self._notify)
         self._book = Book(self._store, self._notices, self._people_changed)
         self._picture.me = protocol.Me(key=self._identity.key.hex(), key_place=loaded.place)
@@ -149,6 +150,7 @@ class Engine:
                 timer.cancel()
         await self._tasks.close()
         await self._network.close()
+        await self._nat.close()
         await self._membership.close()
         await self._relays.close()
         await self._loop.run_in_executor(None, self._voice.close)
@@ -280,12 +282,13 @@ class Engine:
             port_mapping=self._store.documents.settings.port_mapping,
             is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
             hosts=self._network.hosts,
-            profile=self._nat_profile,
+            profile=self._nat.profile,
         )
         title = known.alias if known is not None and known.alias else person.name
         self._voice.set_muted(False)
         self._session = CallSession(setup, person, title, self._call_changed, self._finished)
         self._route = route
+        self._nat.renew()
         return self._session
 
     def _call_changed(self) -> None:
@@ -311,7 +314,7 @@ class Engine:
         session = self._session
         if session is None:
             return
-        self._nat_profile = session.local_nat
+        self._nat.learnt(session.local_nat)
         self._last_report = reporting.final_report(session, finished, self._voice.last_talk)
         self._store.calls.add(reporting.recent_call(session, finished, self._wall_offset_s))
         if self._config.report is not None:
@@ -361,6 +364,7 @@ class Engine:
             case Connected():
                 if route.client.certificate is not None:
                     self._store.relays.remember(route.address, route.client.certificate)
+                self._nat.renew()
                 if session is not None:
                     session.feed(ev.RelayReady())
                     session.resume()
@@ -397,8 +401,15 @@ class Engine:
             case control.Refused(request, code, text) if request == 0 and session is not None:
                 session.feed(ev.InviteRefused(code, text))
 
+    def _stun_servers(self) -> tuple[tuple[Address, ...], str]:
+        """Whom to ask about our NAT, and at which relay; nobody where no direct path is ever looked for."""
+        if self._config.always_relay or self._store.documents.settings.always_relay:
+            return (), ""
+        clients = (route.client for route in (self._relays.home, self._route) if route is not None)
+        return next(((client.stun, client.host_ip) for client in clients if client.is_connected), ((), ""))
+
     def _network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
-        self._nat_profile = None
+        self._nat.network_changed(hosts)
         self._relays.network_changed()
         if self._session is not None:
             self._session.network_changed(hosts)
@@ -414,7 +425,7 @@ class Engine:
         self._picture_due = None
         self._find(*self._store.take_findings())
         self._picture.audio = self._voice.audio
-        self._picture.nat = self._nat_profile
+        self._picture.nat = self._nat.profile
         self.state = state.build(
             self._picture, self._store, self._session, self._notices, self._numbers, self._wall_offset_s
         )

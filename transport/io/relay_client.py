@@ -7,6 +7,7 @@ host name with several addresses cannot send the parts of a call to different ma
 """
 
 import asyncio
+import ipaddress
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from transport.wire.control import (
     Watch,
     Welcome,
 )
+from transport.wire.stun import Address
 
 # Doubling from what a person does not notice to what does not burden a relay that has just come back.
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -194,6 +196,12 @@ class RelayClient:
     def is_connected(self) -> bool:
         """Whether the session stands."""
         return self.welcome is not None
+
+    @property
+    def stun(self) -> tuple[Address, ...]:
+        """The relay's STUN endpoints, as far as they are IP addresses; none without a session."""
+        told = self.welcome.stun if self.welcome is not None else []
+        return tuple((host or self.host_ip, port) for host, port in told if _is_ip(host or self.host_ip))
 
     def start(self) -> None:
         """Begin to connect, and go on until :meth:`close` or :class:`Rejected`."""
@@ -408,3 +416,11 @@ class RelayClient:
                 await self._hurry.wait()
         except TimeoutError:
             return
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

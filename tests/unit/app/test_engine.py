@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app import protocol
+from app import nat_watch, protocol
 from app.engine import Engine, EngineConfig
 from app.errors import AppError
 from app.home import HomeLock, find_home
@@ -19,8 +20,11 @@ from app.sound import SoundPlan
 from app.state import MAX_NUMBERS, SafetyNumbers
 from app.words import ExitStatus
 from tests.unit.relay.live import running
+from transport.traverse.candidates import HostAddress
+from transport.traverse.nat_profile import Mapping, NatProfile
 from transport.wire import control
 from transport.wire.address import PersonAddress, parse_person
+from transport.wire.stun import Address
 
 SPEECH = Path(__file__).parents[2] / "data" / "speech.wav"
 PATIENCE_S = 20.0
@@ -96,6 +100,42 @@ async def talk(guest: Person, bob: Person, address: PersonAddress) -> None:
     guest.do(protocol.HangUp(call_id=call.call_id))
     await guest.in_phase("ended")
     await bob.in_phase("ended")
+
+
+@pytest.mark.slow
+def test_the_nat_is_known_before_the_first_call_and_is_what_the_call_begins_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay on this machine tells nothing about a NAT, so what is measured is made up; who asks whom is real."""
+    asked: list[tuple[Address, ...]] = []
+
+    async def measure(
+        stun: tuple[Address, ...], hosts: tuple[HostAddress, ...], rng: random.Random, *, online: bool
+    ) -> NatProfile:
+        asked.append(stun)
+        now = asyncio.get_running_loop().time()
+        return NatProfile(Mapping.ENDPOINT_INDEPENDENT, reflexive=("198.51.100.1", 4_000), made_at=now)
+
+    monkeypatch.setattr(nat_watch, "measure_profile", measure)
+    monkeypatch.setattr(nat_watch, "_is_on_this_machine", lambda *_: False)
+
+    async def main() -> None:
+        async with two(tmp_path) as (guest, bob, address):
+            state = await bob.until(lambda now: now.network.nat.kind != "")
+            assert state.network.nat.kind == "cone" and state.call is None
+            assert len(asked) == 1 and {host for host, _ in asked[0]} == {"127.0.0.1"} and len(asked[0]) == 3
+            guest.do(protocol.PlaceCall(address=str(address)))
+            call = await bob.in_phase("incoming")
+            assert bob.engine._session is not None and bob.engine._session.local_nat is bob.engine._nat.profile
+            assert call.local_nat.kind == "cone"
+            # A guest has no relay of its own before it calls; that of the callee serves.
+            await guest.in_phase("ringing")
+            await guest.until(lambda now: now.network.nat.kind == "cone")
+            assert len(asked) == 2, "fresh ones are not measured again"
+            bob.do(protocol.DeclineCall(call_id=call.call_id))
+            await guest.in_phase("ended")
+
+    run(main)
 
 
 @pytest.mark.slow
