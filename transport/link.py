@@ -43,6 +43,7 @@ from transport.path.carriage import (
     PathChanged,
     Reconnected,
     Reconnecting,
+    Remark,
     SayToPeer,
     SealedArrived,
 )
@@ -412,6 +413,9 @@ class Link:
                 case SayToPeer(message):
                     if self._phase is Phase.PROVEN:
                         self._say(message)
+                case Remark(message):
+                    if self._phase is Phase.PROVEN and self._peer is not None:
+                        self._peer.send_datagram(flow.encode(flow.Remark(messages.encode(message))), now)
                 case CloseSocket(socket):
                     self._traversal.closed(socket)
                     self._out.append(command)
@@ -497,6 +501,19 @@ class Link:
                 if relay is not None and relay.round_trip.smoothed is not None:
                     trip = ladder.RelayRoundTrip(relay.round_trip.smoothed)
                     self._traverse(self._traversal.give(trip, now), now)
+            case flow.Remark(document):
+                self._remark(document, now)
+
+    def _remark(self, document: bytes, now: float) -> None:
+        try:
+            message = messages.decode(document)
+        except WireError:
+            self._garbage_dropped += 1
+            return
+        if self._phase is Phase.PROVEN and isinstance(message, messages.PathQuality | messages.PathSilent):
+            self._run(self._carriage.peer_said(message, now), now)
+        else:
+            self._garbage_dropped += 1
 
     def _authentic(self, origin: SealedArrived | None, position: flow.RtpPosition | None, now: float) -> None:
         if origin is not None:
@@ -537,7 +554,8 @@ class Link:
             case messages.Candidates() | messages.Connect() | messages.ConnectAck() | messages.Sync():
                 self._traverse(self._traversal.give(PeerSaid(message), now), now)
             case messages.PathQuality() | messages.PathSilent():
-                self._run(self._carriage.peer_said(message, now), now)
+                # What is said of the paths comes as remarks; here it would be too late to be believed.
+                self._garbage_dropped += 1
             case messages.PathInUse():
                 self._run(self._carriage.peer_said(message, now), now)
                 self._out.append(MessageReceived(message))

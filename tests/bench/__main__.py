@@ -30,14 +30,16 @@ from tests.bench.figures import Grid, Section, machine
 
 ROOT = Path(__file__).parents[2]
 SIMULATED_S = 4.0
+# Ten thousand take 25 minutes of one processor.
+SWAPS = 600
+SWAPS_PER_CUT = 25
 PAGE = ROOT / "docs" / "results.md"
 BENCHMARKS: dict[str, Callable[[], Iterable[Section | Grid]]] = {
     "call": bench_call.run,
     "window": lambda: [bench_window.run()],
     "relay": lambda: [bench_relay.run()],
     "quic": lambda: [bench_quic.run()],
-    # ``python -m tests.bench.bench_swap`` does ten thousand.
-    "swap": lambda: [bench_swap.run(swaps_wanted=600, cuts_wanted=20)],
+    "swap": lambda: [bench_swap.run(swaps_wanted=SWAPS, cuts_wanted=SWAPS // SWAPS_PER_CUT)],
     "traverse": bench_traverse.run,
     "allocation": bench_allocation.run,
     # Shorter than by itself, so that all of them but ``traverse`` together stay well under six minutes.
@@ -87,6 +89,7 @@ def main() -> int:
     parser.add_argument("only", nargs="*", help="these alone; no page is written then, unless --update")
     parser.add_argument("--update", action="store_true", help="replace the sections of these in the page")
     parser.add_argument("--calls", type=int, default=bench_traverse.CALLS, help="of each pair of NATs, in traverse")
+    parser.add_argument("--swaps", type=int, default=SWAPS, help="of the direct path, in swap")
     parser.add_argument("--page", type=Path, default=PAGE, help="where the page goes")
     parser.add_argument("--machine", default="", help="what the page says about the machine")
     parser.add_argument("--date", default=datetime.datetime.now(datetime.UTC).date().isoformat())
@@ -95,10 +98,11 @@ def main() -> int:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}, but {', '.join(BENCHMARKS)}")
     if chosen.update and not (chosen.only and chosen.page.exists()):
         parser.error("--update is for some benchmarks, and for a page that exists")
-    if chosen.calls < 1:
-        parser.error("at least one call")
+    if chosen.calls < 1 or chosen.swaps < SWAPS_PER_CUT:
+        parser.error(f"at least one call, and {SWAPS_PER_CUT} swaps")
     benchmarks = dict(BENCHMARKS)
     benchmarks["traverse"] = partial(bench_traverse.run, chosen.calls)
+    benchmarks["swap"] = lambda: [bench_swap.run(chosen.swaps, chosen.swaps // SWAPS_PER_CUT)]
     console = Console()
     where, commit = chosen.machine or machine(), version()
     console.print(f"[bold]Segue {commit}[/] on {where}\n")

@@ -604,7 +604,7 @@ MANAGER = Subject(
                 ps.PathGone(path),
                 ps.Echoed(path, 0.05),
                 ps.PeerCounted((ps.PathCounted(path, 40, 50, 0.01), ps.PathCounted(1 - path, 50, 50, 0.0))),
-                ps.PeerMisses(path),
+                ps.PeerMisses(path, 0.1),
             )
         ),
         ps.AddPath(2, "direct", "punch", FAR),
@@ -613,7 +613,7 @@ MANAGER = Subject(
         ps.Heard(2),
         ps.Echoed(2, 0.01),
         ps.PeerCounted((ps.PathCounted(2, 100, 100, 0.0),)),
-        ps.PeerMisses(2),
+        ps.PeerMisses(2, 0.1),
         ps.PathGone(2),
         ps.Heard(7),
         ps.MediaSent(),
@@ -748,7 +748,7 @@ CARRIAGE = Subject(
         "peer_said quality": lambda carriage, now: carriage.peer_said(
             peer.PathQuality([peer.PathCount(1, 50, 50, 0.0, 0.0)]), now
         ),
-        "peer_said silent": lambda carriage, now: carriage.peer_said(peer.PathSilent(1), now),
+        "peer_said silent": lambda carriage, now: carriage.peer_said(peer.PathSilent(1, 60.0), now),
         "peer_said in use": lambda carriage, now: carriage.peer_said(peer.PathInUse("direct"), now),
         "timer": lambda carriage, now: carriage.timer(now),
     },

@@ -202,6 +202,11 @@ class Network:
         """Whether somebody on this very network has the address."""
         return ip in self._nodes
 
+    def wire_to(self, ip: str) -> Wire | None:
+        """The last wire to whoever has the address."""
+        node = self._nodes.get(ip)
+        return None if node is None else node.down
+
     def send(self, packet: Packet) -> None:
         if self.capture:
             self.captured.append(packet)

@@ -21,6 +21,7 @@ from transport.link import (
 from transport.traverse.candidates import HostAddress
 from transport.traverse.ladder import Begin, PathLost, Prepare
 from transport.traverse.ladder import NetworkChanged as LadderNetworkChanged
+from transport.wire import flow
 from transport.wire import peer as messages
 from transport.wire.framing import frame
 
@@ -234,8 +235,8 @@ def test_both_paths_dead_is_reconnecting_and_either_one_ends_it() -> None:
     [
         messages.PathQuality([messages.PathCount(n, 2**53 - 1, 0, 600_000.0, 600_000.0) for n in range(5)]),
         messages.PathQuality([]),
-        messages.PathSilent(0),
-        messages.PathSilent(2**53 - 1),
+        messages.PathSilent(0, 0.0),
+        messages.PathSilent(2**53 - 1, 600_000.0),
         messages.PathInUse("direct"),
         messages.Sync(1),
         messages.ConnectAck(70),
@@ -248,12 +249,34 @@ def test_what_a_hostile_peer_says_of_the_paths_harms_nobody(said: messages.PeerM
     peer = link._peer
     assert peer is not None
     for _ in range(50):
-        peer.send_stream(frame(messages.encode(said)))
+        document = messages.encode(said)
+        peer.send_stream(frame(document))
+        peer.send_datagram(flow.encode(flow.Remark(document)), rig.clock.now)
         rig.run(0.05)
     rig.run(2.0).finish()
     assert all(side.ended is None for side in rig.sides)
     for voice in rig.voices:
         assert voice.arrived == list(range(len(voice.frames)))
+
+
+def test_what_is_said_of_the_paths_counts_at_once_or_not_at_all() -> None:
+    """On the control stream it would wait for what was lost before it, and be believed when it is no longer true."""
+    rig = talking_directly(13)
+    peer, link = rig.sides[1].driver.link._peer, rig.sides[0].driver.link
+    assert peer is not None
+    number = max(rig.sides[1].driver.link._carriage._echo_numbers.values())
+    complaint = messages.encode(messages.PathSilent(number, 60.0))
+
+    peer.send_stream(frame(complaint))
+    rig.run(0.2)
+    assert rig.in_use(0) == "direct" and not [1 for _, change in rig.changes(0) if change.state == "suspect"]
+    assert link.stats(rig.clock.now).garbage_dropped == 1
+    peer.send_datagram(flow.encode(flow.Remark(messages.encode(messages.Muted(True)))), rig.clock.now)
+    rig.run(0.2)
+    assert link.stats(rig.clock.now).garbage_dropped == 2 and messages.Muted(True) not in rig.sides[0].messages
+    peer.send_datagram(flow.encode(flow.Remark(complaint)), rig.clock.now)
+    rig.run(0.2)
+    assert [change.state for _, change in rig.changes(0)][-2:] == ["suspect", "active"], "the path answers"
 
 
 def test_a_peer_that_complains_for_ever_gets_two_copies_of_everything_and_no_more() -> None:
@@ -262,7 +285,8 @@ def test_a_peer_that_complains_for_ever_gets_two_copies_of_everything_and_no_mor
     assert peer is not None
     for _ in range(40):
         for number in range(1, 400):
-            peer.send_stream(frame(messages.encode(messages.PathSilent(number)))) if number % 50 == 0 else None
+            remark = flow.Remark(messages.encode(messages.PathSilent(number, 600_000.0)))
+            peer.send_datagram(flow.encode(remark), rig.clock.now) if number % 50 == 0 else None
         rig.run(0.1)
     rig.finish()
     assert max(len(spoken.copies) for spoken in rig.voices[0].frames) <= 2

@@ -17,7 +17,7 @@ from media.jitter import JitterConfig
 from media.pipeline import PlayoutChain
 from tests.continuity.exact import FIRST, IndexDecoder, numbered
 from tests.natsim.call import CALLEE_IP, CALLER_IP, FRAME_S, Call, Side, frame_index, rtp
-from tests.natsim.network import Address, Network
+from tests.natsim.network import Address, Network, Packet
 from tests.natsim.wire import Wire
 from transport.link import (
     Answered,
@@ -46,7 +46,8 @@ from transport.wire.stun import IceRole
 
 DIRECT_IPS = {CALLER_IP: "10.9.0.1", CALLEE_IP: "10.9.0.2"}
 FILLER_BYTES = 200
-# No other packet of a call is so long, so what leaves while a frame is sent and is longer holds the frame.
+# QUIC puts a frame before the stream's data, so the first packet that leaves while a frame is sent and is so long holds
+# it. Others may be as long: the stream's, where it is sent again.
 MEDIA_BYTES = FILLER_BYTES
 INVENTED = -1
 _KEYS = CheckKeys(Credentials("A" * 8, "p" * 24), Credentials("B" * 8, "q" * 24), IceRole.CONTROLLING, 1)
@@ -124,6 +125,8 @@ class Frame:
     came: list[tuple[float, str]] = field(default_factory=list)
     sent_again: bool = False
     """Because a path had fallen silent, not in the first place."""
+    lost_by_network: int = 0
+    """Packets with it that a wire's loss has taken; what a wire swallows that is cut is not among them."""
 
 
 # Never so full that it drains, and never so much variation that it grows: every sample is played as it was sent.
@@ -145,8 +148,12 @@ class Voice:
         self.playout = PlayoutChain(self.decoder, None, jitter, delay)
         self._sealed: dict[bytes, int] = {}
         self._now_sending: int | None = None
+        self._holds_it: bytes | None = None
+        """The packet with the frame that is being sent."""
         self._spy_on_speaker()
         self._spy_on_listener()
+        for network in (rig.call.network, rig.network):
+            self._spy_on_network(network)
 
     def start(self) -> None:
         self._frame()
@@ -194,7 +201,7 @@ class Voice:
         number = len(self.spoken)
         clock = self.rig.call.clock
         self.spoken.append(Frame(clock.now))
-        self._now_sending = number
+        self._now_sending, self._holds_it = number, None
         self.speaker.driver.submit(SendMedia(rtp(number, bytes(FILLER_BYTES))))
         self._now_sending = None
         clock.after(FRAME_S, self._frame)
@@ -204,16 +211,30 @@ class Voice:
         send = host.send
 
         def spy(port: int, destination: Address, data: bytes, **options: int) -> None:
-            if len(data) >= MEDIA_BYTES:
-                # A packet that is sent again is known by its bytes.
-                number = self._sealed.get(data, self._now_sending)
-                if number is not None:
-                    self._sealed[data] = number
-                    self.spoken[number].copies.append(self.rig.path_of(destination))
-                    self.spoken[number].sent_again |= self._now_sending != number
+            if self._now_sending is not None and self._holds_it is None and len(data) >= MEDIA_BYTES:
+                self._holds_it = data
+                self._sealed[data] = self._now_sending
+            # A copy, and a packet that is sent again, is known by its bytes.
+            number = self._sealed.get(data)
+            if number is not None:
+                self.spoken[number].copies.append(self.rig.path_of(destination))
+                self.spoken[number].sent_again |= self._now_sending != number
             send(port, destination, data, **options)  # type: ignore[arg-type]
 
         host.send = spy  # type: ignore[method-assign]
+
+    def _spy_on_network(self, network: Network) -> None:
+        inject = network.inject
+
+        def spy(packet: Packet) -> None:
+            number = self._sealed.get(packet.data)
+            wire = network.wire_to(packet.destination[0])
+            before = 0 if wire is None else wire.lost
+            inject(packet)
+            if number is not None and wire is not None:
+                self.spoken[number].lost_by_network += wire.lost - before
+
+        network.inject = spy  # type: ignore[method-assign]
 
     def _spy_on_listener(self) -> None:
         driver = self.listener.driver

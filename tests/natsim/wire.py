@@ -54,11 +54,19 @@ class Wire:
     duplicate: float = 0.0
     ordered: bool = False
     cut: bool = False
+    swallowed: int = 0
+    """Packets that came while it was cut."""
+    lost: int = 0
+    """Packets that the loss has taken."""
     _latest: float = field(default=0.0, repr=False)
 
     def arrivals(self, now: float, rng: random.Random) -> list[float]:
         """When a packet sent at ``now`` arrives: never, once, or twice."""
-        if self.cut or self.loss.lost(rng):
+        if self.cut:
+            self.swallowed += 1
+            return []
+        if self.loss.lost(rng):
+            self.lost += 1
             return []
         times = 2 if self.duplicate and rng.random() < self.duplicate else 1
         return [self._arrival(now, rng) for _ in range(times)]

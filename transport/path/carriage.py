@@ -132,6 +132,13 @@ class SayToPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Say this to the peer now or never: a newer one will follow."""
+
+    message: messages.PathQuality | messages.PathSilent
+
+
+@dataclass(frozen=True, slots=True)
 class CopyArrived:
     """A frame of voice that came before has come by another path: that is when it would have come by that one."""
 
@@ -155,6 +162,7 @@ CarriageCommand = (
     | CarriageRefused
     | AskEcho
     | SayToPeer
+    | Remark
     | CopyArrived
     | DirectLost
 )
@@ -430,7 +438,7 @@ class Carriage:
         if isinstance(message, messages.PathSilent):
             path = self._echoes.path_of(message.echo)
             if path is not None:
-                self._manage(PeerMisses(path), now)
+                self._manage(PeerMisses(path, message.silent_ms / 1_000), now)
             return self._take()
         counted = ((self._echoes.path_of(count.echo), count) for count in message.paths)
         counts = tuple(
@@ -517,7 +525,7 @@ class Carriage:
                     )
                 )
         if counts:
-            self._out.append(SayToPeer(messages.PathQuality(counts[: messages.MAX_PATHS_REPORTED])))
+            self._out.append(Remark(messages.PathQuality(counts[: messages.MAX_PATHS_REPORTED])))
 
     def _run_leg(self, commands: list[LegCommand], now: float) -> None:
         for command in commands:
@@ -543,10 +551,10 @@ class Carriage:
                     self._run_leg(self._leg.handle(CheckBinding(), now), now)
                 case SendAgain():
                     self._send_again(command, now)
-                case TellSilent(path):
+                case TellSilent(path, silent_s):
                     number = self._echo_numbers.get(path)
                     if number is not None:
-                        self._out.append(SayToPeer(messages.PathSilent(number)))
+                        self._out.append(Remark(messages.PathSilent(number, silent_s * 1_000)))
                 case Forgotten(path):
                     self._forget(path)
                 case AllSilent(since):

@@ -71,9 +71,8 @@ MAX_JITTER_SLACK_S = 0.1
 MEDIA_PACE_S = 0.1
 # A suspect that is heard again is covered by the other path for so long: trouble seldom comes alone.
 COVER_S = 0.3
-# The peer says again that it hears nothing, and what it has said holds so long.
-TELL_EVERY_S = 0.2
-MISSED_HOLDS_S = 0.5
+# The peer is told again that nothing is heard: until it knows, all is lost, and the word itself may be.
+TELL_EVERY_S = 0.1
 # With a direct path there is always something to look at: verdicts, complaints, covers. None is urgent to a frame.
 TICK_S = 0.05
 # Media flows while the last frame is not older.
@@ -111,11 +110,12 @@ class _Path:
         "died",
         "failures",
         "local",
+        "missed_at",
         "missed_since",
-        "missed_until",
         "proven",
         "quality",
         "remote",
+        "reported",
         "state",
         "told",
         "wait_until",
@@ -139,7 +139,11 @@ class _Path:
         self.watched_from: float | None = None
         """Silence counts from here, if the path has not been heard since."""
         self.missed_since: float | None = None
-        self.missed_until = _NEVER
+        """The peer has said that it hears nothing by it, first then, and nothing has refuted that."""
+        self.missed_at = _NEVER
+        """When it said so last."""
+        self.reported = 0
+        """Frames that the peer expected, in its newest report."""
         self.told = _NEVER
         self.died = 0.0
         self.counted: tuple[int, int] | None = None
@@ -274,10 +278,10 @@ class PathManager:
         match event:
             case Heard():
                 return self._heard(number, path, now)
-            case Echoed():
-                return self._echoed(number, now)
-            case PeerMisses():
-                return self._missed(number, path, now)
+            case Echoed(_, rtt_s):
+                return self._echoed(number, path, rtt_s, now)
+            case PeerMisses(_, silent_s):
+                return self._missed(number, path, silent_s, now)
             case PathMoved(_, remote):
                 path.remote = remote
             case PathOpened(_, local):
@@ -317,7 +321,7 @@ class PathManager:
         heard = self._last_heard()
         since = self._lost_since(path, now)
         out = self._change(number, Cause.CLOSED, now)
-        path.watched_from = None
+        path.watched_from = path.missed_since = None
         if was_in_use and self._carriers and self._carriers[0] != number:
             out.append(SendAgain(number, self._carriers[0], since))
         out += self._check_silence(heard, now)
@@ -335,12 +339,12 @@ class PathManager:
         self._heard_ever = True
         if path.state is PathState.ACTIVE and self._silent_since is None:
             return []
-        if path.state is PathState.SUSPECT and now < path.missed_until:
+        if path.state is PathState.SUSPECT and path.missed_since is not None:
+            # That it brings something does not say that it carries anything there.
             return []
         was = path.state
         out = self._change(number, Cause.HEARD, now)
         if was is PathState.SUSPECT and len(self._paths) > 1:
-            path.missed_since = None
             self._cover_with(self._fallback(number), now + COVER_S)
         elif was is PathState.DEAD:
             path.wait_until = max(path.wait_until, now)
@@ -406,8 +410,7 @@ class PathManager:
     def _lost_since(self, path: _Path, now: float) -> float:
         """Since when what was sent on a silent path has perhaps not arrived."""
         heard, trip = path.quality.heard, path.quality.round_trip
-        if heard is None or trip.smoothed is None or path.missed_since is not None:
-            # Only the peer knows, and it has waited before it said so, and that has taken its time.
+        if heard is None or trip.smoothed is None:
             return now - SENT_S
         return heard - trip.smoothed - 4 * trip.variation - UNEXPECTED_S
 
@@ -419,22 +422,39 @@ class PathManager:
         return self._change(number, Cause.STILL_SILENT, now) + self._check_silence(heard, now)
 
     def _tell(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
-        if path.kind == "relay" or path.told + TELL_EVERY_S > now or not self._is_silent(path, now):
+        silent_from = path.silent_from
+        if path.kind == "relay" or silent_from is None or not self._is_silent(path, now):
+            return []
+        if now < path.told + TELL_EVERY_S - CLOCK_SLACK_S:
             return []
         path.told = now
-        return [TellSilent(number)]
+        return [TellSilent(number, now - silent_from)]
 
     def _is_silent(self, path: _Path, now: float) -> bool:
         silent_from = path.silent_from
         return silent_from is not None and now >= silent_from + self._patience(path) - CLOCK_SLACK_S
 
-    def _missed(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
-        if path.state not in _IN_USE:
-            return []
+    def _missed(self, number: int, path: _Path, silent_s: float, now: float) -> list[ManagerCommand]:
+        """Whatever the path is now: what was sent on it is missing. It is also no path to change to."""
         if path.missed_since is None:
             path.missed_since = now
-        path.missed_until = now + MISSED_HOLDS_S
-        return self._suspect(number, path, now)
+        path.missed_at = now
+        out = self._suspect(number, path, now)
+        for carrier in self._carriers:
+            if carrier != number:
+                # The last that came had left before its trip, the silence, and the trip of the word about it.
+                trips = sum(self._paths[each].quality.round_trip.smoothed or 0.0 for each in (number, carrier))
+                out.append(SendAgain(number, carrier, now - silent_s - trips - UNEXPECTED_S))
+        return out
+
+    def _refute(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+        """The path carries something there after all."""
+        path.missed_since = None
+        if path.state is not PathState.SUSPECT or self._is_silent(path, now):
+            return []
+        out = self._change(number, Cause.HEARD, now)
+        self._cover_with(self._fallback(number), now + COVER_S)
+        return out
 
     def _tick(self, now: float) -> list[ManagerCommand]:
         """What may be late by a twentieth of a second."""
@@ -458,13 +478,9 @@ class PathManager:
         return out
 
     def _tick_suspect(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
-        if path.missed_since is not None:
-            if now >= path.missed_since + DEAD_AFTER_S and now < path.missed_until:
-                return self._die(number, path, now)
-            if now >= path.missed_until and not self._is_silent(path, now):
-                path.missed_since = None
-                self._cover_with(self._fallback(number), now + COVER_S)
-                return self._change(number, Cause.HEARD, now)
+        trip = path.quality.round_trip.smoothed or 0.0
+        if path.missed_since is not None and now >= path.missed_since + DEAD_AFTER_S + trip:
+            return self._die(number, path, now)
         return self._tell(number, path, now)
 
     def _tick_standby(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
@@ -472,8 +488,9 @@ class PathManager:
         if silent_from is not None and now >= silent_from + STANDBY_DEAD_AFTER_S:
             return self._die(number, path, now)
         media_at = path.quality.media_at
-        if self._peer_uses == "direct" and media_at is not None and now - media_at < DEAD_AFTER_S:
-            # The peer perhaps talks by a path that we do not send by. If it has left that one it takes no notice.
+        if media_at is not None and now - media_at < DEAD_AFTER_S:
+            # The peer perhaps talks by a path that we do not send by, or tries it. That it does so it may have said in
+            # vain; if it has left that path it takes no notice.
             return self._tell(number, path, now)
         return []
 
@@ -503,15 +520,23 @@ class PathManager:
             self._trial.talk(now)
         return self._consider(now)
 
-    def _echoed(self, number: int, now: float) -> list[ManagerCommand]:
-        if self._trial is None:
-            return []
-        self._trial.echoed(number)
-        return self._judge(now)
+    def _echoed(self, number: int, path: _Path, rtt_s: float, now: float) -> list[ManagerCommand]:
+        out: list[ManagerCommand] = []
+        if path.missed_since is not None and now - rtt_s > path.missed_at:
+            # Asked after the peer's word had come, by this path alone, and answered.
+            out = self._refute(number, path, now)
+        if self._trial is not None:
+            self._trial.echoed(number)
+            out += self._judge(now)
+        return out
 
     def _counted(self, event: PeerCounted, now: float) -> list[ManagerCommand]:
         known = [(self._paths[count.path], count) for count in event.counts if count.path in self._paths]
+        if any(count.expected < path.reported for path, count in known):
+            # Overtaken by a newer one.
+            return []
         for path, count in known:
+            path.reported = count.expected
             path.behind = count.behind_s
         if self._trial is not None:
             self._trial.report({count.path: (count.frames, count.expected) for _, count in known})
@@ -522,7 +547,7 @@ class PathManager:
 
     def _doubt(self, path: _Path, count: PathCounted) -> None:
         """A path in use that loses too much has to prove itself again."""
-        if path.counted is None or count.expected < path.counted[1]:
+        if path.counted is None:
             path.counted = (count.frames, count.expected)
         expected = count.expected - path.counted[1]
         if expected >= DOUBTFUL_FRAMES:
@@ -567,8 +592,8 @@ class PathManager:
             return []
         candidate, other = self._paths[trial.candidate], self._paths[trial.other]
         verdict = trial.verdict(candidate.seen, other.seen, now)
-        if verdict is Verdict.PASSED and self._is_silent(candidate, now):
-            # It was good, and has died since.
+        if verdict is Verdict.PASSED and (self._is_silent(candidate, now) or candidate.missed_since is not None):
+            # It was good, and has died since, in either direction.
             verdict = Verdict.GOING if now < trial.deadline else Verdict.FAILED
         match verdict:
             case Verdict.PASSED:

@@ -149,9 +149,10 @@ class PeerCounted:
 
 @dataclass(frozen=True, slots=True)
 class PeerMisses:
-    """The peer hears nothing by the path, and should."""
+    """The peer has heard nothing by the path for ``silent_s``, and should."""
 
     path: int
+    silent_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +211,10 @@ class SendAgain:
 
 @dataclass(frozen=True, slots=True)
 class TellSilent:
-    """The peer has to know that nothing comes by the path."""
+    """The peer has to know that nothing has come by the path for ``silent_s``."""
 
     path: int
+    silent_s: float
 
 
 @dataclass(frozen=True, slots=True)

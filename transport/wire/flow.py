@@ -1,7 +1,7 @@
 """Flows inside QUIC datagrams: a flow identifier (RFC 9000 §16 varint), then the payload (RTP over QUIC).
 
-Flow 0 carries RTP packets, flow 1 the path's own echo requests and replies. Both are sealed and authenticated by
-QUIC, and neither says anything about addresses.
+Flow 0 carries RTP packets, flow 1 the path's own echo requests and replies, flow 2 what one end tells the other of
+the paths. All are sealed and authenticated by QUIC, and none says anything about addresses.
 """
 
 import struct
@@ -11,12 +11,14 @@ from transport.wire.errors import WireError
 
 AUDIO_FLOW = 0
 ECHO_FLOW = 1
+REMARK_FLOW = 2
 RTP_VERSION = 2
 RTP_HEADER_BYTES = 12
 _ECHO = struct.Struct("!BBI")
 _REQUEST = 0
 _REPLY = 1
 _AUDIO_PREFIX = bytes([AUDIO_FLOW])
+_REMARK_PREFIX = bytes([REMARK_FLOW])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class EchoReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """One document of :mod:`transport.wire.peer`, unparsed, that is of no use later: when it is lost it is not sent
+    again, and nothing waits for it. On the control stream it would wait for what was lost before it."""
+
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RtpPosition:
     """Where an RTP packet stands in its stream: 16-bit sequence number and 32-bit timestamp."""
 
@@ -48,13 +58,15 @@ class RtpPosition:
     timestamp: int
 
 
-Flow = Audio | EchoRequest | EchoReply
+Flow = Audio | EchoRequest | EchoReply | Remark
 
 
 def encode(flow: Flow) -> bytes:
     """One QUIC datagram."""
     if isinstance(flow, Audio):
         return _AUDIO_PREFIX + flow.packet
+    if isinstance(flow, Remark):
+        return _REMARK_PREFIX + flow.document
     kind = _REQUEST if isinstance(flow, EchoRequest) else _REPLY
     return _ECHO.pack(ECHO_FLOW, kind, flow.sequence & 0xFFFFFFFF)
 
@@ -64,6 +76,8 @@ def parse(datagram: bytes) -> Flow:
     flow, rest = _varint(datagram)
     if flow == AUDIO_FLOW:
         return Audio(rest)
+    if flow == REMARK_FLOW:
+        return Remark(rest)
     if flow != ECHO_FLOW:
         raise WireError(f"flow {flow} is not one of this protocol")
     if len(rest) != _ECHO.size - 1 or rest[0] not in (_REQUEST, _REPLY):

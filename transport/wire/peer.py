@@ -159,17 +159,19 @@ class PathCount(Struct, frozen=True, omit_defaults=True):
 
 class PathQuality(Message, frozen=True):
     """How your media comes by each path, counted at one moment; several times a second while it comes by two. You
-    decide with it."""
+    decide with it. Sent as :class:`transport.wire.flow.Remark`."""
 
     paths: Annotated[list[PathCount], Meta(max_length=MAX_PATHS_REPORTED)]
 
 
 class PathSilent(Message, frozen=True):
-    """Nothing comes by that path any more, and something should: send by another one as well.
+    """Nothing has come by that path for ``silent_ms``, and something should: send by another one as well.
 
-    ``echo`` as in :class:`PathCount`. Said again until the path is heard, or given up."""
+    ``echo`` as in :class:`PathCount`. Said again until the path is heard, or given up. Sent as
+    :class:`transport.wire.flow.Remark`."""
 
     echo: Count
+    silent_ms: Milliseconds
 
 
 PeerMessage = (

@@ -151,7 +151,7 @@ def test_the_application_cannot_say_the_proof() -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [messages.PathInUse("direct"), messages.PathQuality([]), messages.PathSilent(1), messages.Connect(0)],
+    [messages.PathInUse("direct"), messages.PathQuality([]), messages.PathSilent(1, 60.0), messages.Connect(0)],
     ids=lambda message: type(message).__name__,
 )
 def test_the_application_has_no_say_about_the_paths(said: messages.PeerMessage) -> None:
@@ -198,7 +198,7 @@ MESSAGES = st.sampled_from(
         messages.PathInUse("relay"),
         messages.PathInUse("direct"),
         messages.PathQuality([messages.PathCount(1, 9, 9, 0.0, 0.0)]),
-        messages.PathSilent(1),
+        messages.PathSilent(1, 60.0),
         messages.Connect(0),
         messages.Sync(3),
         messages.Proven(),

@@ -303,7 +303,7 @@ def test_silence_of_the_direct_path_brings_the_relay_in_at_once() -> None:
     assert out[:2] == [StateChanged(1, PathState.SUSPECT), Revalidate(1)]
     (again,) = [said for said in out if isinstance(said, SendAgain)]
     assert (again.lost_on, again.onto) == (1, 0) and again.since < now
-    assert TellSilent(1) in out and manager.carriers == (1, 0)
+    assert TellSilent(1, pytest.approx(MEDIA_UNEXPECTED_S + 0.001)) in out and manager.carriers == (1, 0)
     # Heard again: it is in use as before, and covered for a while.
     assert manager.handle(Heard(1), at + 0.1) == [StateChanged(1, PathState.ACTIVE)]
     assert manager.carriers == (1, 0)
@@ -324,16 +324,38 @@ def test_a_second_of_silence_ends_it_and_a_dead_path_that_is_heard_stands_by() -
     assert manager.state(0) is PathState.ACTIVE
 
 
-def test_what_the_peer_misses_is_sent_by_the_relay_as_well_for_as_long_as_it_says_so() -> None:
+def test_what_the_peer_misses_is_sent_by_the_relay_as_well_until_the_path_answers() -> None:
     manager, now = swapped()
-    out = manager.handle(PeerMisses(1), now)
+    out = manager.handle(PeerMisses(1, 0.06), now)
     assert StateChanged(1, PathState.SUSPECT) in out and any(isinstance(said, SendAgain) for said in out)
     # That we hear the peer by it says nothing about the other direction.
     assert manager.handle(Heard(1), now + 0.02) == [] and manager.carriers == (1, 0)
     for step in range(1, 15):
         manager.handle(Heard(1), now + step * 0.05)
         manager.handle(PathTimer(), now + step * 0.05)
-    assert manager.state(1) is PathState.ACTIVE
+    assert manager.state(1) is PathState.SUSPECT, "that the peer says no more may be that its words are lost"
+    # An answer to what was asked before the word came says nothing either.
+    now += 0.75
+    manager.handle(Echoed(1, 0.8), now)
+    assert manager.state(1) is PathState.SUSPECT
+    manager.handle(Heard(1), now)
+    assert StateChanged(1, PathState.ACTIVE) in manager.handle(Echoed(1, 0.02), now)
+    assert manager.carriers == (1, 0), "covered for a while"
+
+
+def test_every_word_of_the_peers_sends_again_what_had_left_before_the_silence() -> None:
+    manager, now = swapped()
+    manager.handle(PathTimer(), now + MEDIA_UNEXPECTED_S + 0.001)
+    assert manager.state(1) is PathState.SUSPECT
+    # Found silent by ourselves, for less long than the peer misses it.
+    (again,) = manager.handle(PeerMisses(1, 0.3), now + 0.1)
+    assert isinstance(again, SendAgain) and (again.lost_on, again.onto) == (1, 0)
+    assert again.since < now + 0.1 - 0.3
+    # Also of a path that has been left meanwhile.
+    manager.handle(PathTimer(), now + DEAD_AFTER_S)
+    assert manager.state(1) is PathState.DEAD
+    (again,) = manager.handle(PeerMisses(1, 0.3), now + DEAD_AFTER_S)
+    assert isinstance(again, SendAgain) and (again.lost_on, again.onto) == (1, 0)
 
 
 def test_complaints_for_a_second_end_a_path_that_we_still_hear() -> None:
@@ -343,7 +365,7 @@ def test_complaints_for_a_second_end_a_path_that_we_still_hear() -> None:
         now += 0.05
         manager.handle(Heard(0), now)
         manager.handle(Heard(1), now)
-        manager.handle(PeerMisses(1), now)
+        manager.handle(PeerMisses(1, 0.06), now)
         manager.handle(PathTimer(), now)
     # Heard as it is, it stands by: a trial would find out whether it carries again.
     assert manager.state(1) is PathState.STANDBY and manager.state(0) is PathState.ACTIVE
@@ -404,7 +426,7 @@ def _all_events(path: int) -> st.SearchStrategy[ManagerEvent]:
                 PathRefuted(path),
                 Heard(path),
                 MediaSent(),
-                PeerMisses(path),
+                PeerMisses(path, 0.1),
                 PeerUses("direct"),
                 PeerUses("relay"),
                 PathTimer(),

@@ -50,7 +50,7 @@ def test_what_a_path_has_swallowed_is_sent_again_once_and_in_order() -> None:
     assert sent.again(1, 0, 0.0, 0.1) == []
 
 
-def test_nothing_older_than_a_jitter_buffer_is_sent_again_and_little_is_kept() -> None:
+def test_nothing_old_is_sent_again_and_little_is_kept() -> None:
     sent = Sent()
     for number in range(10 * SENT_KEPT):
         sent.remember(number.to_bytes(2, "big"), (1,), number * 0.001)

@@ -8,6 +8,7 @@ FLOWS = st.one_of(
     st.builds(flow.Audio, st.binary(max_size=1_200)),
     st.builds(flow.EchoRequest, st.integers(0, 2**32 - 1)),
     st.builds(flow.EchoReply, st.integers(0, 2**32 - 1)),
+    st.builds(flow.Remark, st.binary(max_size=1_200)),
 )
 
 
@@ -24,7 +25,7 @@ def test_nothing_but_wire_errors(data: bytes) -> None:
         return
 
 
-@pytest.mark.parametrize("data", [b"", b"\x02abc", b"\x40", b"\xc0\x00", b"\x01", b"\x01\x02\x00\x00\x00\x01"])
+@pytest.mark.parametrize("data", [b"", b"\x03abc", b"\x40", b"\xc0\x00", b"\x01", b"\x01\x02\x00\x00\x00\x01"])
 def test_what_is_no_flow_is_refused(data: bytes) -> None:
     with pytest.raises(WireError):
         flow.parse(data)
