@@ -1,4 +1,4 @@
-"""What is remembered from one start to the next: people and their keys, recent calls, relays, settings, profile."""
+"""What is remembered from one start to the next: people and keys, recent calls, relays, networks, settings, profile."""
 
 from app.store.documents import Profile
 from app.store.errors import ListFull, StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly

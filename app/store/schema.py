@@ -42,5 +42,14 @@ _FIRST = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_NETWORKS = (
+    """
+    CREATE TABLE networks (
+        pair TEXT PRIMARY KEY,  -- keyed hashes of both networks' prefixes
+        record BLOB NOT NULL  -- app.network_memory.NetworkPair as JSON
+    ) STRICT
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _NETWORKS)
 VERSION = len(MIGRATIONS)

@@ -1,4 +1,4 @@
-"""Everything that is remembered from one start to the next: people, calls, relays, settings, profile.
+"""Everything that is remembered from one start to the next: people, calls, relays, networks, settings, profile.
 
 It is all held in memory and written through. When the disk does not take it (full, read-only, busy, damaged) nothing
 is lost and nothing raises: :attr:`Store.trouble` tells the typed error, what could not be written is written with the
@@ -18,6 +18,7 @@ from app.store.calls import Calls
 from app.store.database import MAX_BYTES, Database, open_database, open_for_reading
 from app.store.documents import Documents
 from app.store.errors import StoreDamaged, StoreError, StoreReadOnly
+from app.store.networks import Networks
 from app.store.people import People
 from app.store.relays import Relays
 
@@ -37,6 +38,7 @@ class Store:
         "_pending",
         "calls",
         "documents",
+        "networks",
         "people",
         "relays",
         "trouble",
@@ -55,11 +57,13 @@ class Store:
         self.people = People(partial(self._changed, "people"), clock)
         self.calls = Calls(partial(self._changed, "calls"), clock)
         self.relays = Relays(partial(self._changed, "relays"), clock)
+        self.networks = Networks(partial(self._changed, "networks"), clock)
         self.documents = Documents(partial(self._changed, "documents"))
-        self._collections: dict[str, People | Calls | Relays | Documents] = {
+        self._collections: dict[str, People | Calls | Relays | Networks | Documents] = {
             "people": self.people,
             "calls": self.calls,
             "relays": self.relays,
+            "networks": self.networks,
             "documents": self.documents,
         }
         self._first_open()

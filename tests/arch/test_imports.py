@@ -36,6 +36,7 @@ PURE = (
     "relay.origins",
     "app.call",
     "app.call_events",
+    "app.network_memory",
 )
 """Packages and modules that decide, and therefore do no I/O: they run under the virtual clock of tests/natsim."""
 

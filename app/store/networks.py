@@ -1,0 +1,96 @@
+"""What worked between which networks. In memory; :class:`app.store.store.Store` writes through what changes."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from app.network_memory import TAG_BYTES, Ended, NetworkPair, is_forgotten, pair_key, updated
+from app.store.database import Row, Statement
+
+# A person with a laptop comes to a few networks a week, and calls a few people from each.
+MAX_PAIRS = 500
+
+
+class Networks:
+    """Pairs of networks, by the tags of both (:func:`app.network_memory.tag`); the oldest are forgotten."""
+
+    QUERY = "SELECT pair, record FROM networks"
+
+    __slots__ = ("_changed", "_clock", "_forgotten", "_pairs")
+
+    def __init__(self, changed: Callable[[Iterable[str]], None], clock: Callable[[], float]) -> None:
+        self._pairs: dict[str, NetworkPair] = {}
+        self._changed = changed
+        self._clock = clock
+        # Of the file, what memory has not taken over: deleted with the next change.
+        self._forgotten: set[str] = set()
+
+    def get(self, ours: bytes, theirs: bytes) -> NetworkPair | None:
+        """What is known of a pair."""
+        return self._pairs.get(pair_key(ours, theirs))
+
+    def newest_first(self) -> tuple[NetworkPair, ...]:
+        """All of them."""
+        return tuple(sorted(self._pairs.values(), key=lambda pair: -pair.at))
+
+    def add(self, ours: bytes, theirs: bytes, call: Ended) -> None:
+        """Remember one more call between these; what is too old or too much is forgotten."""
+        pair = updated(self.get(ours, theirs) or NetworkPair(ours, theirs), call)
+        self._pairs[pair.key] = pair
+        self.forget_old()
+        self._told([pair.key])
+
+    def forget_old(self) -> None:
+        """Forget what is too old or too much, in the file as well."""
+        self._drop()
+        if self._forgotten:
+            self._told([])
+
+    def erase(self) -> None:
+        """Forget all."""
+        self._forgotten.update(self._pairs)
+        self._pairs.clear()
+        self._told([])
+
+    def all_keys(self) -> list[str]:
+        """The names of all pairs."""
+        return list(self._pairs)
+
+    def load(self, rows: Iterable[Row], newer: set[str]) -> int:
+        """Take over what is stored, except where memory is ``newer``. Returns how many rows made no sense."""
+        senseless = 0
+        for key, record in rows:
+            if str(key) in newer:
+                continue
+            try:
+                if not isinstance(record, bytes):
+                    raise TypeError("not a record")
+                pair = msgspec.json.decode(record, type=NetworkPair)
+                if pair.key != key or {len(pair.ours), len(pair.theirs)} != {TAG_BYTES}:
+                    raise TypeError("not the record of this pair")
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+                senseless += 1
+                continue
+            self._pairs[pair.key] = pair
+        self._drop()
+        return senseless
+
+    def statement(self, key: str) -> Statement:
+        """What makes the stored row equal to what is in memory."""
+        pair = self._pairs.get(key)
+        if pair is None:
+            return "DELETE FROM networks WHERE pair = ?", (key,)
+        return "INSERT OR REPLACE INTO networks VALUES (?, ?)", (key, msgspec.json.encode(pair))
+
+    def _drop(self) -> None:
+        now = self._clock()
+        newest = self.newest_first()
+        gone = [pair.key for pair in newest[:MAX_PAIRS] if is_forgotten(pair, now)]
+        gone += [pair.key for pair in newest[MAX_PAIRS:]]
+        for key in gone:
+            del self._pairs[key]
+        self._forgotten.update(gone)
+
+    def _told(self, keys: Iterable[str]) -> None:
+        gone, self._forgotten = self._forgotten, set()
+        self._changed([*keys, *gone])
