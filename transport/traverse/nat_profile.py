@@ -254,19 +254,20 @@ def classify(
     )
 
 
-def allocation_of_sockets(sockets: Sequence[tuple[int, Sequence[Observation]]]) -> Allocated:
-    """How a NAT with address-dependent mapping chooses ports: each socket (its inside port, and its answers) shows one
-    port for each server address, however many ports it asked there. In the order in which the sockets asked."""
+def allocation_of_sockets(sockets: Sequence[tuple[int, Sequence[Observation]]], mapping: Mapping) -> Allocated:
+    """How a symmetric NAT chooses ports, from several sockets (inside port, and answers) in the order in which they
+    asked. With address-dependent mapping each shows one port for each server address, however many ports it asked
+    there."""
     firsts: list[Observation] = []
     for _, seen in sockets:
-        by_address: dict[str, Observation] = {}
+        by_mapping: dict[object, Observation] = {}
         for one in sorted(seen, key=lambda one: one.order):
-            by_address.setdefault(one.server[0], one)
-        firsts += by_address.values()
+            by_mapping.setdefault(one.server[0] if mapping is Mapping.ADDRESS_DEPENDENT else one.server, one)
+        firsts += by_mapping.values()
     if not firsts or {one.mapped[1] for one in firsts} & {inside for inside, _ in sockets}:
         return Allocation.UNKNOWN, 0, None
     in_order = [replace(one, order=number) for number, one in enumerate(firsts)]
-    return _allocation(in_order, ("", 0), Mapping.ADDRESS_DEPENDENT)
+    return _allocation(in_order, ("", 0), mapping)
 
 
 def _place(seen: Sequence[Observation], one: Observation) -> str:
@@ -314,9 +315,7 @@ def _allocation(seen: Sequence[Observation], local: Address, mapping: Mapping) -
     if any(0 < port - local[1] <= MAX_BESIDE_OWN for port in ports):
         # Our own port and, as that was taken, those beside it: a NAT that preserves, though it looks like a counter.
         return unknown
-    asked = [
-        Seen(one.asked_s, one.mapped[1], one.order, one.first_try, heard=one.asked_s + one.rtt_s) for one in seen
-    ]
+    asked = [Seen(one.asked_s, one.mapped[1], one.order, one.first_try, heard=one.asked_s + one.rtt_s) for one in seen]
     counter = track(asked)
     if counter is not None and counter.confidence >= CERTAIN:
         return Allocation.SEQUENTIAL, counter.step, None

@@ -35,10 +35,12 @@ from transport.wire import WireError, stun
 from transport.wire.stun import TRANSACTION_ID_BYTES, Address, StunClass
 
 MAX_SERVERS = 12
-# With address-dependent mapping a socket shows two ports at most: eight of four sockets tell blocks, too.
+# Where one socket does not tell how ports are chosen. With address-dependent mapping it shows two ports at most: eight
+# of four sockets tell blocks, too; otherwise strangers' flows among six of them may hide a counter.
 MORE_SOCKETS = 3
+MORE_SERVERS = 6
 BUDGET = Budget(
-    packets=(MAX_SERVERS + 2 * MORE_SOCKETS) * MAX_TRANSMISSIONS + FILTER_PACKETS + 5,
+    packets=(MAX_SERVERS + MORE_SERVERS * MORE_SOCKETS) * MAX_TRANSMISSIONS + FILTER_PACKETS + 5,
     packets_per_second=100,
     sockets=2 + MORE_SOCKETS,
     seconds=6.0,
@@ -163,9 +165,10 @@ class NatProfiler:
             self._local = local
             self._queries = ReflexiveQueries(socket, self._servers(), self._purse, self._rng, now)
         elif socket in self._more:
-            by_address = {server[0]: server for server in reversed(self._servers())}
-            few = list(by_address.values())[:2]
-            self._more[socket] = local[1], ReflexiveQueries(socket, few, self._purse, self._rng, now)
+            servers = self._servers()[:MORE_SERVERS]
+            if self._made is not None and self._made.mapping is Mapping.ADDRESS_DEPENDENT:
+                servers = list({server[0]: server for server in reversed(servers)}.values())[:2]
+            self._more[socket] = local[1], ReflexiveQueries(socket, servers, self._purse, self._rng, now)
         self._timer(now)
 
     def _failed(self, socket: int, now: float) -> None:
@@ -251,7 +254,8 @@ class NatProfiler:
         if any(len(each.observations) < each.asked for each in (self._queries, *(asking for _, asking in more))):
             return made
         own = (self._local[1], self._queries.observations)
-        allocation, delta, block = allocation_of_sockets((own, *((port, asking.observations) for port, asking in more)))
+        seen = (own, *((port, asking.observations) for port, asking in more))
+        allocation, delta, block = allocation_of_sockets(seen, made.mapping)
         return replace(made, allocation=allocation, delta=delta, block=block)
 
     def _with_tests(self, made: NatProfile) -> NatProfile:
@@ -276,7 +280,7 @@ class NatProfiler:
             self._hairpin_due = [now + offset for offset in HAIRPIN_S]
             self._hairpin_until = self._hairpin_due[-1] + HAIRPIN_WAIT_S
             self._timer(now)
-        elif self._made.mapping is Mapping.ADDRESS_DEPENDENT and self._made.allocation is Allocation.UNKNOWN:
+        elif self._made.symmetric and self._made.allocation is Allocation.UNKNOWN:
             self._more = {self._open(): None for _ in range(MORE_SOCKETS)}
 
     def _finish(self, profile: NatProfile) -> None:

@@ -296,4 +296,4 @@ HOPELESS = (
     "symmetric-and-unknown",
     "same-nat-no-hairpin",
 )
-SPEC = PhaseSpec(NAME, PunchPhase, BUDGET)
+SPEC = PhaseSpec(NAME, PunchPhase, BUDGET, rounds=ROUNDS)
