@@ -56,7 +56,8 @@ sound="libopus0 libportaudio2 libasound2-plugins"
 window="libegl1 libgl1 libwayland-cursor0 libwayland-egl1 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0
     libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 fonts-inter"
 # Sound without hardware, a screen without hardware and a hand to click on it, networks without hardware, and a voice.
-labs="pulseaudio pulseaudio-utils xvfb xauth xdotool dbus sox espeak-ng iproute2 nftables"
+# Of miniupnpd only the program: the package of that name, which would also run it as a service, is not wanted.
+labs="pulseaudio pulseaudio-utils xvfb xauth xdotool dbus sox espeak-ng iproute2 nftables miniupnpd-nftables"
 
 wanted=$sound
 may_install() { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }

@@ -36,6 +36,8 @@ class Side:
     ipv6: NatKind | None = None
     isolated: bool = False
     """Hosts of one LAN do not see each other, as guests of a Wi-Fi."""
+    public_ip: str = ""
+    """Of the outermost NAT of its own, where a program in it knows that the usual one is for documentation only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,9 @@ def outside_ip(scenario: Scenario, side: int, nat: int) -> str:
         inward = len(scenario.shared) - 1 - (nat - own)
         return f"{SHARED_PREFIX}.1" if inward == 0 else f"100.{64 + inward}.9.1"
     inward = own - 1 - nat + len(scenario.shared)
-    return f"{OUTSIDE_PREFIXES[side]}.1" if inward == 0 else f"100.{64 + inward}.{side}.2"
+    if inward == 0:
+        return scenario.sides[side].public_ip or f"{OUTSIDE_PREFIXES[side]}.1"
+    return f"100.{64 + inward}.{side}.2"
 
 
 def host_ip(scenario: Scenario, side: int) -> str:

@@ -1,0 +1,153 @@
+"""Port mapping with a real router: miniupnpd on a masquerade that gives every destination a random port."""
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.natsim.scenario import Scenario, pair
+from tests.natsim.wire import WireSpec
+from tests.netlab.lab import MID, KernelWorld, kernel_world
+from tests.netlab.miniupnpd import Miniupnpd, why_not
+from tests.netlab.namespaces import PATIENCE_S
+from tests.processes import Running, program
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("kernel"),
+    pytest.mark.skipif(bool(why_not()), reason=why_not()),
+]
+
+# Some address that the router does not take for one of the documentation's; it exists in the namespaces alone.
+PUBLIC = "11.1.0.1"
+ROUTERS: dict[str, tuple[str, ...]] = {
+    "pcp": (),
+    "nat-pmp": (),
+    "upnp": ("enable_natpmp=no",),
+}
+
+
+def behind_a_mapping_router(one: str = "linux-random", other: str = "open", delay_ms: float = 0.0) -> Scenario:
+    scenario = pair(one, other, WireSpec(delay_ms=delay_ms))
+    mapped, plain = scenario.sides
+    return replace(scenario, sides=(replace(mapped, public_ip=PUBLIC), plain))
+
+
+@dataclass
+class Mapping:
+    """The mapper's process, and what it says."""
+
+    running: Running
+
+    def says(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        while True:
+            said: dict[str, Any] = json.loads(self.running.wait_for("{"))
+            if wanted(said):
+                return said
+
+    def ports(self) -> list[list[Any]]:
+        return list(self.says(lambda said: bool(said.get("ports")))["ports"])
+
+
+@contextlib.contextmanager
+def mapping(world: KernelWorld, folder: Path, lease_s: int = 3_600) -> Iterator[Mapping]:
+    """The product's port mapping on side 0, with the real sockets of that host."""
+    memory = folder / "memory.json"
+    module = ("-m", "tests.netlab.mapper_station", str(memory), str(lease_s))
+    with program(*world.held.prefix(world.host(0)), sys.executable, *module) as running:
+        yield Mapping(running)
+
+
+def eventually(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    end = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("protocol", list(ROUTERS))
+def test_a_stranger_reaches_the_mapped_port_and_it_is_given_back(protocol: str, tmp_path: Path) -> None:
+    with kernel_world(behind_a_mapping_router()) as world:
+        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
+        if protocol == "nat-pmp":
+            router.deaf_to_pcp()
+        with router.running(*ROUTERS[protocol]), mapping(world, tmp_path) as mapper:
+            ((external, internal_port, by, is_public),) = mapper.ports()
+            assert (external[0], by, is_public) == (PUBLIC, protocol, True)
+            assert len(router.forwards()) == 1 and f"dport {external[1]}" in router.forwards()[0]
+            host = world.held.start(world.host(0), "tests.netlab.station")
+            stranger = world.held.start(MID, "tests.netlab.station")
+            host.ask({"do": "open", "local": ["0.0.0.0", internal_port]})
+            port = stranger.ask({"do": "open", "local": ["192.0.2.1", 0]})["port"]
+            there = ["192.0.2.1", port]
+            stranger.ask({"do": "send", "local": there, "to": external, "data": "aa"})
+            got = host.ask({"do": "receive", "local": ["0.0.0.0", internal_port], "wait_s": 5.0})
+            assert got == {"data": "aa", "source": there}, "the router forwards what nobody has asked for"
+            host.ask({"do": "send", "local": ["0.0.0.0", internal_port], "to": there, "data": "bb"})
+            back = stranger.ask({"do": "receive", "local": there, "wait_s": 5.0})
+            assert back == {"data": "bb", "source": external}, "the answer comes from the mapped port"
+            mapper.running.process.send_signal(signal.SIGTERM)
+            assert mapper.says(lambda said: "over" in said)["took_s"] < 1.0
+            assert router.forwards() == []
+
+
+def test_a_lease_is_renewed_before_it_ends(tmp_path: Path) -> None:
+    with kernel_world(behind_a_mapping_router()) as world:
+        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
+        with router.running(), mapping(world, tmp_path, lease_s=10) as mapper:
+            ports = mapper.ports()
+            time.sleep(11.0)
+            assert len(router.forwards()) == 1 and str(ports[0][0][1]) in router.forwards()[0]
+            mapper.running.process.kill()
+            # Nobody renews it any more: not a permanent lease.
+            eventually(lambda: router.forwards() == [], 30.0)
+
+
+@pytest.mark.parametrize("protocol", ["pcp", "upnp"])
+def test_what_a_killed_program_had_mapped_is_found_again(protocol: str, tmp_path: Path) -> None:
+    with kernel_world(behind_a_mapping_router()) as world:
+        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
+        with router.running(*ROUTERS[protocol]):
+            with mapping(world, tmp_path) as mapper:
+                before = mapper.ports()
+                mapper.running.process.kill()
+            assert len(router.forwards()) == 1
+            with mapping(world, tmp_path) as mapper:
+                assert mapper.ports() == before
+                assert len(router.forwards()) == 1
+                mapper.running.process.send_signal(signal.SIGTERM)
+                mapper.says(lambda said: "over" in said)
+            assert router.forwards() == []
+
+
+@pytest.mark.parametrize("protocol", ["pcp", "upnp"])
+def test_a_router_that_has_started_anew_is_noticed_when_a_call_begins(protocol: str, tmp_path: Path) -> None:
+    with kernel_world(behind_a_mapping_router()) as world:
+        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
+        with mapping_over(world, tmp_path, router, ROUTERS[protocol]) as mapper:
+            assert router.forwards() == []
+            with router.running(*ROUTERS[protocol]):
+                # A router needs longer than that; its clock must be seen to have gone back.
+                time.sleep(1.5)
+                mapper.running.process.send_signal(signal.SIGUSR1)
+                eventually(lambda: len(router.forwards()) == 1)
+
+
+@contextlib.contextmanager
+def mapping_over(world: KernelWorld, folder: Path, router: Miniupnpd, extra: tuple[str, ...]) -> Iterator[Mapping]:
+    """A mapping of a router that then is switched off, and has forgotten everything."""
+    with mapping(world, folder) as mapper:
+        with router.running(*extra):
+            mapper.ports()
+            # Old enough that a young table is seen to be another one (RFC 6887 §8.5 allows for two seconds).
+            time.sleep(4.0)
+        router.forget()
+        yield mapper
