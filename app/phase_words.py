@@ -81,9 +81,6 @@ def _hardness(profile: NatProfile | None) -> int:
 def _does(profile: NatProfile | None) -> str:
     if profile is None or profile.kind not in _DOES:
         return ""
-    if profile.kind is NatKind.SYMMETRIC_BLOCK and profile.block is not None:
-        low, high = profile.block
-        return f"gives every destination a random port out of about {high - low + 1:,}"
     return _DOES[profile.kind][0]
 
 
@@ -202,6 +199,8 @@ def phase_reason(status: PhaseStatus, pair: Pair) -> str:
             template = _TRYING.get(status.name, "")
         case "waiting":
             template = _WAITING.get(status.name, "Waiting for the other side's addresses.")
+        case "cancelled" if status.reason == "not-needed":
+            template = "Another way to a direct path was faster."
         case _:
             template = REASONS.get(f"{status.name}/{status.reason}", REASONS.get(status.reason, ""))
     return _capital(_fill(template, status, pair))
@@ -328,7 +327,7 @@ def phase_line(phase: LadderPhase) -> str:
             return f"{name}: did not work{took}: {_small(phase.why)}"
         case "skipped" if phase.reason != "not-needed":
             return f"{name}: not tried: {_small(phase.why)}"
-        case "cancelled" if phase.reason not in ("call-over", "climbing-anew"):
+        case "cancelled" if phase.reason not in ("call-over", "climbing-anew", "not-needed"):
             return f"{name}: stopped{took}: {_small(phase.why)}"
     return ""
 
@@ -363,5 +362,5 @@ def _small(text: str) -> str:
 
 
 _SENTENCE_STARTS = frozenset(
-    ("your", "both", "no", "none", "the", "this", "there", "you", "too", "another", "stopped", "it", "a", "one")
+    "your both no none the this there you too another stopped it a one random with something nobody".split()
 )

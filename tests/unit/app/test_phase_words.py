@@ -144,7 +144,12 @@ def test_any_status_can_be_told(told: PhaseStatus, pair: Pair, answered: float |
             "Your network gives every destination another port, counting up and Bob's gives every destination a "
             "random port",
         ),
-        (Pair(BLOCK, HOME), "ours", "Your network gives every destination a random port out of about 2,048"),
+        (Pair(BLOCK, HOME), "ours", "Your network gives every destination a random port out of a small block"),
+        (
+            Pair(BLOCK, replace(BLOCK, block=(0, 987)), "Bob"),
+            "both",
+            "Both networks give every destination a random port out of a small block",
+        ),
         (Pair(HOME, BLOCKED, "Bob"), "theirs", "Bob's network lets no UDP through"),
     ],
 )
@@ -216,6 +221,18 @@ def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> No
             "time. The relay carries the call.",
             "birthday: not tried: both networks give every destination a random port; a search would find no common "
             "door in any useful time. The relay carries the call.",
+        ),
+        (
+            status("punch", "cancelled", "not-needed", ended=10.6),
+            Pair(HOME, COUNTED, "Bob"),
+            "Another way to a direct path was faster.",
+            "",
+        ),
+        (
+            status("prediction", "skipped", "both-random"),
+            Pair(RANDOM, RANDOM, "Bob"),
+            "Random ports cannot be guessed.",
+            "prediction: not tried: random ports cannot be guessed.",
         ),
         (
             status("port_mapping", "won", "mapped", ended=10.2),
