@@ -29,7 +29,7 @@ from app.engine_client import EngineClient, EngineUnreachable
 from app.errors import AppError
 from app.loops import run_on_own_loop
 from app.report import CallReport
-from app.trial import LOOPBACK, Child, TrialError, end_child, first_line, spawn
+from app.trial import Child, TrialError, end_child, first_line, loopback_binds, spawn
 from app.words import ExitStatus
 from transport.io.tasks import Tasks
 
@@ -172,7 +172,7 @@ class _Demo:
     async def _start_relay(self) -> str:
         data = str(self._folder / "relay")
         if self._net is None:
-            where: tuple[str, ...] = ("--bind", LOOPBACK, "--port", "0")
+            where: tuple[str, ...] = (*loopback_binds(), "--port", "0")
         else:
             where = (*(word for ip in RELAY_IPS for word in ("--bind", ip)), "--port", str(RELAY_PORT))
         # No drain: nobody else uses it, and who waits for the end of the demo is a person.

@@ -27,9 +27,10 @@ from transport.wire.address import RelayAddress, parse_relay
 
 # Both together, with the start of the program, stay under the 8 s that somebody waits for a verdict. Two handshakes
 # (one to learn the certificate) on a satellite link take 2.5 s; what does not answer by then is told as such.
-CONNECT_TIMEOUT_S = 3.5
-# The profiler asks for 2 s, and may need another 0.8 s for packets to its own outside address.
-MEASURE_TIMEOUT_S = 3.2
+CONNECT_TIMEOUT_S = 3.2
+# The profiler asks about the filter for 0.6 s and then for 2 s at the most what its mappings are, and may need another
+# 1.2 s for packets to its own outside address and for its control.
+MEASURE_TIMEOUT_S = 3.7
 # One ping leaves with the login; its answer takes a round trip. It is waited for beside the measuring.
 RTT_WAIT_S = 2.0
 # What X.509 allows for a serial number (RFC 5280 §4.1.2.2), less the sign.
@@ -42,7 +43,7 @@ _INSIDE = tuple(
 )
 _UNKNOWN_IN_WORDS: dict[str, str] = {
     "mapping": "whether your router keeps one port for everybody (that takes a relay with two addresses)",
-    "filtering": "whom your router or firewall lets in",
+    "filtering": "whom your router or firewall lets in (that takes a relay with two addresses)",
     "allocation": "how your router picks its ports",
     "hairpin": "whether your router turns packets back to its own network",
     "relay-on-this-machine": "your router at all: the relay runs on this machine",

@@ -7,6 +7,7 @@ watches its standard input and ends when the engine goes, however the engine goe
 import asyncio
 import contextlib
 import logging
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,8 @@ TRIAL_FOLDER = "trial"
 PORT_FILE = "port"
 ECHO_NAME = "echo"
 LOOPBACK = "127.0.0.1"
+# Linux and Windows own all of 127.0.0.0/8; macOS has the first address alone.
+SECOND_LOOPBACK = "127.0.0.2"
 # A relay starts in under a second; a cold disk and a busy machine get a lot more.
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
@@ -59,6 +62,16 @@ class TrialPlace:
 def own_program() -> list[str]:
     """How to start another process of this program."""
     return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "app"]
+
+
+def loopback_binds() -> tuple[str, ...]:
+    """A relay's options for loopback: two addresses where there are two, as every kind of NAT takes two to be told."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        try:
+            udp.bind((SECOND_LOOPBACK, 0))
+        except OSError:
+            return ("--bind", LOOPBACK)
+    return ("--bind", LOOPBACK, "--bind", SECOND_LOOPBACK)
 
 
 class Trial:
@@ -115,7 +128,7 @@ class Trial:
         with contextlib.suppress(OSError, ValueError):
             remembered = int(port_file.read_text())
         for port in dict.fromkeys((remembered, 0)):
-            arguments = ["--bind", LOOPBACK, "--port", str(port), "--data", str(self._folder / "relay"), "--json"]
+            arguments = [*loopback_binds(), "--port", str(port), "--data", str(self._folder / "relay"), "--json"]
             # Owned from here on: whoever closes the trial while it starts ends it, too.
             # No drain: nobody but this engine uses the relay, and when it stops, the engine's call is over.
             self._relay = child = spawn("relay", *arguments, "--drain", "0", "--with-parent")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import app.trial
 from app.bridge import LocalEngine
 from app.engine_client import EngineUnreachable
 from app.home import find_home
@@ -16,9 +17,10 @@ from app.log_level import log_level
 from app.membership import Membership
 from app.state import Picture
 from app.store import Store
-from app.trial import Trial, TrialError
+from app.trial import Trial, TrialError, loopback_binds
 from tests.gui.real_window import wait_until
 from tests.processes import SEGUE, await_nothing_left, processes_of, register, relay, run, segue
+from tests.unit.relay.live import running
 from transport.io.relay_client import RequestFailed
 
 
@@ -36,6 +38,25 @@ def test_a_trial_without_a_place_says_so(tmp_path: Path) -> None:
         with pytest.raises(TrialError, match="file where a folder should be"):
             await trial.start()
         await trial.close()
+
+    asyncio.run(main())
+
+
+def test_a_relay_on_loopback_has_two_addresses_where_there_are_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.trial, "SECOND_LOOPBACK", "192.0.2.1")  # nobody's, as 127.0.0.2 on macOS
+    assert loopback_binds() == ("--bind", "127.0.0.1")
+    monkeypatch.undo()
+    if sys.platform != "linux":
+        return
+    assert loopback_binds() == ("--bind", "127.0.0.1", "--bind", "127.0.0.2")
+
+    async def main() -> None:
+        async with running(tmp_path, binds=loopback_binds()[1::2]) as (_, ready):
+            assert ready.address.host == "127.0.0.1"
+            ports = {port for _, port in ready.stun}
+            assert len(ports) == 3 and len(ready.stun) == 6, "both addresses, and two ports beside the media port"
 
     asyncio.run(main())
 
