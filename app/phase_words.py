@@ -324,11 +324,11 @@ def phase_line(phase: LadderPhase) -> str:
             packets = f", {phase.packets:,} packets" if phase.packets else ""
             return f"{name}: worked{took}{packets}"
         case "failed":
-            return f"{name}: did not work{took}: {_small(phase.why)}"
+            return f"{name}: did not work{took}. {phase.why}"
         case "skipped" if phase.reason != "not-needed":
-            return f"{name}: not tried: {_small(phase.why)}"
+            return f"{name}: not tried. {phase.why}"
         case "cancelled" if phase.reason not in ("call-over", "climbing-anew", "not-needed"):
-            return f"{name}: stopped{took}: {_small(phase.why)}"
+            return f"{name}: stopped{took}. {phase.why}"
     return ""
 
 
@@ -352,15 +352,3 @@ def doors(count: int) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _small(text: str) -> str:
-    """A sentence as the rest of another one; names and words in capitals stay."""
-    head = text.split(" ", 1)[0]
-    starts_plain = head.rstrip(":,.").lower() in _SENTENCE_STARTS
-    return text[:1].lower() + text[1:] if starts_plain else text
-
-
-_SENTENCE_STARTS = frozenset(
-    "your both no none the this there you too another stopped it a one random with something nobody".split()
-)

@@ -27,7 +27,7 @@ def test_phases_are_told_once_and_in_plain_words(capsys: pytest.CaptureFixture[s
     assert told(punching, idle) == []
     # Phases overlap: each has its own line.
     assert told(punching, search) == ["birthday: trying 1,024 doors on their side, 256 on ours"]
-    assert told(missed, further) == ["punch: did not work after 2.0 s: no packet came through."]
+    assert told(missed, further) == ["punch: did not work after 2.0 s. No packet came through."]
     assert told(missed, found, path="direct") == ["direct", "birthday: worked after 4.7 s, 871 packets"]
     # Another climb, and another call, are told anew.
     assert told(punching, found, path="direct") == ["punch: both sides send at once"]

@@ -205,7 +205,7 @@ def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> No
             status("birthday", "failed", "no-answer", ended=20.0, tried=1_024, of=1_024),
             Pair(HOME, RANDOM, "Bob"),
             "Bob's network gives every destination a random port; none of 1,024 doors was open.",
-            "birthday: did not work after 10.0 s: Bob's network gives every destination a random port; none of 1,024 "
+            "birthday: did not work after 10.0 s. Bob's network gives every destination a random port; none of 1,024 "
             "doors was open.",
         ),
         (
@@ -219,7 +219,7 @@ def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> No
             Pair(RANDOM, RANDOM, "Bob"),
             "Both networks give every destination a random port; a search would find no common door in any useful "
             "time. The relay carries the call.",
-            "birthday: not tried: both networks give every destination a random port; a search would find no common "
+            "birthday: not tried. Both networks give every destination a random port; a search would find no common "
             "door in any useful time. The relay carries the call.",
         ),
         (
@@ -232,7 +232,7 @@ def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> No
             status("prediction", "skipped", "both-random"),
             Pair(RANDOM, RANDOM, "Bob"),
             "Random ports cannot be guessed.",
-            "prediction: not tried: random ports cannot be guessed.",
+            "prediction: not tried. Random ports cannot be guessed.",
         ),
         (
             status("port_mapping", "won", "mapped", ended=10.2),
