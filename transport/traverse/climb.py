@@ -63,6 +63,11 @@ class Climb:
         """The phase whose path was chosen: authentic checks on it are answered for as long as it is in use."""
         return None if self._winner is None else self._running[self._winner]
 
+    @property
+    def may_harm(self) -> bool:
+        """A phase runs that the relay leg could suffer from."""
+        return any(spec.yields_to_relay and phase.status.ended is None for spec, phase in self._running.items())
+
     def next_deadline(self) -> float | None:
         """When :class:`PhaseTimer` is due."""
         deadlines = [self._calm_at, self._hold_until, *(phase.next_deadline() for phase in self._running.values())]
@@ -134,11 +139,14 @@ class Climb:
         spec = rows[0] if rows else None
         if spec is None or spec in self._running:
             self._hold_until = None
-        elif fits.is_sure or said or (self._hold_until is not None and now >= self._hold_until):
+        elif fits.is_sure or said or spec.name == know.hints.first or self._is_held_long_enough(now):
             self._hold_until = None
             self._start(spec, now)
         elif self._hold_until is None:
             self._hold_until = now + HOLD_S
+
+    def _is_held_long_enough(self, now: float) -> bool:
+        return self._hold_until is not None and now >= self._hold_until
 
     def _do(self, spec: PhaseSpec, commands: Iterable[PhaseCommand], now: float) -> None:
         for command in commands:

@@ -27,6 +27,8 @@ from transport.traverse.budget import MAPPING_LIFE_S, Allowance
 from transport.traverse.candidates import HostAddress, acceptable, useful_hosts
 from transport.traverse.climb import Climb, ClimbCommand, ClimbFailed
 from transport.traverse.hard_phase import HardKind, HardPhase
+from transport.traverse.harm import RelayWatch
+from transport.traverse.hints import Hints, Recall
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.phase import (
     ROUNDS_PER_CLIMB,
@@ -91,7 +93,8 @@ class LadderConfig:
     """``controlling``: we are the caller. ``stun``: the relay's STUN endpoints, as IP addresses. ``new_socket`` gives
     socket numbers that nobody else uses. ``early``: a contact, so that the link may say Begin before the answer; it
     is the link that keeps to it. ``low_ttl``: sockets here can send a packet with a TTL of its own. ``allowance`` is
-    shared by all calls of the machine. ``try_harder``: the person here wants what takes minutes tried as well."""
+    shared by all calls of the machine. ``try_harder``: the person here wants what takes minutes tried as well.
+    ``recall`` is asked what is remembered of the two networks as soon as both are known."""
 
     controlling: bool
     stun: tuple[Address, ...]
@@ -103,6 +106,7 @@ class LadderConfig:
     phases: tuple[PhaseSpec, ...] = PHASES
     allowance: Allowance | None = None
     try_harder: bool = False
+    recall: Recall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +145,12 @@ class RelayTrouble:
 
 @dataclass(frozen=True, slots=True)
 class RelayRoundTrip:
-    """Time to the peer over the relay and back, as QUIC measures it."""
+    """Time to the peer over the relay and back, smoothed, with its variation (RFC 6298 §2), and the share of the last
+    seconds' frames that were lost on the way to us, where known."""
 
     rtt_s: float
+    variation_s: float = 0.0
+    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +213,12 @@ class Ladder:
             try_harder=config.try_harder,
         )
         self._table = config.phases
+        self._recall = config.recall
+        self._recalled: tuple[str, str] | None = None
         self.state = LadderState.IDLE
         self._number = -1
         self._climb: Climb | None = None
+        self._relay = RelayWatch()
         self._winner: Phase | None = None
         self._failed_climbs = 0
         self._climb_at: float | None = None
@@ -275,8 +285,11 @@ class Ladder:
             case RelayTrouble():
                 if self._climb is not None:
                     self._take(self._climb.relay_trouble(now), now)
-            case RelayRoundTrip(rtt_s):
+            case RelayRoundTrip(rtt_s, variation_s, loss):
                 self._know.relay_rtt_s = max(0.0, rtt_s)
+                is_busy = self._climb is not None and self._climb.may_harm
+                if self._relay.seen(rtt_s, variation_s, loss, is_busy=is_busy) and self._climb is not None:
+                    self._take(self._climb.relay_trouble(now), now)
 
     def _path_lost(self, now: float) -> None:
         self._path_stands = False
@@ -351,6 +364,7 @@ class Ladder:
             return
         self._know.hosts = useful
         self._know.local = None
+        self._know.hints, self._recalled = Hints(), None
         self._failed_climbs = 0
         if self.state is LadderState.PREPARED:
             self._start(0, now, may_tell=False)
@@ -376,7 +390,18 @@ class Ladder:
         self._climb = Climb(number, self._table, self._know)
         self._take(self._climb.start(now, may_tell=may_tell), now)
 
+    def _remember(self) -> None:
+        """Ask what is known of this pair of networks, once for each pair."""
+        local, peer = self._know.local, self._know.peer_public
+        if self._recall is None or local is None or local.reflexive is None or not peer:
+            return
+        pair = (local.reflexive[0], peer[0][0])
+        if pair != self._recalled:
+            self._recalled = pair
+            self._know.hints = self._recall(*pair)
+
     def _give(self, event: PhaseEvent, now: float) -> None:
+        self._remember()
         if self._climb is not None:
             self._take(self._climb.give(event, now), now)
         if self._winner is not None and isinstance(event, DatagramReceived):
@@ -409,11 +434,16 @@ class Ladder:
             self.state = LadderState.IDLE
         elif self._path_stands:
             self.state = LadderState.DIRECT
-        elif hopeless or self._failed_climbs >= MAX_FAILED_CLIMBS:
+        elif hopeless or self._failed_climbs >= MAX_FAILED_CLIMBS or self._never_worked(now):
             self.state = LadderState.SETTLED
             self._climb_at = None
         else:
             self._rest(now, rest_s)
+
+    def _never_worked(self, now: float) -> bool:
+        self._remember()
+        until = self._know.hints.hopeless_until
+        return until is not None and now < until
 
     def _rest(self, now: float, at_least_s: float) -> None:
         self.state = LadderState.RESTING
