@@ -18,6 +18,7 @@ from transport.path.sockets import (
 from transport.path.stats import PathStats
 from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
+from transport.traverse.hints import Recall
 from transport.traverse.ladder import PhaseChanged
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.phase import PhaseStatus, ProfileKnown
@@ -42,7 +43,8 @@ class LinkConfig:
     call is taken. ``always_relay``: it never does, and no socket but the relay leg's is ever opened. ``profile`` is
     what is known of our own NAT from before; ``low_ttl``: sockets here can send a packet with a TTL of its own.
     ``allowance`` is what all calls of this machine may cost the network together. ``try_harder``: the person here
-    wants what takes minutes, and many ports, tried as well.
+    wants what takes minutes, and many ports, tried as well. ``recall`` knows what earlier calls between two networks
+    have shown.
     """
 
     role: Literal["caller", "callee"]
@@ -60,6 +62,7 @@ class LinkConfig:
     low_ttl: bool = True
     allowance: Allowance | None = None
     try_harder: bool = False
+    recall: Recall | None = None
 
     def __post_init__(self) -> None:
         ipaddress.ip_address(self.leg.relay[0])

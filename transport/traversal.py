@@ -70,6 +70,7 @@ class Traversal:
                     low_ttl=config.low_ttl,
                     allowance=config.allowance,
                     try_harder=config.try_harder,
+                    recall=config.recall,
                 ),
                 rng,
             )

@@ -16,6 +16,7 @@ from transport.path.sockets import (
 from transport.path.stats import PathVia
 from transport.traverse.budget import Allowance, Budget
 from transport.traverse.candidates import CandidateKind, HostAddress, is_private
+from transport.traverse.hints import Hints
 from transport.traverse.keys import CheckKeys
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.round import RoundWon, SayToPeer
@@ -105,7 +106,8 @@ PhaseCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | DirectFound
 class Knowledge:
     """What the phases of one call know together. ``relay_rtt_s``: to the peer over the relay, there and back.
     ``peer_public``: the IPv4 addresses that the peer says servers see of it. ``allowance`` is the machine's.
-    ``try_harder``: the person here has asked for what takes minutes, ``peer_tries_harder``: the other one, too."""
+    ``try_harder``: the person here has asked for what takes minutes, ``peer_tries_harder``: the other one, too.
+    ``hints``: what is remembered of the two networks."""
 
     role: IceRole
     stun: tuple[Address, ...]
@@ -120,6 +122,7 @@ class Knowledge:
     allowance: Allowance = field(default_factory=Allowance)
     try_harder: bool = False
     peer_tries_harder: bool = False
+    hints: Hints = field(default_factory=Hints)
 
     @property
     def strategy(self) -> Strategy:

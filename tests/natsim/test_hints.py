@@ -1,0 +1,90 @@
+"""What is remembered of two networks changes when a ladder begins what, and how long it goes on; never whether."""
+
+import pytest
+
+from tests.natsim.climb import Climb
+from tests.natsim.kinds import STACKS
+from tests.natsim.nat import NatKind
+from tests.natsim.scenario import Scenario, Side
+from tests.natsim.wire import WireSpec
+from transport.traverse.candidates import HostAddress
+from transport.traverse.hints import Hints, Recall
+from transport.traverse.ladder import LadderState, NetworkChanged
+
+WIRE = WireSpec(delay_ms=20)
+STUN_ALONE = NatKind(allowed_udp_ports=(3_478, 3_479, 3_480, 3_481, 3_482))
+"""It lets nothing out but to the relay's STUN servers, and so looks as easy as any."""
+NATS = {**STACKS, "STUN alone": (STUN_ALONE,)}
+WRONG = (Hints("blocks"), Hints("no such phase"), Hints("birthday", -1.0, 1e12), Hints("punch", 9.0, -1.0))
+
+
+def climb(one: str, other: str, recall: Recall | None, seed: int = 1) -> Climb:
+    sides = [Side(nats=NATS[name], up=WIRE, down=WIRE) for name in (one, other)]
+    made = Climb(
+        Scenario(name="hints", sides=(sides[0], sides[1])),
+        seed,
+        relay_s=0.02,
+    )
+    for side in made.sides:
+        side.ladder._recall = recall
+    return made
+
+
+def started(made: Climb, phase: str) -> float | None:
+    """When it began on the later side."""
+    times = [change.status.started for side in made.sides for change in side.log.phases if change.status.name == phase]
+    return max(times, default=None)
+
+
+@pytest.mark.slow
+def test_what_worked_last_time_begins_at_once() -> None:
+    sooner = 0
+    for seed in range(8):
+        begun = []
+        for first in (None, "birthday"):
+            made = climb("symmetric-random", "port-restricted", lambda ours, theirs, first=first: Hints(first), seed)
+            answered = made.answer()
+            assert made.run(12.0)
+            at = started(made, "birthday")
+            assert at is not None
+            begun.append(at - answered)
+        assert begun[1] <= begun[0]
+        sooner += begun[1] <= begun[0] - 0.1
+    assert sooner >= 7
+
+
+def test_memory_is_asked_once_for_each_pair_with_what_servers_see() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def recall(ours: str, theirs: str) -> Hints:
+        asked.append((ours, theirs))
+        return Hints()
+
+    made = climb("port-restricted", "port-restricted", recall)
+    made.answer()
+    assert made.run(5.0)
+    made.clock.run(5.0)
+    outside = [gateway.nat.addresses[0] for side in made.world.sides for gateway in side.gateways]
+    assert sorted(asked) == sorted([(outside[0], outside[1]), (outside[1], outside[0])])
+
+
+def test_where_nothing_ever_worked_one_climb_is_enough_until_the_network_changes() -> None:
+    climbs = []
+    for hopeful in (True, False):
+        hints = Hints() if hopeful else Hints(hopeless_until=1e6)
+        made = climb("port-restricted", "STUN alone", lambda ours, theirs, hints=hints: hints)
+        made.answer()
+        assert not made.run(30.0)
+        climbs.append(len([change for change in made.caller.log.phases if change.status.outcome == "failed"]))
+        assert (made.caller.ladder.state is LadderState.SETTLED) is not hopeful
+    assert climbs[0] >= 3 and climbs[1] == 1
+    made.caller.submit(NetworkChanged((HostAddress("192.168.7.7", 24, "wlan0"),)))
+    made.clock.run(1.0)
+    assert made.caller.ladder.state is not LadderState.SETTLED
+
+
+@pytest.mark.parametrize("hints", WRONG, ids=lambda hints: str(hints.first))
+def test_a_wrong_hint_keeps_no_easy_pair_from_its_path(hints: Hints) -> None:
+    made = climb("port-restricted", "address-restricted", lambda ours, theirs: hints)
+    made.answer()
+    assert made.run(5.0)
