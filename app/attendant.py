@@ -40,6 +40,8 @@ class Plan:
     record: Path | None = None
     report: Path | None = None
     always_relay: bool = False
+    trace: Path | None = None
+    trace_addresses: bool = False
     with_parent: bool = False
 
     def engine_config(self, *, echo: bool = False) -> EngineConfig:
@@ -48,6 +50,8 @@ class Plan:
             home=self.home,
             sound=SoundPlan(play=self.play, record=self.record, echo=echo),
             report=self.report,
+            trace=self.trace,
+            trace_addresses=self.trace_addresses,
             always_relay=self.always_relay,
         )
 

@@ -23,6 +23,7 @@ from app.protocol import (
     EngineState,
     Levels,
     Report,
+    TraceSaved,
     WindowMessage,
 )
 from transport.io.tasks import Tasks
@@ -91,6 +92,8 @@ class Bridge(QObject):
     """:class:`CommandFailed`"""
     report = Signal(object)
     """:class:`Report`"""
+    trace_saved = Signal(object)
+    """:class:`TraceSaved`"""
     engine_gone = Signal(str)
     """No engine any more, or none to reach; the words are fit to be shown."""
 
@@ -176,6 +179,8 @@ class Bridge(QObject):
                 self.failed.emit(message)
             case Report():
                 self.report.emit(message)
+            case TraceSaved():
+                self.trace_saved.emit(message)
 
 
 def run_with_engine(application: QApplication, bridge: Bridge) -> int:

@@ -40,6 +40,12 @@ PlayOption = Annotated[
 ]
 RecordOption = Annotated[Path | None, typer.Option("--record", help="WAV to write instead of the speaker.")]
 ReportOption = Annotated[Path | None, typer.Option("--report", help="Write the call's report (JSON) here.")]
+TraceOption = Annotated[
+    Path | None, typer.Option("--trace", help="Write the call's trace (JSON) here, without addresses and names.")
+]
+TraceAddressesOption = Annotated[
+    bool, typer.Option("--trace-addresses", help="Leave addresses and names in the trace.")
+]
 AlwaysRelayOption = Annotated[
     bool, typer.Option("--always-relay", help="Hide this machine's IP address from the peer.")
 ]
@@ -86,11 +92,15 @@ def listen(
     play: PlayOption = None,
     record: RecordOption = None,
     report: ReportOption = None,
+    trace: TraceOption = None,
+    trace_addresses: TraceAddressesOption = False,
     always_relay: AlwaysRelayOption = False,
     with_parent: WithParentOption = False,
 ) -> None:
     """Wait for calls and answer them."""
-    plan = attendant.Plan(find_home(home), play, record, report, always_relay, with_parent=with_parent)
+    plan = attendant.Plan(
+        find_home(home), play, record, report, always_relay, trace, trace_addresses, with_parent=with_parent
+    )
     _leave(attendant.listen(plan, answer_after_s=answer_after, once=once))
 
 
@@ -102,11 +112,15 @@ def call(
     play: PlayOption = None,
     record: RecordOption = None,
     report: ReportOption = None,
+    trace: TraceOption = None,
+    trace_addresses: TraceAddressesOption = False,
     always_relay: AlwaysRelayOption = False,
     with_parent: WithParentOption = False,
 ) -> None:
     """Call NAME@HOST[:PORT][#PIN]."""
-    plan = attendant.Plan(find_home(home), play, record, report, always_relay, with_parent=with_parent)
+    plan = attendant.Plan(
+        find_home(home), play, record, report, always_relay, trace, trace_addresses, with_parent=with_parent
+    )
     _leave(attendant.call(plan, _person(address), for_s=for_s))
 
 

@@ -33,6 +33,7 @@ from app.report import CallReport, write_report
 from app.session import CallSession, SessionSetup
 from app.sound import SoundPlan
 from app.store import Store
+from app.trace import write_trace
 from app.trust import Trust, decide
 from app.voice import Voice
 from transport.io.network_watch import NetworkWatch
@@ -65,7 +66,8 @@ Answer = Callable[[protocol.EngineMessage], None]
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """``report``: where the newest call's report is written; ``always_relay`` overrides the setting.
+    """``report``, ``trace``: where those of the newest call are written, the trace without addresses and names unless
+    ``trace_addresses``; ``always_relay`` overrides the setting.
 
     ``follows_windows``: end when the last window has gone (the window's engine); otherwise run until closed.
     """
@@ -74,6 +76,8 @@ class EngineConfig:
     sound: SoundPlan
     report: Path | None = None
     always_relay: bool = False
+    trace: Path | None = None
+    trace_addresses: bool = False
     follows_windows: bool = False
 
 
@@ -95,6 +99,7 @@ class Engine:
         self._last_report: CallReport | None = None
         self._closing = False
         self._lock = HomeLock(config.home)
+        self._last_trace: reporting.KeptTrace | None = None
         self._notices = state.Notices()
         self._server = LocalServer(config.home.folder, self.command, self._windows_changed)
         self.state = protocol.EngineState()
@@ -210,6 +215,10 @@ class Engine:
                 answer(self._report(call_id))
             case protocol.EndEngine():
                 self.ended.set()
+            case protocol.SaveTrace(call_id, path, with_addresses):
+                trace = self._trace(call_id)
+                write_trace(Path(path), trace.document(with_addresses=with_addresses))
+                answer(protocol.TraceSaved(trace.trace.report.call_id, path))
             case protocol.Attach():
                 pass
             case _:
@@ -317,13 +326,23 @@ class Engine:
         self._nat.learnt(session.local_nat)
         self._last_report = reporting.final_report(session, finished, self._voice.last_talk)
         self._store.calls.add(reporting.recent_call(session, finished, self._wall_offset_s))
-        if self._config.report is not None:
-            try:
-                write_report(self._config.report, self._last_report)
-            except AppError as error:
-                self._notify("error", "The report was not written", str(error))
+        self._write_files(self._last_report, self._last_trace)
         if self._config.follows_windows and self._server.windows == 0:
             self._windows_changed(0)
+
+    def _write_files(self, report: CallReport, trace: reporting.KeptTrace) -> None:
+        config = self._config
+        if config.report is not None:
+            try:
+        self._last_trace = reporting.kept_trace(session, self._last_report)
+                write_report(config.report, report)
+            except AppError as error:
+                self._notify("error", "The report was not written", str(error))
+        if config.trace is not None:
+            try:
+                write_trace(config.trace, trace.document(with_addresses=config.trace_addresses))
+            except AppError as error:
+                self._notify("error", "The trace was not written", str(error))
 
     def _to_call(self, call_id: str, event: ev.Event) -> None:
         if self._session is not None and self._session.call.view.call_id == call_id:
@@ -461,6 +480,14 @@ class Engine:
     # -- clocks ----------------------------------------------------------------------------------------------------
 
     async def _housekeeping(self) -> None:
+    def _trace(self, call_id: str) -> reporting.KeptTrace:
+        session, kept = self._session, self._last_trace
+        if session is not None and not session.call.finished and call_id in ("", session.call.view.call_id):
+            kept = reporting.kept_trace(session, reporting.live_report(session))
+        if kept is None or (call_id and kept.trace.report.call_id != call_id):
+            raise AppError("There is no trace of that call any more: Segue keeps that of the last one.")
+        return kept
+
         while True:
             await asyncio.sleep(STORE_RETRY_S)
             self._store.retry()

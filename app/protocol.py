@@ -339,11 +339,11 @@ class Report(Tagged, frozen=True):
     json: Annotated[str, Meta(max_length=1_000_000)]
 
 
-class Trace(Tagged, frozen=True):
-    """The answer to :class:`GetTrace`: a JSON text for a file (``docs/trace.schema.json``)."""
+class TraceSaved(Tagged, frozen=True):
+    """The answer to :class:`SaveTrace`: it is in the file."""
 
     call_id: str
-    json: Annotated[str, Meta(max_length=2_000_000)]
+    path: str
 
 
 class EngineHello(Tagged, frozen=True):
@@ -353,7 +353,7 @@ class EngineHello(Tagged, frozen=True):
     nonce: bytes
 
 
-EngineMessage = EngineHello | EngineState | CallSample | Levels | CommandFailed | Report | Trace
+EngineMessage = EngineHello | EngineState | CallSample | Levels | CommandFailed | Report | TraceSaved
 
 
 # -- window to engine ----------------------------------------------------------------------------------------------
@@ -490,10 +490,12 @@ class GetReport(Tagged, frozen=True):
     call_id: ShortText
 
 
-class GetTrace(Tagged, frozen=True):
-    """Ask for the trace of a call, without addresses and names unless ``with_addresses``."""
+class SaveTrace(Tagged, frozen=True):
+    """Write the trace of a call (``docs/trace.schema.json``) to a file, without addresses and names unless
+    ``with_addresses``. ``path`` is absolute."""
 
     call_id: ShortText
+    path: Annotated[str, Meta(min_length=1, max_length=4_096)]
     with_addresses: bool = False
 
 
@@ -524,7 +526,7 @@ WindowMessage = (
     | RefreshDevices
     | DismissNotice
     | GetReport
-    | GetTrace
+    | SaveTrace
     | EndEngine
 )
 

@@ -1,7 +1,7 @@
-"""A report that can be shown to strangers: the same story, without who and where (pure).
+"""A report or a trace that can be shown to strangers: the same story, without who and where (pure).
 
 Addresses, names, hosts, keys and the call's id become pseudonyms that are the same wherever the same thing stood
-within one report, and mean nothing in another. Ports stay (a NAT cannot be understood without them), and so does
+within one document, and mean nothing in another. Ports stay (a NAT cannot be understood without them), and so does
 whether an address was a public one.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from app.report import CallReport, NatReport, Nats
+from app.trace import CallTrace, Event, NatKnown, PathBecame, PhaseBecame
 
 _PERSON = re.compile(r"(?<![\w.@-])([\w.-]+)@(\[[0-9A-Fa-f:.%]+\]|[\w.-]*\w)(:\d+)?(#[0-9A-Fa-f]+)?")
 # Whatever looks like one: to hide a version number of four parts costs less than to show an address in disguise.
@@ -27,7 +28,7 @@ _MIN_NAME_CHARS = 3
 
 
 class _Pseudonyms:
-    """One report's names for what must not be told."""
+    """One document's names for what must not be told."""
 
     __slots__ = ("_known", "_names")
 
@@ -101,7 +102,30 @@ def _is_address(text: str) -> bool:
 
 def redacted(report: CallReport, names: Iterable[str] = ()) -> CallReport:
     """``report`` without addresses, names and keys. ``names``: more words to hide (own name, aliases, host names)."""
+    return _report(report, _Pseudonyms(names))
+
+
+def redacted_trace(trace: CallTrace, names: Iterable[str] = ()) -> CallTrace:
+    """The same for a trace: one pseudonym for one thing in all of it."""
     known = _Pseudonyms(names)
+    report = _report(trace.report, known)
+    events = tuple(_event(event, known) for event in trace.events)
+    return msgspec.structs.replace(trace, has_addresses=False, report=report, events=events)
+
+
+def _event(event: Event, known: _Pseudonyms) -> Event:
+    """Three kinds of event hold text that is not one of a few words of our own."""
+    match event:
+        case PathBecame(remote=remote):
+            return msgspec.structs.replace(event, remote=known.text(remote))
+        case NatKnown(nat=nat):
+            return msgspec.structs.replace(event, nat=_nat(nat, known))
+        case PhaseBecame(reason=reason):
+            return msgspec.structs.replace(event, reason=known.text(reason))
+    return event
+
+
+def _report(report: CallReport, known: _Pseudonyms) -> CallReport:
     person = _PERSON.fullmatch(report.peer)
     peer = known.text(report.peer) if person else known.of("person", report.peer.casefold())
     if person is not None:

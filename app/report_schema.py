@@ -10,18 +10,23 @@ from app import files
 from app.report import REPORT_VERSION, CallReport
 
 # A schema is for everybody to read.
-_MODE = 0o644
+SCHEMA_MODE = 0o644
 
 
 def schema_document() -> bytes:
     """The schema (draft 2020-12) as indented JSON with a line end."""
+    return document_of(f"Segue call report, version {REPORT_VERSION}", CallReport)
+
+
+def document_of(title: str, struct: type[msgspec.Struct]) -> bytes:
+    """The schema of a struct, with its title."""
     described = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"Segue call report, version {REPORT_VERSION}",
-        **msgspec.json.schema(CallReport),
+        "title": title,
+        **msgspec.json.schema(struct),
     }
     return (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 if __name__ == "__main__":
-    files.write_atomically(Path(sys.argv[1]), schema_document(), _MODE)
+    files.write_atomically(Path(sys.argv[1]), schema_document(), SCHEMA_MODE)

@@ -1,10 +1,13 @@
 """From a call at work to what is kept of it: the report, and the line in the history."""
 
+from dataclasses import dataclass, field
+
 from app import call_events as ev
 from app.protocol import RecentCall
-from app.redaction import redacted
+from app.redaction import redacted, redacted_trace
 from app.report import CallReport, MediaReport, encode_report
 from app.session import CallSession
+from app.trace import CallTrace, encode_trace
 from transport.wire.address import PersonAddress
 
 # In the history a stopped call to somebody whose key changed is one that failed.
@@ -52,3 +55,20 @@ def missed_call(call_id: str, person: PersonAddress, at: float) -> RecentCall:
 def shareable(report: CallReport) -> str:
     """The report as JSON without addresses and names."""
     return encode_report(redacted(report)).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTrace:
+    """A trace with everything in it, and the words that have to be taken out for others."""
+
+    trace: CallTrace
+    names: tuple[str, ...] = field(repr=False)
+
+    def document(self, *, with_addresses: bool = False) -> bytes:
+        """For a file; without addresses and names unless they are asked for."""
+        return encode_trace(self.trace if with_addresses else redacted_trace(self.trace, self.names))
+
+
+def kept_trace(session: CallSession, report: CallReport) -> KeptTrace:
+    """The trace of a session's call, which has this report."""
+    return KeptTrace(session.trace.build(report), session.names())

@@ -16,6 +16,8 @@ from app.phase_words import Pair, phase_mark, untried
 from app.protocol import CallPhase, CallSample, PathFigures
 from app.report import MediaReport, Role
 from app.report_builder import ReportBuilder
+from app.trace import Whose
+from app.trace_builder import TraceBuilder
 from app.traversal_words import nat_for_report
 from app.voice import Voice
 from transport import link_events as link
@@ -111,6 +113,7 @@ class CallSession:
         self.paths = PathsSeen()
         self.remote_report: peer.ReceiverReport | None = None
         self.phases: dict[str, PhaseStatus] = {}
+        self.trace = TraceBuilder(self.times.placed)
         self.local_nat: NatProfile | None = setup.profile
         self.remote_nat: NatProfile | None = None
         self.finished: ev.Finished | None = None
@@ -251,6 +254,7 @@ class CallSession:
                 self.finished = command
                 self._on_finished(command)
 
+                self.trace.call("ended", self.times.ended)
     def _access(self, leg: control.Leg) -> LegAccess:
         return LegAccess((self._setup.relay.host_ip, leg.port), leg.username, leg.password)
 
@@ -291,6 +295,7 @@ class CallSession:
 
     def _start_media(self) -> None:
         driver = self._driver
+            self.trace.network(len(hosts), self._loop.time())
         if driver is None:
             return
         self.times.answered = self._loop.time()
@@ -311,10 +316,16 @@ class CallSession:
                 self.feed(ev.MediaBroken())
 
     def _on_link(self, command: link.Command) -> None:
+            self._trace_second()
         match command:
             case link.MediaReceived(data):
                 self._setup.voice.receive(data)
             case CopyArrived(position):
+    def _trace_second(self) -> None:
+        sample, stats = self.sample(), self.link_stats()
+        if sample is not None and stats is not None:
+            self.trace.second(sample, stats.paths, self._loop.time())
+
                 self._setup.voice.copy_arrived(position.timestamp)
             case link.MessageReceived(message):
                 self._heard(message)
@@ -329,23 +340,28 @@ class CallSession:
                 self.feed(ev.LinkSilent())
             case Reconnected():
                 self.paths.back(self._loop.time())
+                self.trace.connection(False, self._loop.time())
                 self._setup.voice.link_back()
                 self.feed(ev.LinkBack())
             case PhaseChanged(status):
                 self._phase_changed(status)
             case ProfileKnown(whose, profile):
+                self.trace.connection(True, self._loop.time())
                 self._profile_known(whose, profile)
             case link.LinkEnded(reason, text):
                 self._link_ended(reason, text)
 
     def _path_changed(self, change: PathChanged) -> None:
         now = self._loop.time()
+            case link.CandidatesTold(whose, round_number, kinds):
+                self.trace.candidates(whose, round_number, kinds, self._loop.time())
         self.paths.changed(change, now)
         stats = self.link_stats()
         for path in stats.paths if stats is not None else ():
             key = (path.kind, path.via, address_text(path.local), address_text(path.remote))
             if path.state == "active":
                 self.report.path_active(key, now)
+        self.trace.path(change.kind, change.via, change.state, address_text(change.remote), now)
             elif path.state != "suspect":
                 self.report.path_inactive(key, now)
         self._on_change()
@@ -390,6 +406,8 @@ class CallSession:
                 ended=status.ended,
                 outcome=None if status.outcome == "trying" else status.outcome,
                 reason=status.reason,
+        if status.name in PHASE_NAMES:
+            self.trace.phase(status.name, status, self._loop.time())  # type: ignore[arg-type]
                 packets=status.packets,
                 sockets=status.sockets,
                 rounds=status.rounds,
@@ -397,7 +415,8 @@ class CallSession:
                 of=status.of,
             )
 
-    def _profile_known(self, whose: str, profile: NatProfile) -> None:
+    def _profile_known(self, whose: Whose, profile: NatProfile) -> None:
+        self.trace.nat(whose, nat_for_report(profile), self._loop.time())
         if whose == "local":
             self.local_nat = profile
             self.report.nat(local=nat_for_report(profile))
@@ -414,6 +433,12 @@ class CallSession:
     def note_figures(self) -> None:
         """Paths and first sounds into the report, while the link can still tell."""
         stats = self.link_stats()
+    def names(self) -> tuple[str, ...]:
+        """Words that say who calls whom, where."""
+        own, person = self._setup.home_address.partition("@"), self.person
+        own_host = own[2].partition("#")[0].rpartition(":")[0]
+        return own[0], own_host, person.name, person.relay.host, self.title
+
         for path in stats.paths if stats is not None else ():
             key = (path.kind, path.via, address_text(path.local), address_text(path.remote))
             self.report.path_figures(key, path.rtt_ms, path.loss)
@@ -448,6 +473,8 @@ class CallSession:
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if after != before:
+            self.trace.call(after, self._loop.time())
             self._timer = None
         deadline = self.call.next_deadline()
         if deadline is not None:

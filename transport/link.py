@@ -8,11 +8,13 @@ Before :class:`Proven` nothing of the peer is believed or delivered, on either s
 import hmac
 import random
 from enum import Enum
+from typing import Literal
 
 from transport.identity import IdentityError
 from transport.identity.keys import certificate_key
 from transport.link_events import (
     Answered,
+    CandidatesTold,
     Close,
     Command,
     EndReason,
@@ -435,6 +437,7 @@ class Link:
                     self._run(self._carriage.add_direct(socket, local, remote, via, rtt_s, now), now)
                 case rounds.SayToPeer(message):
                     self._say(message)
+                    self._note_candidates("local", message)
                 case _:
                     self._out.append(command)
 
@@ -499,7 +502,9 @@ class Link:
                 self._run(self._carriage.echo_answered(sequence, now), now)
                 relay = self._carriage.paths.quality(RELAY_PATH)
                 if relay is not None and relay.round_trip.smoothed is not None:
-                    trip = ladder.RelayRoundTrip(relay.round_trip.smoothed)
+                    trip = ladder.RelayRoundTrip(
+                        relay.round_trip.smoothed, relay.round_trip.variation, relay.loss.share()
+                    )
                     self._traverse(self._traversal.give(trip, now), now)
             case flow.Remark(document):
                 self._remark(document, now)
@@ -552,6 +557,7 @@ class Link:
     def _peer_says(self, message: messages.PeerMessage, now: float) -> None:
         match message:
             case messages.Candidates() | messages.Connect() | messages.ConnectAck() | messages.Sync():
+                self._note_candidates("remote", message)
                 self._traverse(self._traversal.give(PeerSaid(message), now), now)
             case messages.PathQuality() | messages.PathSilent():
                 # What is said of the paths comes as remarks; here it would be too late to be believed.
@@ -561,6 +567,10 @@ class Link:
                 self._out.append(MessageReceived(message))
             case _:
                 self._out.append(MessageReceived(message))
+
+    def _note_candidates(self, whose: Literal["local", "remote"], message: messages.PeerMessage) -> None:
+        if isinstance(message, messages.Candidates):
+            self._out.append(CandidatesTold(whose, message.round, tuple(one.kind for one in message.candidates)))
 
     def _prove(self, message: messages.PeerMessage, origin: SealedArrived | None, now: float) -> None:
         if self._proof is None:

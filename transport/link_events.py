@@ -161,6 +161,15 @@ class MessageReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidatesTold:
+    """A side told the other where it can perhaps be reached; of each address only the kind."""
+
+    whose: Literal["local", "remote"]
+    round: int
+    kinds: tuple[Literal["host", "server-reflexive", "mapped"], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LinkEnded:
     """The last command of every link, exactly once. ``text`` is for a log, in words."""
 
@@ -175,6 +184,7 @@ Command = (
     | Proven
     | MediaReceived
     | MessageReceived
+    | CandidatesTold
     | CopyArrived
     | PathChanged
     | PhaseChanged

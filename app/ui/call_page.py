@@ -17,6 +17,7 @@ from app.protocol import (
     Levels,
     PlaceCall,
     Report,
+    TraceSaved,
 )
 from app.ui.call_controls import CallControls
 from app.ui.connection_panel import ConnectionPanel
@@ -108,6 +109,10 @@ class CallPage(QWidget):
     def take_report(self, report: Report) -> None:
         """The report that the panel asked for."""
         self._panel.take_report(report)
+
+    def trace_saved(self, told: TraceSaved) -> None:
+        """The file that the panel asked for is there."""
+        self._panel.trace_saved(told)
 
     def open_panel(self, wanted: bool) -> None:
         """Show the connection panel beside the call, or hide it."""

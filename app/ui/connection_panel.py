@@ -6,7 +6,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
-from app.protocol import CallSample, CallState, GetReport, NatProfile, PathFigures, Report
+from app.protocol import CallSample, CallState, GetReport, NatProfile, PathFigures, Report, TraceSaved
 from app.ui.charts import Chart, Series
 from app.ui.controls import (
     Button,
@@ -24,6 +24,7 @@ from app.ui.ladder import Ladder
 from app.ui.path_strip import PathStrip
 from app.ui.person_page import COPIED_SHOWN_MS, Send
 from app.ui.theme import GRID_PX
+from app.ui.trace_saver import TraceSaver
 from app.ui.words import kilobits, milliseconds, percent, plain
 
 # Scales do not shrink under these, so that small wobbles look small.
@@ -53,6 +54,7 @@ class ConnectionPanel(QFrame):
         """Bring strip, ladder and networks up to date."""
         if call.call_id != self._call_id:
             self._call_id = call.call_id
+            self._trace.show_call(call.call_id)
             for chart in self._charts():
                 chart.reset()
             self._codec.setText(self.tr("No figures yet. They come with the first sound."))
@@ -100,6 +102,10 @@ class ConnectionPanel(QFrame):
             self._copied.setText(self.tr("Copied"))
             QTimer.singleShot(COPIED_SHOWN_MS, self._copied, self._copied.clear)
 
+    def trace_saved(self, told: TraceSaved) -> None:
+        """The answer to “Save trace”."""
+        self._trace.saved(told)
+
     # -- building --------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
@@ -107,7 +113,8 @@ class ConnectionPanel(QFrame):
         copy = Button(self.tr("Copy report"), kind="quiet", picture="copy", name="copy_report", clicked=self._copy)
         close = icon_button("x", self.tr("Close the connection panel"), name="close_panel")
         close.clicked.connect(self.close_wanted)
-        head = row(Label(self.tr("Connection"), size="title"), None, self._copied, copy, close)
+        self._trace = TraceSaver(self._send)
+        head = row(Label(self.tr("Connection"), size="title"), None, self._copied, copy, self._trace, close)
         parts = column(
             self._build_strip(),
             self._build_charts(),

@@ -143,6 +143,7 @@ class MainWindow(QMainWindow):
         bridge.sample.connect(self.add_sample)
         bridge.failed.connect(self.command_failed)
         bridge.report.connect(self.take_report)
+        bridge.trace_saved.connect(self.call.trace_saved)
         bridge.engine_gone.connect(self.engine_gone)
         self.home.settings_wanted.connect(lambda: self._go_settings(True))
         self.home.setup_wanted.connect(self._set_up)

@@ -1,9 +1,21 @@
 """Every button sends its command, and nothing else."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMenu, QSlider
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QSlider,
+)
 from pytestqt.qtbot import QtBot
 
 from app import protocol
@@ -26,13 +38,16 @@ from app.protocol import (
     Register,
     RemoveContact,
     Report,
+    SaveTrace,
     SetMuted,
     SignOff,
+    TraceSaved,
     TrustKey,
     TryHere,
     WindowMessage,
 )
 from app.ui.main_window import MainWindow
+from app.ui.trace_saver import TraceSaver
 from tests.gui.scenes import (
     BOB,
     CHANGED,
@@ -210,6 +225,26 @@ def test_copied_report_reaches_the_clipboard(window: MainWindow, qapp: QApplicat
     window.take_report(Report("another", '{"version": 1}'))
     window.take_report(Report("call-1", '{"version": 2}'))
     assert qapp.clipboard().text() == '{"version": 2}'
+
+
+@pytest.mark.parametrize(("choice", "with_addresses"), [("trace_to_share", False), ("trace_for_self", True)])
+def test_a_trace_is_saved_without_addresses_unless_they_are_asked_for(
+    window: MainWindow, bridge: RecordingBridge, tmp_path: Path, choice: str, with_addresses: bool
+) -> None:
+    window.show_state(with_(HOME, call=DIRECT))
+    PREPARE["panel"](window, with_(HOME, call=DIRECT))
+    saver = window.findChild(TraceSaver)
+    action = saver.findChild(QAction, choice)
+    action.trigger()
+    dialog = saver.findChild(QFileDialog)
+    dialog.selectFile(str(tmp_path / "trace"))
+    dialog.accept()
+    assert bridge.sent == [SaveTrace("call-1", str(tmp_path / "trace.json"), with_addresses)]
+    told = saver.findChild(QLabel, "trace_saved")
+    window.call.trace_saved(TraceSaved("another", ""))
+    assert told.text() == ""
+    window.call.trace_saved(TraceSaved("call-1", ""))
+    assert told.text() == "Saved"
 
 
 def test_copied_addresses_carry_the_pin(window: MainWindow, qapp: QApplication) -> None:
