@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from app.protocol import LadderPhase, PhaseName
 from app.text import one_line
+from transport.portmap.mapper import MappingStatus
 from transport.traverse.nat_profile import NatKind, NatProfile
 from transport.traverse.phase import PhaseStatus
 from transport.traverse.strategy import Technique, strategy
@@ -174,6 +175,7 @@ _TRYING: dict[str, str] = {
     "blocks": "{because}{search}.",
 }
 _WAITING = {"port_mapping": "Your router will be asked to open a door for Segue."}
+_PROTOCOLS = {"pcp": "PCP", "nat-pmp": "NAT-PMP", "upnp": "UPnP"}
 _LINE_NAMES: dict[str, str] = {"port_mapping": "port mapping", "blocks": "carrier blocks"}
 
 
@@ -255,6 +257,25 @@ def searched(status: PhaseStatus, pair: Pair) -> tuple[int, int]:
     return 0, status.of
 
 
+def mapping_status(mapping: MappingStatus, since: float, now: float) -> PhaseStatus:
+    """Port mapping as a row among the phases of a call; it stands so ``since`` then, and is told ``now``."""
+    ended = now if mapping.outcome in ("won", "failed") else None
+    return PhaseStatus("port_mapping", mapping.outcome, since, ended, reason=mapping.reason)
+
+
+def door_in_words(mapping: MappingStatus | None) -> str:
+    """Port mapping while nobody calls; empty where none is asked for."""
+    if mapping is None or mapping.outcome == "waiting":
+        return ""
+    if mapping.outcome == "trying":
+        return _TRYING["port_mapping"]
+    if mapping.outcome == "failed":
+        return REASONS.get(mapping.reason, "")
+    text = (mapping.reason and REASONS.get(mapping.reason)) or _WON["port_mapping"]
+    by = _PROTOCOLS.get(mapping.protocol or "", "")
+    return f"{text.rstrip('.')} ({by})." if by else text
+
+
 def progress(status: PhaseStatus, now: float) -> float:
     """How far a phase is, 0 to 1: by what it counts, else by its time."""
     if status.outcome == "won":
@@ -320,6 +341,8 @@ def phase_line(phase: LadderPhase) -> str:
     match phase.outcome:
         case "trying":
             return f"{name}: {_attempt(phase)}"
+        case "won" if phase.name == "port_mapping":
+            return f"{name}: {phase.why}"
         case "won":
             packets = f", {phase.packets:,} packets" if phase.packets else ""
             return f"{name}: worked{took}{packets}"

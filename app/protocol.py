@@ -159,6 +159,9 @@ class NetworkState(Frozen, frozen=True):
     nat: NatProfile = NatProfile()
     measured: float | None = None
     chances: tuple[CallChance, ...] = ()
+    door: str = ""
+    """Port mapping in a sentence; empty where none is asked for."""
+    door_open: bool = False
     known: tuple[KnownPair, ...] = ()
     """The newest of what is remembered, newest first; :data:`MAX_KNOWN_SHOWN` at the most."""
     known_in_all: int = 0

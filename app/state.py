@@ -10,6 +10,7 @@ from app.session import CallSession
 from app.store import Person, Store
 from app.traversal_words import nat_in_words, network_in_words
 from transport.identity.safety_number import safety_number
+from transport.portmap.mapper import MappingStatus
 from transport.traverse.nat_profile import NatProfile
 
 # A safety number costs a few milliseconds; so few at a time keep the engine's loop free for the voice.
@@ -81,6 +82,8 @@ class Picture:
     """By short address: who is there, of those that are watched."""
     nat: NatProfile | None = None
     """Of the network that this machine is in."""
+    mapping: MappingStatus | None = None
+    """``None`` where no port is to be mapped."""
     busy: str = ""
     ready: bool = False
     data_place: str = ""
@@ -107,7 +110,7 @@ def build(
         audio=picture.audio,
         settings=store.documents.settings,
         call=None if session is None else _call(session, numbers, wall_offset_s),
-        network=network_in_words(picture.nat, wall_offset_s),
+        network=network_in_words(picture.nat, wall_offset_s, picture.mapping),
         notices=notices.shown,
         data_place=picture.data_place,
         busy=picture.busy,

@@ -2,8 +2,10 @@
 
 from typing import Literal
 
+from app.phase_words import door_in_words
 from app.protocol import CallChance, NatProfile, NetworkState
 from app.report import NatReport
+from transport.portmap.mapper import MappingStatus
 from transport.traverse import nat_profile
 from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatKind
 from transport.traverse.outlook import PEERS, Chance, chances, outlook
@@ -107,12 +109,25 @@ def _chance(profile: nat_profile.NatProfile, kind: NatKind, chance: Chance) -> C
     return CallChance(_PEERS[kind], _SHORT[expected], _CHANCES[expected])
 
 
-def network_in_words(profile: nat_profile.NatProfile | None, wall_offset_s: float) -> NetworkState:
+def network_in_words(
+    profile: nat_profile.NatProfile | None, wall_offset_s: float, mapping: MappingStatus | None = None
+) -> NetworkState:
     """The user's own network for the idle page; empty while nothing is known. ``wall_offset_s`` turns the clock of
     the profile into Unix seconds."""
+    door, is_open = door_in_words(mapping), mapping is not None and mapping.outcome == "won"
     if profile is None:
-        return NetworkState()
-    return NetworkState(nat_in_words(profile), profile.made_at + wall_offset_s, call_chances(profile))
+        return NetworkState(door=door, door_open=is_open)
+    measured = profile.made_at + wall_offset_s
+    # A public door is open to everybody who can send at all.
+    through_door = is_open and mapping is not None and not mapping.reason
+    expected = tuple(_through_door(one) if through_door else one for one in call_chances(profile))
+    return NetworkState(nat_in_words(profile), measured, expected, door, is_open)
+
+
+def _through_door(chance: CallChance) -> CallChance:
+    if chance.chance == "direct" or chance.peer == _PEERS[NatKind.UDP_BLOCKED]:
+        return chance
+    return CallChance(chance.peer, "direct", _CHANCES[Chance.GOOD])
 
 
 def nat_for_report(profile: nat_profile.NatProfile) -> NatReport:

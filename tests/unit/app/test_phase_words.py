@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import phase_words
-from app.phase_words import Pair, phase_in_words, phase_line, phase_mark, phase_reason, untried
+from app.phase_words import Pair, mapping_status, phase_in_words, phase_line, phase_mark, phase_reason, untried
 from app.protocol import PhaseName, PhaseOutcome
 from app.traversal_words import call_chances, nat_in_words, network_in_words
+from transport.portmap.mapper import MappingStatus
 from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatKind, NatProfile
 from transport.traverse.phase import PhaseStatus
 
@@ -238,7 +239,7 @@ def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> No
             status("port_mapping", "won", "mapped", ended=10.2),
             Pair(),
             "Your router opened a door for Segue.",
-            "port mapping: worked after 0.2 s",
+            "port mapping: Your router opened a door for Segue.",
         ),
     ],
 )
@@ -323,6 +324,39 @@ def test_what_to_expect_counts_the_hard_techniques(ours: NatProfile, expected: d
     for word, chance in expected.items():
         found = [one.chance for one in told if word in one.peer and not re.search("lenient|open", one.peer)]
         assert found == [chance], (word, told)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        (None, ""),
+        (MappingStatus("waiting"), ""),
+        (MappingStatus("trying"), "Your router is asked to open a door for Segue."),
+        (MappingStatus("won", "", "nat-pmp"), "Your router opened a door for Segue (NAT-PMP)."),
+        (MappingStatus("failed", "silent"), "Your router does not open doors on request."),
+    ],
+)
+def test_port_mapping_while_nobody_calls(mapping: MappingStatus | None, words: str) -> None:
+    shown = network_in_words(RANDOM, 0.0, mapping)
+    assert shown.door == words and network_in_words(None, 0.0, mapping).door == words
+    assert shown.door_open == (mapping is not None and mapping.outcome == "won")
+    # Whoever has an open door is reached by all who can send.
+    assert sum(one.chance == "relay" for one in shown.chances) == (1 if shown.door_open else 4)
+
+
+def test_a_door_behind_another_router_promises_nothing() -> None:
+    shown = network_in_words(RANDOM, 0.0, MappingStatus("won", "second-nat", "upnp"))
+    assert shown.door.endswith("between it and the internet (UPnP).")
+    assert shown.chances == call_chances(RANDOM)
+
+
+def test_port_mapping_is_a_row_of_the_call() -> None:
+    trying = mapping_status(MappingStatus("trying"), 10.0, 10.0)
+    won = mapping_status(MappingStatus("won", "", "pcp"), 10.0, 10.2)
+    rung = phase_in_words(won, 9.0, 12.0, Pair())
+    assert rung is not None and (rung.outcome, rung.ended) == ("won", pytest.approx(1.2))
+    assert phase_line(rung) == "port mapping: Your router opened a door for Segue."
+    assert phase_mark(trying, won) == "Port mapping worked"
 
 
 def test_the_own_network_has_an_age() -> None:
