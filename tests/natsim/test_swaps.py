@@ -13,6 +13,7 @@ from tests.natsim.wire import Wire
 from transport.link import Close, CopyArrived, MediaReceived
 from transport.link import Link as RealLink
 from transport.path import manager as managers
+from transport.path import routing
 from transport.path.carriage import Carriage
 from transport.path.selector import TRIAL_S, Trial, Verdict
 from transport.path.sockets import DatagramReceived
@@ -112,7 +113,7 @@ def _break_before_make(patch: pytest.MonkeyPatch) -> None:
         return Verdict.PASSED
 
     patch.setattr(Trial, "verdict", verdict)
-    patch.setattr(managers.PathManager, "_second", lambda self, in_use: None)
+    patch.setattr(routing, "_second", lambda paths, in_use, plan: None)
     patch.setattr(Carriage, "_send_again", lambda self, again, now: None)
 
 

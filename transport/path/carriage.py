@@ -76,7 +76,7 @@ RELAY_PATH = 0
 
 @dataclass(frozen=True, slots=True)
 class PathChanged:
-    """A path is in another state (:class:`transport.path.manager.PathState`, by value)."""
+    """A path is in another state (:class:`transport.path.states.PathState`, by value)."""
 
     kind: PathKind
     via: PathVia

@@ -10,8 +10,8 @@ A path is judged by authentic traffic of the peer (:class:`Heard`) and by what t
 its first hop answers. Both ends choose for themselves.
 """
 
-from transport.path.echo import ECHO_EVERY_S, PROMISE_S
-from transport.path.recent import SENT_S
+from transport.path.record import IN_USE, NEVER, USABLE, PathRecord
+from transport.path.routing import Plan, carriers, echo_paces, fallback
 from transport.path.selector import (
     DOUBTFUL_FRAMES,
     DOUBTFUL_LOSS,
@@ -25,6 +25,14 @@ from transport.path.selector import (
     is_better,
     overlap_s,
     park_s,
+)
+from transport.path.silence import (
+    CLOCK_SLACK_S,
+    DEAD_AFTER_S,
+    is_silent,
+    lost_since,
+    missing_since,
+    silent_at,
 )
 from transport.path.states import (
     TRANSITIONS,
@@ -55,20 +63,8 @@ from transport.path.states import (
     StateChanged,
     TellSilent,
 )
-from transport.path.stats import PathKind, PathQuality, PathStats, milliseconds
-from transport.wire.stun import Address
+from transport.path.stats import PathKind, PathQuality, PathStats
 
-# DESIGN §7: 60 ms beyond what was promised is unexpected.
-UNEXPECTED_S = 0.06
-# While media flows: two frames are missing, the second of them by a hair. The third would show nothing more, and every
-# millisecond here is heard.
-MEDIA_UNEXPECTED_S = 0.042
-SUSPECT_AFTER_S = PROMISE_S + UNEXPECTED_S
-DEAD_AFTER_S = 1.0
-# Twice the mean deviation is what a late packet may be later; more than this is no jitter but a fault.
-MAX_JITTER_SLACK_S = 0.1
-# Media came by the path within this time before it fell silent: then a frame was due each 20 ms.
-MEDIA_PACE_S = 0.1
 # A suspect that is heard again is covered by the other path for so long: trouble seldom comes alone.
 COVER_S = 0.3
 # The peer is told again that nothing is heard: until it knows, all is lost, and the word itself may be.
@@ -77,8 +73,6 @@ TELL_EVERY_S = 0.1
 TICK_S = 0.05
 # Media flows while the last frame is not older.
 TALKING_S = 0.1
-# Timers may fire a little early.
-CLOCK_SLACK_S = 0.001
 # While everything is silent, its first hop is asked this often whether it still knows us (a relay may restart).
 REVALIDATE_EVERY_S = 1.0
 # Two cards' worth of interfaces in both families; more would only be probed for nothing.
@@ -87,102 +81,6 @@ MAX_DIRECT_PATHS = 4
 REMEMBER_DEAD_S = 30.0
 # A direct path that stands by answers echoes each second; after three that were missed it cannot be relied upon.
 STANDBY_DEAD_AFTER_S = 3.5
-# Seconds between echo requests by role of the path.
-TRIAL_PACE_S = 0.1
-QUIET_TRIAL_PACE_S = 0.04
-LONE_PACE_S = 0.05
-"""The path in use when the peer sends by another: only answers to us show that it lives."""
-DIRECT_STANDBY_PACE_S = 1.0
-RELAY_STANDBY_PACE_S = 15.0
-
-_IN_USE = (PathState.ACTIVE, PathState.SUSPECT)
-_USABLE = (*_IN_USE, PathState.STANDBY)
-_NEVER = float("-inf")
-
-
-class _Path:
-    __slots__ = (
-        "active_from",
-        "active_to",
-        "added",
-        "behind",
-        "counted",
-        "died",
-        "failures",
-        "local",
-        "missed_at",
-        "missed_since",
-        "proven",
-        "quality",
-        "remote",
-        "reported",
-        "state",
-        "told",
-        "wait_until",
-        "watched_from",
-    )
-
-    def __init__(self, added: AddPath) -> None:
-        self.added = added
-        self.remote = added.remote
-        self.local: Address | None = None
-        self.state = PathState.CANDIDATE
-        self.quality = PathQuality()
-        self.active_from: float | None = None
-        self.active_to: float | None = None
-        self.proven = False
-        """The peer has received enough media by it."""
-        self.behind: float | None = None
-        """How much later than by the fastest path ours arrives there, in seconds."""
-        self.failures = 0
-        self.wait_until = _NEVER
-        self.watched_from: float | None = None
-        """Silence counts from here, if the path has not been heard since."""
-        self.missed_since: float | None = None
-        """The peer has said that it hears nothing by it, first then, and nothing has refuted that."""
-        self.missed_at = _NEVER
-        """When it said so last."""
-        self.reported = 0
-        """Frames that the peer expected, in its newest report."""
-        self.told = _NEVER
-        self.died = 0.0
-        self.counted: tuple[int, int] | None = None
-        """The peer's count at the beginning of the present stretch of :data:`DOUBTFUL_FRAMES`."""
-
-    @property
-    def kind(self) -> PathKind:
-        return self.added.kind
-
-    @property
-    def seen(self) -> Seen:
-        return Seen(self.added.kind, self.quality.round_trip.smoothed)
-
-    @property
-    def silent_from(self) -> float | None:
-        heard, watched = self.quality.heard, self.watched_from
-        if heard is None or watched is None:
-            return heard if watched is None else watched
-        return max(heard, watched)
-
-    def stats(self) -> PathStats:
-        quality = self.quality
-        return PathStats(
-            kind=self.added.kind,
-            via=self.added.via,
-            local=self.local,
-            remote=self.remote,
-            state=self.state.value,
-            rtt_ms=milliseconds(quality.round_trip.smoothed),
-            min_rtt_ms=milliseconds(quality.round_trip.minimum),
-            loss=quality.loss.share(),
-            jitter_ms=milliseconds(quality.jitter.value),
-            active_from=self.active_from,
-            active_to=self.active_to,
-            packets_sent=quality.packets_sent,
-            packets_received=quality.packets_received,
-            bytes_sent=quality.bytes_sent,
-            bytes_received=quality.bytes_received,
-        )
 
 
 class PathManager:
@@ -204,7 +102,7 @@ class PathManager:
     )
 
     def __init__(self) -> None:
-        self._paths: dict[int, _Path] = {}
+        self._paths: dict[int, PathRecord] = {}
         self._carriers: tuple[int, ...] = ()
         self._silent_since: float | None = None
         self._revalidate_at: float | None = None
@@ -213,8 +111,8 @@ class PathManager:
         self._trial: Trial | None = None
         self._cover: tuple[int, float] | None = None
         """The path that carries everything as well, and until when."""
-        self._changed_at = _NEVER
-        self._media_at = _NEVER
+        self._changed_at = NEVER
+        self._media_at = NEVER
         self._heard_ever = False
         self._peer_uses: PathKind = "relay"
         self.echo_paces: dict[int, float] = {}
@@ -233,7 +131,7 @@ class PathManager:
     @property
     def has_direct(self) -> bool:
         """Whether a direct path is usable."""
-        return any(path.kind == "direct" and path.state in _USABLE for path in self._paths.values())
+        return any(path.kind == "direct" and path.state in USABLE for path in self._paths.values())
 
     def quality(self, path: int) -> PathQuality | None:
         """The measurements of a path, to be fed by whoever sends and receives on it."""
@@ -251,7 +149,7 @@ class PathManager:
 
     def next_deadline(self) -> float | None:
         """When :class:`PathTimer` is due."""
-        due = [self._silent_at(path) for path in self._paths.values()]
+        due = [silent_at(path, self._peer_uses, heard_ever=self._heard_ever) for path in self._paths.values()]
         due += [self._revalidate_at, self._tick_at]
         return min((at for at in due if at is not None), default=None)
 
@@ -274,7 +172,7 @@ class PathManager:
             return []
         return self._about(event.path, path, event, now)
 
-    def _about(self, number: int, path: _Path, event: ManagerEvent, now: float) -> list[ManagerCommand]:
+    def _about(self, number: int, path: PathRecord, event: ManagerEvent, now: float) -> list[ManagerCommand]:
         match event:
             case Heard():
                 return self._heard(number, path, now)
@@ -309,17 +207,17 @@ class PathManager:
         if event.kind == "direct" and len(direct) >= MAX_DIRECT_PATHS:
             _, worst = min(direct)
             out = self._close(worst, self._paths[worst], now) + self._forget(worst)
-        self._paths[event.path] = _Path(event)
+        self._paths[event.path] = PathRecord(event)
         return out
 
-    def _worth(self, number: int, path: _Path) -> tuple[bool, bool, float]:
+    def _worth(self, number: int, path: PathRecord) -> tuple[bool, bool, float]:
         """For giving up the least useful path: what carries or could carry is worth more than what is dead."""
-        return number in self._carriers, path.state in _USABLE, path.quality.heard or _NEVER
+        return number in self._carriers, path.state in USABLE, path.quality.heard or NEVER
 
-    def _close(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
-        was_in_use = path.state in _IN_USE
+    def _close(self, number: int, path: PathRecord, now: float) -> list[ManagerCommand]:
+        was_in_use = path.state in IN_USE
         heard = self._last_heard()
-        since = self._lost_since(path, now)
+        since = lost_since(path, now)
         out = self._change(number, Cause.CLOSED, now)
         path.watched_from = path.missed_since = None
         if was_in_use and self._carriers and self._carriers[0] != number:
@@ -334,7 +232,7 @@ class PathManager:
         self._route()
         return [Forgotten(number)]
 
-    def _heard(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+    def _heard(self, number: int, path: PathRecord, now: float) -> list[ManagerCommand]:
         path.quality.heard = now
         self._heard_ever = True
         if path.state is PathState.ACTIVE and self._silent_since is None:
@@ -345,50 +243,23 @@ class PathManager:
         was = path.state
         out = self._change(number, Cause.HEARD, now)
         if was is PathState.SUSPECT and len(self._paths) > 1:
-            self._cover_with(self._fallback(number), now + COVER_S)
+            self._cover_with(fallback(self._paths, number), now + COVER_S)
         elif was is PathState.DEAD:
             path.wait_until = max(path.wait_until, now)
             path.counted = None
-        if self._silent_since is not None and path.state in _IN_USE:
+        if self._silent_since is not None and path.state in IN_USE:
             self._silent_since = self._revalidate_at = None
             out.append(HeardAgain())
         return out
 
     # -- silence -------------------------------------------------------------------------------------------------
 
-    def _patience(self, path: _Path) -> float:
-        """How long the path in use may be silent. Where nothing could take over, haste has no use."""
-        if path.kind == "relay":
-            # When the peer sends by another path only answers come by this one, and they take a round trip.
-            alone = self._peer_uses != "relay"
-            return SUSPECT_AFTER_S + (path.quality.round_trip.smoothed or 0.0 if alone else 0.0)
-        quality = path.quality
-        slack = min(MAX_JITTER_SLACK_S, 2 * (quality.jitter.value or 0.0))
-        media_flows = (
-            self._peer_uses == path.kind
-            and quality.heard is not None
-            and quality.media_at is not None
-            and quality.heard - quality.media_at < MEDIA_PACE_S
-        )
-        return (MEDIA_UNEXPECTED_S if media_flows else SUSPECT_AFTER_S) + slack
-
-    def _silent_at(self, path: _Path) -> float | None:
-        """When the silence of a path in use means something more."""
-        silent_from = path.silent_from
-        if silent_from is None or (path.quality.heard is None and not self._heard_ever):
-            return None
-        if path.state is PathState.ACTIVE:
-            return silent_from + self._patience(path)
-        return silent_from + DEAD_AFTER_S if path.state is PathState.SUSPECT else None
-
     def _timer(self, now: float) -> list[ManagerCommand]:
         out: list[ManagerCommand] = []
         for number, path in list(self._paths.items()):
-            silent_at = self._silent_at(path)
-            if path.state is PathState.ACTIVE and silent_at is not None and now >= silent_at:
+            if path.state is PathState.ACTIVE and self._is_due(path, now):
                 out += self._suspect(number, path, now)
-                silent_at = self._silent_at(path)
-            if path.state is PathState.SUSPECT and silent_at is not None and now >= silent_at:
+            if path.state is PathState.SUSPECT and self._is_due(path, now):
                 out += self._die(number, path, now)
         if self._revalidate_at is not None and now >= self._revalidate_at:
             self._revalidate_at = now + REVALIDATE_EVERY_S
@@ -398,43 +269,36 @@ class PathManager:
             out += self._tick(now)
         return out
 
-    def _suspect(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+    def _is_due(self, path: PathRecord, now: float) -> bool:
+        at = silent_at(path, self._peer_uses, heard_ever=self._heard_ever)
+        return at is not None and now >= at
+
+    def _suspect(self, number: int, path: PathRecord, now: float) -> list[ManagerCommand]:
         """Everything goes by another path as well, at once, and so does what may have been lost."""
         if path.state is not PathState.ACTIVE:
             return []
         out = [*self._change(number, Cause.SILENT, now), Revalidate(number)]
-        since = self._lost_since(path, now)
+        since = lost_since(path, now)
         out += [SendAgain(number, carrier, since) for carrier in self._carriers if carrier != number]
         return out + self._tell(number, path, now)
 
-    def _lost_since(self, path: _Path, now: float) -> float:
-        """Since when what was sent on a silent path has perhaps not arrived."""
-        heard, trip = path.quality.heard, path.quality.round_trip
-        if heard is None or trip.smoothed is None:
-            return now - SENT_S
-        return heard - trip.smoothed - 4 * trip.variation - UNEXPECTED_S
-
-    def _die(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+    def _die(self, number: int, path: PathRecord, now: float) -> list[ManagerCommand]:
         heard = self._last_heard()
         path.died = now
         path.proven = False
         path.missed_since = None
         return self._change(number, Cause.STILL_SILENT, now) + self._check_silence(heard, now)
 
-    def _tell(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+    def _tell(self, number: int, path: PathRecord, now: float) -> list[ManagerCommand]:
         silent_from = path.silent_from
-        if path.kind == "relay" or silent_from is None or not self._is_silent(path, now):
+        if path.kind == "relay" or silent_from is None or not is_silent(path, self._peer_uses, now):
             return []
         if now < path.told + TELL_EVERY_S - CLOCK_SLACK_S:
             return []
         path.told = now
         return [TellSilent(number, now - silent_from)]
 
-    def _is_silent(self, path: _Path, now: float) -> bool:
-        silent_from = path.silent_from
-        return silent_from is not None and now >= silent_from + self._patience(path) - CLOCK_SLACK_S
-
-    def _missed(self, number: int, path: _Path, silent_s: float, now: float) -> list[ManagerCommand]:
+    def _missed(self, number: int, path: PathRecord, silent_s: float, now: float) -> list[ManagerCommand]:
         """Whatever the path is now: what was sent on it is missing. It is also no path to change to."""
         if path.missed_since is None:
             path.missed_since = now
@@ -442,18 +306,17 @@ class PathManager:
         out = self._suspect(number, path, now)
         for carrier in self._carriers:
             if carrier != number:
-                # The last that came had left before its trip, the silence, and the trip of the word about it.
-                trips = sum(self._paths[each].quality.round_trip.smoothed or 0.0 for each in (number, carrier))
-                out.append(SendAgain(number, carrier, now - silent_s - trips - UNEXPECTED_S))
+                since = missing_since(path, self._paths[carrier], silent_s, now)
+                out.append(SendAgain(number, carrier, since))
         return out
 
-    def _refute(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+    def _refute(self, number: int, path: PathRecord, now: float) -> list[ManagerCommand]:
         """The path carries something there after all."""
         path.missed_since = None
-        if path.state is not PathState.SUSPECT or self._is_silent(path, now):
+        if path.state is not PathState.SUSPECT or is_silent(path, self._peer_uses, now):
             return []
         out = self._change(number, Cause.HEARD, now)
-        self._cover_with(self._fallback(number), now + COVER_S)
+        self._cover_with(fallback(self._paths, number), now + COVER_S)
         return out
 
     def _tick(self, now: float) -> list[ManagerCommand]:
@@ -477,13 +340,13 @@ class PathManager:
         self._route()
         return out
 
-    def _tick_suspect(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+    def _tick_suspect(self, number: int, path: PathRecord, now: float) -> list[ManagerCommand]:
         trip = path.quality.round_trip.smoothed or 0.0
         if path.missed_since is not None and now >= path.missed_since + DEAD_AFTER_S + trip:
             return self._die(number, path, now)
         return self._tell(number, path, now)
 
-    def _tick_standby(self, number: int, path: _Path, now: float) -> list[ManagerCommand]:
+    def _tick_standby(self, number: int, path: PathRecord, now: float) -> list[ManagerCommand]:
         silent_from = path.silent_from
         if silent_from is not None and now >= silent_from + STANDBY_DEAD_AFTER_S:
             return self._die(number, path, now)
@@ -507,7 +370,7 @@ class PathManager:
         return [AllSilent(heard)]
 
     def _usable(self) -> bool:
-        return any(path.state in _USABLE for path in self._paths.values())
+        return any(path.state in USABLE for path in self._paths.values())
 
     # -- better paths --------------------------------------------------------------------------------------------
 
@@ -520,7 +383,7 @@ class PathManager:
             self._trial.talk(now)
         return self._consider(now)
 
-    def _echoed(self, number: int, path: _Path, rtt_s: float, now: float) -> list[ManagerCommand]:
+    def _echoed(self, number: int, path: PathRecord, rtt_s: float, now: float) -> list[ManagerCommand]:
         out: list[ManagerCommand] = []
         if path.missed_since is not None and now - rtt_s > path.missed_at:
             # Asked after the peer's word had come, by this path alone, and answered.
@@ -545,7 +408,7 @@ class PathManager:
             self._doubt(path, count)
         return []
 
-    def _doubt(self, path: _Path, count: PathCounted) -> None:
+    def _doubt(self, path: PathRecord, count: PathCounted) -> None:
         """A path in use that loses too much has to prove itself again."""
         if path.counted is None:
             path.counted = (count.frames, count.expected)
@@ -564,7 +427,7 @@ class PathManager:
         number, path = active
         talking = now - self._media_at <= TALKING_S
         standbys = [(n, p) for n, p in self._paths.items() if p.state is PathState.STANDBY]
-        other = self._fallback(number)
+        other = fallback(self._paths, number)
         if path.kind == "direct" and talking and other is not None and now >= path.wait_until:
             rested = now >= self._changed_at + DWELL_S
             if not path.proven or (rested and _is_outrun(path, standbys)):
@@ -592,7 +455,9 @@ class PathManager:
             return []
         candidate, other = self._paths[trial.candidate], self._paths[trial.other]
         verdict = trial.verdict(candidate.seen, other.seen, now)
-        if verdict is Verdict.PASSED and (self._is_silent(candidate, now) or candidate.missed_since is not None):
+        if verdict is Verdict.PASSED and (
+            is_silent(candidate, self._peer_uses, now) or candidate.missed_since is not None
+        ):
             # It was good, and has died since, in either direction.
             verdict = Verdict.GOING if now < trial.deadline else Verdict.FAILED
         match verdict:
@@ -616,7 +481,7 @@ class PathManager:
         """``new`` carries the call, if it does not yet; both do for a while longer."""
         before, after = self._paths[old], self._paths[new]
         slower = (after.behind or 0.0) - (before.behind or 0.0)
-        if before.state not in _IN_USE or after.state is not PathState.STANDBY:
+        if before.state not in IN_USE or after.state is not PathState.STANDBY:
             self._cover_with(old if before.state is PathState.STANDBY else None, now + OVERLAP_S)
             return []
         self._changed_at = now
@@ -627,17 +492,8 @@ class PathManager:
 
     # -- who carries ---------------------------------------------------------------------------------------------
 
-    def _active(self) -> "tuple[int, _Path] | None":
+    def _active(self) -> "tuple[int, PathRecord] | None":
         return next(((n, path) for n, path in self._paths.items() if path.state is PathState.ACTIVE), None)
-
-    def _fallback(self, number: int) -> int | None:
-        """The best path that stands by: the relay, which needs no luck, before other direct ones."""
-        standbys = [
-            (path.kind != "relay", path.quality.round_trip.smoothed or 0.0, n)
-            for n, path in self._paths.items()
-            if path.state is PathState.STANDBY and n != number
-        ]
-        return min(standbys)[2] if standbys else None
 
     def _cover_with(self, number: int | None, until: float) -> None:
         if number is not None:
@@ -648,7 +504,7 @@ class PathManager:
         """Apply one cause to one path, then restore the invariant."""
         was_suspect = self._paths[number].state is PathState.SUSPECT
         out = self._apply(number, cause, now)
-        if not any(path.state in _IN_USE for path in self._paths.values()):
+        if not any(path.state in IN_USE for path in self._paths.values()):
             standby = self._next_in_use(was_suspect)
             if standby is not None:
                 chosen = self._paths[standby]
@@ -665,7 +521,7 @@ class PathManager:
             cover = self._carriers[1]
             if self._paths[cover].state is PathState.STANDBY:
                 return cover
-        return self._fallback(-1)
+        return fallback(self._paths, None)
 
     def _apply(self, number: int, cause: Cause, now: float) -> list[ManagerCommand]:
         path = self._paths[number]
@@ -674,10 +530,10 @@ class PathManager:
             return []
         if state is PathState.ACTIVE and path.state is PathState.STANDBY:
             path.active_from, path.active_to = now, None
-        elif path.state in _IN_USE and state not in _IN_USE:
+        elif path.state in IN_USE and state not in IN_USE:
             path.active_to = now
         path.state = state
-        if state not in _USABLE:
+        if state not in USABLE:
             self._drop_from_plans(number)
         return [StateChanged(number, state)]
 
@@ -689,48 +545,16 @@ class PathManager:
 
     def _route(self) -> None:
         """Which paths carry the next packet, and which are asked how often."""
-        in_use = next((n for n, path in self._paths.items() if path.state in _IN_USE), None)
-        if in_use is None:
-            dead = [(path.quality.heard or 0.0, n) for n, path in self._paths.items() if path.state is PathState.DEAD]
-            self._carriers = (max(dead)[1],) if dead else ()
-        else:
-            second = self._second(in_use)
-            self._carriers = (in_use,) if second is None else (in_use, second)
-        self.echo_paces = {
-            number: pace for number, path in self._paths.items() if (pace := self._pace(number, path)) is not None
-        }
+        plan = Plan(self._trial, None if self._cover is None else self._cover[0], self._peer_uses)
+        self._carriers = carriers(self._paths, plan)
+        self.echo_paces = echo_paces(self._paths, self._carriers, plan)
         if not any(path.kind == "direct" for path in self._paths.values()):
             self._tick_at = None
         elif self._tick_at is None:
             self._tick_at = 0.0
 
-    def _second(self, in_use: int) -> int | None:
-        trial = self._trial
-        if trial is not None and in_use in (trial.candidate, trial.other):
-            second: int | None = trial.other if in_use == trial.candidate else trial.candidate
-        elif self._paths[in_use].state is PathState.SUSPECT:
-            second = self._fallback(in_use)
-        else:
-            second = None if self._cover is None else self._cover[0]
-        if second is None or second == in_use or self._paths[second].state is not PathState.STANDBY:
-            return None
-        return second
 
-    def _pace(self, number: int, path: _Path) -> float | None:
-        if number == (self._carriers[0] if self._carriers else None):
-            if len(self._paths) > 1 and (path.kind != self._peer_uses or path.state is PathState.SUSPECT):
-                return LONE_PACE_S
-            return ECHO_EVERY_S
-        if self._trial is not None and number in self._carriers:
-            return TRIAL_PACE_S if self._trial.talking else QUIET_TRIAL_PACE_S
-        if number in self._carriers:
-            return ECHO_EVERY_S
-        if path.state is PathState.STANDBY:
-            return DIRECT_STANDBY_PACE_S if path.kind == "direct" else RELAY_STANDBY_PACE_S
-        return DIRECT_STANDBY_PACE_S if path.state is PathState.DEAD else None
-
-
-def _is_outrun(path: _Path, standbys: list[tuple[int, _Path]]) -> bool:
+def _is_outrun(path: PathRecord, standbys: list[tuple[int, PathRecord]]) -> bool:
     """Whether the relay, standing by, has become so much faster that the direct ``path`` in use would not be."""
     rtt = path.quality.round_trip.smoothed
     if rtt is None:

@@ -4,16 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.path.manager import (
-    DEAD_AFTER_S,
-    MAX_DIRECT_PATHS,
-    MEDIA_UNEXPECTED_S,
-    REVALIDATE_EVERY_S,
-    SUSPECT_AFTER_S,
-    TICK_S,
-    PathManager,
-)
+from transport.path.manager import MAX_DIRECT_PATHS, REVALIDATE_EVERY_S, TICK_S, PathManager
 from transport.path.selector import DWELL_S, OVERLAP_S, PARK_S
+from transport.path.silence import DEAD_AFTER_S, MEDIA_UNEXPECTED_S, SUSPECT_AFTER_S
 from transport.path.states import (
     TRANSITIONS,
     AddPath,
