@@ -62,6 +62,11 @@ _STRICT: dict[NatKind, nat_profile.NatProfile] = {
 }
 
 
+def headline(kind: NatKind) -> str:
+    """A network in two words."""
+    return _HEADLINES[kind][0]
+
+
 def nat_in_words(profile: nat_profile.NatProfile | None) -> NatProfile:
     """One side's network for the panel; empty while nothing is known."""
     if profile is None:

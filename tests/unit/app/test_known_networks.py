@@ -1,0 +1,94 @@
+"""app.known_networks: from a call that has ended to the next one's hints, and to what the settings show."""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from app.known_networks import KnownNetworks
+from app.network_memory import HOPELESS_AFTER, Ended, NetworkPair
+from app.protocol import MAX_KNOWN_SHOWN, EngineState, KnownPair, NetworkState, decode_engine_message, encode
+from app.store import Store
+from transport.traverse.hints import Hints
+from transport.traverse.nat_profile import NatKind
+
+HOME, FRIEND = "203.0.113.7", "198.51.100.20"
+START = 1_800_000_000.0
+OFFSET = START - 500.0
+"""The loop's clock says 500 s."""
+
+
+def ended(way: str | None, at: float = START, seconds: float | None = 4.7) -> Ended:
+    return Ended(NatKind.PORT_RESTRICTED, NatKind.SYMMETRIC_RANDOM, way, seconds if way else None, at)
+
+
+def opened(tmp_path: Path) -> tuple[Store, KnownNetworks]:
+    store = Store(tmp_path / "segue.db", lambda: START)
+    return store, KnownNetworks(store.networks, b"s" * 32, OFFSET)
+
+
+def test_the_next_call_begins_with_what_worked(tmp_path: Path) -> None:
+    store, known = opened(tmp_path)
+    assert known.recall(HOME, FRIEND, 500.0) == Hints()
+    known.note(HOME, FRIEND, ended("birthday"))
+    neighbour = HOME.rpartition(".")[0] + ".200"
+    assert known.recall(neighbour, FRIEND, 501.0) == Hints("birthday", 4.7)
+    assert known.recall(FRIEND, HOME, 501.0) == Hints(), "the other way around it is another's memory"
+    for _ in range(HOPELESS_AFTER):
+        known.note(FRIEND, HOME, ended(None))
+    until = known.recall(FRIEND, HOME, 501.0).hopeless_until
+    assert until is not None and until > 501.0
+    store.close()
+    store, known = opened(tmp_path)
+    assert known.recall(HOME, FRIEND, 501.0).first == "birthday"
+    known.erase()
+    assert known.recall(HOME, FRIEND, 501.0) == Hints()
+    store.close()
+
+
+def test_another_identity_knows_nothing_and_the_file_has_no_addresses(tmp_path: Path) -> None:
+    store, known = opened(tmp_path)
+    known.note(HOME, FRIEND, ended("punch"))
+    assert KnownNetworks(store.networks, b"o" * 32, OFFSET).recall(HOME, FRIEND, 500.0) == Hints()
+    store.close()
+    content = (tmp_path / "segue.db").read_bytes()
+    assert b"networks" in content
+    for address in (HOME, FRIEND):
+        prefix = address.rpartition(".")[0]
+        assert prefix.encode() not in content and bytes(map(int, prefix.split("."))) not in content
+
+
+def test_what_is_no_address_is_never_remembered(tmp_path: Path) -> None:
+    store, known = opened(tmp_path)
+    for ours, theirs in (("", FRIEND), (HOME, "relay.example"), ("", "")):
+        known.note(ours, theirs, ended("punch"))
+        assert known.recall(ours, theirs, 500.0) == Hints()
+    assert store.networks.newest_first() == ()
+    store.close()
+
+
+def test_the_settings_show_it_in_words_and_a_window_can_read_it(tmp_path: Path) -> None:
+    store, known = opened(tmp_path)
+    known.note(HOME, FRIEND, ended("birthday"))
+    known.note(HOME, FRIEND, ended(None, START + 1))
+    for number in range(30):
+        known.note(f"10.0.{number}.1", FRIEND, ended("punch", START - 10 - number))
+    shown = known.shown(NetworkState(measured=5.0), HOME)
+    assert (len(shown.known), shown.known_in_all, shown.measured) == (MAX_KNOWN_SHOWN, 31, 5.0)
+    assert shown.known[0] == KnownPair("Home router", "Strict router", True, "birthday", 4.7, 1, 1, START + 1)
+    assert not any(pair.here for pair in shown.known[1:])
+    assert not any(pair.here for pair in known.shown(NetworkState(), "").known)
+    state = EngineState(network=shown)
+    assert decode_engine_message(encode(state)) == state
+    store.close()
+
+
+def test_a_way_of_a_later_version_is_kept_and_not_shown(tmp_path: Path) -> None:
+    store, known = opened(tmp_path)
+    known.note(HOME, FRIEND, ended("telepathy"))
+    assert known.shown(NetworkState(), HOME).known[0].way is None
+    store.close()
+    connection = sqlite3.connect(tmp_path / "segue.db")
+    [(record,)] = connection.execute("SELECT record FROM networks").fetchall()
+    connection.close()
+    assert msgspec.json.decode(record, type=NetworkPair).way == "telepathy"
