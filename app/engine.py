@@ -39,6 +39,7 @@ from app.voice import Voice
 from transport.io.network_watch import NetworkWatch
 from transport.io.relay_client import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
 from transport.io.tasks import Tasks
+from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
 from transport.wire import control
 from transport.wire.address import GUEST_PREFIX, PersonAddress, parse_person
@@ -75,9 +76,9 @@ class EngineConfig:
     home: Home
     sound: SoundPlan
     report: Path | None = None
-    always_relay: bool = False
     trace: Path | None = None
     trace_addresses: bool = False
+    always_relay: bool = False
     follows_windows: bool = False
 
 
@@ -90,6 +91,7 @@ class Engine:
         self._wall_offset_s = time.time() - self._loop.time()
         self._tasks = Tasks("engine")
         self._rng = random.SystemRandom()
+        self._allowance = Allowance()
         self._subscribers: list[Answer] = []
         self._picture = state.Picture(data_place=str(config.home.folder))
         self._picture_due: asyncio.TimerHandle | None = None
@@ -97,9 +99,9 @@ class Engine:
         self._session: CallSession | None = None
         self._route: Route | None = None
         self._last_report: CallReport | None = None
+        self._last_trace: reporting.KeptTrace | None = None
         self._closing = False
         self._lock = HomeLock(config.home)
-        self._last_trace: reporting.KeptTrace | None = None
         self._notices = state.Notices()
         self._server = LocalServer(config.home.folder, self.command, self._windows_changed)
         self.state = protocol.EngineState()
@@ -213,12 +215,12 @@ class Engine:
                 self._voice.refresh()
             case protocol.GetReport(call_id):
                 answer(self._report(call_id))
-            case protocol.EndEngine():
-                self.ended.set()
             case protocol.SaveTrace(call_id, path, with_addresses):
                 trace = self._trace(call_id)
                 write_trace(Path(path), trace.document(with_addresses=with_addresses))
                 answer(protocol.TraceSaved(trace.trace.report.call_id, path))
+            case protocol.EndEngine():
+                self.ended.set()
             case protocol.Attach():
                 pass
             case _:
@@ -287,6 +289,7 @@ class Engine:
             relay=route.client,
             rng=self._rng,
             always_relay=self._config.always_relay or self._store.documents.settings.always_relay,
+            allowance=self._allowance,
             try_harder=self._store.documents.settings.try_harder,
             port_mapping=self._store.documents.settings.port_mapping,
             is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
@@ -325,6 +328,7 @@ class Engine:
             return
         self._nat.learnt(session.local_nat)
         self._last_report = reporting.final_report(session, finished, self._voice.last_talk)
+        self._last_trace = reporting.kept_trace(session, self._last_report)
         self._store.calls.add(reporting.recent_call(session, finished, self._wall_offset_s))
         self._write_files(self._last_report, self._last_trace)
         if self._config.follows_windows and self._server.windows == 0:
@@ -334,7 +338,6 @@ class Engine:
         config = self._config
         if config.report is not None:
             try:
-        self._last_trace = reporting.kept_trace(session, self._last_report)
                 write_report(config.report, report)
             except AppError as error:
                 self._notify("error", "The report was not written", str(error))
@@ -477,9 +480,6 @@ class Engine:
             raise AppError("There is no report of that call any more: Segue keeps that of the last one.")
         return protocol.Report(report.call_id, reporting.shareable(report))
 
-    # -- clocks ----------------------------------------------------------------------------------------------------
-
-    async def _housekeeping(self) -> None:
     def _trace(self, call_id: str) -> reporting.KeptTrace:
         session, kept = self._session, self._last_trace
         if session is not None and not session.call.finished and call_id in ("", session.call.view.call_id):
@@ -488,6 +488,9 @@ class Engine:
             raise AppError("There is no trace of that call any more: Segue keeps that of the last one.")
         return kept
 
+    # -- clocks ----------------------------------------------------------------------------------------------------
+
+    async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(STORE_RETRY_S)
             self._store.retry()

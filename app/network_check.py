@@ -12,7 +12,6 @@ import secrets
 from dataclasses import dataclass, field, replace
 
 from app.home import Home
-from app.session import is_ip
 from app.store.glance import Glance, glance
 from app.traversal_words import chances_in_words, nat_in_words
 from transport.identity.keys import SECRET_BYTES, Identity, new_identity
@@ -175,7 +174,7 @@ async def _visit(relay: RelayAddress, known: Glance, hosts: tuple[HostAddress, .
         match event:
             case Connected(welcome, host_ip):
                 facts.relay_ip, facts.observed = host_ip, welcome.observed
-                facts.stun = [(host or host_ip, port) for host, port in welcome.stun if is_ip(host or host_ip)]
+                facts.stun = list(client.stun)
                 waiting = tasks.start(_await_rtt(client, facts), name="round-trip")
                 await _measure(hosts, rng, facts)
                 await waiting

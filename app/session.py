@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import random
 from collections import deque
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from app import call_events as ev
 from app.call import Call
 from app.paths_seen import PathsSeen
 from app.phase_words import NAMES as PHASE_NAMES
-from app.phase_words import Pair, phase_mark, untried
+from app.phase_words import Pair, mapping_status, phase_mark, untried
 from app.protocol import CallPhase, CallSample, PathFigures
 from app.report import MediaReport, Role
 from app.report_builder import ReportBuilder
@@ -30,6 +29,8 @@ from transport.link_events import LinkConfig, LinkStats
 from transport.path.carriage import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.leg import LegAccess
 from transport.path.stats import PathStats
+from transport.portmap.mapper import MappingStatus
+from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
 from transport.traverse.ladder import PhaseChanged
 from transport.traverse.nat_profile import NatProfile
@@ -66,6 +67,8 @@ class SessionSetup:
     relay: RelayClient
     rng: random.Random = field(repr=False)
     always_relay: bool = False
+    allowance: Allowance | None = None
+    """What all calls of this machine may cost the network together."""
     try_harder: bool = False
     port_mapping: bool = True
     is_contact: bool = False
@@ -110,10 +113,10 @@ class CallSession:
         self.call = Call()
         self.times = CallTimes(self._loop.time())
         self.report = ReportBuilder("", "callee", str(person), self.times.placed)
+        self.trace = TraceBuilder(self.times.placed)
         self.paths = PathsSeen()
         self.remote_report: peer.ReceiverReport | None = None
         self.phases: dict[str, PhaseStatus] = {}
-        self.trace = TraceBuilder(self.times.placed)
         self.local_nat: NatProfile | None = setup.profile
         self.remote_nat: NatProfile | None = None
         self.finished: ev.Finished | None = None
@@ -251,10 +254,10 @@ class CallSession:
             case ev.Finished():
                 self.times.ended = self._loop.time()
                 self.paths.ended(self.times.ended)
+                self.trace.call("ended", self.times.ended)
                 self.finished = command
                 self._on_finished(command)
 
-                self.trace.call("ended", self.times.ended)
     def _access(self, leg: control.Leg) -> LegAccess:
         return LegAccess((self._setup.relay.host_ip, leg.port), leg.username, leg.password)
 
@@ -270,32 +273,26 @@ class CallSession:
             leg=access,
             always_relay=self._setup.always_relay,
             early=self._setup.is_contact,
-            stun=self._stun(),
+            stun=self._setup.relay.stun,
             hosts=self._setup.hosts,
             profile=self._setup.profile,
+            allowance=self._setup.allowance,
+            try_harder=self._setup.try_harder,
         )
         self._link = Link(config, self._setup.rng)
         self._driver = LinkDriver(self._link, self._on_link)
         self._driver.submit(link.Open())
 
-    def _stun(self) -> tuple[tuple[str, int], ...]:
-        """The relay's STUN endpoints, as far as they are IP addresses."""
-        relay = self._setup.relay
-        if relay.welcome is None:
-            return ()
-        endpoints = [(host or relay.host_ip, port) for host, port in relay.welcome.stun]
-        return tuple((host, port) for host, port in endpoints if is_ip(host))
-
     def network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
         """The machine's interfaces have other addresses."""
         if self._driver is not None and not self.call.finished:
             self.paths.network_changed(self._loop.time())
+            self.trace.network(len(hosts), self._loop.time())
         if self._driver is not None and not self._setup.always_relay:
             self._driver.submit(link.NetworkChanged(hosts))
 
     def _start_media(self) -> None:
         driver = self._driver
-            self.trace.network(len(hosts), self._loop.time())
         if driver is None:
             return
         self.times.answered = self._loop.time()
@@ -311,21 +308,21 @@ class CallSession:
                 self.resume()
             if self._driver is None or self.call.view.phase != "talking":
                 continue
+            self._trace_second()
             self._driver.submit(link.SendMessage(self._setup.voice.receiver_report()))
             if not self._setup.voice.tick():
                 self.feed(ev.MediaBroken())
 
-    def _on_link(self, command: link.Command) -> None:
-            self._trace_second()
-        match command:
-            case link.MediaReceived(data):
-                self._setup.voice.receive(data)
-            case CopyArrived(position):
     def _trace_second(self) -> None:
         sample, stats = self.sample(), self.link_stats()
         if sample is not None and stats is not None:
             self.trace.second(sample, stats.paths, self._loop.time())
 
+    def _on_link(self, command: link.Command) -> None:
+        match command:
+            case link.MediaReceived(data):
+                self._setup.voice.receive(data)
+            case CopyArrived(position):
                 self._setup.voice.copy_arrived(position.timestamp)
             case link.MessageReceived(message):
                 self._heard(message)
@@ -335,33 +332,33 @@ class CallSession:
                 self._path_changed(command)
             case Reconnecting():
                 self.paths.lost(self._loop.time())
+                self.trace.connection(False, self._loop.time())
                 # Whether it is the relay that is gone, a ping tells in seconds; by itself the session takes longer.
                 self._setup.relay.network_changed()
                 self.feed(ev.LinkSilent())
             case Reconnected():
                 self.paths.back(self._loop.time())
-                self.trace.connection(False, self._loop.time())
+                self.trace.connection(True, self._loop.time())
                 self._setup.voice.link_back()
                 self.feed(ev.LinkBack())
             case PhaseChanged(status):
                 self._phase_changed(status)
             case ProfileKnown(whose, profile):
-                self.trace.connection(True, self._loop.time())
                 self._profile_known(whose, profile)
+            case link.CandidatesTold(whose, round_number, kinds):
+                self.trace.candidates(whose, round_number, kinds, self._loop.time())
             case link.LinkEnded(reason, text):
                 self._link_ended(reason, text)
 
     def _path_changed(self, change: PathChanged) -> None:
         now = self._loop.time()
-            case link.CandidatesTold(whose, round_number, kinds):
-                self.trace.candidates(whose, round_number, kinds, self._loop.time())
         self.paths.changed(change, now)
+        self.trace.path(change.kind, change.via, change.state, address_text(change.remote), now)
         stats = self.link_stats()
         for path in stats.paths if stats is not None else ():
             key = (path.kind, path.via, address_text(path.local), address_text(path.remote))
             if path.state == "active":
                 self.report.path_active(key, now)
-        self.trace.path(change.kind, change.via, change.state, address_text(change.remote), now)
             elif path.state != "suspect":
                 self.report.path_inactive(key, now)
         self._on_change()
@@ -376,13 +373,21 @@ class CallSession:
             self._note_untried()
             self._on_change()
 
+    def mapping_changed(self, mapping: MappingStatus) -> None:
+        """How asking the router for a port stands: a row of its own, told when the call begins and when it changes."""
+        before = self.phases.get("port_mapping")
+        since = self._loop.time() if before is None or before.ended is not None else before.started
+        self._phase_changed(mapping_status(mapping, since, self._loop.time()))
+
     def _note_untried(self) -> None:
         """What the ladder does not begin, since it does not fit the two networks, has its place in panel and report."""
         punch = self.phases.get("punch")
         if punch is None or punch.ended is None:
             return
         pair = Pair(self.local_nat, self.remote_nat)
-        for name, reason in untried(pair, try_harder=self._setup.try_harder).items():
+        blocks = self.phases.get("blocks")
+        # Both have to want that: where they do, it has begun before the punch came to its end.
+        for name, reason in untried(pair, try_harder=blocks is not None and blocks.outcome != "skipped").items():
             known = self.phases.get(name)
             if known is None or (known.outcome == "skipped" and known.reason != reason):
                 at = punch.ended if known is None else known.started
@@ -399,6 +404,8 @@ class CallSession:
 
     def _take_status(self, status: PhaseStatus) -> None:
         self.phases[status.name] = status
+        if status.name in PHASE_NAMES:
+            self.trace.phase(status.name, status, self._loop.time())  # type: ignore[arg-type]
         if status.name in PHASE_NAMES and status.outcome != "waiting":
             self.report.phase(
                 status.name,  # type: ignore[arg-type]
@@ -406,8 +413,6 @@ class CallSession:
                 ended=status.ended,
                 outcome=None if status.outcome == "trying" else status.outcome,
                 reason=status.reason,
-        if status.name in PHASE_NAMES:
-            self.trace.phase(status.name, status, self._loop.time())  # type: ignore[arg-type]
                 packets=status.packets,
                 sockets=status.sockets,
                 rounds=status.rounds,
@@ -426,6 +431,12 @@ class CallSession:
         self._note_untried()
         self._on_change()
 
+    def names(self) -> tuple[str, ...]:
+        """Words that say who calls whom, where."""
+        own, person = self._setup.home_address.partition("@"), self.person
+        own_host = own[2].partition("#")[0].rpartition(":")[0]
+        return own[0], own_host, person.name, person.relay.host, self.title
+
     def media_now(self) -> MediaReport:
         """The media block of the report so far."""
         return self._setup.voice.media_now()
@@ -433,12 +444,6 @@ class CallSession:
     def note_figures(self) -> None:
         """Paths and first sounds into the report, while the link can still tell."""
         stats = self.link_stats()
-    def names(self) -> tuple[str, ...]:
-        """Words that say who calls whom, where."""
-        own, person = self._setup.home_address.partition("@"), self.person
-        own_host = own[2].partition("#")[0].rpartition(":")[0]
-        return own[0], own_host, person.name, person.relay.host, self.title
-
         for path in stats.paths if stats is not None else ():
             key = (path.kind, path.via, address_text(path.local), address_text(path.remote))
             self.report.path_figures(key, path.rtt_ms, path.loss)
@@ -466,6 +471,8 @@ class CallSession:
     # -- clocks ------------------------------------------------------------------------------------------------------
 
     def _note_phase(self, before: CallPhase, after: CallPhase) -> None:
+        if after != before:
+            self.trace.call(after, self._loop.time())
         if before != after and after in ("ringing", "incoming") and self.times.ringing is None:
             self.times.ringing = self._loop.time()
             self.report.mark("ringing", self.times.ringing)
@@ -473,21 +480,10 @@ class CallSession:
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if after != before:
-            self.trace.call(after, self._loop.time())
             self._timer = None
         deadline = self.call.next_deadline()
         if deadline is not None:
             self._timer = self._loop.call_at(deadline, self.feed, ev.TimerFired())
-
-
-def is_ip(text: str) -> bool:
-    """Whether this is an IP address, not a name."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def address_text(address: tuple[str, int] | None) -> str:
