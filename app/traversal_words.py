@@ -32,7 +32,7 @@ _PEERS: dict[NatKind, str] = {
     NatKind.PORT_RESTRICTED: "a home router",
     NatKind.SYMMETRIC_SEQUENTIAL: "a strict router that counts its ports up",
     NatKind.SYMMETRIC_RANDOM: "a strict router with random ports",
-    NatKind.SYMMETRIC_BLOCK: "a carrier network with a small block of ports",
+    NatKind.SYMMETRIC_BLOCK: "a carrier network with few ports",
     NatKind.UDP_BLOCKED: "a network that blocks UDP",
 }
 _CHANCES: dict[Chance, str] = {

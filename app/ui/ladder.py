@@ -53,6 +53,8 @@ def outcome_word(phase: LadderPhase) -> str:
     """The state of a phase."""
     if phase.outcome == "cancelled" and phase.reason not in ("", "not-needed"):
         return translate("ladder", "Stopped")
+    if phase.name == "port_mapping" and phase.outcome == "won":
+        return translate("ladder", "Open")
     return {
         "waiting": translate("ladder", "Waiting"),
         "trying": translate("ladder", "Trying"),

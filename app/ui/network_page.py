@@ -33,7 +33,7 @@ def summary(network: NetworkState) -> str:
     if not found:
         return translate("network", "Not looked at yet")
     possible = found.count("direct") + found.count("search")
-    if possible * 2 >= len(found):
+    if possible * 2 > len(found):
         return translate("network", "Most calls can go direct")
     if possible:
         return translate("network", "Some calls can go direct")
@@ -104,6 +104,11 @@ class NetworkPage(QWidget):
         self._small.setText(" · ".join(part for part in (nat.kind, nat.evidence) if part))
         self._small.setVisible(bool(self._small.text()))
         self._age.setVisible(measured is not None)
+        self._door.setText(network.door)
+        look = ("circle-check", "accent") if network.door_open else ("circle-minus", "muted")
+        self._door_picture.set_picture(*look)
+        for part in (self._door, self._door_picture):
+            part.setVisible(bool(network.door))
         self._chances.setVisible(bool(network.chances))
         clear(self._rows)
         for place, chance in enumerate(network.chances):
@@ -120,9 +125,14 @@ class NetworkPage(QWidget):
         self._small = Label(size="small", tone="muted", wrap=True)
         self._age = Label(size="small", tone="muted")
         self._age.setObjectName("network_age")
+        self._door_picture = Picture("circle-dashed", "muted", 16)
+        self._door = Label(wrap=True)
+        self._door.setObjectName("network_door")
+        door = row(self._door_picture, self._door)
+        door.setStretch(1, 1)
         head = row(self._headline, self._age)
         head.setStretch(0, 1)
-        line = row(self._picture, column(head, self._detail, self._small, spacing=4), spacing=2 * GRID_PX)
+        line = row(self._picture, column(head, self._detail, self._small, door, spacing=4), spacing=2 * GRID_PX)
         line.setStretch(1, 1)
         line.setAlignment(self._picture, Qt.AlignmentFlag.AlignTop)
         inside.addLayout(line)

@@ -32,6 +32,7 @@ from app.protocol import (
 from app.traversal_words import nat_in_words, network_in_words
 from app.ui.main_window import MainWindow
 from app.ui.settings_page import Versions
+from transport.portmap.mapper import MappingStatus
 from transport.traverse import nat_profile
 from transport.traverse.phase import PhaseStatus
 
@@ -144,6 +145,7 @@ BLOCK = nat_profile.NatProfile(
 )
 
 
+NO_DOOR = MappingStatus("failed", "silent")
 KNOWN = (
     KnownPair("Home router", "Strict router", True, "birthday", 4.7, 3, 1, NOW - 26 * 60),
     KnownPair("Home router", "Home router", True, "punch", 0.2, 12, 0, NOW - 5 * HOUR),
@@ -164,7 +166,7 @@ HOME = EngineState(
     contacts=CONTACTS,
     recents=RECENTS,
     audio=AUDIO,
-    network=msgspec.structs.replace(network_in_words(EASY, 0.0), known=KNOWN, known_in_all=5),
+    network=msgspec.structs.replace(network_in_words(EASY, 0.0, NO_DOOR), known=KNOWN, known_in_all=5),
     data_place="/home/maria/.local/share/segue",
 )
 
@@ -185,6 +187,9 @@ def call(phase: str, **more: object) -> CallState:
         placed=NOW - 70,
     )
     return CallState(**{**known, **more})  # type: ignore[arg-type]
+
+
+OPEN_DOOR = MappingStatus("won", "", "upnp")
 
 
 def rungs(
@@ -441,7 +446,8 @@ SCENES = (
     Scene("home-address-typed", HOME, "typed"),
     Scene("home-latest", HOME, "latest"),
     Scene("home-network", HOME, "network"),
-    Scene("home-network-hard", with_(HOME, network=network_in_words(BLOCK, NOW - 40)), "network"),
+    Scene("home-network-hard", with_(HOME, network=network_in_words(BLOCK, NOW - 40, OPEN_DOOR)), "network"),
+    Scene("home-network-strict", with_(HOME, network=network_in_words(RANDOM, NOW - 3 * HOUR)), "network"),
     Scene("home-network-unknown", with_(HOME, network=NetworkState()), "network"),
     Scene("home-nobody", with_(HOME, contacts=(), recents=())),
     Scene("home-not-set-up", EngineState(ready=True, first_run=False, audio=AUDIO)),
