@@ -11,8 +11,9 @@ tell the newest port of their counter and send a burst at one instant. My k-th p
 the newest, if no strangers' flows came in between, and goes to the peer's (k + u)-th. Let s be the number of
 strangers' flows at my NAT since I told, s' at the peer's, u and v what each of us adds. My k-th and the peer's j-th
 packet meet if k + u = j + s' and j + v = k + s: so j = k + u - s', and u + v = s + s'. The leading side keeps u = 0,
-the other one lets v run from 0 to WINDOW - 1, and again: among any WINDOW packets in a row there is one that meets,
-as long as s + s' < WINDOW, and neither side needs to know s or s'.
+the other one lets v run from 0 to WINDOW - 1, and again from another socket (from the same one some would go where
+one has gone before, and take no new port). So each time through the window one packet meets, as long as
+s + s' < WINDOW, and neither side needs to know s or s'.
 """
 
 from random import Random
@@ -176,7 +177,7 @@ class BothCounted(HardRound):
         super().__init__(plan, rng, max_pairs=4 * WINDOW)
         self._sync = Synchroniser(plan.number, leads=plan.leads)
         self._observer: int | None = None
-        self._sender: int | None = None
+        self._senders: list[int] = []
         self._tell_at: float | None = None
         self._base: Address | None = None
         self._start_at: float | None = None
@@ -185,8 +186,10 @@ class BothCounted(HardRound):
 
     def _begin(self, now: float) -> None:
         self._observer = self._open_socket()
-        self._sender = self._open_socket()
-        if self._sender is None:
+        wanted = 1 if self.plan.leads else BURST_PACKETS // WINDOW
+        opened = [self._open_socket() for _ in range(wanted)]
+        self._senders = [socket for socket in opened if socket is not None]
+        if self._observer is None or len(self._senders) < wanted:
             self._lose("no-sockets")
             return
         self._say(*self._sync.begin(now))
@@ -217,14 +220,15 @@ class BothCounted(HardRound):
 
     def _burst(self, now: float) -> None:
         """As many as may leave at once, in the order of the counter."""
-        if self._base is None or self._sender is None or self.local.get(self._sender) is None:
+        if self._base is None or any(self.local.get(sender) is None for sender in self._senders):
             return
         if self.tried == 0:
             self._run(self.checks.run(now), now)
         while self.tried < BURST_PACKETS:
             added = 0 if self.plan.leads else self.tried % WINDOW
             port = moved(self._base[1], (1 + self.tried + added) * self.plan.remote.delta)
-            if not self._probe(self._sender, (self._base[0], port), now):
+            sender = self._senders[self.tried // WINDOW % len(self._senders)]
+            if not self._probe(sender, (self._base[0], port), now):
                 break
             self.tried += 1
         self._next_at = now + PACE_S if self.tried < BURST_PACKETS else None
