@@ -108,7 +108,8 @@ def settle(voice: Voice) -> Outcome:
 
 
 def _was_in_time(frame: Frame) -> bool:
-    """Whether it came by the path that was in use when it was sent, in the first place."""
+    """Whether it came by the path that was in use when it was sent, in the first place: no wire has taken it then, and
+    there is no reason to play anything else in its stead."""
     return not frame.sent_again and any(path == frame.copies[0] for _, path in frame.came)
 
 
