@@ -24,6 +24,7 @@ from app.call import Call
 from app.errors import AppError, Finding
 from app.home import Home, HomeLock, prepare
 from app.keyplace import load_identity_of
+from app.known_networks import KnownNetworks
 from app.local_server import LocalServer
 from app.local_socket import LocalSocketError
 from app.membership import Membership
@@ -117,6 +118,7 @@ class Engine:
             undo.pop_all()
         self._identity = loaded.identity
         self._find(*loaded.findings)
+        self._known = KnownNetworks(self._store.networks, self._identity.secret, self._wall_offset_s)
         self._numbers = state.SafetyNumbers(self._identity.key)
         self._relays = Relays(self._identity, self._store, self._rng, self._relay_says)
         self._network = NetworkWatch(self._network_changed)
@@ -207,6 +209,8 @@ class Engine:
             case protocol.ChangeSettings(settings):
                 self._store.documents.change_settings(settings)
                 self._voice.use(settings)
+            case protocol.EraseNetworks():
+                self._known.erase()
             case protocol.MeterMicrophone(on):
                 self._voice.meter(on)
             case protocol.TestRecording(on):
@@ -295,6 +299,7 @@ class Engine:
             is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
             hosts=self._network.hosts,
             profile=self._nat.profile,
+            recall=lambda ours, theirs: self._known.recall(ours, theirs, self._loop.time()),
         )
         title = known.alias if known is not None and known.alias else person.name
         self._voice.set_muted(False)
@@ -330,6 +335,8 @@ class Engine:
         self._last_report = reporting.final_report(session, finished, self._voice.last_talk)
         self._last_trace = reporting.kept_trace(session, self._last_report)
         self._store.calls.add(reporting.recent_call(session, finished, self._wall_offset_s))
+        if (seen := reporting.between_networks(session, self._wall_offset_s)) is not None:
+            self._known.note(*seen)
         self._write_files(self._last_report, self._last_trace)
         if self._config.follows_windows and self._server.windows == 0:
             self._windows_changed(0)
@@ -448,6 +455,7 @@ class Engine:
         self._find(*self._store.take_findings())
         self._picture.audio = self._voice.audio
         self._picture.nat = self._nat.profile
+        self._picture.known = self._known.shown(self._nat.profile)
         self.state = state.build(
             self._picture, self._store, self._session, self._notices, self._numbers, self._wall_offset_s
         )

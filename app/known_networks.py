@@ -2,13 +2,12 @@
 
 from typing import get_args
 
-import msgspec
-
 from app.network_memory import Ended, NetworkPair, hints, tag, tag_key
-from app.protocol import MAX_KNOWN_SHOWN, KnownPair, NetworkState, PhaseName
+from app.protocol import MAX_KNOWN_SHOWN, KnownPair, PhaseName
 from app.store.networks import Networks
 from app.traversal_words import headline
 from transport.traverse.hints import Hints
+from transport.traverse.nat_profile import NatProfile
 
 # A later version's file may name others.
 _WAYS = get_args(PhaseName)
@@ -40,12 +39,11 @@ class KnownNetworks:
         """Forget all."""
         self._networks.erase()
 
-    def shown(self, state: NetworkState, here: str) -> NetworkState:
-        """With what is remembered; ``here`` is our outside address now, "" where it is not known."""
-        present = tag(self._key, here)
+    def shown(self, nat: NatProfile | None) -> tuple[tuple[KnownPair, ...], int]:
+        """The newest pairs for the settings, and how many there are in all. ``nat``: of the network we are in."""
+        here = None if nat is None or nat.reflexive is None else tag(self._key, nat.reflexive[0])
         pairs = self._networks.newest_first()
-        shown = tuple(_shown(pair, present) for pair in pairs[:MAX_KNOWN_SHOWN])
-        return msgspec.structs.replace(state, known=shown, known_in_all=len(pairs))
+        return tuple(_shown(pair, here) for pair in pairs[:MAX_KNOWN_SHOWN]), len(pairs)
 
 
 def _shown(pair: NetworkPair, present: bytes | None) -> KnownPair:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from app import call_events as ev
+from app import network_memory
 from app.protocol import RecentCall
 from app.redaction import redacted, redacted_trace
 from app.report import CallReport, MediaReport, encode_report
@@ -45,6 +46,16 @@ def recent_call(session: CallSession, finished: ev.Finished, wall_offset_s: floa
         outcome=_HISTORY.get(finished.outcome, finished.outcome),  # type: ignore[arg-type]
         was_direct=any(span.kind == "direct" for span in session.paths.spans(times.answered)),
     )
+
+
+def between_networks(session: CallSession, wall_offset_s: float) -> tuple[str, str, network_memory.Ended] | None:
+    """The outside addresses of both networks and what the call showed of them; ``None`` where it showed nothing."""
+    stats, times = session.link_stats(), session.times
+    if session.networks is None or stats is None or times.answered is None:
+        return None
+    at = times.answered + wall_offset_s
+    ended = network_memory.ended(stats.phases, times.answered, session.local_nat, session.remote_nat, at)
+    return None if ended is None else (*session.networks, ended)
 
 
 def missed_call(call_id: str, person: PersonAddress, at: float) -> RecentCall:

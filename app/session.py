@@ -32,6 +32,7 @@ from transport.path.stats import PathStats
 from transport.portmap.mapper import MappingStatus
 from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
+from transport.traverse.hints import Hints, Recall
 from transport.traverse.ladder import PhaseChanged
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.phase import PhaseStatus, ProfileKnown
@@ -76,6 +77,8 @@ class SessionSetup:
     hosts: tuple[HostAddress, ...] = ()
     profile: NatProfile | None = None
     """What was known of this network's NAT before the call."""
+    recall: Recall = field(default=lambda ours, theirs: Hints(), repr=False)
+    """What is remembered of two networks."""
 
 
 class CallSession:
@@ -119,6 +122,8 @@ class CallSession:
         self.phases: dict[str, PhaseStatus] = {}
         self.local_nat: NatProfile | None = setup.profile
         self.remote_nat: NatProfile | None = None
+        self.networks: tuple[str, str] | None = None
+        """Our outside address and the peer's, as soon as a direct path is looked for between them."""
         self.finished: ev.Finished | None = None
 
     # -- in --------------------------------------------------------------------------------------------------------
@@ -278,10 +283,15 @@ class CallSession:
             profile=self._setup.profile,
             allowance=self._setup.allowance,
             try_harder=self._setup.try_harder,
+            recall=self._recall,
         )
         self._link = Link(config, self._setup.rng)
         self._driver = LinkDriver(self._link, self._on_link)
         self._driver.submit(link.Open())
+
+    def _recall(self, ours: str, theirs: str) -> Hints:
+        self.networks = (ours, theirs)
+        return self._setup.recall(ours, theirs)
 
     def network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
         """The machine's interfaces have other addresses."""

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from app import protocol, words
 from app.phase_words import Pair, phase_in_words
 from app.session import CallSession
@@ -84,6 +86,8 @@ class Picture:
     """Of the network that this machine is in."""
     mapping: MappingStatus | None = None
     """``None`` where no port is to be mapped."""
+    known: tuple[tuple[protocol.KnownPair, ...], int] = ((), 0)
+    """The newest pairs of networks that are remembered, and how many there are in all."""
     busy: str = ""
     ready: bool = False
     data_place: str = ""
@@ -110,7 +114,11 @@ def build(
         audio=picture.audio,
         settings=store.documents.settings,
         call=None if session is None else _call(session, numbers, wall_offset_s),
-        network=network_in_words(picture.nat, wall_offset_s, picture.mapping),
+        network=msgspec.structs.replace(
+            network_in_words(picture.nat, wall_offset_s, picture.mapping),
+            known=picture.known[0],
+            known_in_all=picture.known[1],
+        ),
         notices=notices.shown,
         data_place=picture.data_place,
         busy=picture.busy,

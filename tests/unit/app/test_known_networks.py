@@ -10,9 +10,10 @@ from app.network_memory import HOPELESS_AFTER, Ended, NetworkPair
 from app.protocol import MAX_KNOWN_SHOWN, EngineState, KnownPair, NetworkState, decode_engine_message, encode
 from app.store import Store
 from transport.traverse.hints import Hints
-from transport.traverse.nat_profile import NatKind
+from transport.traverse.nat_profile import NatKind, NatProfile
 
 HOME, FRIEND = "203.0.113.7", "198.51.100.20"
+HERE = NatProfile(reflexive=(HOME, 4_000))
 START = 1_800_000_000.0
 OFFSET = START - 500.0
 """The loop's clock says 500 s."""
@@ -73,12 +74,12 @@ def test_the_settings_show_it_in_words_and_a_window_can_read_it(tmp_path: Path) 
     known.note(HOME, FRIEND, ended(None, START + 1))
     for number in range(30):
         known.note(f"10.0.{number}.1", FRIEND, ended("punch", START - 10 - number))
-    shown = known.shown(NetworkState(measured=5.0), HOME)
-    assert (len(shown.known), shown.known_in_all, shown.measured) == (MAX_KNOWN_SHOWN, 31, 5.0)
-    assert shown.known[0] == KnownPair("Home router", "Strict router", True, "birthday", 4.7, 1, 1, START + 1)
-    assert not any(pair.here for pair in shown.known[1:])
-    assert not any(pair.here for pair in known.shown(NetworkState(), "").known)
-    state = EngineState(network=shown)
+    pairs, in_all = known.shown(HERE)
+    assert (len(pairs), in_all) == (MAX_KNOWN_SHOWN, 31)
+    assert pairs[0] == KnownPair("Home router", "Strict router", True, "birthday", 4.7, 1, 1, START + 1)
+    assert not any(pair.here for pair in pairs[1:])
+    assert not any(pair.here for profile in (None, NatProfile()) for pair in known.shown(profile)[0])
+    state = EngineState(network=NetworkState(known=pairs, known_in_all=in_all))
     assert decode_engine_message(encode(state)) == state
     store.close()
 
@@ -86,7 +87,7 @@ def test_the_settings_show_it_in_words_and_a_window_can_read_it(tmp_path: Path) 
 def test_a_way_of_a_later_version_is_kept_and_not_shown(tmp_path: Path) -> None:
     store, known = opened(tmp_path)
     known.note(HOME, FRIEND, ended("telepathy"))
-    assert known.shown(NetworkState(), HOME).known[0].way is None
+    assert known.shown(HERE)[0][0].way is None
     store.close()
     connection = sqlite3.connect(tmp_path / "segue.db")
     [(record,)] = connection.execute("SELECT record FROM networks").fetchall()
