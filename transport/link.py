@@ -75,7 +75,7 @@ from transport.traversal import MakeLadder, Traversal, TraversalCommand
 from transport.traverse import ladder
 from transport.traverse import round as rounds
 from transport.traverse.ladder import PhaseChanged
-from transport.traverse.phase import DirectFound, PeerSaid, ProfileKnown
+from transport.traverse.phase import DirectFound, PeerSaid, PortsMapped, ProfileKnown
 from transport.wire import WireError, flow
 from transport.wire import peer as messages
 from transport.wire.demux import PacketKind, packet_kind
@@ -103,6 +103,7 @@ __all__ = [
     "OpenSocket",
     "PathChanged",
     "PhaseChanged",
+    "PortsMapped",
     "ProfileKnown",
     "Proven",
     "Reconnected",
@@ -245,6 +246,8 @@ class Link:
             case NetworkChanged(hosts):
                 self._run(self._carriage.network_changed({host.ip for host in hosts}, now), now)
                 self._traverse(self._traversal.give(ladder.NetworkChanged(hosts), now), now)
+            case PortsMapped():
+                self._traverse(self._traversal.give(event, now), now)
             case LegReplaced(leg):
                 self._leg_refusal = None
                 self._run(self._carriage.replace_leg(leg, now), now)

@@ -20,8 +20,9 @@ from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
 from transport.traverse.hints import Recall
 from transport.traverse.ladder import PhaseChanged
+from transport.traverse.mapped import MappedPort
 from transport.traverse.nat_profile import NatProfile
-from transport.traverse.phase import PhaseStatus, ProfileKnown
+from transport.traverse.phase import PhaseStatus, PortsMapped, ProfileKnown
 from transport.wire.peer import Bye, PeerMessage
 from transport.wire.stun import Address
 
@@ -44,7 +45,7 @@ class LinkConfig:
     what is known of our own NAT from before; ``low_ttl``: sockets here can send a packet with a TTL of its own.
     ``allowance`` is what all calls of this machine may cost the network together. ``try_harder``: the person here
     wants what takes minutes, and many ports, tried as well. ``recall`` knows what earlier calls between two networks
-    have shown.
+    have shown. ``mapped`` is what routers map for us; :class:`PortsMapped` says when that changes.
     """
 
     role: Literal["caller", "callee"]
@@ -63,6 +64,7 @@ class LinkConfig:
     allowance: Allowance | None = None
     try_harder: bool = False
     recall: Recall | None = None
+    mapped: tuple[MappedPort, ...] = ()
 
     def __post_init__(self) -> None:
         ipaddress.ip_address(self.leg.relay[0])
@@ -132,6 +134,7 @@ Event = (
     | LegReplaced
     | Answered
     | NetworkChanged
+    | PortsMapped
     | TimerFired
 )
 

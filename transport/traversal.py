@@ -18,7 +18,7 @@ from transport.traverse.ladder import (
     LadderEvent,
     Prepare,
 )
-from transport.traverse.phase import DirectFound, PhaseStatus
+from transport.traverse.phase import DirectFound, PhaseStatus, PortsMapped
 
 TraversalCommand = LadderCommand
 MakeLadder = Callable[[LadderConfig, random.Random], "LadderMachine"]
@@ -71,6 +71,7 @@ class Traversal:
                     allowance=config.allowance,
                     try_harder=config.try_harder,
                     recall=config.recall,
+                    mapped=config.mapped,
                 ),
                 rng,
             )
@@ -105,7 +106,7 @@ class Traversal:
         if isinstance(event, SocketFailed):
             self._sockets.discard(event.socket)
             self._given.discard(event.socket)
-        return self._do(event, now) if self._is_proven else []
+        return self._do(event, now) if self._is_proven or isinstance(event, PortsMapped) else []
 
     def closed(self, socket: int) -> None:
         """A socket that was handed over is no more."""

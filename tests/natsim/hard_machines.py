@@ -14,7 +14,7 @@ from transport.traverse.hard_phase import HardKind, HardPhase
 from transport.traverse.hard_round import HardPlan, HardRound
 from transport.traverse.ladder import PHASES
 from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatProfile
-from transport.traverse.phase import Knowledge, PeerSaid, PhaseEvent, PhaseTimer
+from transport.traverse.phase import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
 from transport.traverse.strategy import strategy
 from transport.wire import stun
 from transport.wire.peer import Candidates, Connect, ConnectAck, Sync
@@ -64,6 +64,7 @@ def _happens(first: int) -> list[PhaseEvent]:
         *(PeerSaid(kind(first)) for kind in (Connect, ConnectAck, Sync)),
         *(SocketOpened(socket, LOCAL) for socket in range(6)),
         *(SocketFailed(socket, "gone") for socket in (0, 2)),
+        PortsMapped(()),
         *(
             DatagramReceived(socket, source, data)
             for socket in (0, 1)

@@ -52,6 +52,7 @@ from transport.traversal import Traversal
 from transport.traverse import ladder as tt
 from transport.traverse.candidates import HostAddress
 from transport.traverse.keys import CheckKeys, Credentials
+from transport.traverse.mapped import MappedPort
 from transport.traverse.phase import DirectFound, PhaseStatus
 from transport.wire import control, peer, stun
 from transport.wire.flow import RtpPosition
@@ -831,6 +832,7 @@ LINK = Subject(
         tl.Answered(),
         tl.NetworkChanged((HostAddress(HERE[0], 24),)),
         tl.NetworkChanged((HostAddress("203.0.113.77", 24),)),
+        tl.PortsMapped((MappedPort(25_000, ("198.51.100.7", 25_000), "upnp", 9_000.0, True),)),
         tl.TimerFired(),
     ),
     _link_ends,

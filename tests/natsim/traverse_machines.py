@@ -14,7 +14,8 @@ from transport.traverse.candidates import CandidateKind, HostAddress, useful_hos
 from transport.traverse.checks import CheckList, Schedule
 from transport.traverse.keys import Credentials, make_credentials
 from transport.traverse.ladder import Ladder, LadderConfig
-from transport.traverse.phase import Knowledge, PeerSaid, PhaseEvent, PhaseTimer
+from transport.traverse.mapped import MappedPort
+from transport.traverse.phase import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
 from transport.traverse.profiler import NatProfiler
 from transport.traverse.punch import PunchPhase
 from transport.traverse.reflexive import ReflexiveQueries
@@ -27,6 +28,8 @@ HOSTS = (HostAddress("192.168.1.20", 24, "eth0"), HostAddress("2001:db8:a::20", 
 ELSEWHERE = (HostAddress("10.0.0.7", 24, "wlan0"),)
 STUN = (("192.0.2.1", 3_478), ("192.0.2.2", 3_478), ("192.0.2.1", 3_479), ("2001:db8::1", 3_478))
 LOCAL, OUTSIDE, PEER = ("192.168.1.20", 50_000), ("198.51.100.1", 4_000), ("203.0.113.1", 5_000)
+DOOR = MappedPort(25_000, (OUTSIDE[0], 25_001), "pcp", 5_000.0, is_public=True)
+PINHOLE = MappedPort(25_000, (HOSTS[1].ip, 25_000), "pcp", 5_000.0, is_public=True)
 THEIRS = make_credentials(random.Random(9))
 LISTED = [
     WireCandidate("server-reflexive", *PEER, 1_677_729_535),
@@ -65,8 +68,13 @@ def _datagrams() -> list[DatagramReceived]:
 def _sockets() -> list[SocketOpened | SocketFailed]:
     return [
         *(SocketOpened(socket, LOCAL) for socket in (0, 1, 2, 3, 4)),
+        *(SocketOpened(socket, (LOCAL[0], DOOR.internal_port)) for socket in (1, 2)),
         *(SocketFailed(socket, "gone") for socket in (0, 2)),
     ]
+
+
+def _mapped() -> list[PortsMapped]:
+    return [PortsMapped(()), PortsMapped((DOOR,)), PortsMapped((DOOR, PINHOLE))]
 
 
 # -- the ladder and its phase
@@ -87,6 +95,7 @@ LADDER = Subject(
         *(tl.NetworkChanged(()), tl.NetworkChanged(ELSEWHERE), tl.Stop("over")),
         *_said(),
         *_sockets(),
+        *_mapped(),
         *_datagrams(),
     ),
     _ladder_stops,
@@ -112,7 +121,7 @@ PUNCH = Subject(
     PunchPhase,
     _phase,
     {
-        **each(PhaseTimer(), *_said(), *_sockets(), *_datagrams()),
+        **each(PhaseTimer(), *_said(), *_sockets(), *_mapped(), *_datagrams()),
         "permit": lambda phase, now: phase.permit(now),
     },
     _phase_stops,
@@ -125,7 +134,7 @@ PUNCH = Subject(
 
 
 def _round(now: float) -> PunchRound:
-    plan = RoundPlan(1, True, True, IceRole.CONTROLLING, STUN, HOSTS, (), punch.BUDGET, 2, 0.08)
+    plan = RoundPlan(1, True, True, IceRole.CONTROLLING, STUN, HOSTS, (), punch.BUDGET, 2, 0.08, door=7)
     made = PunchRound(plan, {0: 4, 1: 6}, random.Random(1))
     made.begin(now)
     return made
@@ -145,9 +154,11 @@ ROUND = Subject(
     _round,
     {
         **{f"opened {socket}": _round_step("opened", SocketOpened(socket, LOCAL)) for socket in (0, 1, 7)},
+        "opened door": _round_step("opened", SocketOpened(7, (LOCAL[0], DOOR.internal_port))),
         **{f"failed {socket}": _round_step("failed", SocketFailed(socket, "gone")) for socket in (0, 1, 7)},
         **{f"received {number}": _round_step("received", event) for number, event in enumerate(_datagrams())},
         **{f"said {number}": _round_step("said", event.message) for number, event in enumerate(_said())},
+        **{f"map_ports {number}": _round_step("map_ports", event.ports) for number, event in enumerate(_mapped())},
         "permit": _round_step("permit"),
         "timer": _round_step("timer"),
     },

@@ -98,7 +98,7 @@ class LinkDriver:
             self.submit(DatagramReceived(command.socket, source, data))
 
         try:
-            udp = UdpSocket(command.host, command.toward, receive, self._loop)
+            udp = UdpSocket(command.host, command.toward, receive, self._loop, command.port)
         except OSError as error:
             self._events.append(SocketFailed(command.socket, error.strerror or str(error)))
             return

@@ -33,9 +33,11 @@ class UdpSocket:
 
     __slots__ = ("_loop", "_receive", "_socket", "local", "receive_errors", "send_errors")
 
-    def __init__(self, host: str, toward: Address, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
-        """Bind any free port of ``host``. ``local`` has the interface address that leads to ``toward`` where the
-        host is a wildcard. Raises :class:`OSError`."""
+    def __init__(
+        self, host: str, toward: Address, receive: Receive, loop: asyncio.AbstractEventLoop, port: int = 0
+    ) -> None:
+        """Bind ``port`` of ``host`` if it is free, else any that is. ``local`` has the interface address that leads
+        to ``toward`` where the host is a wildcard. Raises :class:`OSError`."""
         self._loop = loop
         self._receive = receive
         self.send_errors = 0
@@ -47,9 +49,14 @@ class UdpSocket:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             _ignore_port_unreachable(self._socket)
-            self._socket.bind((host, 0))
-            port = self._socket.getsockname()[1]
-            self.local: Address = (_interface_toward(toward, family) or host, port)
+            try:
+                self._socket.bind((host, port))
+            except OSError:
+                if not port:
+                    raise
+                self._socket.bind((host, 0))
+            bound = self._socket.getsockname()[1]
+            self.local: Address = (_interface_toward(toward, family) or host, bound)
             loop.add_reader(self._socket.fileno(), self._readable)
         except BaseException:
             self._socket.close()

@@ -7,7 +7,8 @@ from transport.wire.stun import Address
 
 @dataclass(frozen=True, slots=True)
 class OpenSocket:
-    """Open a UDP socket on any free port of ``host`` (a wildcard address, whose family is the socket's).
+    """Open a UDP socket on ``host`` (mostly a wildcard address, whose family is the socket's): on ``port`` if that is
+    free, and otherwise, or for 0, on any that is.
 
     ``toward`` is whom it is for, so that :class:`SocketOpened` can name the interface address that leads there.
     """
@@ -15,6 +16,7 @@ class OpenSocket:
     socket: int
     host: str
     toward: Address
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

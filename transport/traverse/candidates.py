@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from transport.traverse.mapped import MappedPort
 from transport.wire.peer import MAX_CANDIDATES, WireCandidate
 from transport.wire.stun import Address
 
@@ -14,6 +15,10 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # RFC 8445 §5.1.2.2 recommends 126, 110 and 100; a mapped port needs no luck with filters, so it is in between.
 _TYPE_PREFERENCE = {"host": 126, "peer-reflexive": 110, "mapped": 105, "server-reflexive": 100}
+# One whose external address no server sees leads behind another NAT, or nowhere: it comes after all others.
+_DOUBTFUL_PREFERENCE = 90
+# A router in front of us, one behind it, and what two protocols of one router say differently.
+MAX_MAPPED = 3
 _MAX_LOCAL_PREFERENCE = 65_535
 _COMPONENT = 1
 # Host addresses a side tells: Wi-Fi, cable and a tunnel, each with IPv4 and two kinds of IPv6, and two to spare.
@@ -134,6 +139,21 @@ def reflexive_candidates(mapped: Sequence[Address], base: Address, hosts: Iterab
     ]
 
 
+def mapped_candidates(ports: Iterable[MappedPort], base: Address, seen: Iterable[str]) -> list[Candidate]:
+    """Port mappings that lead to the socket ``base``. ``seen`` are the IPv4 addresses that STUN servers see of us:
+    one that is none of them is no public one, whatever the router says."""
+    known = set(seen)
+    kind = CandidateKind.MAPPED
+    found = []
+    for n, port in enumerate(list(ports)[:MAX_MAPPED]):
+        is_believed = port.is_public and (not known or port.external[0] in known)
+        rank = priority(kind, _MAX_LOCAL_PREFERENCE - n)
+        if not is_believed:
+            rank -= (_TYPE_PREFERENCE["mapped"] - _DOUBTFUL_PREFERENCE) << 24
+        found.append(Candidate(kind, port.external, base, rank, f"m{n}"))
+    return found
+
+
 def prune(candidates: Iterable[Candidate], limit: int = MAX_CANDIDATES) -> tuple[Candidate, ...]:
     """By falling priority, each address once (RFC 8445 §5.1.3), at most ``limit``."""
     ordered = sorted(candidates, key=lambda candidate: -candidate.priority)
@@ -164,9 +184,14 @@ def acceptable(
     same_nat = is_behind_same_nat(told, our_public)
     subnets = [host.network for host in hosts]
     kept: dict[Address, WireCandidate] = {}
+    mapped = 0
     for candidate in sorted(told, key=lambda candidate: -candidate.priority):
         ip = _parse(candidate.ip)
         if ip is None or candidate.port < FIRST_CANDIDATE_PORT or not _may_be_asked(ip, subnets, same_nat=same_nat):
+            continue
+        mapped += candidate.kind == "mapped"
+        if candidate.kind == "mapped" and mapped > MAX_MAPPED:
+            # They are checked beside the others, not in their turn, so nobody may have them by the dozen.
             continue
         canonical = WireCandidate(
             candidate.kind, ip.compressed, candidate.port, candidate.priority, candidate.foundation

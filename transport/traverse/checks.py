@@ -119,6 +119,7 @@ class CheckList:
         self._tie_breaker = rng.getrandbits(64)
         self.keys: CheckKeys | None = None
         self._sockets: dict[int, int] = {}
+        self._doors: set[int] = set()
         self._pairs: dict[tuple[int, Address], Pair] = {}
         self._scheduled: list[Pair] = []
         self._unanswered: list[Pair] = []
@@ -158,13 +159,17 @@ class CheckList:
                 deadlines.append(max(due, self._next_slot))
         return min(deadlines, default=None)
 
-    def add_socket(self, socket: int, version: int) -> None:
-        """A socket of this round for IP ``version`` is open."""
+    def add_socket(self, socket: int, version: int, *, is_door: bool = False) -> None:
+        """A socket of this round for IP ``version`` is open. At a door (a mapped port) the peer is waited for, and
+        answered: checks from there would cost others' time and say nothing that they do not say."""
         self._sockets[socket] = version
+        if is_door:
+            self._doors.add(socket)
 
     def remove_socket(self, socket: int) -> None:
         """It is gone, and its pairs with it."""
         self._sockets.pop(socket, None)
+        self._doors.discard(socket)
         self._pairs = {key: pair for key, pair in self._pairs.items() if pair.socket != socket}
         self._scheduled = [pair for pair in self._scheduled if pair.socket != socket]
         self._unanswered = [pair for pair in self._unanswered if pair.socket != socket]
@@ -181,7 +186,7 @@ class CheckList:
         for kind, address, remote_priority in remotes:
             version = 6 if ":" in address[0] else 4
             for socket, family in self._sockets.items():
-                if family == version and (socket, address) not in self._pairs:
+                if family == version and socket not in self._doors and (socket, address) not in self._pairs:
                     self._add(Pair(socket, address, kind, self._rank(remote_priority), schedule.of(kind)))
 
     def schedule(self, schedule: Schedule) -> None:
@@ -255,6 +260,9 @@ class CheckList:
                     continue
                 if self._check(pair, now):
                     pair.schedule = pair.schedule[1:]
+                    if pair.kind is CandidateKind.MAPPED:
+                        # Beside the others: what a router says, true or not, makes none of them wait.
+                        continue
                 self._next_slot = now + self._ta_s
                 break
         return self._take()

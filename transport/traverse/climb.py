@@ -18,7 +18,8 @@ from transport.traverse.phase import (
 )
 from transport.wire.stun import IceRole
 
-# A filter that is not known may let punching succeed, in a round trip or two: sockets by the dozen wait so long for it.
+# A filter that is not known, or a mapped port, may let punching succeed, in a round trip or two: sockets by the dozen
+# wait so long for it.
 HOLD_S = 0.25
 # The controlled side may have been nominated by one phase while the controlling side has chosen another one's pair
 # (RFC 8445 §8.1.1): its word is here within this time, or there was none.
@@ -139,7 +140,12 @@ class Climb:
         spec = rows[0] if rows else None
         if spec is None or spec in self._running:
             self._hold_until = None
-        elif fits.is_sure or said or spec.name == know.hints.first or self._is_held_long_enough(now):
+        elif (
+            (fits.is_sure and not know.has_door)
+            or said
+            or spec.name == know.hints.first
+            or self._is_held_long_enough(now)
+        ):
             self._hold_until = None
             self._start(spec, now)
         elif self._hold_until is None:

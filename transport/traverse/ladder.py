@@ -24,11 +24,12 @@ from transport.path.sockets import (
 )
 from transport.traverse import birthday, blocks, prediction, punch
 from transport.traverse.budget import MAPPING_LIFE_S, Allowance
-from transport.traverse.candidates import HostAddress, acceptable, useful_hosts
+from transport.traverse.candidates import HostAddress, acceptable, is_private, useful_hosts
 from transport.traverse.climb import Climb, ClimbCommand, ClimbFailed
 from transport.traverse.hard_phase import HardKind, HardPhase
 from transport.traverse.harm import RelayWatch
 from transport.traverse.hints import Hints, Recall
+from transport.traverse.mapped import MappedPort
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.phase import (
     ROUNDS_PER_CLIMB,
@@ -41,6 +42,7 @@ from transport.traverse.phase import (
     PhaseSpec,
     PhaseStatus,
     PhaseTimer,
+    PortsMapped,
     ProfileKnown,
     TraversalMessage,
 )
@@ -94,7 +96,8 @@ class LadderConfig:
     socket numbers that nobody else uses. ``early``: a contact, so that the link may say Begin before the answer; it
     is the link that keeps to it. ``low_ttl``: sockets here can send a packet with a TTL of its own. ``allowance`` is
     shared by all calls of the machine. ``try_harder``: the person here wants what takes minutes tried as well.
-    ``recall`` is asked what is remembered of the two networks as soon as both are known."""
+    ``recall`` is asked what is remembered of the two networks as soon as both are known. ``mapped`` is what routers
+    map for us."""
 
     controlling: bool
     stun: tuple[Address, ...]
@@ -107,6 +110,7 @@ class LadderConfig:
     allowance: Allowance | None = None
     try_harder: bool = False
     recall: Recall | None = None
+    mapped: tuple[MappedPort, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,7 @@ LadderEvent = (
     | PeerSaid
     | PathLost
     | NetworkChanged
+    | PortsMapped
     | RelayTrouble
     | RelayRoundTrip
     | TimerFired
@@ -211,6 +216,7 @@ class Ladder:
             config.profile,
             allowance=config.allowance or Allowance(),
             try_harder=config.try_harder,
+            mapped=config.mapped,
         )
         self._table = config.phases
         self._recall = config.recall
@@ -282,6 +288,8 @@ class Ladder:
                 self._path_lost(now)
             case NetworkChanged(hosts):
                 self._network_changed(hosts, now)
+            case PortsMapped(ports):
+                self._ports_mapped(ports, now)
             case RelayTrouble():
                 if self._climb is not None:
                     self._take(self._climb.relay_trouble(now), now)
@@ -330,6 +338,7 @@ class Ladder:
             told = acceptable(message.candidates, self._know.hosts, public)
             seen = tuple((one.ip, one.port) for one in told if one.kind == "server-reflexive" and ":" not in one.ip)
             self._know.peer_public = seen or self._know.peer_public
+            self._know.peer_maps = any(one.kind == "mapped" and not is_private(one.ip) for one in told)
         self._give(PeerSaid(message), now)
 
     def _join(self, number: int, message: TraversalMessage, now: float) -> None:
@@ -369,6 +378,15 @@ class Ladder:
         if self.state is LadderState.PREPARED:
             self._start(0, now, may_tell=False)
         elif self.state in (LadderState.CLIMBING, LadderState.RESTING, LadderState.SETTLED):
+            self._climb_at = now + NETWORK_SETTLE_S
+
+    def _ports_mapped(self, ports: tuple[MappedPort, ...], now: float) -> None:
+        known = {port.external for port in self._know.mapped}
+        self._know.mapped = ports
+        self._give(PortsMapped(ports), now)
+        if self.state in (LadderState.RESTING, LadderState.SETTLED) and {port.external for port in ports} - known:
+            # A new door is a new chance.
+            self._failed_climbs = 0
             self._climb_at = now + NETWORK_SETTLE_S
 
     def _start_climb(self, number: int, now: float) -> None:

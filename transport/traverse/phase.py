@@ -18,6 +18,7 @@ from transport.traverse.budget import Allowance, Budget
 from transport.traverse.candidates import CandidateKind, HostAddress, is_private
 from transport.traverse.hints import Hints
 from transport.traverse.keys import CheckKeys
+from transport.traverse.mapped import MappedPort
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.round import RoundWon, SayToPeer
 from transport.traverse.strategy import Strategy, Technique, strategy
@@ -43,7 +44,14 @@ class PhaseTimer:
     """The phase's deadline has come."""
 
 
-PhaseEvent = SocketOpened | SocketFailed | DatagramReceived | PeerSaid | PhaseTimer
+@dataclass(frozen=True, slots=True)
+class PortsMapped:
+    """Routers map these ports for us now, all of them, and no others (any more)."""
+
+    ports: tuple[MappedPort, ...]
+
+
+PhaseEvent = SocketOpened | SocketFailed | DatagramReceived | PeerSaid | PhaseTimer | PortsMapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,8 @@ class Knowledge:
     """What the phases of one call know together. ``relay_rtt_s``: to the peer over the relay, there and back.
     ``peer_public``: the IPv4 addresses that the peer says servers see of it. ``allowance`` is the machine's.
     ``try_harder``: the person here has asked for what takes minutes, ``peer_tries_harder``: the other one, too.
-    ``hints``: what is remembered of the two networks."""
+    ``hints``: what is remembered of the two networks. ``mapped``: what routers map for us; ``peer_maps``: the peer
+    has told a mapped candidate."""
 
     role: IceRole
     stun: tuple[Address, ...]
@@ -123,6 +132,13 @@ class Knowledge:
     try_harder: bool = False
     peer_tries_harder: bool = False
     hints: Hints = field(default_factory=Hints)
+    mapped: tuple[MappedPort, ...] = ()
+    peer_maps: bool = False
+
+    @property
+    def has_door(self) -> bool:
+        """One side can be reached from everywhere, as a router says: that is tried before what costs a lot."""
+        return self.peer_maps or any(port.is_public and ":" not in port.external[0] for port in self.mapped)
 
     @property
     def strategy(self) -> Strategy:
@@ -181,7 +197,8 @@ def direct_found(won: RoundWon, technique: Technique | None = None) -> DirectFou
     """What the link is told of a won round; ``technique`` is the hard one that won it."""
     pair = won.pair
     near = pair.kind is CandidateKind.HOST or is_private(pair.remote[0])
-    via: PathVia = "host" if near else "port_mapping" if pair.kind is CandidateKind.MAPPED else "punch"
+    is_mapped = pair.kind is CandidateKind.MAPPED or won.is_door
+    via: PathVia = "port_mapping" if is_mapped else "host" if near else "punch"
     if technique is not None:
         via = "prediction" if technique is Technique.PREDICTION else "birthday"
     return DirectFound(won.socket, won.local, pair.remote, via, pair.rtt_s, won.keys, pair.nomination, pair.mapped)

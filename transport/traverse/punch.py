@@ -18,6 +18,7 @@ from transport.traverse.phase import (
     PhaseSpec,
     PhaseStatus,
     PhaseTimer,
+    PortsMapped,
     ProfileKnown,
     TraversalMessage,
     direct_found,
@@ -39,6 +40,8 @@ ROUNDS = 4
 """An unsynchronised one and three synchronised ones; they are the first numbers of a climb."""
 # Per round: 32 candidates with seven checks each are 224; nobody honest has so many that answer.
 BUDGET = Budget(packets=200, packets_per_second=100, sockets=2, seconds=2.0)
+MAPPED_ROUNDS = 2
+"""Where only a port mapping can help."""
 # The other side ends its round within the difference of the starts, gathers nothing before it says Connect.
 LEADER_WAIT_S = 2.5
 # Grows with the rounds, since it must pass our NATs (one, or two with a carrier's) and die before theirs.
@@ -108,6 +111,9 @@ class PunchPhase:
             case DatagramReceived():
                 for each in self._rounds():
                     self._run(each, each.received(event, now), now)
+            case PortsMapped(ports):
+                if self._round is not None:
+                    self._run(self._round, self._round.map_ports(ports, now), now)
         return self._take()
 
     def stop(self, reason: str, now: float) -> list[PhaseCommand]:
@@ -147,6 +153,8 @@ class PunchPhase:
             opener_ttl=OPENER_TTLS[index] if know.low_ttl else None,
             relay_rtt_s=know.relay_rtt_s,
             allowance=know.allowance,
+            mapped=know.mapped,
+            door=know.new_socket() if 4 in families else None,
         )
         sockets = {know.new_socket(): version for version in families}
         self._leader_until = None
@@ -262,12 +270,15 @@ class PunchPhase:
         index = self._index
         nobody_to_ask = source.started_at is not None and source.checks.first_check_at is None
         expected = self._outlook(source)
+        # A mapped port asks nothing of the NATs: it gets a second round against lost packets, and no more.
+        is_mapped = source.has_mapped and expected.reason != "udp-blocked"
+        is_bad = expected.chance is not Chance.GOOD and not (is_mapped and index < MAPPED_ROUNDS - 1)
         self._leave(source, now)
         if reason == "no-sockets":
             self._end("failed", reason, now)
-        elif expected.chance is not Chance.GOOD:
+        elif is_bad:
             self._end("failed", expected.reason, now)
-        elif nobody_to_ask:
+        elif nobody_to_ask and not is_mapped:
             self._end("failed", "nobody-to-ask", now)
         elif index + 1 >= ROUNDS:
             self._end("failed", reason, now)

@@ -24,6 +24,8 @@ from transport.traverse.candidates import (
     HostAddress,
     acceptable,
     host_candidates,
+    is_private,
+    mapped_candidates,
     prune,
     reflexive_candidates,
     to_wire,
@@ -31,6 +33,7 @@ from transport.traverse.candidates import (
 )
 from transport.traverse.checks import SYNCHRONISED, TA_S, UNSYNCHRONISED, CheckCommand, CheckList, PairChosen, Schedule
 from transport.traverse.keys import CheckKeys, Credentials, make_credentials
+from transport.traverse.mapped import MappedPort
 from transport.traverse.reflexive import Observation, ReflexiveQueries
 from transport.traverse.sync import Synchroniser, SyncMessage
 from transport.wire.peer import Candidates, WireProfile
@@ -56,7 +59,8 @@ LEAD_S = TA_S
 
 @dataclass(frozen=True, slots=True)
 class RoundPlan:
-    """What one round works with. ``relay_rtt_s``: to the peer over the relay, there and back, where known."""
+    """What one round works with. ``relay_rtt_s``: to the peer over the relay, there and back, where known. ``door``
+    is the number of one more IPv4 socket, for what of ``mapped`` leads to this machine."""
 
     number: int
     synchronised: bool
@@ -69,6 +73,8 @@ class RoundPlan:
     opener_ttl: int | None
     relay_rtt_s: float | None
     allowance: Allowance | None = None
+    mapped: tuple[MappedPort, ...] = ()
+    door: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +87,13 @@ class SayToPeer:
 @dataclass(frozen=True, slots=True)
 class RoundWon:
     """A pair is valid and nominated. Said again, for the same socket, when the controlling side chose another remote
-    address in the end."""
+    address in the end. ``is_door``: the peer came in by a mapped port of ours."""
 
     socket: int
     local: Address
     pair: PairChosen
     keys: CheckKeys
+    is_door: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,7 @@ class PunchRound:
         self.plan = plan
         self._rng = rng
         self._versions = dict(sockets)
+        self._ports = plan.mapped
         self._local: dict[int, Address] = {}
         self._waiting = set(sockets)
         self._credentials: Credentials = make_credentials(rng)
@@ -162,6 +170,13 @@ class PunchRound:
         """Our outside IP addresses, as far as servers have told them."""
         return {address[0] for known in self._mapped.values() for address in known} | set(self.plan.our_public)
 
+    @property
+    def has_mapped(self) -> bool:
+        """Whether a port mapping of either side was there to be tried, which both sides know."""
+        told = [one.address for one in self._told or () if one.kind is CandidateKind.MAPPED]
+        theirs = [pair.remote for pair in self.checks.pairs if pair.kind is CandidateKind.MAPPED]
+        return any(not is_private(address[0]) for address in (*told, *theirs))
+
     def next_deadline(self) -> float | None:
         """When :meth:`timer` is due."""
         if self.over:
@@ -183,7 +198,12 @@ class PunchRound:
             self._setup_until = now + SETUP_S
             self._say(self.sync.begin(now))
         for socket, version in self._versions.items():
-            self._out.append(OpenSocket(socket, "0.0.0.0" if version == 4 else "::", self._toward(version)))  # noqa: S104
+            host = "0.0.0.0" if version == 4 else "::"  # noqa: S104
+            # Behind an IPv6 firewall the mapped port is the same one inside and outside.
+            self._out.append(
+                OpenSocket(socket, host, self._toward(version), self._mapped_port(6) if version == 6 else 0)
+            )
+        self._open_door()
         if not self._versions:
             self._lose("no-sockets")
         return self._take()
@@ -192,6 +212,14 @@ class PunchRound:
         """From now on the peer may be told, and asked."""
         self._may_tell = True
         self._progress(now)
+        return self._take()
+
+    def map_ports(self, ports: tuple[MappedPort, ...], now: float) -> list[RoundCommand]:
+        """The routers map other ports now: the peer is told, and a door is opened where there was none."""
+        if not self.over and not self.won:
+            self._ports = ports
+            self._open_door()
+            self._progress(now)
         return self._take()
 
     def tell_profile(self, profile: WireProfile) -> None:
@@ -208,11 +236,20 @@ class PunchRound:
         """A socket of this round is there."""
         version = self._versions.get(event.socket)
         if version is not None and event.socket not in self._local and not self.over:
-            self._local[event.socket] = event.local
             self._waiting.discard(event.socket)
+            if event.socket == self.plan.door and event.local[1] != self._mapped_port(4):
+                # Somebody else has the port: then it leads to them.
+                self._close([event.socket])
+                self._progress(now)
+                return self._take()
+            self._local[event.socket] = event.local
+            is_door = event.socket == self.plan.door
             servers = [server for server in self.plan.stun if _version(server) == version]
+            if is_door:
+                # A public one is where the router says; of another one the NAT outside it may make a public address.
+                servers = [] if any(port.is_public for port in self._doors()) else servers[:1]
             self._queries[event.socket] = ReflexiveQueries(event.socket, servers, self.purse, self._rng, now)
-            self.checks.add_socket(event.socket, version)
+            self.checks.add_socket(event.socket, version, is_door=is_door)
             if not self.plan.synchronised and self.started_at is None:
                 self._refresh_at = now + REFRESH_S
             if self._told is None and self._gather_until is None:
@@ -315,7 +352,7 @@ class PunchRound:
         for address in [one.mapped for one in seen if one.mapped not in known]:
             # What a later question shows has taken the place of what was there before.
             known.insert(0 if self._refreshed else len(known), address)
-        if self._versions.get(socket) != 4 or not queries.asked or self._refreshed:
+        if self._versions.get(socket) != 4 or socket == self.plan.door or not queries.asked or self._refreshed:
             return
         state = (len(seen), queries.done)
         if state != self._reported and (queries.done or seen):
@@ -362,7 +399,10 @@ class PunchRound:
         for socket, base in self._local.items():
             version = self._versions[socket]
             hosts = [host for host in useful_hosts(self.plan.hosts) if host.version == version]
-            found += host_candidates(hosts, base[1], base)
+            if socket == self.plan.door:
+                found += mapped_candidates(self._doors(), base, (ip for ip in self.our_public if ":" not in ip))
+            else:
+                found += host_candidates(hosts, base[1], base)
             found += reflexive_candidates(self._mapped.get(socket, [])[:MAX_REFLEXIVE], base, hosts)
         return prune(found)
 
@@ -373,7 +413,7 @@ class PunchRound:
         self.purse.refresh()
         for socket, version in self._versions.items():
             servers = [server for server in self.plan.stun if _version(server) == version][:1]
-            if socket in self._local:
+            if socket in self._local and socket != self.plan.door:
                 self._queries[socket] = ReflexiveQueries(socket, servers, self.purse, self._rng, now)
 
     def _add_remote(self, message: Candidates, now: float) -> None:
@@ -429,7 +469,9 @@ class PunchRound:
                     losers = [socket for socket in self._versions if socket != command.socket]
                     self._close(losers)
                     self._queries.clear()
-                self._out.append(RoundWon(command.socket, self._local[command.socket], command, self.checks.keys))
+                is_door = command.socket == self.plan.door
+                local = self._local[command.socket]
+                self._out.append(RoundWon(command.socket, local, command, self.checks.keys, is_door))
 
     def _end(self, now: float) -> None:
         """The time is over. What was won is no longer ours to close; authentic checks on it are answered still."""
@@ -444,6 +486,21 @@ class PunchRound:
             self._ends_at = latest
         else:
             self._lose("no-answer")
+
+    def _doors(self) -> list[MappedPort]:
+        """What of the mapped ports is more than an IPv6 pinhole."""
+        return [port for port in self._ports if _version(port.external) == 4]
+
+    def _mapped_port(self, version: int) -> int:
+        """Our own port that is mapped in this family; 0 if there is none."""
+        return next((port.internal_port for port in self._ports if _version(port.external) == version), 0)
+
+    def _open_door(self) -> None:
+        door = self.plan.door
+        if door is not None and door not in self._versions and self._mapped_port(4) and self._versions:
+            self._versions[door] = 4
+            self._waiting.add(door)
+            self._out.append(OpenSocket(door, "0.0.0.0", self._toward(4), self._mapped_port(4)))  # noqa: S104
 
     def _close(self, sockets: Iterable[int]) -> None:
         for socket in tuple(sockets):
