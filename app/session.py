@@ -133,6 +133,8 @@ class CallSession:
         if isinstance(event, ev.Placed | ev.CallArrived):
             role: Role = "caller" if isinstance(event, ev.Placed) else "callee"
             self.report = ReportBuilder(event.call_id, role, str(self.person), self.times.placed)
+            for status in self.phases.values():
+                self._take_status(status)
         self._events.append(event)
         if self._feeding:
             return  # from within a command: its turn comes when that one is done
@@ -386,6 +388,8 @@ class CallSession:
     def mapping_changed(self, mapping: MappingStatus) -> None:
         """How asking the router for a port stands: a row of its own, told when the call begins and when it changes."""
         before = self.phases.get("port_mapping")
+        if before is not None and (before.outcome, before.reason) == (mapping.outcome, mapping.reason):
+            return
         since = self._loop.time() if before is None or before.ended is not None else before.started
         self._phase_changed(mapping_status(mapping, since, self._loop.time()))
 

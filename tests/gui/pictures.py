@@ -19,7 +19,7 @@ from tests.gui.scenes import NOW, PREPARE, SCENES, VERSIONS, RecordingBridge, Sc
 
 THEMES = ("light", "dark")
 # Scene, theme and height of the README's pictures: tall enough for the whole panel.
-README = {"home-light": ("home", "light", 680), "call-dark": ("call-panel-direct", "dark", 896)}
+README = {"home-light": ("home", "light", 680), "call-dark": ("call-panel-direct", "dark", 936)}
 
 
 def draw(application: QApplication, scene: Scene, theme: str, folder: Path, height_px: int = 0) -> list[Path]:
