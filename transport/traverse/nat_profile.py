@@ -178,6 +178,9 @@ def renewed(old: NatProfile | None, new: NatProfile, now: float) -> NatProfile:
         return new
     full = new.mapping is not Mapping.UNKNOWN or not old.fresh(now)
     allocated = old if new.allocation is Allocation.UNKNOWN else new
+    # Beside what servers saw of one socket there is evidence of the filter alone.
+    filtered = old.evidence if new.filtering is Filtering.UNKNOWN else ()
+    evidence = dict.fromkeys((*new.evidence, *(text for text in filtered if not text.startswith(_SAW))))
     return NatProfile(
         mapping=old.mapping if new.mapping is Mapping.UNKNOWN else new.mapping,
         filtering=old.filtering if new.filtering is Filtering.UNKNOWN else new.filtering,
@@ -189,7 +192,7 @@ def renewed(old: NatProfile | None, new: NatProfile, now: float) -> NatProfile:
         reflexive=new.reflexive,
         life_s=old.life_s if new.life_s is None else new.life_s,
         made_at=new.made_at if full else old.made_at,
-        evidence=(*new.evidence, *(text for text in old.evidence if not text.startswith(_SAW)))[:MAX_EVIDENCE],
+        evidence=tuple(evidence)[:MAX_EVIDENCE],
     )
 
 
@@ -259,15 +262,17 @@ def allocation_of_sockets(sockets: Sequence[tuple[int, Sequence[Observation]]], 
     asked. With address-dependent mapping each shows one port for each server address, however many ports it asked
     there."""
     firsts: list[Observation] = []
-    for _, seen in sockets:
+    insides: list[int] = []
+    for inside, seen in sockets:
         by_mapping: dict[object, Observation] = {}
         for one in sorted(seen, key=lambda one: one.order):
             by_mapping.setdefault(one.server[0] if mapping is Mapping.ADDRESS_DEPENDENT else one.server, one)
         firsts += by_mapping.values()
+        insides += [inside] * len(by_mapping)
     if not firsts or {one.mapped[1] for one in firsts} & {inside for inside, _ in sockets}:
         return Allocation.UNKNOWN, 0, None
     in_order = [replace(one, order=number) for number, one in enumerate(firsts)]
-    return _allocation(in_order, ("", 0), mapping)
+    return _allocation(in_order, ("", 0), mapping, insides)
 
 
 def _place(seen: Sequence[Observation], one: Observation) -> str:
@@ -301,7 +306,10 @@ def _mapping(seen: Sequence[Observation], local: Address, host_ips: set[str]) ->
     return Mapping.ADDRESS_DEPENDENT if several else Mapping.UNKNOWN
 
 
-def _allocation(seen: Sequence[Observation], local: Address, mapping: Mapping) -> Allocated:
+def _allocation(
+    seen: Sequence[Observation], local: Address, mapping: Mapping, insides: Sequence[int] = ()
+) -> Allocated:
+    """``insides``: the inside port of each, where there are several sockets; NATs that keep its parity step by it."""
     unknown = (Allocation.UNKNOWN, 0, None)
     if mapping is Mapping.NONE:
         return unknown
@@ -315,7 +323,11 @@ def _allocation(seen: Sequence[Observation], local: Address, mapping: Mapping) -
     if any(0 < port - local[1] <= MAX_BESIDE_OWN for port in ports):
         # Our own port and, as that was taken, those beside it: a NAT that preserves, though it looks like a counter.
         return unknown
-    asked = [Seen(one.asked_s, one.mapped[1], one.order, one.first_try, heard=one.asked_s + one.rtt_s) for one in seen]
+    ports_inside = insides or [local[1]] * len(seen)
+    asked = [
+        Seen(one.asked_s, one.mapped[1], one.order, one.first_try, inside, one.asked_s + one.rtt_s)
+        for one, inside in zip(seen, ports_inside, strict=True)
+    ]
     counter = track(asked)
     if counter is not None and counter.confidence >= CERTAIN:
         return Allocation.SEQUENTIAL, counter.step, None

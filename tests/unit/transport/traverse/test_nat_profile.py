@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,10 @@ from transport.traverse.nat_profile import (
     Mapping,
     NatKind,
     NatProfile,
+    allocation_of_sockets,
     classify,
     from_wire,
+    renewed,
 )
 from transport.traverse.reflexive import Observation
 
@@ -166,3 +169,95 @@ def test_ten_thousand_random_nats_are_never_named_wrong() -> None:
 def test_whatever_was_seen_there_is_a_verdict(listed: list[Observation], unanswered: int, strange: int) -> None:
     made = classify(listed, LOCAL, [LOCAL[0]], 0.0, unanswered=unanswered, unbelievable=strange)
     assert made.kind in NatKind and from_wire(made.to_wire(), 0.0).kind in NatKind
+
+
+# -- another look at the same NAT
+
+KNOWN = NatProfile(
+    Mapping.ENDPOINT_INDEPENDENT,
+    Filtering.ADDRESS_DEPENDENT,
+    Allocation.PRESERVING,
+    hairpin=True,
+    udp_blocked=False,
+    reflexive=(OUTSIDE, 4_000),
+    made_at=10.0,
+    evidence=("server 1 port 3478 saw port 4000", "an answer from another port came in unasked"),
+)
+
+
+def look(**fields: object) -> NatProfile:
+    """A later one, from a call that asked two servers."""
+    return replace(profile([50_000] * 2), made_at=20.0, **fields)  # type: ignore[arg-type]
+
+
+def test_a_call_that_asks_little_forgets_nothing_and_makes_nothing_younger() -> None:
+    made = renewed(KNOWN, look(), 20.0)
+    assert (made.mapping, made.filtering, made.hairpin) == (KNOWN.mapping, KNOWN.filtering, True)
+    assert made.reflexive == (OUTSIDE, 50_000) and made.made_at == 10.0
+    assert "an answer from another port came in unasked" in made.evidence
+    assert "server 1 port 3478 saw port 4000" not in made.evidence, "that was another socket's"
+    assert renewed(made, look(), 20.0) == made, "however often"
+    other = look(filtering=Filtering.ADDRESS_AND_PORT_DEPENDENT, evidence=("none of 7 answers came in",))
+    assert renewed(KNOWN, other, 20.0).evidence == other.evidence
+    # What is old is asked about in full, and then it is young again.
+    assert renewed(KNOWN, look(), 10.0 + FRESH_S + 1).made_at == 20.0
+    assert renewed(KNOWN, look(mapping=Mapping.ENDPOINT_INDEPENDENT), 20.0).made_at == 20.0
+
+
+def test_another_nat_is_known_by_its_address_or_its_mapping() -> None:
+    for other in (
+        look(reflexive=("203.0.113.5", 50_000)),
+        look(mapping=Mapping.ADDRESS_AND_PORT_DEPENDENT),
+        look(mapping=Mapping.NONE),
+    ):
+        assert renewed(KNOWN, other, 20.0) is other
+    blocked = NatProfile(udp_blocked=True, made_at=20.0)
+    assert renewed(KNOWN, blocked, 20.0) is blocked
+    assert renewed(None, blocked, 20.0) is blocked
+
+
+def test_silence_and_lies_take_away_nothing_that_is_fresh() -> None:
+    for nothing in (NatProfile(made_at=20.0), NatProfile(suspicious=True, made_at=20.0)):
+        assert renewed(KNOWN, nothing, 20.0) is KNOWN
+        assert renewed(KNOWN, nothing, 10.0 + FRESH_S + 1) is nothing
+    assert renewed(replace(KNOWN, suspicious=True), look(), 20.0) == look()
+
+
+@given(*[st.builds(NatProfile, st.sampled_from(Mapping), st.sampled_from(Filtering))] * 2, st.booleans())
+def test_what_is_measured_now_always_counts(old: NatProfile, new: NatProfile, same: bool) -> None:
+    old = replace(old, reflexive=(OUTSIDE, 1), made_at=10.0)
+    new = replace(new, reflexive=(OUTSIDE if same else "203.0.113.5", 2), made_at=20.0)
+    made = renewed(old, new, 20.0)
+    assert new.mapping in (Mapping.UNKNOWN, made.mapping)
+    assert new.filtering in (Filtering.UNKNOWN, made.filtering)
+    assert same or made == new
+
+
+# -- several sockets
+
+
+def sockets(ports: list[list[int]], first_try: bool = True) -> list[tuple[int, list[Observation]]]:
+    """Each asks the first port of two addresses, and then the second port of both."""
+    return [
+        (
+            50_000 + number,
+            [
+                Observation(server, (OUTSIDE, pair[order % 2]), order, first_try, 0.02)
+                for order, server in enumerate(SERVERS[:4])
+            ],
+        )
+        for number, pair in enumerate(ports)
+    ]
+
+
+def test_several_sockets_tell_how_an_address_dependent_nat_chooses_its_ports() -> None:
+    def told(ports: list[list[int]], **fields: bool) -> tuple[Allocation, int]:
+        allocation, delta, _ = allocation_of_sockets(sockets(ports, **fields), Mapping.ADDRESS_DEPENDENT)
+        return allocation, delta
+
+    counted = [[4_000 + 2 * n, 4_001 + 2 * n] for n in range(4)]
+    assert told(counted) == (Allocation.SEQUENTIAL, 1)
+    assert told(counted, first_try=False)[0] is Allocation.UNKNOWN, "nobody knows the order then"
+    assert told([[9_111, 50_222], [1_333, 33_444], [60_555, 20_666], [44_777, 5_888]])[0] is Allocation.RANDOM
+    assert told([[50_000, 4_000], [50_001, 4_001]])[0] is Allocation.UNKNOWN, "one was kept: two rules at work"
+    assert allocation_of_sockets((), Mapping.ADDRESS_DEPENDENT)[0] is Allocation.UNKNOWN
