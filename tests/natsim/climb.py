@@ -101,8 +101,11 @@ class Climber:
             case SendDatagram(socket, destination, data, ttl):
                 self.log.sent.append(Sent(self.clock.now, destination, ttl, has_credentials(data), is_answer(data)))
                 self.host.send(self.ports[socket], destination, data, ttl=ttl or TTL_HOPS)
-            case OpenSocket(socket, _, toward):
-                port = self.host.open(lambda data, source: self._received(socket, source, data))
+            case OpenSocket(socket, _, toward, wished):
+                is_free = wished not in self.host.open_ports
+                port = self.host.open(
+                    lambda data, source: self._received(socket, source, data), wished if is_free else 0
+                )
                 self.ports[socket] = port
                 self.log.most_open = max(self.log.most_open, len(self.ports))
                 interface = self.host.toward(toward[0])
