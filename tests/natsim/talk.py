@@ -9,6 +9,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from app import call_events as ev
 from app.call import Call
@@ -33,6 +34,7 @@ from tests.natsim.wire import Wire
 from transport import link
 from transport.identity.keys import Identity
 from transport.link import LegAccess, Link, LinkConfig
+from transport.traverse.candidates import HostAddress
 from transport.wire import control, peer
 
 REPORT_EVERY_S = 1.0
@@ -54,6 +56,7 @@ class Codec:
     delay: DelayConfig | None = None
 
 
+Traversal = Literal["none", "answered", "early"]
 INDEX = Codec(IndexEncoder, IndexDecoder, Numbers, processed=False)
 OPUS = Codec(OpusEncoder, OpusDecoder, Vowel, processed=True)
 
@@ -182,6 +185,9 @@ class Talk:
             peer_certificate=command.peer.certificate,
             home=person.address,
             leg=access,
+            early=person.traversal == "early",
+            stun=() if person.traversal == "none" else (access.relay,),
+            hosts=() if person.traversal == "none" else (HostAddress(person.host.ip, 24, "eth0"),),
         )
         self.driver = SimDriver(Link(config, person.rng), person.host, self._on_link)
         self.driver.submit(link.Open())
@@ -295,6 +301,7 @@ class Person:
         self.host = host
         self.rng = random.Random(world.rng.getrandbits(64))
         self.codec = options.codec
+        self.traversal = options.traversal
         self.on_ring: Callable[[Talk], None] | None = None
         self.blocks: set[str] = set()
         self.pins: dict[str, bytes] = {}
@@ -448,12 +455,14 @@ DEFAULT_CARD = CardConfig()
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """One person's equipment. ``up`` and ``down`` make the wires of their access."""
+    """One person's equipment. ``up`` and ``down`` make the wires of their access. ``traversal``: when a direct path is
+    looked for: never, from the answer on, or while it rings."""
 
     codec: Codec = INDEX
     card: CardConfig = DEFAULT_CARD
     voice: Voice | None = None
     record: bool = True
+    traversal: Traversal = "none"
     control_delay_s: float = 0.02
     up: Callable[[], Wire] = Wire
     down: Callable[[], Wire] = Wire
@@ -462,12 +471,15 @@ class Options:
 class World:
     """A clock, a network, a relay, and people who log in as they come."""
 
-    def __init__(self, seed: int = 1, names: tuple[str, ...] = ("ann", "bob", "cy")) -> None:
+    def __init__(
+        self, seed: int = 1, names: tuple[str, ...] = ("ann", "bob", "cy"), relay_detour_s: float = 0.0
+    ) -> None:
+        """``relay_detour_s``: what a packet takes longer over the relay than directly."""
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
         self.network = Network(self.clock, self.rng)
         self._numbers = {name: number for number, name in enumerate(names, 1)}
-        host = self.network.host(RELAY_IP, Wire(delay=0), Wire(delay=0))
+        host = self.network.host(RELAY_IP, Wire(delay=relay_detour_s), Wire(delay=0))
         registered = {name: identity(number) for name, number in self._numbers.items()}
         self.relay = SimRelay(host, registered, random.Random(self.rng.getrandbits(64)))
 

@@ -13,12 +13,15 @@ import pytest
 
 from media.format import FRAME_S
 from tests.natsim.sound import CardConfig
-from tests.natsim.talk import INDEX, OPUS, Codec, Options, World
+from tests.natsim.talk import INDEX, OPUS, Codec, Options, Traversal, World
 from tests.natsim.wire import Bernoulli, Wire
 
 CALLS = 50
+PAIRS_OF_CALLS = 15
 # DESIGN §8.
 BUDGET_S = 0.100
+# What the ladder may cost a first sound: its packets are sent in between, and nothing waits for them.
+LATER_S = 0.001
 # How the two people learn at once: the caller begins to speak when the accept has crossed, so what the callee hears
 # first has crossed twice.
 CROSSINGS_TO_CALLER, CROSSINGS_TO_CALLEE = 1, 2
@@ -26,12 +29,14 @@ CROSSINGS_TO_CALLER, CROSSINGS_TO_CALLEE = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class FirstAudio:
-    """Seconds from the answer to the first sound at each end. ``one_way_s`` is the mean of a crossing."""
+    """Seconds from the answer to the first sound at each end. ``one_way_s`` is the mean of a crossing over the relay,
+    ``checks`` what the caller's ladder had sent by then."""
 
     seed: int
     one_way_s: float
     at_caller_s: float
     at_callee_s: float
+    checks: int = 0
 
     def over(self, crossings: int) -> float:
         """What was needed beyond the network's own mean time."""
@@ -39,7 +44,14 @@ class FirstAudio:
         return reached - crossings * self.one_way_s
 
 
-def first_audio(seed: int, codec: Codec, jitter_s: float = 0.0, loss: float = 0.0) -> FirstAudio:
+def first_audio(
+    seed: int,
+    codec: Codec,
+    jitter_s: float = 0.0,
+    loss: float = 0.0,
+    traversal: Traversal = "none",
+    relay_detour_s: float = 0.0,
+) -> FirstAudio:
     """One call of random delay and random sound cards. ``jitter_s`` and ``loss`` are those of each crossing."""
     rng = random.Random(seed)
     one_way_s = rng.uniform(0.005, 0.250)
@@ -52,9 +64,10 @@ def first_audio(seed: int, codec: Codec, jitter_s: float = 0.0, loss: float = 0.
     def options(delay_s: float) -> Options:
         period_s = rng.choice((0.010, 0.020))
         card = CardConfig(period_s, rng.uniform(0, period_s), rng.uniform(0, period_s), rng.uniform(-50, 50))
-        return Options(codec, card, control_delay_s=delay_s, up=wire(delay_s), down=wire(delay_s), record=False)
+        wires = {"up": wire(delay_s), "down": wire(delay_s)}
+        return Options(codec, card, control_delay_s=delay_s, record=False, traversal=traversal, **wires)
 
-    world = World(seed)
+    world = World(seed, relay_detour_s=relay_detour_s)
     ann = world.person("ann", options(near_s))
     bob = world.person("bob", options(one_way_s - near_s))
     # Long enough for the slowest handshake, and at an instant that no frame knows of.
@@ -64,7 +77,14 @@ def first_audio(seed: int, codec: Codec, jitter_s: float = 0.0, loss: float = 0.
     world.until(lambda: ann.card.audible_at is not None and bob.card.audible_at is not None, 10.0)
     assert ann.card.audible_at is not None and bob.card.audible_at is not None
     assert at_caller.call.view.phase == at_callee.call.view.phase == "talking"
-    return FirstAudio(seed, one_way_s + jitter_s / 2, ann.card.audible_at - answered, bob.card.audible_at - answered)
+    assert at_caller.driver is not None
+    return FirstAudio(
+        seed,
+        one_way_s + relay_detour_s + jitter_s / 2,
+        ann.card.audible_at - answered,
+        bob.card.audible_at - answered,
+        sum(phase.packets for phase in at_caller.driver.link.stats(world.clock.now).phases),
+    )
 
 
 def share(sorted_values: Sequence[float], portion: float) -> float:
@@ -118,6 +138,25 @@ def test_first_audio_with_loss(codec: Codec) -> None:
     for call in calls:
         probe_s = 2 * 2 * call.one_way_s + 0.1
         assert call.over(CROSSINGS_TO_CALLER) <= BUDGET_S + FRAME_S + probe_s, call
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("relay_detour_s", [0.0, 0.060])
+def test_first_audio_comes_as_soon_while_a_direct_path_is_looked_for(relay_detour_s: float) -> None:
+    """The same calls on the same wires, without a ladder and with it: from the answer on, and while it rings.
+
+    Who has found the way while it rang is spared the detour over the relay from the first frame on."""
+    seeds = range(PAIRS_OF_CALLS)
+    without = [first_audio(seed, INDEX, relay_detour_s=relay_detour_s) for seed in seeds]
+    traversals: tuple[Traversal, ...] = ("answered", "early")
+    for traversal in traversals:
+        calls = [first_audio(seed, INDEX, traversal=traversal, relay_detour_s=relay_detour_s) for seed in seeds]
+        assert all(call.checks > 0 for call in calls), traversal
+        for crossings in (CROSSINGS_TO_CALLER, CROSSINGS_TO_CALLEE):
+            later = [call.over(crossings) - plain.over(crossings) for call, plain in zip(calls, without, strict=True)]
+            spared_s = crossings * relay_detour_s if traversal == "early" else 0.0
+            assert max(later) < LATER_S - spared_s, (traversal, crossings, max(later))
+            assert share(sorted(call.over(crossings) for call in calls), 0.95) <= BUDGET_S, told(calls, crossings)
 
 
 def test_a_call_answered_before_the_link_stands_is_heard_as_soon_as_it_does() -> None:
