@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from app import nat_watch, protocol
 from app.engine import Engine, EngineConfig
 from app.errors import AppError
 from app.home import HomeLock, find_home
+from app.network_memory import Ended
 from app.registration import register_name
 from app.relays import Route
 from app.sound import SoundPlan
@@ -21,7 +23,7 @@ from app.state import MAX_NUMBERS, SafetyNumbers
 from app.words import ExitStatus
 from tests.unit.relay.live import running
 from transport.traverse.candidates import HostAddress
-from transport.traverse.nat_profile import Mapping, NatProfile
+from transport.traverse.nat_profile import Mapping, NatKind, NatProfile
 from transport.wire import control
 from transport.wire.address import PersonAddress, parse_person
 from transport.wire.stun import Address
@@ -211,6 +213,26 @@ def test_an_engine_is_silent_once_it_is_closed(tmp_path: Path) -> None:
         person.engine.changed()
         await asyncio.sleep(0.05)
         assert len(person.said) == told
+
+    run(main)
+
+
+def test_what_is_remembered_of_networks_is_shown_and_can_be_erased(tmp_path: Path) -> None:
+    async def main() -> None:
+        person = Person(tmp_path)
+        await person.start()
+        try:
+            ended = Ended(NatKind.CONE, NatKind.SYMMETRIC_RANDOM, "birthday", 4.7, time.time())
+            person.engine._known.note("198.51.100.1", "203.0.113.1", ended)
+            person.do(protocol.RefreshDevices())
+            state = await person.until(lambda now: now.network.known_in_all == 1)
+            [pair] = state.network.known
+            assert (pair.way, pair.seconds, pair.worked, pair.here) == ("birthday", 4.7, 1, False)
+            person.do(protocol.EraseNetworks())
+            state = await person.until(lambda now: now.network.known_in_all == 0)
+            assert state.network.known == () and not any(isinstance(m, protocol.CommandFailed) for m in person.said)
+        finally:
+            await person.engine.close()
 
     run(main)
 
