@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.path.manager import MAX_DIRECT_PATHS, REVALIDATE_EVERY_S, TICK_S, PathManager
+from transport.path.manager import MAX_DIRECT_PATHS, REVALIDATE_EVERY_S, TELL_EVERY_S, TICK_S, PathManager
 from transport.path.selector import DWELL_S, OVERLAP_S, PARK_S
 from transport.path.silence import DEAD_AFTER_S, MEDIA_UNEXPECTED_S, SUSPECT_AFTER_S
 from transport.path.states import (
@@ -267,6 +267,47 @@ def test_a_trial_that_passes_swaps_and_both_go_on_for_a_moment() -> None:
     say(manager, 1, 1.4 + OVERLAP_S)
     manager.handle(PathTimer(), 1.4 + OVERLAP_S)
     assert manager.carriers == (1,)
+
+
+def test_a_path_that_the_peer_misses_passes_no_trial_until_it_has_answered() -> None:
+    manager = on_relay()
+    add_direct(manager, 1, 1.0)
+    manager.handle(counted(p0=1, p1=1), 1.1)
+    manager.handle(PeerMisses(1, 0.06), 1.3)
+    say(manager, 1, 1.4)
+    # What the peer had counted was true when it was said.
+    assert manager.handle(counted(p0=16, p1=16), 1.4) == []
+    assert manager.state(0) is PathState.ACTIVE and manager.carriers == (0, 1)
+    out = manager.handle(Echoed(1, 0.02), 1.41)
+    assert out == [StateChanged(0, PathState.STANDBY), StateChanged(1, PathState.ACTIVE)]
+
+
+def test_a_count_that_was_overtaken_by_a_newer_one_says_nothing() -> None:
+    manager = on_relay()
+    add_direct(manager, 1, 1.0)
+    for frames, at in ((1, 1.1), (16, 1.25), (11, 1.28)):
+        assert manager.handle(counted(p0=frames, p1=frames), at) == []
+    say(manager, 1, 1.4)
+    assert StateChanged(1, PathState.ACTIVE) in manager.handle(Echoed(1, 0.02), 1.4)
+
+
+def test_a_path_on_trial_that_falls_silent_is_told_of_though_the_peer_has_not_said_that_it_uses_it() -> None:
+    manager = on_relay()
+    add_direct(manager, 1, 1.0)
+    told, now = [], 1.0
+    while now < 3.0:
+        now += 0.01
+        manager.handle(MediaSent(), now)
+        say(manager, 0, now)
+        if now < 1.4:
+            say(manager, 1, now)
+        told += [(now, said) for said in manager.handle(PathTimer(), now) if isinstance(said, TellSilent)]
+    at = [when for when, _ in told]
+    assert 1.4 + SUSPECT_AFTER_S <= at[0] <= 1.4 + SUSPECT_AFTER_S + TICK_S + 0.02
+    assert all(after - before == pytest.approx(TELL_EVERY_S, abs=TICK_S + 0.01) for before, after in pairwise(at))
+    # It may as well have left that path, and nobody is pestered about it.
+    assert at[-1] <= 1.4 + DEAD_AFTER_S + 0.02
+    assert all(said.silent_s == pytest.approx(when - 1.4, abs=0.03) for when, said in told)
 
 
 def test_a_trial_that_fails_parks_the_path_longer_each_time() -> None:
