@@ -1,5 +1,6 @@
 """Networks in words for a person (pure). The small print may say what engineers call it."""
 
+import re
 from typing import Literal
 
 from app.phase_words import door_in_words
@@ -53,6 +54,8 @@ _TECHNIQUES: dict[Technique, str] = {
     Technique.BIRTHDAY: "direct, after some seconds of searching",
     Technique.BLOCKS: "direct, after minutes of searching, if both have chosen to try harder",
 }
+# As transport.traverse.nat_profile notes an observation.
+_SAW = re.compile(r"server (\d+) port \d+ saw port (\d+)")
 _APDM, _APDF = Mapping.ADDRESS_AND_PORT_DEPENDENT, Filtering.ADDRESS_AND_PORT_DEPENDENT
 # A peer whose router is strict, by the way it takes its ports.
 _STRICT: dict[NatKind, nat_profile.NatProfile] = {
@@ -72,7 +75,26 @@ def nat_in_words(profile: nat_profile.NatProfile | None) -> NatProfile:
     if profile is None:
         return NatProfile()
     headline, detail = _HEADLINES[profile.kind]
-    return NatProfile(headline, detail, profile.kind.value, "; ".join(profile.evidence), _ease(profile))
+    return NatProfile(headline, detail, profile.kind.value, _evidence(profile), _ease(profile))
+
+
+def _evidence(profile: nat_profile.NatProfile) -> str:
+    """What the verdict rests on; what a dozen servers saw, which the report has one by one, in a few words."""
+    seen = [match for line in profile.evidence if (match := _SAW.fullmatch(line))]
+    rest = [line for line in profile.evidence if not _SAW.fullmatch(line)]
+    if not seen:
+        return "; ".join(rest)
+    servers, ports = {match[1] for match in seen}, [int(match[2]) for match in seen]
+    told = f"{_counted(len(seen), 'answer')} of {_counted(len(servers), 'server')} "
+    if len(set(ports)) == 1:
+        told += f"saw port {ports[0]}"
+    else:
+        told += f"saw {len(set(ports))} ports, {min(ports)} to {max(ports)}"
+    return "; ".join([told, *rest])
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _ease(profile: nat_profile.NatProfile) -> Literal["", "easy", "hard", "blocked"]:

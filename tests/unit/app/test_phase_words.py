@@ -15,8 +15,9 @@ from app.phase_words import Pair, mapping_status, phase_in_words, phase_line, ph
 from app.protocol import PhaseName, PhaseOutcome
 from app.traversal_words import call_chances, nat_in_words, network_in_words
 from transport.portmap.mapper import MappingStatus
-from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatKind, NatProfile
+from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatKind, NatProfile, classify
 from transport.traverse.phase import PhaseStatus
+from transport.traverse.reflexive import Observation
 
 ROOT = Path(__file__).parents[3]
 NAMES = get_args(PhaseName)
@@ -357,6 +358,25 @@ def test_port_mapping_is_a_row_of_the_call() -> None:
     assert rung is not None and (rung.outcome, rung.ended) == ("won", pytest.approx(1.2))
     assert phase_line(rung) == "port mapping: Your router opened a door for Segue."
     assert phase_mark(trying, won) == "Port mapping worked"
+
+
+@pytest.mark.parametrize(
+    ("ports", "words"),
+    [
+        ([50_412] * 8, "8 answers of 2 servers saw port 50412"),
+        ([9_000, 41_000, 2_000, 60_001], "4 answers of 2 servers saw 4 ports, 2000 to 60001"),
+        ([7], "1 answer of 1 server saw port 7"),
+        ([], ""),
+    ],
+)
+def test_what_many_servers_saw_is_told_in_a_few_words(ports: list[int], words: str) -> None:
+    seen = [
+        Observation((f"198.51.100.{1 + number % 2}", 3_478 + number // 2), ("203.0.113.9", port), number, True, 0.02)
+        for number, port in enumerate(ports)
+    ]
+    profile = classify(seen, ("192.168.1.7", 4_000), ["192.168.1.7"], 0.0)
+    assert nat_in_words(profile).evidence == words
+    assert len(profile.evidence) == len(ports)
 
 
 def test_the_own_network_has_an_age() -> None:
