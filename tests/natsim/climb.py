@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tests.natsim.clock import Timer, VirtualClock
@@ -11,8 +11,10 @@ from tests.natsim.profiler_host import ProfilerHost
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import Scenario, World, build
 from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
+from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
 from transport.traverse.ladder import (
+    PHASES,
     Begin,
     Ladder,
     LadderCommand,
@@ -24,7 +26,7 @@ from transport.traverse.ladder import (
     TimerFired,
 )
 from transport.traverse.nat_profile import NatProfile
-from transport.traverse.phase import DirectFound, PeerSaid, ProfileKnown
+from transport.traverse.phase import DirectFound, PeerSaid, PhaseSpec, ProfileKnown
 from transport.traverse.round import SayToPeer
 from transport.wire import peer, stun
 from transport.wire.errors import WireError
@@ -85,7 +87,8 @@ class Climber:
         self.host = host
         self.clock = clock
         self.log = Log()
-        self.ladder = Ladder(config, rng)
+        self.allowance = config.allowance or Allowance()
+        self.ladder = Ladder(replace(config, allowance=self.allowance), rng)
         self.say: Callable[[peer.PeerMessage], None] = lambda message: None
         self.ports: dict[int, int] = {}
         self._timer: Timer | None = None
@@ -154,9 +157,11 @@ class Climb:
         profile: NatProfile | None = None,
         profiled_s: float | None = None,
         try_harder: bool = False,
+        phases: tuple[PhaseSpec, ...] = PHASES,
     ) -> None:
         """``profile``: what both know of their NATs from before; or with ``profiled_s`` what their programs found out
         so long before the call."""
+        self._phases = phases
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
         self.world: World[RelayNode] = build(scenario, self.clock, self.rng)
@@ -220,6 +225,7 @@ class Climb:
             new_socket=lambda: next(numbers),
             low_ttl=low_ttl,
             profile=profile,
+            phases=self._phases,
             try_harder=try_harder,
         )
         return Climber(host, config, random.Random(self.rng.getrandbits(64)), self.clock)

@@ -16,6 +16,10 @@ KINDS: dict[str, NatKind] = {
     # One port for each address, as some carriers' firewalls have it: two relay addresses tell it, nothing else does.
     "adm-sequential": NatKind(mapping="address-dependent", filtering="address-dependent", allocation="sequential"),
     "adm-random": NatKind(mapping="address-dependent", filtering="address-dependent", allocation="random"),
+    # The same with a filter that lets in only whom the host has spoken to: every port of the peer's has to be right.
+    "adm-sequential-strict": NatKind(mapping="address-dependent", allocation="sequential"),
+    # RFC 4787 §4.2.2: an even port stays even.
+    "symmetric-sequential-parity": NatKind(mapping=SYMMETRIC, allocation="sequential", keep_parity=True),
     "block": NatKind(mapping=SYMMETRIC, allocation="block", block_ports=1_024),
     # As RFC 6888 wants a carrier's NAT: endpoint-independent, hairpin, a limit for each subscriber; ports in blocks.
     "cgn": NatKind(

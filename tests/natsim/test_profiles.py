@@ -46,6 +46,8 @@ RIGHT = {
     "cgn-no-hairpin": {NatKind.ADDRESS_RESTRICTED, NatKind.CONE},
     "cgn-over-home": {NatKind.PORT_RESTRICTED, NatKind.CONE},
     "symmetric-sequential": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC},
+    "symmetric-sequential-parity": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC},
+    "adm-sequential-strict": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC},
     "adm-sequential": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC},
     "adm-random": {NatKind.SYMMETRIC_RANDOM, NatKind.SYMMETRIC},
     "symmetric-random": {NatKind.SYMMETRIC_RANDOM, NatKind.SYMMETRIC},
@@ -149,7 +151,9 @@ def test_no_loss_makes_a_verdict_wrong(name: str) -> None:
         assert made.mapping is not Mapping.ADDRESS_AND_PORT_DEPENDENT or RIGHT[name] <= SYMMETRIC
         assert made.hairpin is None or name not in HAIRPINS or made.hairpin is HAIRPINS[name], made
         if made.allocation is Allocation.SEQUENTIAL:
-            assert name in ("symmetric-sequential", "adm-sequential") and made.delta == 1
+            assert RIGHT[name] == RIGHT["symmetric-sequential"]
+            # Where parity is kept a socket's next flow is two ports further on.
+            assert made.delta == (2 if name.endswith("parity") else 1)
 
 
 @pytest.mark.parametrize(("name", "hairpin"), sorted(HAIRPINS.items()))
@@ -273,3 +277,15 @@ def test_a_socket_that_cannot_be_opened_is_an_unknown_nat() -> None:
     [made] = machine.handle(SocketFailed(opening.socket, "no more"), 0.1)
     assert isinstance(made, ProfileMade) and made.profile.kind is NatKind.UNKNOWN
     assert machine.handle(StartProfiling((), (), online=True), 0.2) == [ProfileMade(NatProfile(made_at=0.2))]
+
+
+def test_a_counter_that_keeps_parity_is_known_from_sockets_of_both_parities() -> None:
+    for seed in range(20):
+        made = lab("symmetric-sequential-parity", seed).profile()
+        assert (made.kind, made.delta) == (NatKind.SYMMETRIC_SEQUENTIAL, 2), made
+
+
+def test_a_look_that_leaves_open_how_ports_are_chosen_is_followed_by_another() -> None:
+    wire = WireSpec(delay_ms=30, jitter_ms=10, loss=0.02)
+    made = [lab("adm-random", seed, wire).profile() for seed in range(60)]
+    assert sum(each.kind is NatKind.SYMMETRIC_RANDOM for each in made) >= 58

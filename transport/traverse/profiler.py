@@ -39,8 +39,11 @@ MAX_SERVERS = 12
 # of four sockets tell blocks, too; otherwise strangers' flows among six of them may hide a counter.
 MORE_SOCKETS = 3
 MORE_SERVERS = 6
+# A lost answer or a stranger more leaves the question open in one of ten looks at a busy counter, and an open question
+# means the relay for the whole call.
+MORE_TIMES = 3
 BUDGET = Budget(
-    packets=(MAX_SERVERS + MORE_SERVERS * MORE_SOCKETS) * MAX_TRANSMISSIONS + FILTER_PACKETS + 5,
+    packets=(MAX_SERVERS + MORE_SERVERS * MORE_SOCKETS * MORE_TIMES) * MAX_TRANSMISSIONS + FILTER_PACKETS + 5,
     packets_per_second=100,
     sockets=2 + MORE_SOCKETS,
     seconds=6.0,
@@ -103,6 +106,7 @@ class NatProfiler:
         self._hairpin: bool | None = None
         self._more: dict[int, tuple[int, ReflexiveQueries] | None] = {}
         """Further sockets: their inside ports and questions, once they are open."""
+        self._more_times = 0
         self._out: list[ProfilerCommand] = []
         self.profile: NatProfile | None = None
 
@@ -244,7 +248,17 @@ class NatProfiler:
         is_testing = self._filter_socket is not None or self._hairpin_until is not None or not is_controlled
         is_asking = not all(each is not None and each[1].done for each in self._more.values())
         if self._made is not None and not is_testing and not is_asking:
-            self._finish(self._with_tests(self._with_more(self._made)))
+            made = self._with_more(self._made)
+            if self._more and made.allocation is Allocation.UNKNOWN and self._more_times < MORE_TIMES:
+                self._ask_more()
+            else:
+                self._finish(self._with_tests(made))
+
+    def _ask_more(self) -> None:
+        """Further sockets in the place of those that did not tell how ports are chosen."""
+        self._out += [CloseSocket(socket) for socket in self._more]
+        self._more_times += 1
+        self._more = {self._open(): None for _ in range(MORE_SOCKETS)}
 
     def _with_more(self, made: NatProfile) -> NatProfile:
         """What further sockets have shown of the allocation, if all of them have."""
@@ -281,7 +295,7 @@ class NatProfiler:
             self._hairpin_until = self._hairpin_due[-1] + HAIRPIN_WAIT_S
             self._timer(now)
         elif self._made.symmetric and self._made.allocation is Allocation.UNKNOWN:
-            self._more = {self._open(): None for _ in range(MORE_SOCKETS)}
+            self._ask_more()
 
     def _finish(self, profile: NatProfile) -> None:
         self.profile = profile
@@ -291,7 +305,7 @@ class NatProfiler:
     def _close(self) -> None:
         sockets = (self._filter_socket, self._socket, *self._more)
         self._out += [CloseSocket(socket) for socket in sockets if socket is not None]
-        self._more = {}
+        self._more, self._more_times = {}, 0
         self._is_running = False
         self._filter_socket = self._filter = None
         self._socket = self._local = self._queries = self._made = self._hairpin_until = self._hairpin = None
