@@ -13,6 +13,7 @@ from tests.natsim.nat import Allocation as Allocated
 from tests.natsim.nat import Dependence, Nat, NatKind
 from transport.traverse.budget import Budget, Purse
 from transport.traverse.nat_profile import Allocation, NatProfile, classify
+from transport.traverse.profiler import SPREAD_S
 from transport.traverse.reflexive import ReflexiveQueries
 from transport.wire import stun
 
@@ -20,7 +21,6 @@ HOST = "192.168.1.20"
 OUTSIDE = "203.0.113.1"
 SERVER_IPS = ("192.0.2.1", "192.0.2.2")
 FIRST_SERVER_PORT = 3_478
-SPREAD_S = 0.04
 BUDGET = Budget(packets=100, packets_per_second=1_000, sockets=1, seconds=5.0)
 # Everybody's ports, IANA's dynamic ones, Linux' local ones, and what a NAT may have been given.
 RANGES = ((1_024, 65_535), (1_024, 65_535), (49_152, 65_535), (32_768, 60_999), (10_000, 29_999))

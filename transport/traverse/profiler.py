@@ -48,6 +48,8 @@ BUDGET = Budget(
     sockets=2 + MORE_SOCKETS,
     seconds=6.0,
 )
+# Packets overtake each other by less on the way to a NAT: what is asked this much later comes there later.
+SPREAD_S = 0.04
 # When packets to ourselves leave: the NAT is the first hop, and three of them are not lost on a network whose other
 # packets all arrived at once.
 HAIRPIN_S = (0.0, 0.1, 0.3)
@@ -98,6 +100,7 @@ class NatProfiler:
         self._socket: int | None = None
         self._local: Address | None = None
         self._purse = Purse(BUDGET)
+        self._began = 0.0
         self._queries: ReflexiveQueries | None = None
         self._made: NatProfile | None = None
         self._hairpin_due: list[float] = []
@@ -150,6 +153,7 @@ class NatProfiler:
     def _start(self, task: StartProfiling, now: float) -> None:
         self._task = task
         self._purse = Purse(BUDGET)
+        self._began = now
         servers = self._servers()
         if not servers:
             self._finish(NatProfile(made_at=now))
@@ -167,13 +171,17 @@ class NatProfiler:
             self._filter = FilterTest(socket, self._servers()[0], self._purse, self._rng, now)
         elif socket == self._socket and self._local is None:
             self._local = local
-            self._queries = ReflexiveQueries(socket, self._servers(), self._purse, self._rng, now)
+            self._began = now
+            self._queries = self._asking(socket, self._servers(), now)
         elif socket in self._more:
             servers = self._servers()[:MORE_SERVERS]
             if self._made is not None and self._made.mapping is Mapping.ADDRESS_DEPENDENT:
                 servers = list({server[0]: server for server in reversed(servers)}.values())[:2]
-            self._more[socket] = local[1], ReflexiveQueries(socket, servers, self._purse, self._rng, now)
+            self._more[socket] = local[1], self._asking(socket, servers, now)
         self._timer(now)
+
+    def _asking(self, socket: int, servers: list[Address], now: float) -> ReflexiveQueries:
+        return ReflexiveQueries(socket, servers, self._purse, self._rng, now, spread_s=SPREAD_S, began=self._began)
 
     def _failed(self, socket: int, now: float) -> None:
         if socket == self._filter_socket:

@@ -26,7 +26,8 @@ LAST_WAIT_S = 0.5
 class Observation:
     """One server's answer. ``order`` is that of asking; ``first_try`` whether one packet was enough, so that the
     order in which a NAT saw the flows is known. ``mapped`` is what was seen first and ``varied`` tells that the same
-    server also saw something else. ``asked_s``: since the first question of the socket."""
+    server also saw something else. ``asked_s``: when, since the questions of this socket, or
+    of all sockets that are asked together, began."""
 
     server: Address
     mapped: Address
@@ -54,17 +55,27 @@ class ReflexiveQueries:
     __slots__ = ("_purse", "_questions", "_rng", "_socket", "unbelievable")
 
     def __init__(
-        self, socket: int, servers: Iterable[Address], purse: Purse, rng: Random, now: float, *, spread_s: float = 0.0
+        self,
+        socket: int,
+        servers: Iterable[Address],
+        purse: Purse,
+        rng: Random,
+        now: float,
+        *,
+        spread_s: float = 0.0,
+        began: float | None = None,
     ) -> None:
         """``servers`` are all of the socket's address family. The questions leave with the first :meth:`timer`, their
-        second half ``spread_s`` later: where packets overtake each other that shows which way a NAT counts."""
+        second half ``spread_s`` later: where packets overtake each other that shows which way a NAT counts.
+        ``began``: when the first of several sockets asked."""
         self._socket = socket
         self._purse = purse
         self._rng = rng
         distinct = list(dict.fromkeys(servers))
         offsets = [spread_s if number >= len(distinct) / 2 else 0.0 for number in range(len(distinct))]
         self._questions = [
-            _Question(server, number, now + offsets[number], offsets[number]) for number, server in enumerate(distinct)
+            _Question(server, number, now + offsets[number], now - (now if began is None else began) + offsets[number])
+            for number, server in enumerate(distinct)
         ]
         self.unbelievable = 0
         """Answers that named an address which cannot be."""

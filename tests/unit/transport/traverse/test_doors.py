@@ -4,7 +4,7 @@ import itertools
 import random
 from collections import Counter as Count
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bench.bench_traverse import wilson
@@ -63,6 +63,7 @@ def test_one_port_says_nothing_and_none_even_less() -> None:
     assert (estimate.confidence, estimate.share_of_range) == (0.0, 1.0)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(FIRST_PORT, LAST_PORT), min_size=1, max_size=12), st.integers(0, 9))
 def test_doors_are_tried_once_each_those_between_the_seen_ones_first(ports: list[int], seed: int) -> None:
     estimate = estimated(ports)
