@@ -114,7 +114,10 @@ class ConnectionPanel(QFrame):
         close = icon_button("x", self.tr("Close the connection panel"), name="close_panel")
         close.clicked.connect(self.close_wanted)
         self._trace = TraceSaver(self._send)
-        head = row(Label(self.tr("Connection"), size="title"), None, self._copied, copy, self._trace, close)
+        # In a small window the title gives way to the buttons, and to the words that they show for a moment.
+        title = ElidedLabel(self.tr("Connection"), size="title")
+        head = row(title, self._copied, copy, self._trace, close, spacing=4)
+        head.setStretch(0, 1)
         parts = column(
             self._build_strip(),
             self._build_charts(),
@@ -217,14 +220,15 @@ class NetworkCard(QFrame):
         self._ease = Label(size="small", tone="muted")
         self._ease_picture = Picture("circle-check", "muted", 16)
         self._headline = Label(size="strong", wrap=True)
-        self._detail = Label(size="small", tone="muted", wrap=True)
+        self._detail = Label(size="small", wrap=True)
+        self._small = Label(size="small", tone="muted", wrap=True)
         self._door = Label(self.tr("Your router opened a door for Segue."), size="small", wrap=True)
         self._door_picture = Picture("check", "text", 16)
         head = row(self._title, self._ease_picture, self._ease, spacing=4)
         head.setStretch(0, 1)
         door = row(self._door_picture, self._door)
         door.setStretch(1, 1)
-        inside = column(head, self._headline, self._detail, door, None, spacing=2)
+        inside = column(head, self._headline, self._detail, self._small, door, None, spacing=4)
         inside.setContentsMargins(16, 12, 16, 12)
         self.setLayout(inside)
         self.show_profile(NatProfile())
@@ -238,12 +242,11 @@ class NetworkCard(QFrame):
         known = bool(profile.headline)
         self._headline.setText(profile.headline if known else self.tr("Not known yet"))
         self._headline.set_tone("text" if known else "muted")
-        small = " · ".join(part for part in (profile.kind, profile.evidence) if part)
-        self._detail.setText(
-            "\n".join(part for part in (profile.detail, small) if part)
-            if known
-            else self.tr("It is found out when a direct path is looked for.")
-        )
+        self._detail.setText(profile.detail if known else self.tr("It is found out when a direct path is looked for."))
+        self._detail.set_tone("text" if known else "muted")
+        self._detail.setVisible(bool(self._detail.text()))
+        self._small.setText(" · ".join(part for part in (profile.kind, profile.evidence) if part))
+        self._small.setVisible(bool(self._small.text()))
         word, picture, tone = {
             "": ("", "", "muted"),
             "easy": (self.tr("Easy"), "circle-check", "muted"),
