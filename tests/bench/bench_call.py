@@ -32,8 +32,9 @@ class Lab:
 
 
 @contextlib.contextmanager
-def lab(speech_s: float) -> Iterator[Lab]:
-    """A relay and two people who answer at once and speak ``speech_s`` seconds of speech in all."""
+def lab(speech_s: float, *options: str) -> Iterator[Lab]:
+    """A relay and two people who answer at once and speak ``speech_s`` seconds of speech in all; ``options`` are both
+    people's."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="segue-bench-")))
         speech = write_long_speech(folder / "speech.wav", speech_s)
@@ -47,7 +48,7 @@ def lab(speech_s: float) -> Iterator[Lab]:
             home = folder / name
             addresses.append(register(name, place, home))
             person = stack.enter_context(
-                segue("listen", "--home", home, "--play", speech, "--record", folder / f"{name}.wav")
+                segue("listen", "--home", home, "--play", speech, "--record", folder / f"{name}.wav", *options)
             )
             person.wait_for("listening as ")
             homes.append(home)
@@ -115,10 +116,20 @@ def cost_figures(call: LongCall, call_s: float) -> Section:
     )
 
 
-def delay_figures(calls: list[tuple[Ended, Ended]]) -> Section:
-    """How soon, over many calls. Each engine's clock is tied to the wall clock at its start."""
-    to_caller = [1000 * (caller.at("first_audio_played") - callee.at("answered")) for caller, callee in calls]
-    to_callee = [1000 * (callee.at("first_audio_played") - callee.at("answered")) for _, callee in calls]
+def first_heard_ms(calls: list[tuple[Ended, Ended]]) -> tuple[list[float], list[float]]:
+    """From the answer to the first sound, at the callers and at the callees."""
+    at_caller = [1000 * (caller.at("first_audio_played") - callee.at("answered")) for caller, callee in calls]
+    at_callee = [1000 * (callee.at("first_audio_played") - callee.at("answered")) for _, callee in calls]
+    return at_caller, at_callee
+
+
+def delay_figures(calls: list[tuple[Ended, Ended]], relayed: list[tuple[Ended, Ended]]) -> Section:
+    """How soon, over many calls, and over others that look for no direct path. Each engine's clock is tied to the wall
+    clock at its start."""
+    to_caller, to_callee = first_heard_ms(calls)
+    climbed = sum(bool(caller.report["phases"]) for caller, _ in calls)
+    without = f"{len(relayed)} calls with --always-relay, for comparison"
+    relayed_to_caller, relayed_to_callee = first_heard_ms(relayed)
     mouth_to_ear = [
         1000 * (hearer.at("first_audio_played") - speaker.at("first_audio_sent")) + FRAME_MS
         for pair in calls
@@ -133,6 +144,9 @@ def delay_figures(calls: list[tuple[Ended, Ended]]) -> Section:
         (
             Figure("accept → callee's voice played at the caller", spread(to_caller, "ms"), what),
             Figure("accept → caller's voice played at the callee", spread(to_callee, "ms"), what),
+            Figure("of these, looked for a direct path meanwhile", f"{climbed} of {len(calls)}", "from the reports"),
+            Figure("the same at the caller, without a ladder", spread(relayed_to_caller, "ms"), without),
+            Figure("the same at the callee, without a ladder", spread(relayed_to_callee, "ms"), without),
             Figure(
                 "mouth to ear without a network",
                 spread(mouth_to_ear, "ms"),
@@ -148,13 +162,22 @@ def delay_figures(calls: list[tuple[Ended, Ended]]) -> Section:
 def run(*, idle_s: float = IDLE_S, call_s: float = CALL_S, calls: int = CALLS) -> list[Section]:
     """Both sections."""
 
-    async def main(where: Lab) -> list[Section]:
+    async def main(where: Lab) -> tuple[LongCall, list[tuple[Ended, Ended]]]:
         async with attached(*where.homes) as people:
             for person in people:
                 await person.online()
             long = await long_call(where, people, idle_s=idle_s, call_s=call_s)
-            short = await short_calls(where, people, calls)
-        return [cost_figures(long, call_s), delay_figures(short)]
+            return long, await short_calls(where, people, calls)
 
-    with lab(call_s + calls * (SHORT_TALK_S + 1.0) + 10.0) as where:
-        return asyncio.run(main(where))
+    async def without_ladder(where: Lab) -> list[tuple[Ended, Ended]]:
+        async with attached(*where.homes) as people:
+            for person in people:
+                await person.online()
+            return await short_calls(where, people, calls)
+
+    speech_s = calls * (SHORT_TALK_S + 1.0) + 10.0
+    with lab(call_s + speech_s) as where:
+        long, short = asyncio.run(main(where))
+    with lab(speech_s, "--always-relay") as where:
+        relayed = asyncio.run(without_ladder(where))
+    return [cost_figures(long, call_s), delay_figures(short, relayed)]
