@@ -271,6 +271,7 @@ class SimMapper:
         self.told: list[tuple[float, tuple[MappedPort, ...]]] = []
         self.statuses: list[MappingStatus] = []
         self.sent: list[SendDatagram] = []
+        self.on_ports: Callable[[tuple[MappedPort, ...]], None] = lambda ports: None
         self.is_stopped = False
         self.is_killed = False
         self._ports: dict[int, int] = {}
@@ -315,6 +316,7 @@ class SimMapper:
                 self.host.send(self._ports[socket], destination, data)
             case PortsMapped(ports):
                 self.told.append((self.clock.now, ports))
+                self.on_ports(ports)
             case Remember(what):
                 self.remembered = what
             case StatusChanged(status):

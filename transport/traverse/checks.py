@@ -64,7 +64,8 @@ CheckCommand = SendDatagram | PairChosen
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When checks are due: on pairs with a host candidate, which no NAT stands in front of, and on the others."""
+    """When checks are due: on pairs with a candidate that waits for nobody, since no NAT stands in front of it (host)
+    or one that lets everybody in (mapped), and on the others."""
 
     near: tuple[float, ...]
     far: tuple[float, ...]
@@ -73,7 +74,7 @@ class Schedule:
         """For the peer's candidate of this kind. Peer-reflexive ones are checked when the peer's own checks come."""
         if kind is CandidateKind.PEER_REFLEXIVE:
             return ()
-        return self.near if kind is CandidateKind.HOST else self.far
+        return self.near if kind in (CandidateKind.HOST, CandidateKind.MAPPED) else self.far
 
 
 @dataclass(slots=True)
@@ -212,7 +213,9 @@ class CheckList:
         """One packet on each pair that dies on its way but opens our own NAT (DESIGN §6.7). Not a check: it has no
         credentials to learn, and no answer is possible."""
         for pair in self._pairs.values():
-            if pair.kind is not CandidateKind.HOST and self._purse.pay(pair.remote, now):
+            # Neither needs one: at a host there is no NAT to be careful of, and at a mapped port no filter.
+            is_far = pair.kind not in (CandidateKind.HOST, CandidateKind.MAPPED)
+            if is_far and self._purse.pay(pair.remote, now):
                 data = stun.binding_request(self._rng.randbytes(TRANSACTION_ID_BYTES))
                 self._out.append(SendDatagram(pair.socket, pair.remote, data, ttl))
         return self._take()

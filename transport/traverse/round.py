@@ -131,6 +131,7 @@ class PunchRound:
         self._rng = rng
         self._versions = dict(sockets)
         self._ports = plan.mapped
+        self._peer_maps = False
         self._local: dict[int, Address] = {}
         self._waiting = set(sockets)
         self._credentials: Credentials = make_credentials(rng)
@@ -173,9 +174,8 @@ class PunchRound:
     @property
     def has_mapped(self) -> bool:
         """Whether a port mapping of either side was there to be tried, which both sides know."""
-        told = [one.address for one in self._told or () if one.kind is CandidateKind.MAPPED]
-        theirs = [pair.remote for pair in self.checks.pairs if pair.kind is CandidateKind.MAPPED]
-        return any(not is_private(address[0]) for address in (*told, *theirs))
+        ours = any(one.kind is CandidateKind.MAPPED and not is_private(one.address[0]) for one in self._told or ())
+        return ours or self._peer_maps
 
     def next_deadline(self) -> float | None:
         """When :meth:`timer` is due."""
@@ -420,6 +420,7 @@ class PunchRound:
         accepted = acceptable(message.candidates, self.plan.hosts, self.our_public)
         if self._hopeless:
             accepted = [one for one in accepted if one.kind != "server-reflexive" or _version((one.ip, 0)) == 6]
+        self._peer_maps |= any(one.kind == "mapped" and not is_private(one.ip) for one in accepted)
         remotes = [(CandidateKind(one.kind), (one.ip, one.port), one.priority) for one in accepted]
         self.checks.add_remote(remotes, self._schedule(now))
 
