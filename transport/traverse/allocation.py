@@ -24,6 +24,8 @@ REORDER_S = 0.03
 ORDERED = 0.9
 # Between packets that left together: what the host and its network make of "together".
 MIN_GAP_S = 0.002
+# That a stranger's flow comes between two packets that leave together: MIN_GAP_S of ten flows a second.
+STRANGER_BETWEEN = 0.02
 # Strangers' rate before anything is known: a gamma distribution of mean 10/s that believes in 0 as well as in 40/s.
 RATE_SHAPE = 0.5
 RATE_EXPOSURE_S = 0.05
@@ -427,7 +429,8 @@ def between(before: int | None, after: int | None, step: int) -> tuple[Guess, ..
     # Steps of strangers may have rounded to another parity: then ours is a whole number of steps from either end.
     inner += [apart - offset for offset in inner if apart % size and apart - offset not in inner]
     sign = 1 if step > 0 else -1
-    outside = 0.02 if len(inner) > 1 or apart != 2 * size else 0.0
+    # With a stranger in between, the flow itself may be outside with another one in its place: both are rare.
+    outside = STRANGER_BETWEEN if len(inner) > 1 or apart != 2 * size else 0.0
     guesses = [Guess(wrapped(before + sign * offset), (1 - outside) / len(inner)) for offset in inner]
     if outside:
         guesses += [Guess(wrapped(after + step), outside / 2), Guess(wrapped(before - step), outside / 2)]
@@ -438,5 +441,13 @@ def _beside(known: int | None, step: int) -> tuple[Guess, ...]:
     """Around the one question that was answered: the step that is due, one or two strangers, packets overtaking."""
     if known is None:
         return ()
-    near = ((1, 0.7), (2, 0.15), (-1, 0.1), (3, 0.05))
-    return tuple(Guess(wrapped(known + step * steps), probability) for steps, probability in near)
+    shuffled = 1 - ORDERED
+    # Shuffled, two of three packets are neighbours in four of six orders.
+    near = {
+        1: ORDERED * (1 - STRANGER_BETWEEN) + shuffled / 3,
+        -1: shuffled / 3,
+        2: ORDERED * STRANGER_BETWEEN + shuffled / 6,
+        -2: shuffled / 6,
+    }
+    ranked = sorted(near.items(), key=lambda item: -item[1])
+    return tuple(Guess(wrapped(known + step * steps), probability) for steps, probability in ranked)

@@ -153,7 +153,6 @@ class NatProfiler:
     def _start(self, task: StartProfiling, now: float) -> None:
         self._task = task
         self._purse = Purse(BUDGET)
-        self._began = now
         servers = self._servers()
         if not servers:
             self._finish(NatProfile(made_at=now))

@@ -18,6 +18,8 @@ from transport.traverse.allocation import (
     FIRST_PORT,
     LAST_PORT,
     MAX_STEP,
+    MIN_GAP_S,
+    ORDERED,
     RATE_EXPOSURE_S,
     RATE_SHAPE,
     Counter,
@@ -298,3 +300,27 @@ def test_a_counter_says_what_it_rests_on() -> None:
     assert counter.exposure_s == pytest.approx(0.7) and sum(model.weight for model in counter.models) == pytest.approx(
         1
     )
+
+
+@pytest.mark.parametrize("lost", [0, 1, None])
+def test_probabilities_between_two_questions_are_what_they_say(lost: int | None) -> None:
+    """Three packets 2 ms apart, one time in ten in any order; ``lost``: the answer to the one or the other question."""
+    claimed, right, first_claimed, first_right, trials = 0.0, 0, 0.0, 0, 2_000
+    for seed in range(trials):
+        rng = random.Random(seed)
+        delta = rng.choice([1, -1, 2, 5])
+        nat = counting(rng, delta, strangers_per_s=10)
+        order = [0, 1, 2]
+        if rng.random() < 1 - ORDERED:
+            rng.shuffle(order)
+        flow(nat, 9, 0.0)
+        ports = {packet: flow(nat, packet, 1.0 + place * MIN_GAP_S) for place, packet in enumerate(order)}
+        before, after = (None if lost == 0 else ports[0]), (None if lost == 1 else ports[2])
+        guesses = between(before, after, delta)
+        claimed += sum(guess.probability for guess in guesses) / trials
+        first_claimed += guesses[0].probability / trials
+        right += ports[1] in {guess.port for guess in guesses}
+        first_right += ports[1] == guesses[0].port
+    low, high = wilson(first_right, trials)
+    assert low <= first_claimed <= high
+    assert abs(claimed - right / trials) < 0.005
