@@ -231,10 +231,10 @@ def _easy(pair: Pair) -> str:
 def _search(status: PhaseStatus, pair: Pair) -> str:
     ours, theirs = searched(status, pair)
     if theirs:
-        return f"trying {doors(theirs)} there" + (f" with {ours:,} of yours" if ours else "")
+        return f"trying {doors(theirs)} there"
     if ours:
         return f"opening {doors(ours)} here, and {pair.theirs} side tries to find one"
-    return "one of many doors is searched for"
+    return "trying door after door, from both sides, for as long as it takes or the time is over"
 
 
 def _search_ended(tried: int, pair: Pair) -> tuple[str, str]:
@@ -249,12 +249,7 @@ def _search_ended(tried: int, pair: Pair) -> tuple[str, str]:
 
 def searched(status: PhaseStatus, pair: Pair) -> tuple[int, int]:
     """Doors on our side and on theirs that a search is about. The side whose ports are random opens them."""
-    match pair.harder:
-        case "ours":
-            return status.of, 0
-        case "both":
-            return status.sockets if status.of and status.sockets > 1 else 0, status.of
-    return 0, status.of
+    return (status.of, 0) if pair.harder == "ours" else (0, status.of)
 
 
 def mapping_status(mapping: MappingStatus, since: float, now: float) -> PhaseStatus:
@@ -357,14 +352,14 @@ def phase_line(phase: LadderPhase) -> str:
 
 def _attempt(phase: LadderPhase) -> str:
     if phase.doors_there:
-        here = f", {phase.doors_here:,} on ours" if phase.doors_here else ""
-        return f"trying {doors(phase.doors_there)} on their side{here}"
+        return f"trying {doors(phase.doors_there)} on their side"
     if phase.doors_here:
         return f"opening {doors(phase.doors_here)} on our side, theirs looks for one"
     return {
         "port_mapping": "asking the router for a door",
         "punch": "both sides send at once",
         "prediction": "guessing the next port",
+        "blocks": "searching the ports of both carriers, for minutes",
     }.get(phase.name, "searching")
 
 

@@ -64,8 +64,8 @@ class ConnectionPanel(QFrame):
         for chart in self._charts():
             chart.set_marks(call.marks)
         self._ladder.show_phases(call.phases, self._elapsed(call))
-        opened = any(phase.name == "port_mapping" and phase.outcome == "won" for phase in call.phases)
-        self._mine.show_profile(call.local_nat, door_opened=opened)
+        opened = (phase.why for phase in call.phases if phase.name == "port_mapping" and phase.outcome == "won")
+        self._mine.show_profile(call.local_nat, door=next(opened, ""))
         self._theirs.show_profile(call.remote_nat)
         self._theirs.set_title(plain(call.title))
 
@@ -222,7 +222,7 @@ class NetworkCard(QFrame):
         self._headline = Label(size="strong", wrap=True)
         self._detail = Label(size="small", wrap=True)
         self._small = Label(size="small", tone="muted", wrap=True)
-        self._door = Label(self.tr("Your router opened a door for Segue."), size="small", wrap=True)
+        self._door = Label(size="small", wrap=True)
         self._door_picture = Picture("check", "text", 16)
         head = row(self._title, self._ease_picture, self._ease, spacing=4)
         head.setStretch(0, 1)
@@ -237,8 +237,8 @@ class NetworkCard(QFrame):
         """Whose network it is."""
         self._title.set_text(self.tr("{0}'s network").format(who))
 
-    def show_profile(self, profile: NatProfile, *, door_opened: bool = False) -> None:
-        """Show what is known, and the evidence in small print."""
+    def show_profile(self, profile: NatProfile, *, door: str = "") -> None:
+        """Show what is known, the evidence in small print, and what is told of an opened ``door``."""
         known = bool(profile.headline)
         self._headline.setText(profile.headline if known else self.tr("Not known yet"))
         self._headline.set_tone("text" if known else "muted")
@@ -259,9 +259,10 @@ class NetworkCard(QFrame):
             part.setVisible(bool(word))
         if word:
             self._ease_picture.set_picture(picture, tone)
+        self._door.setText(door)
         for part in (self._door, self._door_picture):
-            part.setVisible(door_opened)
-        said = [self._headline.text(), word, self._door.text() if door_opened else ""]
+            part.setVisible(bool(door))
+        said = [self._headline.text(), word, self._door.text()]
         self.setAccessibleName(self._title.whole_text())
         self.setAccessibleDescription(". ".join(part.rstrip(".") for part in said if part))
 

@@ -152,6 +152,8 @@ def _figures(phase: LadderPhase, elapsed: float) -> str:
     if phase.outcome == "trying":
         if phase.of > 1:
             parts.append(translate("ladder", "{0} of {1}").format(f"{phase.tried:,}", f"{phase.of:,}"))
+        elif phase.tried:
+            parts.append(translate("ladder", "{0} tried").format(f"{phase.tried:,}"))
         if phase.until is not None:
             parts.append(translate("ladder", "{0} left").format(time_left(phase.until - elapsed)))
         if not parts and phase.packets:

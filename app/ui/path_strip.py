@@ -143,7 +143,6 @@ class PathStrip(QWidget):
             "punch": self.tr("Direct, by punch"),
             "prediction": self.tr("Direct, by prediction"),
             "birthday": self.tr("Direct, by birthday"),
-            "blocks": self.tr("Direct, by a search of carrier blocks"),
         }
         return ways.get(span.via) or self.tr("Direct, by {0}").format(plain(span.via.replace("_", " ")))
 

@@ -555,13 +555,27 @@ def test_overlapping_phases_have_their_own_progress_and_time_left(qtbot: QtBot, 
     assert not progress("punch").isVisibleTo(window)
 
 
-def test_what_a_stopped_phase_is_called(window: MainWindow) -> None:
+def test_a_search_of_minutes_and_an_opened_door(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=HARDEST))
     window.call.open_panel(True)
     seen = words(window.call)
-    assert "Stopped" in seen and "began to suffer" in seen and "Not needed" not in seen
-    assert "4 min left" in seen and "655 of 2,048" in seen
-    assert seen.count("Your router opened a door for Segue.") == 2, "on its rung, and on the card of the network"
+    assert "5,940 tried · 4 min left" in seen and "Random ports cannot be guessed." in seen
+    assert seen.count("opened a door, but another router stands") == 2, "on its rung, and on the card of the network"
+    assert "Open" in seen.splitlines() and "Won" not in seen
+    # By time, where there is nothing to count: 34.8 s of 300 s.
+    rung = window.findChild(QWidget, "rung_blocks")
+    assert rung is not None
+    assert rung.findChildren(Progress)[0].share() == pytest.approx(0.116, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"), [("relay-trouble", "Stopped"), ("not-needed", "Not needed"), ("", "Not needed")]
+)
+def test_what_a_cancelled_phase_is_called(window: MainWindow, reason: str, word: str) -> None:
+    phases = (LadderPhase("birthday", "cancelled", started=1.0, ended=2.0, reason=reason),)
+    window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, phases=phases)))
+    window.call.open_panel(True)
+    assert word in words(window.call).splitlines()
 
 
 def test_every_swap_stands_on_every_chart(window: MainWindow) -> None:

@@ -177,11 +177,18 @@ def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> No
             "birthday: opening 1,024 doors on our side, theirs looks for one",
         ),
         (
-            status("blocks", "trying", of=1_024, tried=9, sockets=256),
+            status("blocks", "trying", tried=5_940, sockets=8, until=310.0),
             Pair(BLOCK, BLOCK, "Bob"),
-            "Both networks give every destination a random port out of a small block; trying 1,024 doors there with "
-            "256 of yours.",
-            "carrier blocks: trying 1,024 doors on their side, 256 on ours",
+            "Both networks give every destination a random port out of a small block; trying door after door, from "
+            "both sides, for as long as it takes or the time is over.",
+            "carrier blocks: searching the ports of both carriers, for minutes",
+        ),
+        (
+            status("blocks", "failed", "no-answer", ended=310.0, tried=19_800, sockets=8),
+            Pair(BLOCK, BLOCK, "Bob"),
+            "Both networks give every destination a random port out of a small block; none of 19,800 doors was open.",
+            "carrier blocks: did not work after 300.0 s. Both networks give every destination a random port out of a "
+            "small block; none of 19,800 doors was open.",
         ),
         (
             status("prediction", "trying", of=20, tried=20, sockets=2),
