@@ -29,6 +29,7 @@ from app.local_server import LocalServer
 from app.local_socket import LocalSocketError
 from app.membership import Membership
 from app.nat_watch import NatWatch
+from app.port_door import PortDoor
 from app.relays import Relays, Route
 from app.report import CallReport, write_report
 from app.session import CallSession, SessionSetup
@@ -40,8 +41,10 @@ from app.voice import Voice
 from transport.io.network_watch import NetworkWatch
 from transport.io.relay_client import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
 from transport.io.tasks import Tasks
+from transport.portmap.mapper import MappingStatus
 from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
+from transport.traverse.mapped import MappedPort
 from transport.wire import control
 from transport.wire.address import GUEST_PREFIX, PersonAddress, parse_person
 from transport.wire.errors import WireError
@@ -122,7 +125,8 @@ class Engine:
         self._numbers = state.SafetyNumbers(self._identity.key)
         self._relays = Relays(self._identity, self._store, self._rng, self._relay_says)
         self._network = NetworkWatch(self._network_changed)
-        self._nat = NatWatch(self._network.hosts, self._stun_servers, self.changed, self._rng)
+        self._nat = NatWatch(self._network.hosts, self._stun_servers, self._nat_measured, self._rng)
+        self._door = PortDoor(self._store.documents, self._door_changed, self._rng)
         self._membership = Membership(config.home, self._store, self._relays, self._picture, self.changed, self._notify)
         self._book = Book(self._store, self._notices, self._people_changed)
         self._picture.me = protocol.Me(key=self._identity.key.hex(), key_place=loaded.place)
@@ -139,6 +143,7 @@ class Engine:
         self._tasks.start(self._housekeeping(), name="housekeeping")
         self._tasks.start(self._figures(), name="figures")
         self._network.start()
+        self._door.allow(self._wants_door())
         self._picture.ready = True
         if self._config.follows_windows:
             self._windows_changed(0)
@@ -159,6 +164,7 @@ class Engine:
                 timer.cancel()
         await self._tasks.close()
         await self._network.close()
+        await self._door.close()
         await self._nat.close()
         await self._membership.close()
         await self._relays.close()
@@ -209,6 +215,7 @@ class Engine:
             case protocol.ChangeSettings(settings):
                 self._store.documents.change_settings(settings)
                 self._voice.use(settings)
+                self._door.allow(self._wants_door())
             case protocol.EraseNetworks():
                 self._known.erase()
             case protocol.MeterMicrophone(on):
@@ -299,12 +306,16 @@ class Engine:
             is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
             hosts=self._network.hosts,
             profile=self._nat.profile,
+            mapped=self._door.ports,
             recall=lambda ours, theirs: self._known.recall(ours, theirs, self._loop.time()),
         )
         title = known.alias if known is not None and known.alias else person.name
         self._voice.set_muted(False)
         self._session = CallSession(setup, person, title, self._call_changed, self._finished)
         self._route = route
+        if self._door.status is not None:
+            self._session.mapping_changed(self._door.status)
+            self._door.call_begins()
         self._nat.renew()
         return self._session
 
@@ -394,6 +405,7 @@ class Engine:
                 if route.client.certificate is not None:
                     self._store.relays.remember(route.address, route.client.certificate)
                 self._nat.renew()
+                self._door.relay_reached(route.client.host_ip)
                 if session is not None:
                     session.feed(ev.RelayReady())
                     session.resume()
@@ -437,7 +449,24 @@ class Engine:
         clients = (route.client for route in (self._relays.home, self._route) if route is not None)
         return next(((client.stun, client.host_ip) for client in clients if client.is_connected), ((), ""))
 
+    def _wants_door(self) -> bool:
+        settings = self._store.documents.settings
+        return settings.port_mapping and not (self._config.always_relay or settings.always_relay)
+
+    def _door_changed(self, ports: tuple[MappedPort, ...], mapping: MappingStatus) -> None:
+        if self._session is not None and not self._session.call.finished:
+            self._session.ports_mapped(ports)
+            self._session.mapping_changed(mapping)
+        self.changed()
+
+    def _nat_measured(self) -> None:
+        profile = self._nat.profile
+        if profile is not None and profile.reflexive is not None:
+            self._door.reflexive_seen(profile.reflexive[0])
+        self.changed()
+
     def _network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
+        self._door.network_changed()
         self._nat.network_changed(hosts)
         self._relays.network_changed()
         if self._session is not None:
@@ -455,6 +484,7 @@ class Engine:
         self._find(*self._store.take_findings())
         self._picture.audio = self._voice.audio
         self._picture.nat = self._nat.profile
+        self._picture.mapping = self._door.status
         self._picture.known = self._known.shown(self._nat.profile)
         self.state = state.build(
             self._picture, self._store, self._session, self._notices, self._numbers, self._wall_offset_s

@@ -34,8 +34,9 @@ from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
 from transport.traverse.hints import Hints, Recall
 from transport.traverse.ladder import PhaseChanged
+from transport.traverse.mapped import MappedPort
 from transport.traverse.nat_profile import NatProfile
-from transport.traverse.phase import PhaseStatus, ProfileKnown
+from transport.traverse.phase import PhaseStatus, PortsMapped, ProfileKnown
 from transport.wire import control, peer
 from transport.wire.address import PersonAddress
 
@@ -77,6 +78,8 @@ class SessionSetup:
     hosts: tuple[HostAddress, ...] = ()
     profile: NatProfile | None = None
     """What was known of this network's NAT before the call."""
+    mapped: tuple[MappedPort, ...] = ()
+    """What routers map for us when it begins."""
     recall: Recall = field(default=lambda ours, theirs: Hints(), repr=False)
     """What is remembered of two networks."""
 
@@ -100,6 +103,7 @@ class CallSession:
         self.is_met = False
         """Whether the peer's key has been noted as theirs."""
         self._setup = setup
+        self._mapped = setup.mapped
         self._on_change = on_change
         self._on_finished = on_finished
         self._loop = asyncio.get_running_loop()
@@ -283,6 +287,7 @@ class CallSession:
             stun=self._setup.relay.stun,
             hosts=self._setup.hosts,
             profile=self._setup.profile,
+            mapped=self._mapped,
             allowance=self._setup.allowance,
             try_harder=self._setup.try_harder,
             recall=self._recall,
@@ -384,6 +389,12 @@ class CallSession:
                 self.paths.phase(text, self._loop.time())
             self._note_untried()
             self._on_change()
+
+    def ports_mapped(self, ports: tuple[MappedPort, ...]) -> None:
+        """The routers map other ports for us than before."""
+        self._mapped = ports
+        if self._driver is not None:
+            self._driver.submit(PortsMapped(ports))
 
     def mapping_changed(self, mapping: MappingStatus) -> None:
         """How asking the router for a port stands: a row of its own, told when the call begins and when it changes."""

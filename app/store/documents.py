@@ -4,13 +4,14 @@ In memory; :class:`app.store.store.Store` writes through what changes.
 """
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from app.protocol import Settings
 from app.store.database import Row, Statement
 from app.text import one_line
+from transport.portmap.pcp import NONCE_BYTES
 
 _MAX_TEXT_CHARS = 400
 
@@ -27,19 +28,35 @@ class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the relay is the private one of "just try it on this machine"."""
 
 
+class OwnPort(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The UDP port that routers map for us, so that a mapping is found again after a crash. ``nonce`` is what makes it
+    ours (RFC 6887 §11.2)."""
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    nonce: Annotated[bytes, msgspec.Meta(max_length=12)] = b""
+    external_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    protocol: Annotated[str, msgspec.Meta(max_length=20)] = ""
+    gateway: Annotated[str, msgspec.Meta(max_length=60)] = ""
+
+    def __repr__(self) -> str:
+        return f"OwnPort({self.port}, {self.protocol})"
+
+
 class Documents:
-    """What the user chose, and who they are."""
+    """What the user chose, who they are, and which port is theirs."""
 
     QUERY = "SELECT name, json FROM documents"
     SETTINGS = "settings"
     PROFILE = "profile"
+    OWN_PORT = "own-port"
 
-    __slots__ = ("_changed", "bad_fields", "profile", "settings")
+    __slots__ = ("_changed", "bad_fields", "own_port", "profile", "settings")
 
     def __init__(self, changed: Callable[[Iterable[str]], None]) -> None:
         self._changed = changed
         self.settings = Settings()
         self.profile = Profile()
+        self.own_port = OwnPort()
         self.bad_fields: tuple[str, ...] = ()
         """The fields that could not be used when loading, and have their default value now."""
 
@@ -59,9 +76,14 @@ class Documents:
         )
         self._changed([self.PROFILE])
 
+    def change_own_port(self, own_port: OwnPort) -> None:
+        """Remember another port."""
+        self.own_port = own_port
+        self._changed([self.OWN_PORT])
+
     def all_keys(self) -> list[str]:
         """The names of the documents."""
-        return [self.SETTINGS, self.PROFILE]
+        return [self.SETTINGS, self.PROFILE, self.OWN_PORT]
 
     def load(self, rows: Iterable[Row], newer: set[str]) -> int:
         """Take over what is stored, except where memory is ``newer``; see :attr:`bad_fields`. Returns 0."""
@@ -75,13 +97,17 @@ class Documents:
             elif name == self.PROFILE:
                 self.profile, wrong = salvage(document, Profile)
                 bad += wrong
+            elif name == self.OWN_PORT:
+                # Nobody needs to be told: another port is as good.
+                found, wrong = salvage(document, OwnPort)
+                self.own_port = OwnPort() if wrong or len(found.nonce) != NONCE_BYTES else found
         self.bad_fields = tuple(bad)
         return 0
 
     def statement(self, key: str) -> Statement:
         """What makes the stored row equal to what is in memory."""
-        value = self.settings if key == self.SETTINGS else self.profile
-        return "INSERT OR REPLACE INTO documents VALUES (?, ?)", (key, msgspec.json.encode(value))
+        values = {self.SETTINGS: self.settings, self.PROFILE: self.profile, self.OWN_PORT: self.own_port}
+        return "INSERT OR REPLACE INTO documents VALUES (?, ?)", (key, msgspec.json.encode(values[key]))
 
 
 def salvage(document: bytes, kind: type[StructT]) -> tuple[StructT, list[str]]:

@@ -17,6 +17,7 @@ from tests.natsim.wire import WireSpec
 from tests.netlab.lab import MID, KernelWorld, kernel_world
 from tests.netlab.miniupnpd import Miniupnpd, why_not
 from tests.netlab.namespaces import PATIENCE_S
+from tests.netlab.people import in_call
 from tests.processes import Running, program
 
 pytestmark = [
@@ -151,3 +152,21 @@ def mapping_over(world: KernelWorld, folder: Path, router: Miniupnpd, extra: tup
             time.sleep(4.0)
         router.forget()
         yield mapper
+
+
+def test_a_real_call_from_behind_it_goes_direct_to_a_symmetric_peer(tmp_path: Path) -> None:
+    """Both give every destination a random port: without the mapping the relay would have to carry this call."""
+    with kernel_world(behind_a_mapping_router("linux-random", "symmetric-random", delay_ms=5.0)) as world:
+        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
+        with router.running():
+            with in_call(world, tmp_path, 4.0) as people:
+                assert len(router.forwards()) == 1
+            # The programs are over, and have given back what was theirs.
+            assert router.forwards() == []
+    for person in people:
+        path = person.report["paths"][-1]
+        assert (path["kind"], path["via"]) == ("direct", "port_mapping"), person.report["paths"]
+        media = person.report["media"]
+        assert media["frames_received"] > 100 and media["frames_lost"] == 0, media
+    row = next(phase for phase in people[0].report["phases"] if phase["name"] == "port_mapping")
+    assert row["outcome"] == "won", row

@@ -230,7 +230,8 @@ class PortMapper:
             case SocketOpened() | SocketFailed() | DatagramReceived():
                 self._give(event, now)
             case ReflexiveSeen(ip):
-                self._reflexive_ip = ip
+                # A relay in our own network sees what nobody outside does.
+                self._reflexive_ip = None if is_private(ip) else ip
             case CheckNow():
                 for hop in self._hops:
                     for client in hop.all:

@@ -196,6 +196,9 @@ class PcpClient:
             return []
         if not self._is_open or (self.standing is Standing.REFUSED and self.lease is None):
             return self._over()
+        if self.answered_at is None:
+            # Most probably nobody is there; one packet in case that somebody is, and nobody waits.
+            return [SendDatagram(self.task.socket, self.task.server, self._request(0)), *self._over()]
         self._releasing = True
         self._asked, self._is_announce = self._request(0), False
         self._tries = 0

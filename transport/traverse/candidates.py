@@ -142,7 +142,7 @@ def reflexive_candidates(mapped: Sequence[Address], base: Address, hosts: Iterab
 def mapped_candidates(ports: Iterable[MappedPort], base: Address, seen: Iterable[str]) -> list[Candidate]:
     """Port mappings that lead to the socket ``base``. ``seen`` are the IPv4 addresses that STUN servers see of us:
     one that is none of them is no public one, whatever the router says."""
-    known = set(seen)
+    known = {ip for ip in seen if not is_private(ip)}
     kind = CandidateKind.MAPPED
     found = []
     for n, port in enumerate(list(ports)[:MAX_MAPPED]):
