@@ -21,6 +21,7 @@ from app.report import (
     MediaReport,
     NatReport,
     ReportError,
+    Via,
     decode_report,
     encode_report,
     media_report,
@@ -29,6 +30,7 @@ from app.report import (
 from app.report_builder import ReportBuilder
 from app.report_schema import schema_document
 from media.stats import MediaStats
+from transport.path.stats import PathVia
 
 ROOT = Path(__file__).parents[3]
 RELAY = ("relay", "relay", "192.168.1.7:40000", "198.51.100.1:7851")
@@ -117,6 +119,10 @@ def test_the_first_time_counts_and_repeats_change_nothing() -> None:
     builder.path_inactive(RELAY, 102.0)
     report = builder.build()
     assert (report.times.answered, report.times.direct, len(report.paths), report.phases) == (1.0, 1.0, 1, ())
+
+
+def test_every_way_that_a_path_can_come_about_fits_the_report() -> None:
+    assert get_args(Via) == get_args(PathVia)
 
 
 def test_phases_overlap_and_each_climb_has_its_own() -> None:
