@@ -1,6 +1,7 @@
 """``make bench``: every benchmark, one table each, and the same as a page (``--page docs/results.md``).
 
-``python -m tests.bench NAME ... --update`` runs these alone and replaces their sections of the page.
+``python -m tests.bench NAME ... --update`` runs these alone and replaces their sections of the page; ``kernel`` is all
+whose names begin with it.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from rich.console import Console
 from tests.bench import (
     bench_allocation,
     bench_call,
+    bench_kernel,
+    bench_kernel_calls,
     bench_quic,
     bench_relay,
     bench_sim,
@@ -27,6 +30,7 @@ from tests.bench import (
     bench_window,
 )
 from tests.bench.figures import Grid, Section, machine
+from tests.netlab.namespaces import why_not
 
 ROOT = Path(__file__).parents[2]
 SIMULATED_S = 4.0
@@ -42,7 +46,13 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Section | Grid]]] = {
     "swap": lambda: [bench_swap.run(swaps_wanted=SWAPS, cuts_wanted=SWAPS // SWAPS_PER_CUT)],
     "traverse": bench_traverse.run,
     "allocation": bench_allocation.run,
-    # Shorter than by itself, so that all of them but ``traverse`` together stay well under six minutes.
+    # About 5, 2, 1, 5 and 7 minutes.
+    "kernel-pairs": lambda: _in_kernel(bench_kernel.run_pairs),
+    "kernel-ice": lambda: _in_kernel(bench_kernel.run_ice),
+    "kernel-contacts": lambda: _in_kernel(lambda: [bench_kernel_calls.run_contacts()]),
+    "kernel-swaps": lambda: _in_kernel(lambda: [bench_kernel_calls.run_swaps()]),
+    "kernel-cuts": lambda: _in_kernel(lambda: [bench_kernel_calls.run_cuts()]),
+    # Shorter than by itself: all but ``traverse`` and the kernel laboratory stay well under six minutes together.
     "sim": lambda: [bench_sim.run(seconds=SIMULATED_S)],
 }
 _HEAD = """\
@@ -56,6 +66,14 @@ a test. What must hold is asserted in virtual time, as a count or as a ratio, in
 - version: {version}
 - date: {date}
 """
+
+
+def _in_kernel(run: Callable[[], Iterable[Section | Grid]]) -> Iterable[Section | Grid]:
+    """Nothing, and a line that says why, where there is no kernel laboratory."""
+    reason = why_not()
+    if reason:
+        print(reason)
+    return [] if reason else run()
 
 
 def version() -> str:
@@ -94,7 +112,8 @@ def main() -> int:
     parser.add_argument("--machine", default="", help="what the page says about the machine")
     parser.add_argument("--date", default=datetime.datetime.now(datetime.UTC).date().isoformat())
     chosen = parser.parse_args()
-    if unknown := set(chosen.only) - set(BENCHMARKS):
+    only = [name for wanted in chosen.only for name in BENCHMARKS if wanted in (name, name.partition("-")[0])]
+    if unknown := set(chosen.only) - {part for name in only for part in (name, name.partition("-")[0])}:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}, but {', '.join(BENCHMARKS)}")
     if chosen.update and not (chosen.only and chosen.page.exists()):
         parser.error("--update is for some benchmarks, and for a page that exists")
@@ -108,7 +127,7 @@ def main() -> int:
     console.print(f"[bold]Segue {commit}[/] on {where}\n")
     sections: list[Section | Grid] = []
     failed = False
-    for name in chosen.only or benchmarks:
+    for name in only or benchmarks:
         start = time.monotonic()
         try:
             found = list(benchmarks[name]())

@@ -14,6 +14,7 @@ import heapq
 import os
 import random
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -24,17 +25,21 @@ import msgspec
 from tests.natsim.climb import Climber
 from tests.natsim.clock import Timer
 from tests.natsim.network import TTL_HOPS, Address, Receiver
+from transport.io.profile_driver import measure_profile
 from transport.io.udp import UdpSocket
 from transport.traverse.candidates import HostAddress
 from transport.traverse.ladder import Begin, LadderConfig, LadderState, Prepare, RelayRoundTrip, Stop
+from transport.traverse.nat_profile import NatProfile
 from transport.traverse.phase import PeerSaid
 from transport.wire import peer
 
 CLONE_NEWNET = 0x4000_0000
-# Three rounds of punching and the first three climbs of a ladder are over by then.
-FOLLOWED_S = 12.0
+# Three rounds of punching and the phases after them are over by then, and the first climbs of a ladder.
+FOLLOWED_S = 20.0
 # What is still under way when both have a path is waited for.
 AFTERWARDS_S = 0.2
+# DESIGN §4: a profile is refreshed before a call when it is older.
+PROFILE_LASTS_S = 60.0
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -54,13 +59,15 @@ class Options(msgspec.Struct, frozen=True):
 
 class Command(msgspec.Struct, frozen=True):
     """One call. ``turned``: the second person calls. ``early``: a contact, so that both may begin when it begins to
-    ring; they begin at the answer else, and have gathered for ``ring_s``."""
+    ring; they begin at the answer else, and have gathered for ``ring_s``. ``profiled``: what the programs' own
+    profilers find out of the NATs is known when the call begins."""
 
     by: Literal["ladder", "aioice"]
     seed: int
     ring_s: float
     turned: bool = False
     early: bool = False
+    profiled: bool = True
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -188,14 +195,18 @@ class RealHost:
         self._toward = toward
         self._sockets: dict[int, UdpSocket] = {}
 
-    def open(self, receiver: Receiver) -> int:
+    @property
+    def open_ports(self) -> tuple[int, ...]:
+        return tuple(self._sockets)
+
+    def open(self, receiver: Receiver, port: int = 0) -> int:
         def receive(source: Address, data: bytes) -> None:
             self._clock.catch_up()
             receiver(data, source)
             self._clock.catch_up()
 
         with inside(self._person.namespace):
-            udp = UdpSocket("0.0.0.0", self._toward, receive, asyncio.get_running_loop())
+            udp = UdpSocket("0.0.0.0", self._toward, receive, asyncio.get_running_loop(), port)
         self._sockets[udp.local[1]] = udp
         return udp.local[1]
 
@@ -217,16 +228,44 @@ class RealHost:
             self.close(port)
 
 
-async def climb(options: Options, command: Command) -> Answer:
+class Profiles:
+    """What the programs' profilers have found out of the two networks, kept as long as the programs keep it."""
+
+    def __init__(self, options: Options) -> None:
+        self._stun = options.stun
+        self._made: dict[Person, tuple[float, NatProfile]] = {}
+
+    async def of(self, person: Person, seed: int) -> NatProfile:
+        now = time.monotonic()
+        made_at, profile = self._made.get(person, (0.0, None))
+        if profile is None or now > made_at + PROFILE_LASTS_S:
+            # Nobody else opens sockets meanwhile.
+            with inside(person.namespace):
+                profile = await measure_profile(self._stun, _hosts(person), random.Random(seed), online=True)
+            self._made[person] = now, profile
+        return profile
+
+
+async def climb(options: Options, command: Command, known: Profiles) -> Answer:
     """One call with the product's ladders."""
     loop, rng = asyncio.get_running_loop(), random.Random(command.seed)
-    clock, one_way_s = RealClock(loop), options.one_way_s
+    one_way_s = options.one_way_s
     people = options.people[::-1] if command.turned else options.people
+    profiles = [await known.of(person, rng.getrandbits(64)) if command.profiled else None for person in people]
+    clock = RealClock(loop)
     hosts = [RealHost(person, clock, options.stun[0]) for person in people]
-    sides = [
-        _climber(person, host, clock, random.Random(rng.getrandbits(64)), options.stun, controlling=number == 0)
-        for number, (person, host) in enumerate(zip(people, hosts, strict=True))
-    ]
+    sides = []
+    for number, (person, host, profile) in enumerate(zip(people, hosts, profiles, strict=True)):
+        numbers = iter(range(1_000_000))
+        config = LadderConfig(
+            controlling=number == 0,
+            stun=options.stun,
+            hosts=_hosts(person),
+            new_socket=numbers.__next__,
+            profile=profile,
+        )
+        # The simulator's climber knows of its host and clock only what these have.
+        sides.append(Climber(host, config, random.Random(rng.getrandbits(64)), clock))  # type: ignore[arg-type]
     caller, callee = sides
     for side, other in ((caller, callee), (callee, caller)):
         side.say = lambda message, to=other: _carry(clock, one_way_s, to, message)  # type: ignore[misc]
@@ -250,24 +289,8 @@ async def climb(options: Options, command: Command) -> Answer:
             host.close_all()
 
 
-def _climber(
-    person: Person,
-    host: RealHost,
-    clock: RealClock,
-    rng: random.Random,
-    stun: tuple[Address, ...],
-    *,
-    controlling: bool,
-) -> Climber:
-    numbers = iter(range(1_000_000))
-    config = LadderConfig(
-        controlling=controlling,
-        stun=stun,
-        hosts=(HostAddress(person.ip, 24, "eth0"),),
-        new_socket=lambda: next(numbers),
-    )
-    # The simulator's climber knows of its host and clock only what these have.
-    return Climber(host, config, rng, clock)  # type: ignore[arg-type]
+def _hosts(person: Person) -> tuple[HostAddress, ...]:
+    return (HostAddress(person.ip, 24, "eth0"),)
 
 
 def _carry(clock: RealClock, one_way_s: float, to: Climber, message: peer.PeerMessage) -> None:
@@ -358,10 +381,12 @@ async def _whole(call: Coroutine[None, None, Answer]) -> Answer:
 def main() -> None:
     """The command line."""
     options = msgspec.json.decode(sys.argv[1], type=Options)
+    profiles = Profiles(options)
     print(msgspec.json.encode({"ready": "climber"}).decode(), flush=True)
     for line in sys.stdin:
         command = msgspec.json.decode(line, type=Command)
-        answer = asyncio.run(_whole({"ladder": climb, "aioice": ice}[command.by](options, command)))
+        call = climb(options, command, profiles) if command.by == "ladder" else ice(options, command)
+        answer = asyncio.run(_whole(call))
         print(msgspec.json.encode(answer).decode(), flush=True)
 
 
