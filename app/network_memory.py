@@ -14,7 +14,7 @@ import msgspec
 
 from transport.traverse.hints import Hints
 from transport.traverse.nat_profile import NatKind, NatProfile
-from transport.traverse.phase import PhaseStatus
+from transport.traverse.phase import PhaseOutcome, PhaseStatus
 
 # What providers give to neighbours; single addresses change with each dial-in.
 IPV4_PREFIX_BITS = 24
@@ -104,9 +104,14 @@ def ended(
     for status in tried:
         if status.outcome == "won" and status.ended is not None:
             return Ended(kinds[0], kinds[1], status.name, max(0.0, status.ended - answered), at)
-    outcomes = {status.outcome for status in tried}
-    # What was cut off says nothing, if nothing before it came to its end.
-    if "failed" not in outcomes and outcomes != {"skipped"}:
+    climbs: list[set[PhaseOutcome]] = []
+    for status in tried:
+        # Each climb begins with the same phase.
+        if status.name == tried[0].name:
+            climbs.append(set())
+        climbs[-1].add(status.outcome)
+    # One that was cut off says nothing: what was still to come might have succeeded.
+    if not any(outcomes <= {"failed", "skipped"} for outcomes in climbs):
         return None
     return Ended(kinds[0], kinds[1], None, None, at)
 

@@ -1,7 +1,6 @@
 """app.network_memory: what calls leave behind, and what the next one is told."""
 
 import random
-from typing import Any
 
 import msgspec
 import pytest
@@ -68,22 +67,26 @@ def test_a_call_that_came_to_a_path_names_the_phase_and_the_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "counts"),
+    ("tried", "counts"),
     [
-        ([], False),
-        (["trying"], False),
-        (["waiting"], False),
-        (["cancelled"], False),
-        (["skipped", "trying"], False),
-        (["skipped", "cancelled"], False),
-        (["failed"], True),
-        (["failed", "cancelled"], True),
-        (["skipped"], True),
-        (["skipped", "failed"], True),
+        ("", False),
+        ("punch trying", False),
+        ("punch waiting", False),
+        ("punch cancelled", False),
+        ("punch failed", True),
+        ("punch skipped", True),
+        ("punch failed, birthday failed", True),
+        ("punch skipped, birthday trying", False),
+        ("punch failed, birthday cancelled", False),
+        ("punch failed, punch cancelled", True),
+        ("punch failed, birthday failed, punch failed, birthday cancelled", True),
     ],
 )
-def test_a_call_without_a_path_counts_when_something_came_to_its_end(outcomes: list[Any], counts: bool) -> None:
-    statuses = [PhaseStatus("punch", outcome, 1.0, None if outcome == "trying" else 2.0) for outcome in outcomes]
+def test_a_call_without_a_path_counts_when_a_climb_came_to_its_end(tried: str, counts: bool) -> None:
+    statuses = [
+        PhaseStatus(name, outcome, 1.0, None if outcome in ("trying", "waiting") else 2.0)  # type: ignore[arg-type]
+        for name, outcome in (each.split() for each in tried.split(", ") if each)
+    ]
     assert (ended(statuses, 0.0, None, None, NOW) is not None) is counts
 
 
