@@ -87,12 +87,14 @@ async def long_call(where: Lab, people: list[Person], *, idle_s: float, call_s: 
     return LongCall(idle_percent, caller, callee, relay, idle, talking, ended)
 
 
-async def short_calls(where: Lab, people: list[Person], count: int) -> list[tuple[Ended, Ended]]:
-    """Calls one after the other, in turns, so that nobody meets the relay's limit for one person."""
-    made = []
+async def short_calls(places: list[tuple[Lab, list[Person]]], count: int) -> list[list[tuple[Ended, Ended]]]:
+    """``count`` calls in each place one after the other, the places by turns, so that all meet the same machine.
+    People by turns, too, so that nobody meets the relay's limit for one person."""
+    made: list[list[tuple[Ended, Ended]]] = [[] for _ in places]
     for number in range(count):
         caller, callee = (0, 1) if number % 2 == 0 else (1, 0)
-        made.append(await one_call(people[caller], people[callee], where.addresses[callee], SHORT_TALK_S))
+        for (where, people), calls in zip(places, made, strict=True):
+            calls.append(await one_call(people[caller], people[callee], where.addresses[callee], SHORT_TALK_S))
     return made
 
 
@@ -128,7 +130,7 @@ def delay_figures(calls: list[tuple[Ended, Ended]], relayed: list[tuple[Ended, E
     clock at its start."""
     to_caller, to_callee = first_heard_ms(calls)
     climbed = sum(bool(caller.report["phases"]) for caller, _ in calls)
-    without = f"{len(relayed)} calls with --always-relay, for comparison"
+    without = f"{len(relayed)} calls with --always-relay in between, for comparison"
     relayed_to_caller, relayed_to_callee = first_heard_ms(relayed)
     mouth_to_ear = [
         1000 * (hearer.at("first_audio_played") - speaker.at("first_audio_sent")) + FRAME_MS
@@ -162,22 +164,15 @@ def delay_figures(calls: list[tuple[Ended, Ended]], relayed: list[tuple[Ended, E
 def run(*, idle_s: float = IDLE_S, call_s: float = CALL_S, calls: int = CALLS) -> list[Section]:
     """Both sections."""
 
-    async def main(where: Lab) -> tuple[LongCall, list[tuple[Ended, Ended]]]:
-        async with attached(*where.homes) as people:
-            for person in people:
+    async def main(where: Lab, relayed: Lab) -> list[Section]:
+        async with attached(*where.homes) as people, attached(*relayed.homes) as relayed_people:
+            for person in (*people, *relayed_people):
                 await person.online()
             long = await long_call(where, people, idle_s=idle_s, call_s=call_s)
-            return long, await short_calls(where, people, calls)
+            places = [(where, people), (relayed, relayed_people)]
+            with_ladder, without = await short_calls(places, calls)
+        return [cost_figures(long, call_s), delay_figures(with_ladder, without)]
 
-    async def without_ladder(where: Lab) -> list[tuple[Ended, Ended]]:
-        async with attached(*where.homes) as people:
-            for person in people:
-                await person.online()
-            return await short_calls(where, people, calls)
-
-    speech_s = calls * (SHORT_TALK_S + 1.0) + 10.0
-    with lab(call_s + speech_s) as where:
-        long, short = asyncio.run(main(where))
-    with lab(speech_s, "--always-relay") as where:
-        relayed = asyncio.run(without_ladder(where))
-    return [cost_figures(long, call_s), delay_figures(short, relayed)]
+    speech_s = call_s + calls * (SHORT_TALK_S + 1.0) + 10.0
+    with lab(speech_s) as where, lab(speech_s, "--always-relay") as relayed:
+        return asyncio.run(main(where, relayed))
