@@ -12,9 +12,11 @@ from transport.traverse import punch
 from transport.traverse.budget import Purse
 from transport.traverse.candidates import CandidateKind, HostAddress, useful_hosts
 from transport.traverse.checks import CheckList, Schedule
+from transport.traverse.filtering import FilterTest
 from transport.traverse.keys import Credentials, make_credentials
 from transport.traverse.ladder import Ladder, LadderConfig
 from transport.traverse.mapped import MappedPort
+from transport.traverse.nat_profile import Filtering, Mapping
 from transport.traverse.phase import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
 from transport.traverse.profiler import NatProfiler
 from transport.traverse.punch import PunchPhase
@@ -22,7 +24,7 @@ from transport.traverse.reflexive import ReflexiveQueries
 from transport.traverse.round import PunchRound, RoundPlan
 from transport.wire import stun
 from transport.wire.peer import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
-from transport.wire.stun import Check, IceRole
+from transport.wire.stun import Change, Check, IceRole
 
 HOSTS = (HostAddress("192.168.1.20", 24, "eth0"), HostAddress("2001:db8:a::20", 64, "eth0"))
 ELSEWHERE = (HostAddress("10.0.0.7", 24, "wlan0"),)
@@ -239,6 +241,51 @@ QUERIES = Subject(
 )
 
 
+OTHER_SERVER = ("192.0.2.2", 3_479)
+
+
+def _filter_answered(change: Change) -> Callable[[FilterTest, float], None]:
+    """Whatever has to be asked now is asked, and what asks for this change is answered from there."""
+    origin = (OTHER_SERVER[0] if change.ip else STUN[0][0], OTHER_SERVER[1] if change.port else STUN[0][1])
+
+    def answer(made: FilterTest, now: float) -> None:
+        for sent in made.timer(now):
+            asked = stun.parse(sent.data)
+            if (asked.change or Change(ip=False, port=False)) == change:
+                data = stun.binding_success(asked, OUTSIDE, other=OTHER_SERVER)
+                made.received(origin, data, now)
+                made.control_received(origin, data)
+
+    return answer
+
+
+def _filter_is_told(run: Run) -> None:
+    run.wait(10.0)
+    assert run.machine.done and run.machine.controlled and run.due is None
+    # Not one answer came from an endpoint that lives: no silence is a filter then.
+    assert run.machine.verdict(()).filtering in (Filtering.UNKNOWN, Filtering.ENDPOINT_INDEPENDENT)
+
+
+FILTER = Subject(
+    FilterTest,
+    lambda now: FilterTest(0, STUN[0], Purse(tp.BUDGET), random.Random(1), now),
+    {
+        "timer": lambda made, now: made.timer(now),
+        **{
+            f"received {change}": _filter_answered(change)
+            for change in (Change(ip, port) for ip in (False, True) for port in (False, True))
+        },
+        **{
+            f"received rubbish {number}": lambda made, now, data=data: made.received(STUN[0], data, now)
+            for number, data in enumerate(RUBBISH)
+        },
+        **{f"control {mapping.value}": lambda made, now, m=mapping: made.control(1, m, now) for mapping in Mapping},
+    },
+    _filter_is_told,
+    fire=lambda made, now: made.timer(now),
+)
+
+
 def _profile_is_made(run: Run) -> None:
     run.do(on(tp.StartProfiling(STUN, HOSTS, online=True)))
     for _ in range(2):
@@ -269,4 +316,4 @@ PROFILER = Subject(
     events=tp.ProfilerEvent,
 )
 
-TRAVERSE_SUBJECTS = (LADDER, PUNCH, ROUND, CHECKS, QUERIES, PROFILER)
+TRAVERSE_SUBJECTS = (LADDER, PUNCH, ROUND, CHECKS, QUERIES, FILTER, PROFILER)
