@@ -22,6 +22,7 @@ from tests.bench import (
     bench_call,
     bench_kernel,
     bench_kernel_calls,
+    bench_portmap,
     bench_quic,
     bench_relay,
     bench_sim,
@@ -46,12 +47,14 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Section | Grid]]] = {
     "swap": lambda: [bench_swap.run(swaps_wanted=SWAPS, cuts_wanted=SWAPS // SWAPS_PER_CUT)],
     "traverse": bench_traverse.run,
     "allocation": bench_allocation.run,
+    "portmap": bench_portmap.run,
     # About 5, 2, 1, 5 and 7 minutes.
     "kernel-pairs": lambda: _in_kernel(bench_kernel.run_pairs),
     "kernel-ice": lambda: _in_kernel(bench_kernel.run_ice),
     "kernel-contacts": lambda: _in_kernel(lambda: [bench_kernel_calls.run_contacts()]),
     "kernel-swaps": lambda: _in_kernel(lambda: [bench_kernel_calls.run_swaps()]),
     "kernel-cuts": lambda: _in_kernel(lambda: [bench_kernel_calls.run_cuts()]),
+    "kernel-portmap": lambda: _in_kernel(bench_portmap.run_kernel),
     # Shorter than by itself: all but ``traverse`` and the kernel laboratory stay well under six minutes together.
     "sim": lambda: [bench_sim.run(seconds=SIMULATED_S)],
 }

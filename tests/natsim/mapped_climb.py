@@ -18,9 +18,16 @@ class MappedClimb(Climb):
     """``habits``: of the home router of each side that has one which maps ports (0 is the caller's)."""
 
     def __init__(
-        self, scenario: Scenario, seed: int, habits: Mapping[int, Habits], *, profiled_s: float | None = 5.0
+        self,
+        scenario: Scenario,
+        seed: int,
+        habits: Mapping[int, Habits],
+        *,
+        relay_s: float = 0.0,
+        knows_rtt: bool = True,
+        profiled_s: float | None = 5.0,
     ) -> None:
-        super().__init__(scenario, seed, stun_endpoints=6, profiled_s=profiled_s)
+        super().__init__(scenario, seed, relay_s=relay_s, knows_rtt=knows_rtt, stun_endpoints=6, profiled_s=profiled_s)
         self.routers: dict[int, MappingRouter] = {}
         self.mappers: dict[int, SimMapper] = {}
         for side, habit in habits.items():

@@ -5,8 +5,11 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from tests.natsim.scenario import Scenario, pair
+from tests.natsim.wire import WireSpec
 from tests.netlab.lab import Box, KernelWorld
 from tests.netlab.namespaces import PATIENCE_S
 from tests.processes import Running, program
@@ -27,6 +30,17 @@ table inet filter {
 }
 table ip6 pinholes { }
 """
+
+
+# Some address that it does not take for one of the documentation's; it exists in the namespaces alone.
+PUBLIC = "11.1.0.1"
+
+
+def behind_a_mapping_router(one: str = "linux-random", other: str = "open", delay_ms: float = 0.0) -> Scenario:
+    """Side 0 is the one whose router :class:`Miniupnpd` can be started on."""
+    scenario = pair(one, other, WireSpec(delay_ms=delay_ms))
+    mapped, plain = scenario.sides
+    return replace(scenario, sides=(replace(mapped, public_ip=PUBLIC), plain))
 
 
 def why_not() -> str:

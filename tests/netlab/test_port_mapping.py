@@ -6,16 +6,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.natsim.scenario import Scenario, pair
-from tests.natsim.wire import WireSpec
 from tests.netlab.lab import MID, KernelWorld, kernel_world
-from tests.netlab.miniupnpd import Miniupnpd, why_not
+from tests.netlab.miniupnpd import PUBLIC, Miniupnpd, behind_a_mapping_router, why_not
 from tests.netlab.namespaces import PATIENCE_S
 from tests.netlab.people import in_call
 from tests.processes import Running, program
@@ -27,19 +25,11 @@ pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not()),
 ]
 
-# Some address that the router does not take for one of the documentation's; it exists in the namespaces alone.
-PUBLIC = "11.1.0.1"
 ROUTERS: dict[str, tuple[str, ...]] = {
     "pcp": (),
     "nat-pmp": (),
     "upnp": ("enable_natpmp=no",),
 }
-
-
-def behind_a_mapping_router(one: str = "linux-random", other: str = "open", delay_ms: float = 0.0) -> Scenario:
-    scenario = pair(one, other, WireSpec(delay_ms=delay_ms))
-    mapped, plain = scenario.sides
-    return replace(scenario, sides=(replace(mapped, public_ip=PUBLIC), plain))
 
 
 @dataclass
