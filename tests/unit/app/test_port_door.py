@@ -20,7 +20,7 @@ AWAY = "192.0.2.1"
 class Driver:
     """In the place of the one that opens sockets."""
 
-    made: "ClassVar[list[Driver]]" = []
+    made: ClassVar[list["Driver"]] = []
 
     def __init__(self, before: Remembered | None, rng: random.Random, **options: Any) -> None:
         self.before = before
