@@ -1,11 +1,16 @@
 """Real programs, real kernel: calls through NATs, over delay, and across a NAT that forgets everything."""
 
+import contextlib
+import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from app.home import find_home
+from app.network_memory import NetworkPair
 from tests.audio_compare import compare, read_wav
 from tests.natsim.scenario import Fault, Scenario
 from tests.natsim.scenario_file import load
@@ -25,6 +30,13 @@ def between(name: str, delay_ms: float) -> Scenario:
     scenario, wire = load(name), WireSpec(delay_ms=delay_ms)
     one, other = (replace(side, up=wire, down=wire) for side in scenario.sides)
     return replace(scenario, sides=(one, other), faults=())
+
+
+def remembered(person: Person) -> list[NetworkPair]:
+    """What the call has left behind of the two networks."""
+    with contextlib.closing(sqlite3.connect(find_home(person.home).database)) as connection:
+        rows = connection.execute("SELECT record FROM networks").fetchall()
+    return [msgspec.json.decode(record, type=NetworkPair) for (record,) in rows]
 
 
 def assert_nothing_is_missing(person: Person) -> float:
@@ -50,9 +62,13 @@ def test_a_call_through_two_masquerades_goes_direct_and_loses_nothing(tmp_path: 
         assert (relay["kind"], direct["kind"], direct["via"]) == ("relay", "direct", "punch")
         for path in (relay, direct):
             assert path["local"].startswith(f"192.168.{1 + person.side}.10:")
-        punch, *others = person.report["phases"]
+        punch, *others = [phase for phase in person.report["phases"] if phase["name"] != "port_mapping"]
         assert (punch["name"], punch["outcome"]) == ("punch", "won")
         assert {(other["outcome"], other["reason"]) for other in others} <= {("skipped", "not-needed")}
+        [pair] = remembered(person)
+        assert (pair.way, pair.worked, pair.failed) == ("punch", 1, 0) and pair.seconds is not None
+        assert len({pair.ours, pair.theirs}) == 2
+        assert direct["remote"].rpartition(":")[0].encode() not in find_home(person.home).database.read_bytes()
 
 
 def test_a_call_over_40_ms_each_way_loses_nothing(tmp_path: Path) -> None:
