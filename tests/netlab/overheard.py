@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Literal, TextIO, TypeVar
 
 import msgspec
@@ -21,8 +22,16 @@ from transport.quic import control as control_stream
 from transport.quic import control_client
 from transport.wire import peer
 
-Way, Whom = Literal["sent", "received"], Literal["relay", "peer"]
+Way = Literal["sent", "received"]
+Whom = Literal["relay", "peer"]
 MessageT = TypeVar("MessageT")
+WITNESSED: tuple[tuple[ModuleType, str, Way, Whom], ...] = (
+    (control_stream, "encode", "sent", "relay"),
+    (control_client, "decode_relay_message", "received", "relay"),
+    (peer, "encode", "sent", "peer"),
+    (peer, "decode", "received", "peer"),
+)
+"""Where the program turns messages into bytes, and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +77,10 @@ def listen_in(file: TextIO) -> None:
 
         return decoded
 
-    control_stream.encode = encoding(control_stream.encode, "relay")  # type: ignore[attr-defined]
-    control_client.decode_relay_message = decoding(  # type: ignore[attr-defined]
-        control_client.decode_relay_message,
-        "relay",  # type: ignore[attr-defined]
-    )
-    peer.encode = encoding(peer.encode, "peer")
-    peer.decode = decoding(peer.decode, "peer")
+    # A program that is to be watched as it is has no door for this.
+    for module, name, way, whom in WITNESSED:
+        wrap = encoding if way == "sent" else decoding
+        setattr(module, name, wrap(getattr(module, name), whom))
 
 
 if __name__ == "__main__":
