@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from app import protocol
-from app.report import CallReport
+from app.report import CallReport, MediaReport
 
 # The newest of them stand under the live page.
 MAX_LINES = 200
@@ -127,17 +127,26 @@ def verdict(reports: list[tuple[str, CallReport]], *, has_nats: bool) -> Verdict
         why = [f" {name}, {_PHASES.get(phase, phase)}: {reason}." for (name, phase), reason in last.items()]
         lines.append("The call stayed on the relay." + ("".join(why) if has_nats else ""))
     for name, report in reports:
-        media = report.media
-        if media.frames_lost or media.samples_concealed:
+        if report.media.frames_lost or report.media.samples_concealed:
             is_good = False
-            lines.append(
-                f"{name} lost {media.frames_lost * _FRAME_SAMPLES:,} samples on the way and had "
-                f"{media.samples_concealed:,} concealed ({media.frames_late} frames came too late)."
-            )
+            lines.append(_what_is_missing(name, report.media))
     if is_good:
         played = sum(report.media.samples_played for _, report in reports)
         lines.append(f"Not one of {played:,} samples was lost.")
     return Verdict(is_good, tuple(lines))
+
+
+def _what_is_missing(name: str, media: MediaReport) -> str:
+    if media.frames_lost or media.frames_late:
+        lost = media.frames_lost * _FRAME_SAMPLES
+        return (
+            f"{name}: {lost:,} samples did not arrive and {media.frames_late * _FRAME_SAMPLES:,} came too late; "
+            f"{media.samples_concealed:,} were concealed."
+        )
+    return (
+        f"{name}: every sample arrived in time, and yet {media.samples_concealed:,} were concealed: this machine was too "
+        f"busy to play them ({media.underruns} underruns). Try again when it does less."
+    )
 
 
 def _direct_after(report: CallReport) -> float | None:

@@ -48,6 +48,15 @@ def test_a_call_that_is_not(changes: dict[str, object]) -> None:
     assert not judged.is_good and not any("Not one" in line for line in judged.lines)
 
 
+def test_it_says_what_is_missing_and_whose_fault_that_is() -> None:
+    lost = verdict(both(media=MediaReport(frames_lost=2, samples_concealed=1_920)), has_nats=True)
+    assert lost.lines[1] == "Bob: 1,920 samples did not arrive and 0 came too late; 1,920 were concealed."
+    busy = verdict(both(media=MediaReport(samples_concealed=960, underruns=3)), has_nats=True)
+    assert busy.lines[1].startswith(
+        "Bob: every sample arrived in time, and yet 960 were concealed: this machine was too"
+    )
+
+
 def test_a_report_is_missing() -> None:
     assert not verdict(both()[:1], has_nats=False).is_good
 
