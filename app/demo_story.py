@@ -144,8 +144,8 @@ def _what_is_missing(name: str, media: MediaReport) -> str:
             f"{media.samples_concealed:,} were concealed."
         )
     return (
-        f"{name}: every sample arrived in time, and yet {media.samples_concealed:,} were concealed: this machine was too "
-        f"busy to play them ({media.underruns} underruns). Try again when it does less."
+        f"{name}: every sample arrived in time, and yet {media.samples_concealed:,} were concealed: this machine was "
+        f"too busy to play them ({media.underruns} underruns). Try again when it does less."
     )
 
 
