@@ -49,13 +49,15 @@ def recent_call(session: CallSession, finished: ev.Finished, wall_offset_s: floa
 
 
 def between_networks(session: CallSession, wall_offset_s: float) -> tuple[str, str, network_memory.Ended] | None:
-    """The outside addresses of both networks and what the call showed of them; ``None`` where it showed nothing."""
+    """The outside addresses of both networks and what the call showed of them; ``None`` where it showed nothing, or
+    went through several networks, so that nobody can say which of them it was."""
     stats, times = session.link_stats(), session.times
-    if session.networks is None or stats is None or times.answered is None:
+    if len(session.networks) != 1 or stats is None or times.answered is None:
         return None
+    [(ours, theirs)] = session.networks
     at = times.answered + wall_offset_s
     ended = network_memory.ended(stats.phases, times.answered, session.local_nat, session.remote_nat, at)
-    return None if ended is None else (*session.networks, ended)
+    return None if ended is None else (ours, theirs, ended)
 
 
 def missed_call(call_id: str, person: PersonAddress, at: float) -> RecentCall:

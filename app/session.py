@@ -126,8 +126,8 @@ class CallSession:
         self.phases: dict[str, PhaseStatus] = {}
         self.local_nat: NatProfile | None = setup.profile
         self.remote_nat: NatProfile | None = None
-        self.networks: tuple[str, str] | None = None
-        """Our outside address and the peer's, as soon as a direct path is looked for between them."""
+        self.networks: set[tuple[str, str]] = set()
+        """Our outside address and the peer's, of each pair of networks that a direct path was looked for between."""
         self.finished: ev.Finished | None = None
 
     # -- in --------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ class CallSession:
         self._driver.submit(link.Open())
 
     def _recall(self, ours: str, theirs: str) -> Hints:
-        self.networks = (ours, theirs)
+        self.networks.add((ours, theirs))
         return self._setup.recall(ours, theirs)
 
     def network_changed(self, hosts: tuple[HostAddress, ...]) -> None:

@@ -2,15 +2,20 @@
 
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
+import pytest
 
+from app import reporting
 from app.known_networks import KnownNetworks
 from app.network_memory import HOPELESS_AFTER, Ended, NetworkPair
 from app.protocol import MAX_KNOWN_SHOWN, EngineState, KnownPair, NetworkState, decode_engine_message, encode
+from app.session import CallTimes
 from app.store import Store
 from transport.traverse.hints import Hints
 from transport.traverse.nat_profile import NatKind, NatProfile
+from transport.traverse.phase import PhaseStatus
 
 HOME, FRIEND = "203.0.113.7", "198.51.100.20"
 HERE = NatProfile(reflexive=(HOME, 4_000))
@@ -93,3 +98,39 @@ def test_a_way_of_a_later_version_is_kept_and_not_shown(tmp_path: Path) -> None:
     [(record,)] = connection.execute("SELECT record FROM networks").fetchall()
     connection.close()
     assert msgspec.json.decode(record, type=NetworkPair).way == "telepathy"
+
+
+class Session:
+    """What :func:`app.reporting.between_networks` asks a session that has ended."""
+
+    def __init__(self, networks: set[tuple[str, str]], answered: float | None, outcomes: tuple[str, ...]) -> None:
+        self.networks = networks
+        self.times = CallTimes(placed=400.0, answered=answered)
+        self.local_nat, self.remote_nat = HERE, None
+        self._phases = tuple(PhaseStatus("punch", outcome, 401.0, 412.5) for outcome in outcomes)  # type: ignore
+
+    def link_stats(self) -> SimpleNamespace:
+        return SimpleNamespace(phases=self._phases)
+
+
+@pytest.mark.parametrize(
+    ("networks", "answered", "outcomes", "way"),
+    [
+        ({(HOME, FRIEND)}, 410.0, ("won",), "punch"),
+        ({(HOME, FRIEND)}, 410.0, ("failed", "failed"), None),
+        ({(HOME, FRIEND)}, 410.0, ("cancelled",), "nothing"),
+        ({(HOME, FRIEND)}, 410.0, (), "nothing"),
+        ({(HOME, FRIEND)}, None, ("won",), "nothing"),
+        (set(), 410.0, ("won",), "nothing"),
+        ({(HOME, FRIEND), ("192.0.2.1", FRIEND)}, 410.0, ("won",), "nothing"),
+    ],
+)
+def test_only_what_a_call_showed_of_one_pair_is_kept(networks, answered, outcomes, way) -> None:  # type: ignore
+    kept = reporting.between_networks(Session(networks, answered, outcomes), OFFSET)  # type: ignore[arg-type]
+    if way == "nothing":
+        assert kept is None
+        return
+    assert kept is not None
+    ours, theirs, call = kept
+    assert (ours, theirs, call.way, call.at) == (HOME, FRIEND, way, answered + OFFSET)
+    assert call.seconds == (2.5 if way else None)
