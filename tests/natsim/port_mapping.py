@@ -85,6 +85,7 @@ class MappingRouter:
         """When, in which protocol, and what was asked: "address", "announce", "map", "delete" or "look"."""
         self._began = self.clock.now
         self._next_port = 61_000
+        self.pinholes: set[Address] = set()
         self.separate = False
         """Each server sees only its own entries as a host's, though they share the ports."""
         gateway.inside.attach(ip, self)
@@ -160,7 +161,9 @@ class MappingRouter:
             return head(0, 0)
         nonce, protocol, internal, wish, _ = struct.unpack_from("!12sB3xHH16s", data, 24)
         self._note("pcp", "map" if lease_s else "delete")
-        if ipaddress.IPv6Address(client).ipv4_mapped != ipaddress.ip_address(source[0]):
+        is_ipv6 = ":" in source[0]
+        from_client = ipaddress.IPv6Address(client)
+        if (from_client if is_ipv6 else from_client.ipv4_mapped) != ipaddress.ip_address(source[0]):
             return head(pcp.Result.ADDRESS_MISMATCH, 1_800) + data[24:60]
         inside = (source[0], internal)
         held = next((entry for entry in self._of(inside, "pcp").values()), None)
@@ -170,6 +173,12 @@ class MappingRouter:
         if refusal:
             return head(refusal, 30) + data[24:60]
         port, granted_s = wish, min(lease_s, self.habits.longest_s)
+        if is_ipv6:
+            # A pinhole: the firewall lets in what comes to the address and port as they are.
+            is_open = lease_s > 0 and not self.habits.lie
+            self.gateway.nat.forward(inside, inside if is_open else None)
+            self.pinholes = {*self.pinholes, inside} if lease_s else self.pinholes - {inside}
+            return head(0, granted_s) + struct.pack("!12sB3xHH", nonce, protocol, internal, internal) + client
         if lease_s == 0:
             self._delete(inside, "pcp")
         else:
@@ -287,7 +296,11 @@ class SimMapper:
 
     def start(self) -> None:
         """The program starts, with the network as it is."""
-        self.submit(NetworkIs(self.router.ip if self.router is not None else "", self.host.ip))
+        four = self.router if self.router is not None and ":" not in self.router.ip else None
+        six = self.router if four is None else None
+        own_6 = next((ip for ip in self.host.addresses if ":" in ip), "")
+        gateways = (four.ip if four is not None else "", self.host.ip, six.ip if six is not None else "", own_6)
+        self.submit(NetworkIs(*gateways))
 
     def kill(self) -> None:
         """The process is gone, without a word."""

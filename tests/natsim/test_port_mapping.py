@@ -7,6 +7,7 @@ import pytest
 from tests.natsim.clock import VirtualClock
 from tests.natsim.internet import NatGateway, behind
 from tests.natsim.kinds import KINDS
+from tests.natsim.nat import Nat
 from tests.natsim.network import Host, Network, Packet
 from tests.natsim.port_mapping import ALL, Entry, Habits, MappingRouter, SimMapper
 from transport.portmap import lease, natpmp, pcp
@@ -349,3 +350,31 @@ def test_leases_too_short_to_be_kept_are_refused() -> None:
     assert mapper.machine.status == MappingStatus("failed", "lease-too-short")
     short = House(Habits(longest_s=int(lease.MIN_LEASE_S)))
     assert short.start(100.0).ports and short.router.asked("map") <= 100 / lease.MIN_RENEWAL_S + 2
+
+
+def test_an_ipv6_firewall_is_opened_by_a_pinhole() -> None:
+    rng, clock = random.Random(1), VirtualClock()
+    internet = Network(clock, rng)
+    stranger = internet.host("2001:db8:ffff::9")
+    six = Network(clock, rng)
+    firewall = NatGateway(Nat(KINDS["firewall"], (), rng), six, internet)
+    router = MappingRouter(firewall, "2001:db8:a::1")
+    host = six.host("2001:db8:a::20")
+    firewall.route(host.ip)
+    mapper = SimMapper(host, router, random.Random(7), port=PORT)
+    mapper.start()
+    clock.run(5.0)
+    (pinhole,) = mapper.ports
+    assert (pinhole.external, pinhole.internal_port, pinhole.is_public) == ((host.ip, PORT), PORT, True)
+    assert mapper.machine.status == MappingStatus("won", "", "pcp")
+    got: list[bytes] = []
+    host.open(lambda data, source: got.append(data), PORT)
+    for port in (PORT, PORT + 1):
+        stranger.send(stranger.open(lambda data, source: None), (host.ip, port), b"knock %d" % port)
+    clock.run(1.0)
+    assert got == [b"knock %d" % PORT], "that port and no other"
+    clock.run(2 * 3_600.0)
+    assert mapper.ports and router.pinholes
+    mapper.submit(StopMapping())
+    clock.run(STOP_S)
+    assert mapper.is_stopped and not router.pinholes
