@@ -302,7 +302,6 @@ class Engine:
             always_relay=self._config.always_relay or self._store.documents.settings.always_relay,
             allowance=self._allowance,
             try_harder=self._store.documents.settings.try_harder,
-            port_mapping=self._store.documents.settings.port_mapping,
             is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
             hosts=self._network.hosts,
             profile=self._nat.profile,

@@ -72,7 +72,6 @@ class SessionSetup:
     allowance: Allowance | None = None
     """What all calls of this machine may cost the network together."""
     try_harder: bool = False
-    port_mapping: bool = True
     is_contact: bool = False
     """In the user's list, with a key that is theirs: a direct path may be looked for while it rings."""
     hosts: tuple[HostAddress, ...] = ()
