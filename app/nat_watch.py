@@ -1,20 +1,23 @@
 """What is known of our own NAT, network by network: measured when the program starts, when the network changes and
-before a call when it is older than a minute. Nobody ever waits for it (DESIGN §4).
+before a call when it is older than a minute. Nobody ever waits for it (DESIGN §4). How long a block NAT remembers
+mappings takes two minutes more, and is measured once in each network.
 
-:class:`KnownNats` decides and is pure; :class:`NatWatch` runs one :func:`measure_profile` at a time for it.
+:class:`KnownNats` decides and is pure; :class:`NatWatch` runs one measurement of each kind at a time for it.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 
-from transport.io.profile_driver import measure_profile
+from transport.io.profile_driver import measure_life, measure_profile
 from transport.io.tasks import Tasks
 from transport.traverse.candidates import HostAddress, useful_hosts
-from transport.traverse.nat_profile import NatProfile, renewed
+from transport.traverse.life import SILENCES_S
+from transport.traverse.nat_profile import Allocation, NatProfile, renewed
 from transport.wire.stun import Address
 
 _log = logging.getLogger(__name__)
@@ -25,11 +28,14 @@ MAX_NETWORKS = 8
 SETTLE_S = 0.5
 # The profiler itself ends within 4 s.
 MEASURE_TIMEOUT_S = 6.0
+# The longest silence, and questions that are lost before and after it.
+LIFE_TIMEOUT_S = max(SILENCES_S) + 10.0
 
 NetworkKey = tuple[HostAddress, ...]
 """The interface addresses that lead somewhere. Two networks may give us the same; then the outside address, which the
 first answer shows, tells them apart (:func:`transport.traverse.nat_profile.renewed`)."""
 Measure = Callable[[tuple[Address, ...], tuple[HostAddress, ...], Random], Awaitable[NatProfile]]
+MeasureLife = Callable[[tuple[Address, ...], Random], Awaitable[float | None]]
 
 
 def network_key(hosts: tuple[HostAddress, ...]) -> NetworkKey:
@@ -44,6 +50,7 @@ class KnownNats:
         self._profiles: OrderedDict[NetworkKey, NatProfile] = OrderedDict()
         self.key = network_key(hosts)
         self._since = now
+        self._life_asked: tuple[NetworkKey, str] | None = None
 
     @property
     def profile(self) -> NatProfile | None:
@@ -54,12 +61,34 @@ class KnownNats:
         """Whether it should be measured."""
         return self.profile is None or not self.profile.fresh(now)
 
+    def is_life_due(self) -> bool:
+        """Whether it should be found out how long mappings live: only block × block needs it."""
+        profile = self.profile
+        if profile is None or profile.allocation is not Allocation.BLOCK or profile.reflexive is None:
+            return False
+        return profile.life_s is None and self._life_asked != (self.key, profile.reflexive[0])
+
+    def ask_life(self) -> None:
+        """It is being found out: not again in this network, whatever comes of it."""
+        profile = self.profile
+        if profile is not None and profile.reflexive is not None:
+            self._life_asked = (self.key, profile.reflexive[0])
+
+    def life_learnt(self, life_s: float | None) -> None:
+        """By silence, of the NAT that was asked about."""
+        profile = self.profile
+        if life_s is None or profile is None or profile.reflexive is None:
+            return
+        if self._life_asked == (self.key, profile.reflexive[0]):
+            self._profiles[self.key] = replace(profile, life_s=life_s)
+
     def moved(self, hosts: tuple[HostAddress, ...], now: float) -> bool:
         """We are in another network, or back in one; returns whether that is so."""
         key = network_key(hosts)
         if key == self.key:
             return False
         self.key, self._since = key, now
+        self._life_asked = None
         if key in self._profiles:
             self._profiles.move_to_end(key)
         return True
@@ -85,16 +114,19 @@ class NatWatch:
         changed: Callable[[], None],
         rng: Random,
         measure: Measure | None = None,
+        life: MeasureLife = measure_life,
     ) -> None:
         self._hosts = hosts
         self._servers = servers
         self._changed = changed
         self._rng = rng
         self._measure = measure or _measure
+        self._measure_life = life
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks("nat-watch")
         self._known = KnownNats(hosts, self._loop.time())
         self._measuring: asyncio.Task[None] | None = None
+        self._silence: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -114,6 +146,9 @@ class NatWatch:
             if self._measuring is not None:
                 self._measuring.cancel()
                 self._measuring = None
+            if self._silence is not None:
+                self._silence.cancel()
+                self._silence = None
             self.renew(SETTLE_S)
             self._changed()
 
@@ -137,11 +172,26 @@ class NatWatch:
                 return
             async with asyncio.timeout(MEASURE_TIMEOUT_S):
                 self.learnt(await self._measure(stun, self._hosts, self._rng))
+            if self._silence is None and self._known.is_life_due():
+                self._known.ask_life()
+                self._silence = self._tasks.start(self._be_silent(stun), name="life")
         except TimeoutError:
             _log.debug("the NAT could not be measured in time")
         finally:
             if self._measuring is task:
                 self._measuring = None
+
+    async def _be_silent(self, stun: tuple[Address, ...]) -> None:
+        task = asyncio.current_task()
+        try:
+            async with asyncio.timeout(LIFE_TIMEOUT_S):
+                self._known.life_learnt(await self._measure_life(stun, self._rng))
+            self._changed()
+        except TimeoutError:
+            _log.debug("how long mappings live could not be measured in time")
+        finally:
+            if self._silence is task:
+                self._silence = None
 
 
 async def _measure(stun: tuple[Address, ...], hosts: tuple[HostAddress, ...], rng: Random) -> NatProfile:

@@ -11,6 +11,7 @@ from tests.natsim.profiler_host import ProfilerHost
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import Scenario, World, build
 from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
+from transport.traverse import life
 from transport.traverse.budget import Allowance
 from transport.traverse.candidates import HostAddress
 from transport.traverse.ladder import (
@@ -33,6 +34,7 @@ from transport.wire.errors import WireError
 
 # A real timer never fires in the very instant that it was set for.
 TICK_S = 1e-6
+LIFE_TESTED_S = life.BUDGET.seconds
 
 
 @dataclass(slots=True)
@@ -156,11 +158,13 @@ class Climb:
         stun_endpoints: int | None = None,
         profile: NatProfile | None = None,
         profiled_s: float | None = None,
+        life_tested: bool = False,
         try_harder: bool = False,
         phases: tuple[PhaseSpec, ...] = PHASES,
     ) -> None:
         """``profile``: what both know of their NATs from before; or with ``profiled_s`` what their programs found out
-        so long before the call."""
+        so long before the call. ``life_tested``: they have also been running for long enough to know how long block
+        NATs remember."""
         self._phases = phases
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
@@ -168,7 +172,11 @@ class Climb:
         wires = [(side.up.delay_ms + side.down.delay_ms) / 1000 for side in scenario.sides]
         self.one_way_s = sum(wires) / 2 + relay_s
         self.direct_rtt_s = sum(wires)
-        profiles = [profile if profiled_s is None else self._profile(side, stun_endpoints) for side in (0, 1)]
+        lives = self._lives(stun_endpoints) if life_tested else [None, None]
+        profiles = [
+            profile if profiled_s is None else replace(self._profile(side, stun_endpoints), life_s=lives[side])
+            for side in (0, 1)
+        ]
         self.clock.run(profiled_s or 0.0)
         self.sides = (
             self._climber(0, stun_endpoints, low_ttl, profiles[0], try_harder),
@@ -207,6 +215,16 @@ class Climb:
         """Until both are direct, or for so long; then a little more, so that late packets come."""
         done = self.clock.run(seconds, lambda: self.is_direct)
         return done
+
+    def _lives(self, stun_endpoints: int | None) -> list[float | None]:
+        hosts = [
+            ProfilerHost(side.host, self.world.stun[:stun_endpoints], self.clock, self.rng.getrandbits(32))
+            for side in self.world.sides
+        ]
+        for host in hosts:
+            host.be_silent()
+        self.clock.run(LIFE_TESTED_S)
+        return [host.lives[0] for host in hosts]
 
     def _profile(self, side: int, stun_endpoints: int | None) -> NatProfile:
         host = self.world.sides[side].host

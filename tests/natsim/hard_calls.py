@@ -160,6 +160,7 @@ def call(cell: HardCell, seed: int, phases: tuple[PhaseSpec, ...] = PHASES) -> t
         knows_rtt=rng.random() < 0.8,
         stun_endpoints=STUN_ENDPOINTS,
         profiled_s=PROFILED_S,
+        life_tested=cell.try_harder,
         try_harder=cell.try_harder,
         phases=phases,
     )

@@ -5,14 +5,23 @@ from collections.abc import Callable
 
 from tests.natsim.machines import Run, Step, Subject, each, on
 from tests.natsim.traverse_machines import HOSTS, LISTED, LOCAL, OUTSIDE, PEER, RUBBISH, STUN, THEIRS
-from transport.path.sockets import DatagramReceived, SocketFailed, SocketOpened
-from transport.traverse import birthday, prediction
+from transport.path.sockets import DatagramReceived, OpenSocket, SocketFailed, SocketOpened
+from transport.traverse import birthday, blocks, prediction
 from transport.traverse.budget import MAX_SOCKETS, Allowance
 from transport.traverse.candidates import useful_hosts
 from transport.traverse.climb import Climb
 from transport.traverse.hard_phase import HardKind, HardPhase
 from transport.traverse.hard_round import HardPlan, HardRound
 from transport.traverse.ladder import PHASES
+from transport.traverse.life import (
+    SILENCES_S,
+    LifeEvent,
+    LifeMeasured,
+    LifeTest,
+    LifeTimer,
+    StartLifeTest,
+    StopLifeTest,
+)
 from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatProfile
 from transport.traverse.phase import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
 from transport.traverse.strategy import strategy
@@ -37,6 +46,7 @@ SIDES: tuple[tuple[HardKind, NatProfile, NatProfile], ...] = (
     (birthday.KIND, BLOCK, FIXED),
     (birthday.KIND, FIXED, BLOCK),
     (birthday.KIND, PINNED, RANDOM),
+    (blocks.KIND, BLOCK, BLOCK),
 )
 
 
@@ -174,8 +184,42 @@ CLIMB = Subject(
     once=frozenset({"start", "stop"}),
 )
 
+
+def _life_ends(run: Run) -> None:
+    run.do(on(StartLifeTest(STUN)))
+    opened = [said.socket for said in run.said if isinstance(said, OpenSocket)][-len(SILENCES_S) :]
+    for socket in opened:
+        run.do(on(SocketOpened(socket, LOCAL)))
+    run.wait(10.0)
+    assert isinstance(run.said[-1], LifeMeasured) and run.due is None, "nobody has answered"
+    run.do(on(StopLifeTest()))
+
+
+def _life(now: float) -> LifeTest:
+    numbers = iter(range(10**9))
+    return LifeTest(lambda: next(numbers), random.Random(1))
+
+
+LIFE = Subject(
+    LifeTest,
+    _life,
+    each(
+        StartLifeTest(STUN),
+        StartLifeTest(()),
+        StopLifeTest(),
+        LifeTimer(),
+        *(SocketOpened(socket, LOCAL) for socket in range(6)),
+        *(SocketFailed(socket, "gone") for socket in (0, 2)),
+        *(DatagramReceived(socket, STUN[0], data) for socket in (0, 1) for data in RUBBISH),
+    ),
+    _life_ends,
+    fire=on(LifeTimer()),
+    events=LifeEvent,
+)
+
 HARD_SUBJECTS = (
     CLIMB,
+    LIFE,
     *(_phase(kind, local, remote, role) for kind, local, remote in SIDES for role in IceRole),
     *(_round(*side) for side in SIDES),
 )

@@ -1,4 +1,4 @@
-"""The product's profiler on a host of the virtual network: what a program knows of its NAT before it calls."""
+"""The product's measurements of a NAT on a host of the virtual network: what a program knows before it calls."""
 
 import random
 from functools import partial
@@ -7,41 +7,71 @@ from tests.natsim.clock import VirtualClock
 from tests.natsim.network import Address, Host
 from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 from transport.traverse.candidates import HostAddress
+from transport.traverse.life import LifeCommand, LifeEvent, LifeMeasured, LifeTest, LifeTimer, StartLifeTest
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.profiler import (
     NatProfiler,
     ProfileMade,
+    ProfilerCommand,
     ProfilerEvent,
     ProfilerTimer,
     StartProfiling,
 )
 
+TICK_S = 1e-6
+
 
 class ProfilerHost:
-    """A profiler on one host."""
+    """A profiler on one host, and a test of how long its NAT remembers."""
 
     def __init__(self, host: Host, stun: tuple[Address, ...], clock: VirtualClock, seed: int) -> None:
         self.host = host
         self.stun = stun
         self.clock = clock
-        self.machine = NatProfiler(iter(range(1_000)).__next__, random.Random(seed))
+        numbers = iter(range(1_000)).__next__
+        self.machine = NatProfiler(numbers, random.Random(seed))
+        self.life_test = LifeTest(numbers, random.Random(seed))
+        self.lives: list[float | None] = []
         self.made: list[NatProfile] = []
         self.sent: list[SendDatagram] = []
         self.ports: dict[int, int] = {}
 
     def submit(self, event: ProfilerEvent) -> None:
         for command in self.machine.handle(event, self.clock.now):
-            match command:
-                case SendDatagram(socket, destination, data):
-                    self.sent.append(command)
-                    self.host.send(self.ports[socket], destination, data)
-                case OpenSocket(socket):
-                    self.ports[socket] = self.host.open(partial(self._received, socket))
-                    self.clock.after(0, partial(self.submit, SocketOpened(socket, (self.host.ip, self.ports[socket]))))
-                case CloseSocket(socket):
-                    self.host.close(self.ports.pop(socket))
-                case ProfileMade(profile):
-                    self.made.append(profile)
+            self._carry_out(command)
+
+    def be_silent(self) -> None:
+        """Begin to find out how long the NAT remembers; what comes of it will be in ``lives``."""
+        self._submit_to_life_test(StartLifeTest(self.stun))
+
+    def _submit_to_life_test(self, event: LifeEvent) -> None:
+        for command in self.life_test.handle(event, self.clock.now):
+            self._carry_out(command)
+        due = self.life_test.next_deadline()
+        if due is not None:
+            # One that is no longer needed does no harm.
+            self.clock.at(max(due, self.clock.now + TICK_S), lambda: self._submit_to_life_test(LifeTimer()))
+
+    def _carry_out(self, command: ProfilerCommand | LifeCommand) -> None:
+        match command:
+            case SendDatagram(socket, destination, data):
+                self.sent.append(command)
+                self.host.send(self.ports[socket], destination, data)
+            case OpenSocket(socket):
+                self.ports[socket] = self.host.open(partial(self._received, socket))
+                self.clock.after(0, partial(self._opened, socket))
+            case CloseSocket(socket):
+                self.host.close(self.ports.pop(socket))
+            case ProfileMade(profile):
+                self.made.append(profile)
+            case LifeMeasured(life_s):
+                self.lives.append(life_s)
+
+    def _opened(self, socket: int) -> None:
+        if socket in self.ports:
+            opened = SocketOpened(socket, (self.host.ip, self.ports[socket]))
+            self.submit(opened)
+            self._submit_to_life_test(opened)
 
     def profile(self, *, online: bool = True) -> NatProfile:
         """Let the clock run until it is made."""
@@ -53,9 +83,9 @@ class ProfilerHost:
                 break
             self.clock.run(max(0.001, (due or 0.0) - self.clock.now), lambda: bool(self.made))
             self.submit(ProfilerTimer())
-        [made] = self.made
-        return made
+        return self.made[-1]
 
     def _received(self, socket: int, data: bytes, source: Address) -> None:
         if socket in self.ports:
             self.submit(DatagramReceived(socket, source, data))
+            self._submit_to_life_test(DatagramReceived(socket, source, data))

@@ -1,4 +1,4 @@
-"""Runs one :class:`transport.traverse.profiler.NatProfiler` on an asyncio loop, from its start to its result.
+"""Runs one machine that asks STUN servers about our NAT on an asyncio loop, from its start to its result.
 
 It decides nothing; :class:`transport.io.driver.LinkDriver` does the same for a call's machine.
 """
@@ -6,22 +6,20 @@ It decides nothing; :class:`transport.io.driver.LinkDriver` does the same for a 
 import asyncio
 import itertools
 from collections import deque
+from collections.abc import Callable
 from random import Random
+from typing import Any, Generic, TypeVar
 
 from transport.io.udp import UdpSocket
 from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traverse.candidates import HostAddress
+from transport.traverse.life import LifeMeasured, LifeTest, LifeTimer, StartLifeTest, StopLifeTest
 from transport.traverse.nat_profile import NatProfile
-from transport.traverse.profiler import (
-    NatProfiler,
-    ProfileMade,
-    ProfilerCommand,
-    ProfilerEvent,
-    ProfilerTimer,
-    StartProfiling,
-    StopProfiling,
-)
+from transport.traverse.profiler import NatProfiler, ProfileMade, ProfilerTimer, StartProfiling, StopProfiling
+from transport.wire.machine import Machine
 from transport.wire.stun import Address
+
+ResultT = TypeVar("ResultT")
 
 
 async def measure_profile(
@@ -31,26 +29,57 @@ async def measure_profile(
 
     Arguments as for :class:`transport.traverse.profiler.StartProfiling`. Cancelling it closes the socket.
     """
-    driver = _ProfileDriver(NatProfiler(itertools.count(1).__next__, rng), asyncio.get_running_loop())
-    try:
-        driver.submit(StartProfiling(stun, hosts, online))
-        return await driver.made
-    finally:
-        driver.submit(StopProfiling())
+    machine = NatProfiler(itertools.count(1).__next__, rng)
+    driver = _Measurement[NatProfile](machine, ProfilerTimer(), _profile_of, asyncio.get_running_loop())
+    return await driver.run(StartProfiling(stun, hosts, online), StopProfiling())
 
 
-class _ProfileDriver:
-    """Not thread-safe: use it on its loop. ``made`` has the first result."""
+async def measure_life(stun: tuple[Address, ...], rng: Random) -> float | None:
+    """So long at most, in seconds, our NAT remembers a mapping that nobody uses; ``None`` where that is not known.
 
-    def __init__(self, machine: NatProfiler, loop: asyncio.AbstractEventLoop) -> None:
-        self.made: asyncio.Future[NatProfile] = loop.create_future()
+    Two minutes, with a few packets. Cancelling it closes the sockets."""
+    machine = LifeTest(itertools.count(1).__next__, rng)
+    driver = _Measurement[float | None](machine, LifeTimer(), _life_of, asyncio.get_running_loop())
+    return await driver.run(StartLifeTest(stun), StopLifeTest())
+
+
+def _profile_of(command: object) -> tuple[NatProfile, ...]:
+    return (command.profile,) if isinstance(command, ProfileMade) else ()
+
+
+def _life_of(command: object) -> tuple[float | None, ...]:
+    return (command.life_s,) if isinstance(command, LifeMeasured) else ()
+
+
+class _Measurement(Generic[ResultT]):
+    """Not thread-safe: use it on its loop. ``timer`` is the machine's own event, ``result_of`` finds the result among
+    its commands."""
+
+    def __init__(
+        self,
+        machine: Machine[Any, Any],
+        timer: object,
+        result_of: Callable[[object], tuple[ResultT, ...]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._made: asyncio.Future[ResultT] = loop.create_future()
         self._machine = machine
+        self._timer_event = timer
+        self._result_of = result_of
         self._loop = loop
         self._sockets: dict[int, UdpSocket] = {}
-        self._events: deque[ProfilerEvent] = deque()
+        self._events: deque[object] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def submit(self, event: ProfilerEvent) -> None:
+    async def run(self, start: object, stop: object) -> ResultT:
+        """From one event to the first result; then, or when cancelled, the other one."""
+        try:
+            self.submit(start)
+            return await self._made
+        finally:
+            self.submit(stop)
+
+    def submit(self, event: object) -> None:
         """Give the machine an event, and those that follow from it."""
         self._events.append(event)
         while self._events:
@@ -58,7 +87,7 @@ class _ProfileDriver:
                 self._carry_out(command)
         self._arm()
 
-    def _carry_out(self, command: ProfilerCommand) -> None:
+    def _carry_out(self, command: object) -> None:
         match command:
             case SendDatagram(socket, destination, data, ttl):
                 udp = self._sockets.get(socket)
@@ -70,9 +99,10 @@ class _ProfileDriver:
                 closing = self._sockets.pop(socket, None)
                 if closing is not None:
                     closing.close()
-            case ProfileMade(profile):
-                if not self.made.done():
-                    self.made.set_result(profile)
+            case _:
+                for result in self._result_of(command):
+                    if not self._made.done():
+                        self._made.set_result(result)
 
     def _open(self, command: OpenSocket) -> None:
         def receive(source: Address, data: bytes) -> None:
@@ -90,4 +120,4 @@ class _ProfileDriver:
         if self._timer is not None:
             self._timer.cancel()
         due = self._machine.next_deadline()
-        self._timer = None if due is None else self._loop.call_at(due, self.submit, ProfilerTimer())
+        self._timer = None if due is None else self._loop.call_at(due, self.submit, self._timer_event)

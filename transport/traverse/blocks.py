@@ -11,6 +11,7 @@ It uses up to half of the subscriber's ports, so people must have asked for it, 
 """
 
 from collections import deque
+from collections.abc import Sequence
 from random import Random
 
 from transport.traverse.birthday import PACE_S
@@ -18,6 +19,7 @@ from transport.traverse.budget import MAX_LIVE_MAPPINGS, Budget
 from transport.traverse.doors import estimate_block
 from transport.traverse.hard_phase import HardKind
 from transport.traverse.hard_round import HardPlan, HardRound
+from transport.traverse.life import SILENCES_S
 from transport.traverse.prediction import ANSWERS_S
 from transport.traverse.reflexive import ReflexiveQueries
 from transport.traverse.strategy import Technique
@@ -34,10 +36,10 @@ ENDPOINTS = 3
 BLOCK_SHARE = 2
 # RFC 4787 REQ-5: no NAT may forget sooner than in two minutes. Most do; until that is seen it is believed.
 BELIEVED_LIFE_S = 120.0
-# Silences after which a socket asks again, whether its port is still the same.
-SILENCES_S = (25.0, 35.0, 65.0)
-# A mapping is forgotten some time after it should be.
-LIFE_MARGIN_S = 1.0
+# The questions themselves take some time.
+LIFE_MARGIN_S = 0.5
+# A flow from the same socket to the same port is none that is new: so often another one is drawn.
+DRAWS = 4
 PAIRS = 4 * MAX_LIVE_MAPPINGS
 
 
@@ -51,9 +53,7 @@ class BothInBlocks(HardRound):
 
     def __init__(self, plan: HardPlan, rng: Random) -> None:
         super().__init__(plan, rng, max_pairs=PAIRS)
-        block = plan.local.block
-        width = 0 if block is None else block[1] - block[0] + 1
-        self.live = min(MAX_LIVE_MAPPINGS, max(SOCKETS, width // BLOCK_SHARE))
+        self.live = _share_of_block(plan.local.block or ())
         """Flows that the NAT may know of at one time."""
         self.life_s = min(plan.local.life_s or BELIEVED_LIFE_S, BELIEVED_LIFE_S)
         self._tell_at: float | None = None
@@ -61,6 +61,7 @@ class BothInBlocks(HardRound):
         self._range: tuple[int, int] | None = None
         self._next_at: float | None = None
         self._flows: deque[tuple[float, int, Address]] = deque()
+        self._alive: set[tuple[int, Address]] = set()
         self._silences: list[tuple[float, float, int, Address, Address]] = []
         self._again: list[tuple[float, ReflexiveQueries, Address]] = []
 
@@ -87,7 +88,9 @@ class BothInBlocks(HardRound):
     def _tick(self, now: float) -> None:
         if self._tell_at is not None and (now >= self._tell_at or self._answered()):
             self._tell_at = None
-            self._tell([one.mapped for one in self._observed()])
+            seen = [one.mapped for one in self._observed()]
+            self.live = _share_of_block([*(self.plan.local.block or ()), *(port for _, port in seen)])
+            self._tell(seen)
             self._watch(now)
         self._learn(now)
         if self._next_at is not None and now >= self._next_at and self.told:
@@ -98,14 +101,18 @@ class BothInBlocks(HardRound):
         self._next_at = now + max(PACE_S, self.life_s / self.live)
         if self._range is None or not sockets:
             return
-        target = (self._host, self.rng.randint(*self._range))
-        socket = self.rng.choice(sockets)
+        while self._flows and now - self._flows[0][0] > self.life_s:
+            _, used, aimed = self._flows.popleft()
+            self._alive.discard((used, aimed))
+            self.checks.forget(used, aimed)
+        for _ in range(DRAWS):
+            socket, target = self.rng.choice(sockets), (self._host, self.rng.randint(*self._range))
+            if (socket, target) not in self._alive:
+                break
         if self._probe(socket, target, now):
             self.tried += 1
             self._flows.append((now, socket, target))
-        while self._flows and now - self._flows[0][0] > self.life_s:
-            _, used, aimed = self._flows.popleft()
-            self.checks.forget(used, aimed)
+            self._alive.add((socket, target))
 
     def _watch(self, now: float) -> None:
         """Ask each socket's first server again, each after another silence."""
@@ -131,6 +138,13 @@ class BothInBlocks(HardRound):
 
     def _due(self) -> list[float | None]:
         return [self._tell_at, self._next_at if self.told else None, *(entry[0] for entry in self._silences)]
+
+
+def _share_of_block(ports: Sequence[int]) -> int:
+    """Half of the likely block around these ports of ours; what was seen of it is always less than all of it."""
+    block = estimate_block(ports)
+    size = 0 if block is None else block.likely_size
+    return min(MAX_LIVE_MAPPINGS, max(SOCKETS, size // BLOCK_SHARE))
 
 
 KIND = HardKind(Technique.BLOCKS, first=12, rounds=1, budget=BUDGET, seconds_in_all=SECONDS, make=make_round)

@@ -335,7 +335,9 @@ def _allocation(
         return unknown
     if max(ports) - min(ports) >= MAX_BLOCK_PORTS:
         return Allocation.RANDOM, 0, None
-    return (Allocation.BLOCK, 0, (min(ports), max(ports))) if len(ports) >= MIN_BLOCK else unknown
+    # A counter whose order is not known looks like a small block.
+    ordered = sum(one.first_try for one in seen) >= MIN_SEQUENTIAL
+    return (Allocation.BLOCK, 0, (min(ports), max(ports))) if len(ports) >= MIN_BLOCK and ordered else unknown
 
 
 def _counts(ports: Sequence[int]) -> bool:

@@ -24,10 +24,10 @@ LAST_WAIT_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One server's answer. ``order`` is that of asking; ``first_try`` whether one packet was enough, so that the
-    order in which a NAT saw the flows is known. ``mapped`` is what was seen first and ``varied`` tells that the same
-    server also saw something else. ``asked_s``: when, since the questions of this socket, or
-    of all sockets that are asked together, began."""
+    """One server's answer. ``order`` is that of asking; ``first_try`` whether the first packet was answered, so that
+    the order in which a NAT saw the flows is known. ``mapped`` is what was seen first and ``varied`` tells that the
+    same server also saw something else. ``asked_s``: when, since the questions of this socket, or of all sockets that
+    are asked together, began."""
 
     server: Address
     mapped: Address
@@ -137,7 +137,8 @@ class ReflexiveQueries:
             return True
         question.due = None
         if question.answer is None:
-            first_try = len(question.sent) == 1
+            # Where the way there and back is longer than the first wait, the answer is still the first packet's.
+            first_try = message.transaction_id == next(iter(question.sent))
             question.answer = Observation(
                 source, message.mapped, question.order, first_try, now - sent_at, asked_s=question.asked_s
             )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.nat_watch import MAX_NETWORKS, SETTLE_S, KnownNats, NatWatch, network_key
 from transport.traverse.candidates import HostAddress
-from transport.traverse.nat_profile import FRESH_S, Filtering, Mapping, NatProfile
+from transport.traverse.nat_profile import FRESH_S, Allocation, Filtering, Mapping, NatProfile
 from transport.wire.stun import Address
 
 STUN: tuple[Address, ...] = (("192.0.2.1", 7_851), ("192.0.2.2", 7_851))
@@ -19,6 +19,13 @@ HOME = (HostAddress("192.168.1.5", 24, "wlan0"),)
 TRAIN = (HostAddress("10.9.0.7", 16, "wlan0"),)
 CONE = NatProfile(
     Mapping.ENDPOINT_INDEPENDENT, Filtering.ADDRESS_DEPENDENT, hairpin=True, reflexive=("198.51.100.1", 40_000)
+)
+
+BLOCK = NatProfile(
+    Mapping.ADDRESS_AND_PORT_DEPENDENT,
+    allocation=Allocation.BLOCK,
+    block=(4_000, 4_900),
+    reflexive=("198.51.100.1", 4_321),
 )
 
 
@@ -89,7 +96,12 @@ class Bench:
         self.stun = STUN
         self.relay_ip = "192.0.2.1"
         self.changes = 0
-        self.watch = NatWatch(HOME, lambda: (self.stun, self.relay_ip), self._changed, random.Random(1), self._measure)
+        self.made = CONE
+        self.silences = 0
+        self.lives: asyncio.Queue[float | None] = asyncio.Queue()
+        self.watch = NatWatch(
+            HOME, lambda: (self.stun, self.relay_ip), self._changed, random.Random(1), self._measure, self._be_silent
+        )
 
     def _changed(self) -> None:
         self.changes += 1
@@ -100,7 +112,11 @@ class Bench:
         self.asked.append(hosts)
         assert stun == STUN
         await self.go.wait()
-        return at(CONE, asyncio.get_running_loop().time())
+        return at(self.made, asyncio.get_running_loop().time())
+
+    async def _be_silent(self, stun: tuple[Address, ...], rng: random.Random) -> float | None:
+        self.silences += 1
+        return await self.lives.get()
 
 
 class Clock(asyncio.SelectorEventLoop):
@@ -186,5 +202,52 @@ def test_without_a_relay_or_with_one_on_this_machine_nobody_is_asked() -> None:
         assert bench.asked == [HOME]
         await bench.watch.close()
         bench.watch.renew()  # what a relay says while everything ends begins nothing
+
+    within(scenario)
+
+
+def test_how_long_mappings_live_is_found_out_once_where_ports_come_from_a_block() -> None:
+    async def scenario(bench: Bench, loop: Clock) -> None:
+        bench.go.set()
+        bench.watch.renew()
+        await turns(loop)
+        assert bench.silences == 0, "of another NAT nobody wants to know"
+        bench.made = BLOCK
+        await turns(loop, FRESH_S + 1)
+        bench.watch.renew()
+        await turns(loop)
+        assert bench.silences == 1 and bench.watch.profile is not None and bench.watch.profile.life_s is None
+        changes = bench.changes
+        bench.lives.put_nowait(31.0)
+        await turns(loop)
+        assert bench.watch.profile.life_s == 31.0 and bench.changes == changes + 1
+        await turns(loop, FRESH_S + 1)
+        bench.watch.renew()
+        await turns(loop)
+        assert bench.watch.profile.life_s == 31.0 and bench.silences == 1
+
+    within(scenario)
+
+
+def test_a_life_that_could_not_be_measured_is_left_alone_until_there_is_another_network() -> None:
+    async def scenario(bench: Bench, loop: Clock) -> None:
+        bench.go.set()
+        bench.made = BLOCK
+        bench.watch.renew()
+        await turns(loop)
+        bench.lives.put_nowait(None)
+        await turns(loop, FRESH_S + 1)
+        bench.watch.renew()
+        await turns(loop)
+        assert bench.silences == 1
+        bench.watch.network_changed(TRAIN)
+        await turns(loop)
+        await turns(loop, SETTLE_S)
+        assert bench.silences == 2
+        bench.watch.network_changed(HOME)
+        await turns(loop)
+        bench.lives.put_nowait(25.0)
+        await turns(loop)
+        assert bench.watch.profile is not None and bench.watch.profile.life_s is None, "that was the train's silence"
 
     within(scenario)

@@ -261,3 +261,10 @@ def test_several_sockets_tell_how_an_address_dependent_nat_chooses_its_ports() -
     assert told([[9_111, 50_222], [1_333, 33_444], [60_555, 20_666], [44_777, 5_888]])[0] is Allocation.RANDOM
     assert told([[50_000, 4_000], [50_001, 4_001]])[0] is Allocation.UNKNOWN, "one was kept: two rules at work"
     assert allocation_of_sockets((), Mapping.ADDRESS_DEPENDENT)[0] is Allocation.UNKNOWN
+
+
+def test_a_counter_whose_order_nobody_knows_is_no_block() -> None:
+    # Eight and more within forty ports, and every question was asked more than once.
+    ports = [[21_267 + 3 * n, 21_268 + 3 * n] for n in (0, 5, 2, 9, 3, 7)]
+    found = allocation_of_sockets(sockets(ports, first_try=False), Mapping.ADDRESS_DEPENDENT)
+    assert found[0] is Allocation.UNKNOWN

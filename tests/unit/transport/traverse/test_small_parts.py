@@ -143,7 +143,16 @@ def test_a_server_that_changes_its_mind_is_marked() -> None:
     asking.received(SERVERS[0], answer(first), 0.15)
     asking.received(SERVERS[0], answer(again, ("198.51.100.1", 4_001)), 0.16)
     [seen] = asking.observations
-    assert seen.varied and seen.mapped == OUTSIDE and not seen.first_try
+    assert seen.varied and seen.mapped == OUTSIDE
+
+
+def test_an_answer_to_the_first_packet_says_when_the_nat_saw_it_however_often_it_was_repeated() -> None:
+    asking = questions()
+    first, _ = asking.timer(0.0)
+    _, again = asking.timer(0.1)
+    asking.received(SERVERS[0], answer(first), 0.15)
+    asking.received(SERVERS[1], answer(again), 0.22)
+    assert [one.first_try for one in asking.observations] == [True, False]
 
 
 def test_an_address_that_cannot_be_is_no_observation() -> None:
