@@ -202,7 +202,7 @@ def run_kernel(calls: int = 20) -> Iterable[Section]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with kernel_world(behind_a_mapping_router("linux-random", HARD, delay_ms=10.0)) as world:
-            router = Miniupnpd(world, world.nat(0, 0), folder)
+            router = Miniupnpd.of(world, world.nat(0, 0), folder)
             with router.running():
                 for number in range(calls):
                     (folder / str(number)).mkdir()

@@ -208,9 +208,12 @@ def test_an_epoch_that_runs_wild_does_not_make_us_do_so(protocol: str) -> None:
     assert mapper.ports and len(mapper.sent) < 3 * 3_600 / lease.WATCH_EVERY_S + 10
 
 
-def test_what_a_killed_program_left_is_found_again() -> None:
+@pytest.mark.parametrize("lived_s", [0.0, 0.1, 5.0], ids=["before it hears", "just mapped", "mapped for long"])
+def test_what_a_killed_program_left_is_found_again(lived_s: float) -> None:
     house = House()
-    before = house.start()
+    before = house.start(0.0)
+    house.clock.run(lived_s or 1.0, lambda: not lived_s and bool(house.router.table))
+    assert house.router.live() and bool(before.ports) is bool(lived_s)
     before.kill()
     house.run(60.0)
     (port,) = house.router.live()

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.natsim.scenario import RELAY_IPV6, ipv6_ip
+from tests.natsim.scenario_file import load
 from tests.netlab.lab import MID, KernelWorld, kernel_world
-from tests.netlab.miniupnpd import PUBLIC, Miniupnpd, behind_a_mapping_router, why_not
+from tests.netlab.miniupnpd import PUBLIC, Miniupnpd, PinholeRouter, behind_a_mapping_router, why_not
 from tests.netlab.namespaces import PATIENCE_S
 from tests.netlab.people import in_call
 from tests.processes import Running, program
@@ -67,7 +69,7 @@ def eventually(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> Non
 @pytest.mark.parametrize("protocol", list(ROUTERS))
 def test_a_stranger_reaches_the_mapped_port_and_it_is_given_back(protocol: str, tmp_path: Path) -> None:
     with kernel_world(behind_a_mapping_router()) as world:
-        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
+        router = Miniupnpd.of(world, world.nat(0, 0), tmp_path)
         if protocol == "nat-pmp":
             router.deaf_to_pcp()
         with router.running(*ROUTERS[protocol]), mapping(world, tmp_path) as mapper:
@@ -92,10 +94,10 @@ def test_a_stranger_reaches_the_mapped_port_and_it_is_given_back(protocol: str, 
 
 def test_a_lease_is_renewed_before_it_ends(tmp_path: Path) -> None:
     with kernel_world(behind_a_mapping_router()) as world:
-        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
-        with router.running(), mapping(world, tmp_path, lease_s=10) as mapper:
+        router = Miniupnpd.of(world, world.nat(0, 0), tmp_path)
+        with router.running(), mapping(world, tmp_path, lease_s=8) as mapper:
             ports = mapper.ports()
-            time.sleep(11.0)
+            time.sleep(9.0)
             assert len(router.forwards()) == 1 and str(ports[0][0][1]) in router.forwards()[0]
             mapper.running.process.kill()
             # Nobody renews it any more: not a permanent lease.
@@ -105,7 +107,7 @@ def test_a_lease_is_renewed_before_it_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", ["pcp", "upnp"])
 def test_what_a_killed_program_had_mapped_is_found_again(protocol: str, tmp_path: Path) -> None:
     with kernel_world(behind_a_mapping_router()) as world:
-        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
+        router = Miniupnpd.of(world, world.nat(0, 0), tmp_path)
         with router.running(*ROUTERS[protocol]):
             with mapping(world, tmp_path) as mapper:
                 before = mapper.ports()
@@ -122,7 +124,7 @@ def test_what_a_killed_program_had_mapped_is_found_again(protocol: str, tmp_path
 @pytest.mark.parametrize("protocol", ["pcp", "upnp"])
 def test_a_router_that_has_started_anew_is_noticed_when_a_call_begins(protocol: str, tmp_path: Path) -> None:
     with kernel_world(behind_a_mapping_router()) as world:
-        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
+        router = Miniupnpd.of(world, world.nat(0, 0), tmp_path)
         with mapping_over(world, tmp_path, router, ROUTERS[protocol]) as mapper:
             assert router.forwards() == []
             with router.running(*ROUTERS[protocol]):
@@ -144,10 +146,31 @@ def mapping_over(world: KernelWorld, folder: Path, router: Miniupnpd, extra: tup
         yield mapper
 
 
+def test_an_ipv6_firewall_lets_strangers_in_at_the_pinhole_alone(tmp_path: Path) -> None:
+    with kernel_world(load("ipv6-firewalls")) as world:
+        router = PinholeRouter(world, 0, tmp_path)
+        with router.running("ext_ifname6=wan", "ipv6_disable=no"), mapping(world, tmp_path) as mapper:
+            ((external, internal_port, by, is_public),) = mapper.ports()
+            assert (external, by, is_public) == ([ipv6_ip(0), internal_port], "pcp", True)
+            assert len(router.pinholes()) == 1
+            host = world.held.start(world.host(0), "tests.netlab.station")
+            stranger = world.held.start(MID, "tests.netlab.station")
+            there = [RELAY_IPV6[0], stranger.ask({"do": "open", "local": [RELAY_IPV6[0], 0]})["port"]]
+            for port, data in ((internal_port + 1, "aa"), (internal_port, "bb")):
+                host.ask({"do": "open", "local": [ipv6_ip(0), port]})
+                stranger.ask({"do": "send", "local": there, "to": [ipv6_ip(0), port], "data": data})
+            got = host.ask({"do": "receive", "local": [ipv6_ip(0), internal_port], "wait_s": 5.0})
+            assert got == {"data": "bb", "source": there}
+            assert host.ask({"do": "receive", "local": [ipv6_ip(0), internal_port + 1]}) == {}, "sent before the other"
+            mapper.running.process.send_signal(signal.SIGTERM)
+            mapper.says(lambda said: "over" in said)
+            assert router.pinholes() == []
+
+
 def test_a_real_call_from_behind_it_goes_direct_to_a_symmetric_peer(tmp_path: Path) -> None:
     """Both give every destination a random port: without the mapping the relay would have to carry this call."""
     with kernel_world(behind_a_mapping_router("linux-random", "symmetric-random", delay_ms=5.0)) as world:
-        router = Miniupnpd(world, world.nat(0, 0), tmp_path)
+        router = Miniupnpd.of(world, world.nat(0, 0), tmp_path)
         with router.running():
             with in_call(world, tmp_path, 4.0) as people:
                 assert len(router.forwards()) == 1

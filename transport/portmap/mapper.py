@@ -137,9 +137,10 @@ class MappingStatus:
     """How it stands, as one row of a panel. ``reason`` is a code.
 
     Of "won": "" or, where calls need luck with a further NAT, "second-nat" (the external address is a private one) or
-    "other-address" (servers see another). Of "failed": "no-gateway", "silent", "unsupported", "refused",
-    "not-authorized", "no-resources", "conflict", "permanent-lease-only", "lease-too-short", "no-external-address",
-    "address-mismatch", "no-socket"."""
+    "other-address" (servers see another), or "ipv6-only" (a pinhole, and no IPv4).
+
+    Of "failed": "no-gateway", "silent", "unsupported", "refused", "not-authorized", "no-resources", "conflict",
+    "permanent-lease-only", "lease-too-short", "no-external-address", "address-mismatch", "no-socket"."""
 
     outcome: Literal["waiting", "trying", "won", "failed"]
     reason: str = ""
@@ -398,22 +399,32 @@ class PortMapper:
 
     def _publish(self, now: float) -> None:
         ports = tuple(self._mapped_ports())
+        self._remember()
         if [_without_time(port) for port in ports] != [_without_time(port) for port in self.ports]:
             self._out.append(PortsMapped(ports))
         self.ports = ports
-        first = next((hop for hop in self._hops if hop.igd is not None), None)
-        if first is not None and first.held:
-            client = first.held[0]
-            external = client.lease.external[1] if client.lease is not None else 0
-            record = Remembered(self.port, self._nonce, external, client.protocol, first.gateway)
-            if record != self._remembered:
-                self._remembered = record
-                self._wish = external
-                self._out.append(Remember(record))
         status = self._status(now)
         if status != self.status:
             self.status = status
             self._out.append(StatusChanged(status))
+
+    def _remember(self) -> None:
+        """Also before anything is mapped: a crash may come between the router's answer and our next thought."""
+        first = next((hop for hop in self._hops if hop.igd is not None), None)
+        if first is None:
+            return
+        record = Remembered(self.port, self._nonce, 0, "", first.gateway)
+        if first.held:
+            client = first.held[0]
+            self._wish = client.lease.external[1] if client.lease is not None else self._wish
+            record = Remembered(self.port, self._nonce, self._wish, client.protocol, first.gateway)
+        elif self._remembered is not None and self._remembered.gateway == first.gateway:
+            # What is known of an earlier mapping there is more than that nothing stands now.
+            return
+        if record != self._remembered:
+            self._remembered = record
+            # The first thing to happen, whatever else follows from the same event.
+            self._out.insert(0, Remember(record))
 
     def _mapped_ports(self) -> list[MappedPort]:
         found: dict[Address, MappedPort] = {}
@@ -448,6 +459,8 @@ class PortMapper:
         is_early = self._began_at is not None and now < self._began_at + DECIDED_S
         if is_early and any(client.standing in undecided for client in first.all):
             return MappingStatus("trying")
+        if self.ports:
+            return MappingStatus("won", "ipv6-only", self.ports[0].protocol)
         reasons = [client.reason or "silent" for client in first.all]
         reason = min(reasons, key=lambda code: _WORST_FIRST.index(code) if code in _WORST_FIRST else len(_WORST_FIRST))
         return MappingStatus("failed", reason)
