@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
@@ -96,15 +97,19 @@ def simulate(row: Row, seed: int) -> MappedCall:
         habits[1 - mapped_side] = Habits()
     kinds = (row.mapped, row.other) if mapped_side == 0 else (row.other, row.mapped)
     climb, direct_s = _call(kinds, seed, habits)
-    _, plain_s = _call((PLAIN, PLAIN), seed, {})
     return MappedCall(
         direct_s,
-        plain_s,
+        _plain(seed),
         climb.direct_rtt_s,
         tuple(side.log.found[-1][1].via for side in climb.sides if side.log.found),
         max(len(side.log.sent) for side in climb.sides),
         max(side.log.most_open for side in climb.sides),
     )
+
+
+@cache
+def _plain(seed: int) -> float | None:
+    return _call((PLAIN, PLAIN), seed, {})[1]
 
 
 def _call(kinds: tuple[str, str], seed: int, habits: dict[int, Habits]) -> tuple[MappedClimb, float | None]:
