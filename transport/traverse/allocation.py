@@ -48,7 +48,8 @@ MIN_WEIGHT = 0.001
 NEGLIGIBLE = 1e-7
 # Larger exponents overflow.
 MAX_LOG = 700.0
-MAX_STRANGERS = 4_096
+# Twenty a second for twelve seconds: of a counter that nobody has looked at for longer nothing can be guessed.
+MAX_STRANGERS = 256
 BLOCK_SIZES = (512, 1_024, 2_048, 4_096)
 """Ports a subscriber gets of a carrier's NAT."""
 
