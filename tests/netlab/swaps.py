@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from app import protocol
-from media.format import SAMPLE_RATE_HZ
+from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from tests.audio_compare import read_wav
 from tests.continuity.chirp import ChirpReport, chirps, compare_around
 from tests.netlab.lab import KernelWorld
@@ -50,7 +50,8 @@ CUT_HEARD_WITHIN_S = 1.5
 class Heard:
     """What one side heard of the other, and of the other's ``swaps``: each a comparison from BEFORE_S to AFTER_S around
     the moment in which the other chose another path to send by. Counts are those of the whole call; ``concealed`` and
-    ``stretched`` are samples, the others frames."""
+    ``stretched`` are samples, ``slips`` moments in which a sound card had to wait or was not waited for, the others
+    frames."""
 
     swaps: tuple[ChirpReport, ...]
     frames: int
@@ -59,12 +60,25 @@ class Heard:
     doubled: int
     concealed: int
     stretched: int
+    slips: int
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether sound kept its pace at both ends, but for frames that were lost. A machine that is busy with other
+        things runs the buffer or a sound card dry, or makes the voice be stretched, with every frame there; then a
+        recording says nothing about swaps."""
+        return not self.stretched and not self.slips and self.concealed <= self.lost * FRAME_SAMPLES
+
+    @property
+    def unjudged(self) -> int:
+        """Swaps of which only the frames' account can be given."""
+        return 0 if self.is_calm else sum(not swap.continuous for swap in self.swaps)
 
     def faults(self) -> dict[str, float]:
         """What must not be where the network loses nothing; empty when all is well."""
         counts = {"lost": self.lost, "late": self.late, "doubled": self.doubled}
         wrong: dict[str, float] = {name: count for name, count in counts.items() if count}
-        broken = [swap.least for swap in self.swaps if not swap.continuous]
+        broken = [swap.least for swap in self.swaps if not swap.continuous] if self.is_calm else []
         return wrong | ({"broken swaps": len(broken), "least likeness": min(broken)} if broken else {})
 
 
@@ -103,6 +117,7 @@ def judge(listener: Person, speaker: Person, spans: Sequence[protocol.PathSpan])
         doubled=media["frames_duplicate"],
         concealed=media["samples_concealed"],
         stretched=media["samples_stretched"],
+        slips=media["underruns"] + media["overruns"] + speaker.report["media"]["overruns"],
     )
 
 

