@@ -20,6 +20,7 @@ from rich.console import Console
 from tests.bench import (
     bench_allocation,
     bench_call,
+    bench_hard,
     bench_kernel,
     bench_kernel_calls,
     bench_portmap,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Section | Grid]]] = {
     "quic": lambda: [bench_quic.run()],
     "swap": lambda: [bench_swap.run(swaps_wanted=SWAPS, cuts_wanted=SWAPS // SWAPS_PER_CUT)],
     "traverse": bench_traverse.run,
+    "hard": bench_hard.run,
     "allocation": bench_allocation.run,
     "portmap": bench_portmap.run,
     # About 5, 2, 1, 5 and 7 minutes.

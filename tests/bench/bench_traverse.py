@@ -127,11 +127,11 @@ class CallResult:
     sides: tuple[SideResult, SideResult]
 
 
-def wilson(successes: int, calls: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson 1927)."""
-    share, weight = successes / calls, Z * Z / calls
+def wilson(successes: int, calls: int, z: float = Z) -> tuple[float, float]:
+    """The score interval of a share (Wilson 1927), of 95 % by default."""
+    share, weight = successes / calls, z * z / calls
     middle = (share + weight / 2) / (1 + weight)
-    half = Z * math.sqrt(share * (1 - share) / calls + weight / (4 * calls)) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / calls + weight / (4 * calls)) / (1 + weight)
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from random import Random
 
-from transport.traverse.budget import MAX_LIVE_MAPPINGS, MAX_SOCKETS, Budget
+from transport.traverse.budget import MAX_SOCKETS, Budget
 from transport.traverse.doors import all_doors, doors, estimate_block
 from transport.traverse.hard_phase import HardKind
 from transport.traverse.hard_round import HardPlan, HardRound
@@ -38,8 +38,14 @@ MAX_OPENING = 16
 MAX_REFUSED = 32
 # Sockets that ask where they come from, so that the other side learns the block.
 ASKING_SOCKETS = 4
+# Endpoints that each of them asks.
+ENDPOINTS = 3
 # A subscriber's block is also the flows that the people in the house can have: DESIGN §5.
 BLOCK_SHARE = 4
+# So many sockets, and so many doors: of the smallest tables that routers have (1,024 entries) a quarter is left to the
+# house. A door that has been tried lets every later socket in, and meets the 256 that are open, so m of each are
+# m²/2 + 256·m pairs or so: a miss in one of 1,200 attempts.
+MAX_MAPPINGS = 768
 
 
 def make_round(plan: HardPlan, rng: Random) -> HardRound:
@@ -73,12 +79,13 @@ class Pace:
 class EasySide(Pinning):
     """One address; tries the other side's ports."""
 
-    def __init__(self, plan: HardPlan, rng: Random) -> None:
-        super().__init__(plan, rng, max_pairs=MAX_LIVE_MAPPINGS + 8)
+    def __init__(self, plan: HardPlan, rng: Random, *, doors: int = MAX_MAPPINGS) -> None:
+        """``doors``: ports to be tried."""
+        super().__init__(plan, rng, max_pairs=doors + 8)
         self._doors: Iterator[int] | None = None
         self._host = ""
         self._pace = Pace()
-        self.of = MAX_LIVE_MAPPINGS
+        self.of = doors
 
     def _begin(self, now: float) -> None:
         if self._open_socket() is None:
@@ -133,13 +140,15 @@ class HardSide(HardRound):
     """Random ports: opens many sockets, each toward the other side's one address."""
 
     def __init__(self, plan: HardPlan, rng: Random, *, sockets: int = MAX_SOCKETS, mappings: int | None = None) -> None:
-        """``sockets`` at once, ``mappings`` in all: by default a quarter of a block, or as many as the machine's
-        allowance has."""
+        """``sockets`` at once, ``mappings`` in all: by default as many as one attempt may make, of a block no more
+        than a quarter, questions to servers included."""
         super().__init__(plan, rng, max_pairs=sockets + 8)
         block = plan.local.block
-        self.of = mappings or MAX_LIVE_MAPPINGS
+        self.of = mappings or MAX_MAPPINGS
         if plan.strategy.local is Manner.BLOCK and block is not None:
-            self.of = min(self.of, max(ASKING_SOCKETS * 2, (block[1] - block[0] + 1) // BLOCK_SHARE))
+            # What was seen of it is never more than there is.
+            share = (block[1] - block[0] + 1) // BLOCK_SHARE - ASKING_SOCKETS * ENDPOINTS
+            self.of = min(self.of, max(ASKING_SOCKETS * 2, share))
         self._sockets = min(sockets, self.of)
         self._targets: list[Address] = []
         self._waiting: deque[int] = deque()
@@ -162,7 +171,7 @@ class HardSide(HardRound):
 
     def _is_open(self, socket: int, now: float) -> None:
         if socket in self._asking and not self.told:
-            self._ask(socket, self.plan.stun[:3], now)
+            self._ask(socket, self.plan.stun[:ENDPOINTS], now)
             self._tell_at = now + ANSWERS_S
         self._waiting.append(socket)
 

@@ -141,10 +141,11 @@ class BothInBlocks(HardRound):
 
 
 def _share_of_block(ports: Sequence[int]) -> int:
-    """Half of the likely block around these ports of ours; what was seen of it is always less than all of it."""
+    """Half of the likely block around these ports of ours, but for the questions to servers; what was seen of it is
+    always less than all of it."""
     block = estimate_block(ports)
     size = 0 if block is None else block.likely_size
-    return min(MAX_LIVE_MAPPINGS, max(SOCKETS, size // BLOCK_SHARE))
+    return min(MAX_LIVE_MAPPINGS, max(SOCKETS, size // BLOCK_SHARE - ASKING_SOCKETS * ENDPOINTS))
 
 
 KIND = HardKind(Technique.BLOCKS, first=12, rounds=1, budget=BUDGET, seconds_in_all=SECONDS, make=make_round)
