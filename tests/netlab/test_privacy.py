@@ -55,12 +55,18 @@ def addresses_of(world: KernelWorld, side: int) -> tuple[str, ...]:
 
 
 def beside_the_relay(witness: Witness, before: float = float("inf")) -> list[Seen]:
-    """Datagrams to or from anybody else. A NAT may be asked for its hairpin: that is one's own address."""
-    known = {*witness.relay, *witness.addresses}
+    """Datagrams to or from anybody else. What stays at home is nobody's: one's own NAT may be asked for a port mapping
+    and for its hairpin."""
+    home = ipaddress.IPv4Interface(f"{witness.addresses[0]}/24").network
+
+    def is_known(ip: str) -> bool:
+        address = ipaddress.IPv4Address(ip)
+        return ip in witness.relay or ip in witness.addresses or address in home or address.is_multicast
+
     return [
         packet
         for packet in witness.packets
-        if packet.at < before and not {packet.source[0], packet.destination[0]} <= known
+        if packet.at < before and not (is_known(packet.source[0]) and is_known(packet.destination[0]))
     ]
 
 
