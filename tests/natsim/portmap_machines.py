@@ -214,6 +214,8 @@ MAPPER = Subject(
         pm.ReflexiveSeen("198.51.100.1"),
         pm.ReflexiveSeen("198.51.100.99"),
         pm.CheckNow(),
+        pm.Announced("192.168.1.1"),
+        pm.Announced("192.168.1.66"),
         pm.StopMapping(),
         pm.MapperTimer(),
         *(SocketOpened(socket, LOCAL) for socket in (1, 2, 3, 4, 5)),

@@ -11,7 +11,7 @@ from tests.natsim.nat import Nat
 from tests.natsim.network import Host, Network, Packet
 from tests.natsim.port_mapping import ALL, Entry, Habits, MappingRouter, SimMapper
 from transport.portmap import lease, natpmp, pcp
-from transport.portmap.mapper import STOP_S, CheckNow, MappingStatus, ReflexiveSeen, StopMapping
+from transport.portmap.mapper import STOP_S, Announced, CheckNow, MappingStatus, ReflexiveSeen, StopMapping
 
 OUTSIDE = "198.51.100.1"
 STRANGER = "203.0.113.9"
@@ -135,6 +135,33 @@ def test_before_a_call_nobody_waits_for_the_next_look(protocol: str) -> None:
     mapper.submit(CheckNow())
     house.run(0.5)
     assert house.router.live(), "looked at the moment it was asked"
+
+
+def test_an_announcement_is_a_reason_to_ask_and_no_more_often_than_now_and_then() -> None:
+    house = House(Habits(speaks=frozenset({"pcp"})))
+    mapper = house.start(10.0)
+    for _ in range(200):
+        mapper.submit(Announced("192.168.1.66"))
+    assert house.router.asked("announce") == 0, "another host is no router"
+    for _ in range(200):
+        mapper.submit(Announced("192.168.1.1"))
+        house.run(0.05)
+    assert 1 <= house.router.asked("announce") <= 11, "in ten seconds"
+    house.run(1.0)
+    house.router.reboot()
+    mapper.submit(Announced("192.168.1.1"))
+    house.run(0.5)
+    assert house.router.live()
+
+
+@pytest.mark.parametrize("protocol", ["pcp", "nat-pmp"])
+def test_a_router_that_forgets_right_after_it_has_mapped_is_asked_again_soon(protocol: str) -> None:
+    house = House(Habits(speaks=frozenset({protocol})))
+    mapper = house.start(4.0)
+    house.router.reboot()
+    mapper.submit(CheckNow())
+    house.run(lease.MIN_REMAP_S + 0.5)
+    assert house.router.live() and house.gets_through(mapper.ports[0].external)
 
 
 @pytest.mark.parametrize("protocol", sorted(ALL))

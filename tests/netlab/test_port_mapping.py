@@ -134,6 +134,14 @@ def test_a_router_that_has_started_anew_is_noticed_when_a_call_begins(protocol: 
                 eventually(lambda: len(router.forwards()) == 1)
 
 
+def test_a_router_that_starts_anew_says_so_and_is_asked_at_once(tmp_path: Path) -> None:
+    """It multicasts an announcement; a mapping that nobody told it of again would be missing for up to a minute."""
+    with kernel_world(behind_a_mapping_router()) as world:
+        router = Miniupnpd.of(world, world.nat(0, 0), tmp_path)
+        with mapping_over(world, tmp_path, router, ()), router.running():
+            eventually(lambda: len(router.forwards()) == 1)
+
+
 @contextlib.contextmanager
 def mapping_over(world: KernelWorld, folder: Path, router: Miniupnpd, extra: tuple[str, ...]) -> Iterator[Mapping]:
     """A mapping of a router that then is switched off, and has forgotten everything."""

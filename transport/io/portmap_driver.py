@@ -19,6 +19,7 @@ from transport.portmap.igd_client import IgdCommand
 from transport.portmap.lease import LEASE_S
 from transport.portmap.mapper import (
     STOP_S,
+    Announced,
     CheckNow,
     MapperCommand,
     MapperConfig,
@@ -36,6 +37,7 @@ from transport.portmap.mapper import (
     StopMapping,
     free_port,
 )
+from transport.portmap.natpmp import ANNOUNCEMENT_PORT
 from transport.traverse.mapped import MappedPort
 from transport.wire.stun import Address
 
@@ -44,6 +46,7 @@ _log = logging.getLogger(__name__)
 # After an address comes its route: DHCP, and IPv6 router advertisements, take a moment.
 LOOK_AGAIN_S = (0.0, 1.0, 4.0)
 MAX_PORT_TRIES = 20
+_ALL_HOSTS: Address = ("224.0.0.1", ANNOUNCEMENT_PORT)
 Looks = Callable[[], Awaitable[NetworkIs]]
 
 
@@ -77,6 +80,7 @@ class PortMapDriver:
         self._looking: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
+        self._announcements: UdpSocket | None = None
         self._closing = False
 
     @property
@@ -91,6 +95,7 @@ class PortMapDriver:
 
     def start(self) -> None:
         """Begin."""
+        self._listen()
         self.network_changed()
 
     def network_changed(self) -> None:
@@ -125,11 +130,26 @@ class PortMapDriver:
             _log.debug("the port mappings were not given back in time")
         if self._timer is not None:
             self._timer.cancel()
+        if self._announcements is not None:
+            self._announcements.close()
         await self._tasks.close()
         await self._upnp.close()
         for udp in self._sockets.values():
             udp.close()
         self._sockets.clear()
+
+    def _listen(self) -> None:
+        """To routers that start anew. Every host is in the group that they speak to (RFC 1112 §4)."""
+
+        def receive(source: Address, data: bytes) -> None:
+            self._submit(Announced(source[0]))
+
+        try:
+            udp = UdpSocket("0.0.0.0", _ALL_HOSTS, receive, self._loop, ANNOUNCEMENT_PORT, shared=True)  # noqa: S104
+        except OSError as error:
+            _log.debug("announcements of routers cannot be heard: %s", error)
+            return
+        self._announcements = udp
 
     async def _look_on(self) -> None:
         began = self._loop.time()

@@ -34,10 +34,18 @@ class UdpSocket:
     __slots__ = ("_loop", "_receive", "_socket", "local", "receive_errors", "send_errors")
 
     def __init__(
-        self, host: str, toward: Address, receive: Receive, loop: asyncio.AbstractEventLoop, port: int = 0
+        self,
+        host: str,
+        toward: Address,
+        receive: Receive,
+        loop: asyncio.AbstractEventLoop,
+        port: int = 0,
+        *,
+        shared: bool = False,
     ) -> None:
         """Bind ``port`` of ``host`` if it is free, else any that is. ``local`` has the interface address that leads
-        to ``toward`` where the host is a wildcard. Raises :class:`OSError`."""
+        to ``toward`` where the host is a wildcard. ``shared``: others may have the same port, for multicast, which
+        everybody gets. Raises :class:`OSError`."""
         self._loop = loop
         self._receive = receive
         self.send_errors = 0
@@ -49,6 +57,10 @@ class UdpSocket:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             _ignore_port_unreachable(self._socket)
+            if shared:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if hasattr(socket, "SO_REUSEPORT"):
+                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             try:
                 self._socket.bind((host, port))
             except OSError:

@@ -33,6 +33,8 @@ PCP_ANYCAST = "192.0.0.9"
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 # Of a router outwards only the address can be guessed: a few questions, no more.
 GUESS_TRIES = 3
+# Announcements that are heeded: each costs a question, and routers repeat theirs.
+MIN_HEARD_S = 1.0
 # Numbers of UPnP's questions that each client has for itself.
 _NUMBERS_PER_CLIENT = 1_000_000
 
@@ -96,6 +98,14 @@ class CheckNow:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """A packet to all hosts came from this address, on the port where routers say that they have started anew, or
+    have another address (RFC 6886 §3.2.1, RFC 6887 §14.1). Anybody can say so; it is a reason to ask."""
+
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopMapping:
     """Give everything back; for good."""
 
@@ -113,6 +123,7 @@ MapperEvent = (
     | IgdEvent
     | ReflexiveSeen
     | CheckNow
+    | Announced
     | StopMapping
     | MapperTimer
 )
@@ -206,6 +217,7 @@ class PortMapper:
         self._reflexive_ip: str | None = None
         self._began_at: float | None = None
         self._stop_until: float | None = None
+        self._heard_at: float | None = None
         self._is_over = False
         self._out: list[MapperCommand] = []
 
@@ -234,9 +246,12 @@ class PortMapper:
                 # A relay in our own network sees what nobody outside does.
                 self._reflexive_ip = None if is_private(ip) else ip
             case CheckNow():
-                for hop in self._hops:
-                    for client in hop.all:
-                        self._out += client.check(now)
+                self._check(self._hops, now)
+            case Announced(ip):
+                heard = [hop for hop in self._hops if hop.gateway.partition("%")[0] == ip]
+                if heard and (self._heard_at is None or now >= self._heard_at + MIN_HEARD_S):
+                    self._heard_at = now
+                    self._check(heard, now)
             case StopMapping():
                 self._stop(now)
             case MapperTimer():
@@ -250,6 +265,11 @@ class PortMapper:
         self._go_on(now)
         out, self._out = self._out, []
         return out
+
+    def _check(self, hops: list[_Hop], now: float) -> None:
+        for hop in hops:
+            for client in hop.all:
+                self._out += client.check(now)
 
     # -- routers -------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from ipaddress import IPv4Address
 from transport.wire.errors import WireError
 
 SERVER_PORT = 5351
+ANNOUNCEMENT_PORT = 5350
+"""Of clients: where gateways multicast that they have started anew (RFC 6886 §3.2.1, RFC 6887 §14.1)."""
 VERSION = 0
 _ANSWER_BIT = 0x80
 _PUBLIC_ADDRESS, _MAP_UDP = 0, 1

@@ -71,6 +71,7 @@ class NatPmpClient:
         self._due: float | None = None
         self._watch_at: float | None = None
         self._mapped_at: float | None = None
+        self._has_forgotten = False
         self._releasing = False
 
     def next_deadline(self) -> float | None:
@@ -127,7 +128,8 @@ class NatPmpClient:
         if self._releasing:
             is_about_mapping = isinstance(answer, natpmp.Mapped | natpmp.Refused)
             return self._over() if is_about_mapping else []
-        has_forgotten = self._epoch.lost(answer.epoch_s, now)
+        # Also what it had forgotten when it was too soon to ask again.
+        has_forgotten = self._epoch.lost(answer.epoch_s, now) or self._has_forgotten
         match answer:
             case natpmp.PublicAddress(_, ip):
                 return self._address(ip, has_forgotten, now)
@@ -231,6 +233,7 @@ class NatPmpClient:
             if not has_forgotten:
                 return []
             if self._mapped_at is not None and now < self._mapped_at + MIN_REMAP_S:
+                self._has_forgotten = True
                 self._watch_at = self._mapped_at + MIN_REMAP_S
                 return []
         elif not self._is_mapping or self._asked is None:
@@ -246,7 +249,7 @@ class NatPmpClient:
         elif answer.external_port < FIRST_EXTERNAL_PORT or self.external_ip is None:
             self._refuse("no-external-address", now)
         else:
-            self._asked, self._due = None, None
+            self._asked, self._due, self._has_forgotten = None, None, False
             self.lease = Lease((self.external_ip, answer.external_port), now, lifetime_s)
             self.standing, self.reason = Standing.HELD, ""
             self._watch_at = now + WATCH_EVERY_S

@@ -270,7 +270,8 @@ class PcpClient:
     def _remap(self, now: float) -> list[ClientCommand]:
         """The server has forgotten; nobody who could forge that makes us send more than so often."""
         if self._mapped_at is not None and now < self._mapped_at + MIN_REMAP_S:
-            self._watch_at = self._mapped_at + MIN_REMAP_S
+            # What is due while nothing waits for an answer is a request for the mapping.
+            self._due = self._mapped_at + MIN_REMAP_S
             return []
         return self._ask_mapping(now)
 
