@@ -103,7 +103,8 @@ class WireCandidate(Struct, frozen=True):
 
 class WireProfile(Struct, frozen=True):
     """How my NAT behaves, without any address (RFC 4787 §4–§5). ``delta`` is the step of a sequential allocation,
-    ``block`` the number of ports that a block allocation was seen to spread over."""
+    ``block`` the number of ports that a block allocation was seen to spread over. ``try_harder``: whoever is here
+    wants what takes minutes, and many ports, tried as well."""
 
     mapping: Literal["none", "endpoint-independent", "address-dependent", "address-and-port-dependent", "unknown"]
     filtering: Literal["endpoint-independent", "address-dependent", "address-and-port-dependent", "unknown"]
@@ -111,6 +112,7 @@ class WireProfile(Struct, frozen=True):
     delta: Annotated[int, Meta(ge=-1024, le=1024)] = 0
     block: Annotated[int, Meta(ge=0, le=65536)] = 0
     udp_blocked: bool = False
+    try_harder: bool = False
 
 
 class Candidates(Message, frozen=True):
