@@ -121,6 +121,8 @@ class MediaReport(Struct, frozen=True):
     samples_played: Count = 0
     samples_concealed: Count = 0
     samples_stretched: Count = 0
+    samples_skipped: Count = 0
+    """Received, and given up unplayed to catch up after a stall."""
     underruns: Count = 0
     overruns: Count = 0
     playout_delay_ms: DelaySummary = DelaySummary()

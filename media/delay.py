@@ -35,6 +35,7 @@ class DelayEstimator:
         self._config = config or DelayConfig()
         self._window: deque[tuple[float, float]] = deque()
         self._sorted: list[float] = []
+        self._offset_s = 0.0
         self._peaks: deque[tuple[float, float]] = deque(maxlen=8)
 
     def add(self, transit_s: float, now: float) -> None:
@@ -43,9 +44,14 @@ class DelayEstimator:
         while self._window and (now - self._window[0][0] > config.window_s or len(self._window) >= config.max_packets):
             del self._sorted[bisect_left(self._sorted, self._window.popleft()[1])]
         usual = self.usual_s
-        self._window.append((now, transit_s))
-        insort(self._sorted, transit_s)
-        self._note_peak(transit_s - self._sorted[0], usual, now)
+        above_s = transit_s - self._offset_s
+        self._window.append((now, above_s))
+        insort(self._sorted, above_s)
+        self._note_peak(above_s - self._sorted[0], usual, now)
+
+    def shift(self, by_s: float) -> None:
+        """The sender's clock stood still for ``by_s``: all transits grow by that, the variation stays what it was."""
+        self._offset_s += by_s
 
     def _note_peak(self, variation_s: float, usual_s: float, now: float) -> None:
         config = self._config
@@ -62,7 +68,7 @@ class DelayEstimator:
     @property
     def base_s(self) -> float | None:
         """The smallest transit in the window; ``None`` before the first packet."""
-        return self._sorted[0] if self._sorted else None
+        return self._sorted[0] + self._offset_s if self._sorted else None
 
     @property
     def usual_s(self) -> float:

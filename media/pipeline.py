@@ -17,7 +17,7 @@ from media.playout import Conceal, Frame, Playout, Recover, Silence, Tempo
 from media.processing import CaptureProcessing, Level, PlaybackProcessing
 from media.rtp import RtpPacket, parse, serialize
 from media.stats import DelayHistogram, PlayoutStats
-from media.stretch import Stretcher
+from media.stretch import Stretcher, is_quiet, joined
 
 _ONE_SECOND_FRAMES = round(1 / FRAME_S)
 
@@ -120,7 +120,7 @@ class PlayoutChain:
         self._delays = DelayHistogram()
         self._last_delay_s = 0.0
         self._malformed = 0
-        self._played = self._concealed = self._pending = 0
+        self._played = self._concealed = self._pending = self._skipped = 0
         self._first_played: float | None = None
 
     def on_packet(self, data: bytes, now: float) -> None:
@@ -196,18 +196,25 @@ class PlayoutChain:
                 return self._decode(playout, now, ahead)
 
     def _decode(self, frame: Frame, now: float, ahead: int) -> Pcm:
+        # What the codec would make up from the sound before the gap leads over to the sound after it.
+        before = self._decoder.conceal() if frame.joined else None
+        damaged = self._decoder.damaged
+        pcm = self._decoder.decode(frame.payload)
+        if frame.tempo is Tempo.HURRY and self._decoder.damaged == damaged and is_quiet(pcm):
+            self._skipped += pcm.size
+            return silence(0)
         ahead_s = ahead / SAMPLE_RATE_HZ
         if self._first_played is None:
             self._first_played = now + ahead_s
         self._last_delay_s = now - frame.arrived + ahead_s
         self._delays.add(self._last_delay_s)
-        damaged = self._decoder.damaged
-        pcm = self._decoder.decode(frame.payload)
         if self._decoder.damaged > damaged:
             self._concealed += FRAME_SAMPLES
             return pcm
-        if frame.tempo is Tempo.FASTER:
-            pcm = self._stretcher.faster(pcm)
+        if before is not None:
+            pcm = joined(before, pcm)
+        if frame.tempo in (Tempo.FASTER, Tempo.HURRY):
+            pcm = self._stretcher.faster(pcm, hurry=frame.tempo is Tempo.HURRY)
         elif frame.tempo is Tempo.SLOWER:
             pcm = self._stretcher.slower(pcm)
         self._played += pcm.size
@@ -219,11 +226,13 @@ class PlayoutChain:
 
     def stats(self) -> PlayoutStats:
         """A snapshot of the receiving side."""
+        jitter = self._jitter.stats()
         return PlayoutStats(
-            jitter=self._jitter.stats(),
+            jitter=jitter,
             samples_played=self._played,
             samples_concealed=self._concealed + self._pending,
             samples_stretched=self._stretcher.changed,
+            samples_skipped=self._skipped + jitter.skipped * FRAME_SAMPLES,
             delay=self._delays.summary(),
             malformed=self._malformed,
             damaged=self._decoder.damaged,

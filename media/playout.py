@@ -10,6 +10,8 @@ class Tempo(Enum):
     STEADY = "steady"
     FASTER = "faster"
     SLOWER = "slower"
+    HURRY = "hurry"
+    """As fast as can be understood, and quiet frames left out: after a stall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,12 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Decode ``payload``; it arrived at ``arrived`` (clock of ``push``)."""
+    """Decode ``payload``; it arrived at ``arrived`` (clock of ``push``). ``joined``: what was before it is skipped."""
 
     payload: bytes
     arrived: float
     tempo: Tempo = Tempo.STEADY
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ Playout = Silence | Frame | Recover | Conceal
 class JitterStats:
     """Counted since the start. ``lost``: due at playout and never seen since; ``late``: came after its turn;
     ``stalls``: times the buffer ran empty in mid-talk; ``restarts``: new time lines of the sender; ``strange``:
-    packets that fit no time line. ``loss`` is the share over the last second, ``jitter_s`` as in RFC 3550 §6.4.1."""
+    packets that fit no time line; ``skipped``: frames that came and were given up to catch up after a stall. ``loss``
+    is the share over the last second, ``jitter_s`` as in RFC 3550 §6.4.1 (what a stall held up left out)."""
 
     received: int
     lost: int
@@ -57,6 +61,7 @@ class JitterStats:
     stalls: int
     restarts: int
     strange: int
+    skipped: int
     loss: float
     jitter_s: float
     target_s: float

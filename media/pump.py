@@ -173,6 +173,7 @@ class AudioPump:
             samples_played=playout.samples_played,
             samples_concealed=playout.samples_concealed,
             samples_stretched=playout.samples_stretched,
+            samples_skipped=playout.samples_skipped,
             underruns=ring_underruns + jitter.stalls,
             overruns=self._capture_ring.overruns - self._overruns_before + jitter.overruns,
             playout_delay_ms=playout.delay,

@@ -47,12 +47,14 @@ class DelayHistogram:
 @dataclass(frozen=True, slots=True)
 class PlayoutStats:
     """The receiving side. Recovered (FEC) and damaged frames count as concealed: they are not the peer's samples.
-    ``malformed``: datagrams that are no RTP packets; ``damaged``: payloads that the codec refused."""
+    ``samples_skipped``: they came, and were given up unplayed to catch up after a stall. ``malformed``: datagrams that
+    are no RTP packets; ``damaged``: payloads that the codec refused."""
 
     jitter: JitterStats
     samples_played: int
     samples_concealed: int
     samples_stretched: int
+    samples_skipped: int
     delay: DelaySummary
     malformed: int
     damaged: int
@@ -63,7 +65,8 @@ class MediaStats:
     """The ``media`` block of the report, and what the panel shows beside it.
 
     ``frames_lost``: due at playout in mid-talk and never seen; ``frames_late``: came after their turn.
-    ``samples_stretched``: removed plus added. ``underruns``: times the speaker found too little, or the jitter
+    ``samples_stretched``: removed plus added. ``samples_skipped``: they came, and were given up unplayed to catch up
+    after a stall. ``underruns``: times the speaker found too little, or the jitter
     buffer ran dry; ``overruns``: times captured or received sound did not fit. ``loss`` is a share of the last
     second. ``frames_dropped``: captured, but too old to be sent.
     """
@@ -76,6 +79,7 @@ class MediaStats:
     samples_played: int = 0
     samples_concealed: int = 0
     samples_stretched: int = 0
+    samples_skipped: int = 0
     underruns: int = 0
     overruns: int = 0
     playout_delay_ms: DelaySummary = DelaySummary()
@@ -98,6 +102,7 @@ class MediaStats:
             "samples_played": self.samples_played,
             "samples_concealed": self.samples_concealed,
             "samples_stretched": self.samples_stretched,
+            "samples_skipped": self.samples_skipped,
             "underruns": self.underruns,
             "overruns": self.overruns,
             "playout_delay_ms": {"p50": delay.p50, "p95": delay.p95, "max": delay.max},

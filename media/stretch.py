@@ -17,24 +17,29 @@ MAX_LAG = 720
 # 5 ms: long enough that the fade itself is no click, short enough that it fits beside the longest lag.
 OVERLAP = FRAME_SAMPLES - MAX_LAG
 MAX_RATIO = 0.05
+# To catch up after a stall: speech at 5/4 of its speed is still understood without effort, and the 200 ms that are left
+# to it (JitterConfig.skip_above_s) are gone within a second.
+HURRY_RATIO = 0.25
 # Pitch is searched at 8 kHz first, as speech codecs do: its fundamental lies far below 4 kHz.
 _COARSE = 6
 # Normalised cross-correlation above which two periods count as alike; voiced speech reaches 0.9.
 _ALIKE = 0.8
+# In a hurry a joint may be heard; WebRTC's fast accelerate goes as low (accelerate.cc).
+_ALIKE_IN_A_HURRY = 0.5
 # Below this RMS (about -60 dBFS) nobody hears a joint.
 _QUIET_RMS = 33.0
 
 
 @dataclass(slots=True)
 class _Budget:
-    """Samples that may be added or removed: 5 % of what has passed, saved up for two longest periods at most.
+    """Samples that may be added or removed: a share of what has passed, saved up for two longest periods at most.
 
     It starts with one longest period, so that the first joint need not wait."""
 
     samples: float = float(MAX_LAG)
 
-    def earn(self, passed: int) -> None:
-        self.samples = min(self.samples + MAX_RATIO * passed, 2.0 * MAX_LAG)
+    def earn(self, passed: int, ratio: float) -> None:
+        self.samples = min(self.samples + ratio * passed, 2.0 * MAX_LAG)
 
     @property
     def full(self) -> bool:
@@ -42,7 +47,7 @@ class _Budget:
 
 
 class Stretcher:
-    """Shortens or lengthens a stream of frames by at most 5 %. State: the budget alone, no samples."""
+    """Shortens or lengthens a stream of frames by at most 5 %, in a hurry by 25 %. State: the budget, no samples."""
 
     def __init__(self) -> None:
         self._budget = _Budget()
@@ -53,9 +58,9 @@ class Stretcher:
         """Samples removed plus samples added so far."""
         return self._changed
 
-    def faster(self, frame: Pcm) -> Pcm:
-        """``frame`` (960 samples), or the same with one pitch period fewer."""
-        lag = self._plan(frame)
+    def faster(self, frame: Pcm, *, hurry: bool = False) -> Pcm:
+        """``frame`` (960 samples), or the same with one pitch period fewer; in a hurry with as many as fit."""
+        lag = self._plan(frame, hurry=hurry)
         if lag is None:
             return frame
         start = (FRAME_SAMPLES - lag - OVERLAP) // 2
@@ -65,7 +70,7 @@ class Stretcher:
 
     def slower(self, frame: Pcm) -> Pcm:
         """``frame`` (960 samples), or the same with one pitch period played twice."""
-        lag = self._plan(frame)
+        lag = self._plan(frame, hurry=False)
         if lag is None:
             return frame
         start = (FRAME_SAMPLES - lag - OVERLAP) // 2
@@ -73,16 +78,18 @@ class Stretcher:
         joint = _fade(signal[start + lag : start + lag + OVERLAP], signal[start : start + OVERLAP])
         return np.concatenate((frame[: start + lag], to_pcm(joint), frame[start + OVERLAP :]))
 
-    def _plan(self, frame: Pcm) -> int | None:
-        """The period to change by, if one is affordable and good enough; pays for it."""
-        self._budget.earn(frame.size)
+    def _plan(self, frame: Pcm, *, hurry: bool) -> int | None:
+        """The period to change by, or a multiple, if one is affordable and good enough; pays for it."""
+        self._budget.earn(frame.size, HURRY_RATIO if hurry else MAX_RATIO)
         # The whole range of pitch must be affordable, or a low voice would be cut at half its period.
         if frame.size != FRAME_SAMPLES or self._budget.samples < MAX_LAG:
             return None
         lag, likeness = find_period(frame)
         # Noise has no period; when the budget has been full in vain the best joint there is has to do.
-        if likeness < _ALIKE and not self._budget.full:
+        if likeness < (_ALIKE_IN_A_HURRY if hurry else _ALIKE) and not self._budget.full:
             return None
+        if hurry:
+            lag *= MAX_LAG // lag
         self._budget.samples -= lag
         self._changed += lag
         return lag
@@ -93,15 +100,26 @@ def find_period(frame: Pcm) -> tuple[int, float]:
 
     Likeness is the normalised cross-correlation of what overlaps, 1 for equal up to loudness; silence counts as 1.
     """
-    signal = frame.astype(np.float64)
-    if np.sqrt(np.mean(signal**2)) < _QUIET_RMS:
+    if is_quiet(frame):
         return MAX_LAG, 1.0
+    signal = frame.astype(np.float64)
     coarse = signal[: signal.size // _COARSE * _COARSE].reshape(-1, _COARSE).mean(axis=1)
     lags = range(MIN_LAG // _COARSE, MAX_LAG // _COARSE + 1)
     best = max(lags, key=lambda lag: _likeness(coarse, lag)) * _COARSE
     near = range(max(MIN_LAG, best - _COARSE), min(MAX_LAG, best + _COARSE) + 1)
     lag = max(near, key=lambda lag: _likeness(signal, lag))
     return lag, _likeness(signal, lag)
+
+
+def is_quiet(frame: Pcm) -> bool:
+    """Nobody hears a joint in it, nor that it is missing."""
+    return bool(np.sqrt(np.mean(frame.astype(np.float64) ** 2)) < _QUIET_RMS)
+
+
+def joined(old: Pcm, new: Pcm) -> Pcm:
+    """``new``, faded in over 5 ms from ``old``, which would have come in its place (both at least that long)."""
+    joint = _fade(old[:OVERLAP].astype(np.float64), new[:OVERLAP].astype(np.float64))
+    return np.concatenate((to_pcm(joint), new[OVERLAP:]))
 
 
 def _likeness(signal: Samples, lag: int) -> float:

@@ -45,7 +45,7 @@ FIELDS = {
     "phases.0": "name started ended outcome reason packets sockets rounds tried of",
     "paths.0": "kind via local remote active_from active_to rtt_ms loss",
     "media": "frames_sent frames_received frames_lost frames_late frames_duplicate samples_played "
-    "samples_concealed samples_stretched underruns overruns playout_delay_ms",
+    "samples_concealed samples_stretched samples_skipped underruns overruns playout_delay_ms",
     "media.playout_delay_ms": "p50 p95 max",
 }
 

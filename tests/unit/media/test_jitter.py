@@ -140,8 +140,9 @@ def test_after_a_stall_beyond_the_maximum_the_oldest_are_given_up() -> None:
     assert numbers == sorted(set(numbers))
     stats = buffer.stats()
     assert stats.buffered_s <= CONFIG.max_delay_s + FRAME_S
-    assert stats.late + stats.overruns + len(numbers) + round(stats.buffered_s / FRAME_S) == stats.received
-    assert stats.target_s <= CONFIG.max_delay_s
+    assert stats.skipped > 0
+    assert stats.skipped + stats.overruns + len(numbers) + round(stats.buffered_s / FRAME_S) == stats.received
+    assert stats.target_s == CONFIG.floor_s
 
 
 def test_jitter_grows_the_target_and_calm_shrinks_it() -> None:
@@ -264,8 +265,9 @@ def test_after_the_farewell_nothing_counts() -> None:
 def test_a_farewell_during_a_stall_takes_it_back() -> None:
     buffer = JitterBuffer()
     assert "stalled" in run(buffer, constant(50), 1.4)
-    buffer.end()
-    assert buffer.stats().stalls == 0
+    for _ in range(2):
+        buffer.end()
+        assert buffer.stats().stalls == 0
 
 
 actions = st.one_of(

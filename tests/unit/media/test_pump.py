@@ -167,6 +167,7 @@ def test_the_report_has_the_fields_of_the_contract() -> None:
         "samples_played",
         "samples_concealed",
         "samples_stretched",
+        "samples_skipped",
         "underruns",
         "overruns",
         "playout_delay_ms",
