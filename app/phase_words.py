@@ -153,6 +153,7 @@ REASONS: dict[str, str] = {
     "no-gateway": "There is no router here to ask.",
     "conflict": "The door that Segue asked for belongs to another program.",
     "second-nat": "Your router opened a door, but another router stands between it and the internet.",
+    "ipv6-only": "Your router opened a door, for IPv6 alone.",
     "other-address": "Your router opened a door, but not at the address that others see of you.",
     "lost": "Your router closed the door again. Segue asks for a new one.",
     # why one is stopped
