@@ -1,4 +1,4 @@
-"""The benchmark of hard NATs still runs, and its arithmetic is right. What must hold is in tests/natsim/test_hard.py."""
+"""The benchmark of hard NATs still runs and counts right. What must hold is in tests/natsim/test_hard.py."""
 
 import pytest
 

@@ -32,6 +32,11 @@ class VirtualClock:
         self._made = 0
         self._at_this_instant = 0
 
+    @property
+    def pending(self) -> int:
+        """Timers that are still to fire."""
+        return sum(not timer.cancelled for _, _, timer in self._heap)
+
     def at(self, when: float, action: Callable[[], None]) -> Timer:
         """Do ``action`` at ``when``, or at once when that has passed."""
         self._made += 1

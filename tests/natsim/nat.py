@@ -128,6 +128,10 @@ class Nat:
         """Mappings in the table, expired ones that nobody asked for included."""
         return len(self._mappings)
 
+    def ports_in_use(self, now: float) -> set[int]:
+        """Outside ports of the mappings that have not expired."""
+        return {mapping.outside[1] for mapping in tuple(self._mappings.values()) if self._live(mapping, now)}
+
     def forward(self, outside: Address, inside: Address | None) -> None:
         """A port mapping: whatever comes to ``outside`` goes to ``inside``, without any filter; ``None`` ends it.
 

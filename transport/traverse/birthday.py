@@ -46,6 +46,8 @@ BLOCK_SHARE = 4
 # house. A door that has been tried lets every later socket in, and meets the 256 that are open, so m of each are
 # m²/2 + 256·m pairs or so: a miss in one of 1,200 attempts.
 MAX_MAPPINGS = 768
+# At one time; beside them a punch has three, and the call its own.
+MAX_HARD_SOCKETS = MAX_SOCKETS - 6
 
 
 def make_round(plan: HardPlan, rng: Random) -> HardRound:
@@ -139,7 +141,9 @@ class EasySide(Pinning):
 class HardSide(HardRound):
     """Random ports: opens many sockets, each toward the other side's one address."""
 
-    def __init__(self, plan: HardPlan, rng: Random, *, sockets: int = MAX_SOCKETS, mappings: int | None = None) -> None:
+    def __init__(
+        self, plan: HardPlan, rng: Random, *, sockets: int = MAX_HARD_SOCKETS, mappings: int | None = None
+    ) -> None:
         """``sockets`` at once, ``mappings`` in all: by default as many as one attempt may make, of a block no more
         than a quarter, questions to servers included."""
         super().__init__(plan, rng, max_pairs=sockets + 8)
@@ -159,6 +163,12 @@ class HardSide(HardRound):
         self._pace = Pace()
 
     def _begin(self, now: float) -> None:
+        if self.plan.strategy.local is Manner.BLOCK:
+            # The last attempt's flows still have ports of the same few.
+            self.of = max(0, self.of - self.plan.allowance.live_mappings(now))
+            if not self.of:
+                self._lose("table-full")
+                return
         for _ in range(ASKING_SOCKETS):
             socket = self._open_socket()
             if socket is not None:

@@ -1,5 +1,6 @@
 """One climb of the ladder: the phases that run at the same time, from their start to a path or to the end of all."""
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ HOLD_S = 0.25
 # The controlled side may have been nominated by one phase while the controlling side has chosen another one's pair
 # (RFC 8445 §8.1.1): its word is here within this time, or there was none.
 GRACE_S = 1.0
+# For phases that have not begun here; the oldest are forgotten.
+MAX_EARLY_MESSAGES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Climb:
         self._running: dict[PhaseSpec, Phase] = {}
         self._hopeless: dict[PhaseSpec, bool] = {}
         self._may_tell = False
+        self._early: deque[tuple[PhaseSpec, TraversalMessage]] = deque(maxlen=MAX_EARLY_MESSAGES)
         self._winner: PhaseSpec | None = None
         self._calm_at: float | None = None
         self._hold_until: float | None = None
@@ -118,6 +122,12 @@ class Climb:
     def _start(self, spec: PhaseSpec, now: float) -> None:
         phase = self._running[spec] = spec.make(self._know, self.number)
         self._do(spec, phase.start(now, may_tell=self._may_tell), now)
+        early, self._early = self._early, deque(maxlen=MAX_EARLY_MESSAGES)
+        for intended, message in early:
+            if intended is spec:
+                self._do(spec, phase.handle(PeerSaid(message), now), now)
+            else:
+                self._early.append((intended, message))
 
     def _said(self, message: TraversalMessage, now: float) -> None:
         offset = message.round % ROUNDS_PER_CLIMB
@@ -128,6 +138,9 @@ class Climb:
                     self._consider(now, said=True)
                 if spec in self._running:
                     self._do(spec, self._running[spec].handle(PeerSaid(message), now), now)
+                else:
+                    # What says which NAT the peer has may come after it: it is not said again.
+                    self._early.append((spec, message))
 
     def _consider(self, now: float, *, said: bool = False) -> None:
         """Begin what fits both NATs, when both are known and the peer may be told."""

@@ -156,7 +156,9 @@ class HardPhase:
         if self._round is not None:
             leaving, self._round = self._round, None
             self._past = (self._past[0] + leaving.packets, self._past[1] + leaving.opened_sockets)
-            self._status = replace(self._status, packets=self._past[0], sockets=self._past[1])
+            self._status = replace(
+                self._status, packets=self._past[0], sockets=self._past[1], tried=leaving.tried, of=leaving.of
+            )
             self._run(leaving.stop(), now)
 
     def _run(self, commands: list[RoundCommand], now: float) -> None:
