@@ -214,7 +214,7 @@ LIES: dict[str, peer.WireProfile] = {
     "sequential": peer.WireProfile(**_STRICT_SYMMETRIC, allocation="sequential", delta=1),  # type: ignore[arg-type]
     "cone": peer.WireProfile("endpoint-independent", "address-and-port-dependent", "preserving"),
 }
-# docs/decisions/015-hard-nats.md: what a peer can make us send to a host of its choice, in any minute. The machine's
+# docs/decisions/018-hard-nats.md: what a peer can make us send to a host of its choice, in any minute. The machine's
 # allowance has so many flows in that time, and those of prediction and punching are repeated up to four times.
 MOST_TO_A_VICTIM = MAX_LIVE_MAPPINGS + 400
 VICTIM = "203.0.113.77"
