@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.transport.io.stun_places import See, stun_places
 from transport.io import profile_driver
-from transport.io.profile_driver import measure_profile
+from transport.io.profile_driver import measure_life, measure_profile
 from transport.traverse.candidates import HostAddress
 from transport.traverse.nat_profile import Allocation, Mapping, NatKind, NatProfile
 from transport.wire.stun import Address
@@ -90,3 +90,19 @@ def test_silence_of_several_is_blocked_udp() -> None:
         return await measure_profile(silent, HOSTS, random.Random(1), online=True)
 
     assert asyncio.run(main()).kind is NatKind.UDP_BLOCKED
+
+
+def test_silence_is_kept_in_the_background_and_ends_when_it_is_not_wanted_any_more() -> None:
+    """What is left open fails the test (tests/conftest.py)."""
+
+    async def main() -> None:
+        assert await measure_life((), random.Random(1)) is None, "nobody to ask"
+        async with stun_places(TWO_BY_THREE, counted) as endpoints:
+            keeping = asyncio.create_task(measure_life(endpoints, random.Random(1)))
+            await asyncio.sleep(0.2)
+            assert not keeping.done()
+            keeping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await keeping
+
+    asyncio.run(main())
