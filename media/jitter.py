@@ -375,7 +375,7 @@ class JitterBuffer:
             self._tempo = Tempo.STEADY
         if delay > max(self._target_s + config.drain_above_s, self._delay.worst_s):
             self._tempo = Tempo.FASTER
-        elif delay < needed:
+        elif delay < needed and self._watch.settled:
             # The margin is still there: a sound card that runs too fast is met before the buffer is dry.
             self._tempo = Tempo.SLOWER
         return self._tempo

@@ -2,7 +2,7 @@
 
 While this process or the whole network stands still nothing arrives; then what was held up arrives at once. How late
 that is says how long the stall was, and nothing about the next packets: it is no variation that a buffer could cover.
-WebRTC's NetEq empties its buffer after such a burst for the same reason (``neteq_impl.cc``, packet buffer flush).
+WebRTC's NetEq likewise gives up what a burst puts into its buffer, down to the target (``packet_buffer.cc``, flush).
 """
 
 from media.delay import DelayEstimator

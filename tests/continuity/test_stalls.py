@@ -2,12 +2,13 @@
 
 While the engine stands still its own speaker runs dry and plays zeros, and the other side, once its jitter buffer is
 empty, invents sound. Both insert time; neither loses a frame or repeats one, because the microphone's ring and the
-socket's buffer keep what comes. Only of what is older than 200 ms the sender gives up the oldest, and says how much.
+socket's buffer keep what comes. Only of what is older than 200 ms the sender gives up the oldest, and says how much;
+and after a stall of more than half a second whoever slept skips what came meanwhile, and says that.
 """
 
 import pytest
 
-from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from media.pump import MAX_CAPTURE_AGE_SAMPLES
 from tests.continuity.exact import FIRST
 from tests.continuity.through_link import INVENTED, Conversation, End
@@ -91,6 +92,41 @@ def test_a_stall_beyond_200_ms_gives_up_exactly_the_oldest_and_says_so(period_s:
     assert (fault.kind, fault.expected) == ("invented", FIRST + missing[0] * FRAME_SAMPLES)
     assert fault.found == FIRST + (missing[-1] + 1) * FRAME_SAMPLES
     assert there.person.pump.stats().frames_lost == 0
+
+
+@pytest.mark.parametrize("network", [True, False], ids=["engine", "pump alone"])
+@pytest.mark.parametrize("stall_s", [0.7, 5.0])
+def test_after_a_long_stall_both_are_back_within_a_second(stall_s: float, network: bool) -> None:
+    """With the product's own configuration. Whoever slept skips what came meanwhile; whoever waited skips nothing."""
+    spoken = round((AT_S + stall_s + 6.0) / FRAME_S)
+    conversation = Conversation(spoken)
+    conversation.world.run(AT_S)
+    conversation.ann.person.freeze(stall_s, network=network)
+    conversation.world.run(stall_s + 1.0)
+    playouts = [end.talk.playout for end in conversation.ends]
+    for _ in range(20):
+        conversation.world.run(0.1)
+        for playout in playouts:
+            assert playout is not None
+            target_s = playout.stats().jitter.target_s
+            assert playout.last_delay_s <= target_s + 0.100
+            # Nobody takes the stall for jitter; after the peer's silence some frames of it are uneven.
+            assert target_s <= 0.060
+    conversation.finish()
+    here, there = (end.person.pump.stats() for end in conversation.ends)
+    assert conversation.ann.talk.playout is not None
+    skipped, rest = divmod(here.samples_skipped, FRAME_SAMPLES)
+    unplayed = skipped + conversation.ann.talk.playout.stats().jitter.overruns
+    assert rest == 0 and unplayed == pytest.approx(stall_s / FRAME_S, abs=8)
+    assert there.samples_skipped == 0
+    for end, gone in ((conversation.ann, unplayed), (conversation.bob, here.frames_dropped)):
+        # A microphone's ring that overflows in mid-frame leaves frames that straddle the hole: these name no number.
+        frames = [number for number in end.frames if number < spoken]
+        # In order, none twice, and as many missing as the figures say.
+        assert frames == sorted(set(frames))
+        assert frames[-1] + 1 - len(frames) == pytest.approx(gone, abs=1 if end is conversation.bob else 0)
+        stats = end.person.pump.stats()
+        assert (stats.frames_lost, stats.frames_late) == (0, 0)
 
 
 @pytest.mark.parametrize("stall_s", [0.060, 0.100, 0.180])

@@ -123,6 +123,75 @@ def test_growing_jitter_is_met_by_stretching_before_it_hurts() -> None:
     assert stats.samples_concealed < 0.01 * stats.samples_played
 
 
+class Speaking(SineDecoder):
+    """The sine, of which every third frame may be quiet."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+
+    def decode(self, payload: bytes) -> Pcm:
+        number = int.from_bytes(payload, "big")
+        return np.zeros(FRAME_SAMPLES, np.int16) if self._quiet and number % 3 == 0 else sine(HERTZ, FRAME_SAMPLES)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("burst_s", [0.0, 0.2])
+def test_after_a_stall_of_the_network_the_delay_is_back_within_a_second_and_every_sample_counted(
+    burst_s: float, quiet: bool
+) -> None:
+    capture, playout = CaptureChain(SineEncoder(), random.Random(2)), PlayoutChain(Speaking(quiet=quiet))
+    stalled_at, resumed = 5.0, 8.0
+    arrivals: list[tuple[float, bytes]] = []
+    for number in range(600):
+        at = number * FRAME_S + 0.040
+        share = (at - stalled_at) / (resumed + burst_s - stalled_at)
+        came = resumed + burst_s * share if stalled_at <= at < resumed + burst_s else at
+        arrivals.append((came, capture.push(np.zeros(FRAME_SAMPLES, np.int16), at)))
+    pulled = silent = 0
+    behind: list[float] = []
+    for tick in range(590):
+        now = tick * FRAME_S + 0.0031
+        while arrivals and arrivals[0][0] <= now:
+            at, packet = arrivals.pop(0)
+            playout.on_packet(packet, at)
+        playout.pull(now)
+        pulled += FRAME_SAMPLES
+        silent += FRAME_SAMPLES if playout.first_played is None else 0
+        if now > resumed + burst_s + 1.0:
+            behind.append(playout.last_delay_s)
+    stats = playout.stats()
+    assert max(behind) <= stats.jitter.target_s + 0.100 and stats.jitter.target_s <= 0.045
+    held = round(stats.jitter.buffered_s * SAMPLE_RATE_HZ)
+    came_in = stats.jitter.received * FRAME_SAMPLES
+    # Played, shortened away (nothing was lengthened), skipped, did not fit, or still held.
+    accounted = stats.samples_played + stats.samples_stretched + stats.samples_skipped
+    assert accounted + stats.jitter.overruns * FRAME_SAMPLES + held == came_in
+    # And what was pulled is played or made up.
+    assert 0 <= stats.samples_played + stats.samples_concealed + silent - pulled < 2 * FRAME_SAMPLES
+    assert stats.samples_skipped > SAMPLE_RATE_HZ
+
+
+def test_in_a_hurry_quiet_frames_are_left_out_whole_and_counted() -> None:
+    """A peer that slept sends its last 200 ms at once: nothing is skipped in the buffer, so all that is skipped is
+    quiet."""
+    capture = CaptureChain(SineEncoder(), random.Random(2))
+    playout = PlayoutChain(Speaking(quiet=True))
+    packets = [capture.push(np.zeros(FRAME_SAMPLES, np.int16), 0.0) for _ in range(400)]
+    for tick in range(350):
+        now = tick * FRAME_S
+        if tick < 100:
+            playout.on_packet(packets[tick], now)
+        elif tick >= 200:
+            # Its card stood still as well, but for the last ten frames.
+            for number in range(100, 111) if tick == 200 else (tick - 90,):
+                playout.on_packet(packets[number], now)
+        playout.pull(now + 0.007)
+    stats = playout.stats()
+    assert stats.jitter.skipped == 0
+    assert FRAME_SAMPLES <= stats.samples_skipped <= 5 * FRAME_SAMPLES and stats.samples_skipped % FRAME_SAMPLES == 0
+    assert playout.last_delay_s <= stats.jitter.target_s + 0.060
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.3), st.floats(0, 0.2), st.floats(0, 0.3), st.floats(0, 0.3))
 def test_every_sample_is_accounted_for(seed: int, loss: float, jitter: float, repeat: float, damage: float) -> None:

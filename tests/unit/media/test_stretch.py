@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
-from media.stretch import MAX_LAG, MAX_RATIO, MIN_LAG, Stretcher, find_period
+from media.stretch import HURRY_RATIO, MAX_LAG, MAX_RATIO, MIN_LAG, OVERLAP, Stretcher, find_period, is_quiet, joined
 from tests.unit.media.voice import frames_of, sine, speech
 
 
@@ -76,6 +76,58 @@ def test_frames_between_operations_pass_unchanged(operation: Callable[[Stretcher
             assert np.array_equal(out[out.size - edge :], frame[FRAME_SAMPLES - edge :])
 
 
+def hurried(stretcher: Stretcher, frame: Pcm) -> Pcm:
+    return stretcher.faster(frame, hurry=True)
+
+
+@pytest.mark.parametrize("material", [speech(), sine(180, 144_000), sine(390, 144_000), silence(96_000)])
+def test_in_a_hurry_a_quarter_goes_and_no_more(material: Pcm) -> None:
+    out, stretcher = stretched(material, hurried)
+    gone = material.size - out.size
+    assert gone == stretcher.changed
+    assert 0.8 * HURRY_RATIO * material.size - 2 * MAX_LAG <= gone <= HURRY_RATIO * material.size + MAX_LAG
+
+
+def test_two_hundred_milliseconds_are_gone_within_a_second_wherever_the_hurry_begins() -> None:
+    frames = frames_of(speech())
+    for begin in range(0, len(frames) - 50, 7):
+        stretcher = Stretcher()
+        gone = sum(FRAME_SAMPLES - hurried(stretcher, frame).size for frame in frames[begin : begin + 50])
+        assert gone >= 0.2 * SAMPLE_RATE_HZ
+
+
+@pytest.mark.parametrize("hertz", [82, 131.7, 220, 400])
+def test_a_sine_keeps_its_slope_in_a_hurry(hertz: float) -> None:
+    original = sine(hertz, 96_000).astype(float)
+    out = stretched(sine(hertz, 96_000), hurried)[0].astype(float)
+    assert np.abs(np.diff(out)).max() <= 1.03 * np.abs(np.diff(original)).max() + 2
+
+
+def test_after_a_hurry_five_percent_hold_again() -> None:
+    stretcher, frames = Stretcher(), frames_of(speech())
+    for frame in frames[:100]:
+        hurried(stretcher, frame)
+    before = stretcher.changed
+    for frame in frames[100:200]:
+        stretcher.faster(frame)
+    assert stretcher.changed - before <= MAX_RATIO * 100 * FRAME_SAMPLES + 2 * MAX_LAG
+
+
+def test_a_joint_begins_as_the_old_and_goes_on_as_the_new() -> None:
+    old, new = sine(220, FRAME_SAMPLES), sine(220, FRAME_SAMPLES, start=90)
+    out = joined(old, new)
+    steepest = np.abs(np.diff(old.astype(int))).max()
+    assert out.size == FRAME_SAMPLES and np.array_equal(out[OVERLAP:], new[OVERLAP:])
+    assert abs(int(out[0]) - int(old[0])) <= 2
+    # A cut has a step of the difference between both; the fade spreads it over 5 ms.
+    assert np.abs(np.diff(out.astype(int))).max() <= 2 * steepest
+
+
+def test_quiet_is_what_nobody_misses() -> None:
+    assert is_quiet(silence()) and is_quiet(sine(300, FRAME_SAMPLES, 40))
+    assert not is_quiet(sine(300, FRAME_SAMPLES, 60))
+
+
 @pytest.mark.parametrize("hertz", [70, 100, 150, 240, 390])
 def test_the_period_of_a_voice_is_found(hertz: int) -> None:
     harmonics = sum(sine(hertz * k, FRAME_SAMPLES, 6_000 / k).astype(int) for k in range(1, 8))
@@ -86,13 +138,13 @@ def test_the_period_of_a_voice_is_found(hertz: int) -> None:
 
 
 @settings(max_examples=100)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 300, 32_767]), st.lists(st.booleans(), max_size=30))
-def test_any_signal_gives_a_frame_of_a_possible_size(seed: int, loudness: int, ways: list[bool]) -> None:
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 300, 32_767]), st.lists(st.integers(0, 2), max_size=30))
+def test_any_signal_gives_a_frame_of_a_possible_size(seed: int, loudness: int, ways: list[int]) -> None:
     rng = np.random.default_rng(seed)
     stretcher = Stretcher()
-    for faster in ways:
+    for way in ways:
         frame = rng.integers(-loudness, loudness + 1, FRAME_SAMPLES).astype(np.int16)
-        out = stretcher.faster(frame) if faster else stretcher.slower(frame)
-        change = FRAME_SAMPLES - out.size if faster else out.size - FRAME_SAMPLES
+        out = stretcher.faster(frame, hurry=way == 2) if way else stretcher.slower(frame)
+        change = FRAME_SAMPLES - out.size if way else out.size - FRAME_SAMPLES
         assert change == 0 or MIN_LAG <= change <= MAX_LAG
         assert np.abs(out.astype(int)).max() <= loudness
