@@ -171,13 +171,13 @@ def test_after_a_stall_of_the_network_the_delay_is_back_within_a_second_and_ever
     assert stats.samples_skipped > SAMPLE_RATE_HZ
 
 
-def test_in_a_hurry_quiet_frames_are_left_out_whole_and_counted() -> None:
-    """A peer that slept sends its last 200 ms at once: nothing is skipped in the buffer, so all that is skipped is
-    quiet."""
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_a_peer_that_slept_sends_at_once_is_caught_up_in_a_hurry(quiet: bool) -> None:
+    """Its last 200 ms: too little to be skipped. Quiet frames are left out whole, the rest is shortened."""
     capture = CaptureChain(SineEncoder(), random.Random(2))
-    playout = PlayoutChain(Speaking(quiet=True))
+    playout = PlayoutChain(Speaking(quiet=quiet))
     packets = [capture.push(np.zeros(FRAME_SAMPLES, np.int16), 0.0) for _ in range(400)]
-    for tick in range(350):
+    for tick in range(251):
         now = tick * FRAME_S
         if tick < 100:
             playout.on_packet(packets[tick], now)
@@ -188,8 +188,49 @@ def test_in_a_hurry_quiet_frames_are_left_out_whole_and_counted() -> None:
         playout.pull(now + 0.007)
     stats = playout.stats()
     assert stats.jitter.skipped == 0
-    assert FRAME_SAMPLES <= stats.samples_skipped <= 5 * FRAME_SAMPLES and stats.samples_skipped % FRAME_SAMPLES == 0
+    if quiet:
+        assert FRAME_SAMPLES <= stats.samples_skipped <= 5 * FRAME_SAMPLES
+        assert stats.samples_skipped % FRAME_SAMPLES == 0
+    else:
+        assert stats.samples_skipped == 0
+        assert stats.samples_stretched > 0.1 * SAMPLE_RATE_HZ
     assert playout.last_delay_s <= stats.jitter.target_s + 0.060
+
+
+class Glide(SineDecoder):
+    """A sine that goes on from frame to frame, and so does what is made up for it; from frame 101 on it is ahead."""
+
+    def __init__(self, ahead: int) -> None:
+        self._ahead = ahead
+        self._at = 0
+
+    def decode(self, payload: bytes) -> Pcm:
+        number = int.from_bytes(payload, "big")
+        self._at = number * FRAME_SAMPLES + (self._ahead if number > 100 else 0)
+        return self.conceal()
+
+    def conceal(self) -> Pcm:
+        self._at += FRAME_SAMPLES
+        return sine(HERTZ, FRAME_SAMPLES, start=self._at)
+
+
+@pytest.mark.parametrize("ahead", [0, 30, 60, 90, 120, 150, 180, 210])
+@pytest.mark.parametrize("stall_frames", [40, 58])
+def test_a_skip_is_no_click(stall_frames: int, ahead: int) -> None:
+    """Whatever the phase of the voice behind it; a period has 240 samples."""
+    capture, playout = CaptureChain(SineEncoder(), random.Random(2)), PlayoutChain(Glide(ahead))
+    packets = [capture.push(np.zeros(FRAME_SAMPLES, np.int16), 0.0) for _ in range(260)]
+    played = []
+    for tick in range(200):
+        now = tick * FRAME_S
+        if not 100 <= tick < 100 + stall_frames:
+            for number in range(100, tick + 1) if tick == 100 + stall_frames else (tick,):
+                playout.on_packet(packets[number], now)
+        played.append(playout.pull(now + 0.007))
+    assert playout.stats().samples_skipped > 0
+    heard = np.concatenate(played[5:]).astype(int)
+    # Where the two are of opposite phase the fade itself is the steepest place.
+    assert np.abs(np.diff(heard)).max() <= 1.6 * 10_000 * 2 * np.pi * HERTZ / SAMPLE_RATE_HZ
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from media.delay import DelayEstimator
@@ -202,7 +202,9 @@ def test_half_a_second_or_less_is_still_jitter() -> None:
     assert max(heard.targets) > 0.3
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
+@example(0.25, 0.0, 0.0, 0.007, 1)
+@example(0.25, 0.0, 0.06, 0.007, 1)
 @given(
     st.floats(0.0, 0.25),
     st.floats(0.0, 0.25),
@@ -213,26 +215,27 @@ def test_half_a_second_or_less_is_still_jitter() -> None:
 def test_a_planned_swap_never_skips_nor_hurries(
     before_s: float, after_s: float, jitter_s: float, phase: float, seed: int
 ) -> None:
-    """Whichever way, however much is saved: 5 % is all that it takes. For 0.4 s both paths carry everything."""
+    """Whichever way, however much is saved: 5 % is all that it takes. For 0.4 s both paths carry everything. What is
+    saved waits in the buffer until the estimate has forgotten the old path, 10 s later."""
     rng = random.Random(seed)
     arrivals: list[tuple[float, RtpPacket]] = []
-    for number in range(500):
+    for number in range(1_000):
         jitter = rng.uniform(0, jitter_s)
         at = number * FRAME_S
         ways = [before_s] if number < 250 else [before_s, after_s] if number < 270 else [after_s]
         arrivals.append((at + min(ways) + jitter, packet(number)))
-    heard = listen(sorted(arrivals, key=lambda arrival: arrival[0]), 9.5, phase=phase)
+    heard = listen(sorted(arrivals, key=lambda arrival: arrival[0]), 19.5, phase=phase)
     assert heard.buffer.stats().skipped == 0
     assert Tempo.HURRY not in heard.tempi and heard.joints == 0
 
 
 def test_a_swap_to_a_faster_path_after_a_stall_drains_by_stretching_alone() -> None:
     resumed = STALLED_AT + 2.0
-    arrivals = [(at + (0.25 if at < resumed + 2 else 0.0), data) for at, data in steady(800)]
-    heard = listen(sorted(arrivals, key=lambda arrival: arrival[0]), 15.0, asleep=(STALLED_AT, resumed))
+    arrivals = [(at + (0.25 if at < resumed + 2 else 0.0), data) for at, data in steady(1_500)]
+    heard = listen(sorted(arrivals, key=lambda arrival: arrival[0]), 28.0, asleep=(STALLED_AT, resumed))
     hurried = [when for (when, _), tempo in zip(heard.behind, heard.tempi, strict=True) if tempo is Tempo.HURRY]
     assert heard.joints == 1 and all(when < resumed + 1.0 for when in hurried)
-    assert Tempo.FASTER in heard.tempi
+    assert heard.tempi.count(Tempo.FASTER) >= 0.1 / 0.05 / FRAME_S
 
 
 # -- the watch alone ---------------------------------------------------------------------------------------------
