@@ -26,6 +26,7 @@ class StallWatch:
     def __init__(self) -> None:
         self._last: float | None = None
         self._resumed: float | None = None
+        self._drained = 0.0
         self._lowest_s: float | None = None
         self._mark_s = 0.0
         self._marked_at = 0.0
@@ -44,7 +45,7 @@ class StallWatch:
         ended = self._last is not None and now - self._last > STALL_S
         self._last = now
         if ended:
-            self._resumed = self._marked_at = now
+            self._resumed = self._drained = self._marked_at = now
             self._lowest_s = self._mark_s = transit_s
         if self._lowest_s is not None:
             self._settle(transit_s, now, delay, self._lowest_s)
@@ -63,7 +64,12 @@ class StallWatch:
             self._lowest_s = None
 
     def counts(self, transit_s: float, now: float, delay: DelayEstimator) -> bool:
-        """Whether a packet or a copy that came ``now`` tells of variation: not if it was due before the stall ended."""
+        """Whether a packet or a copy that came ``now`` tells of variation: not if it was due before all was read that
+        was due before the stall ended. With a full socket for each path that takes a busy machine some 0.4 s, and
+        what comes meanwhile waits behind it."""
         if self._resumed is None or delay.base_s is None:
             return True
-        return self.settled and now - (transit_s - delay.base_s) >= self._resumed
+        due = now - (transit_s - delay.base_s)
+        if due < self._resumed:
+            self._drained = now
+        return self.settled and due >= self._drained

@@ -185,6 +185,21 @@ def test_copies_of_what_was_held_up_say_nothing_either() -> None:
     assert_caught_up(heard, resumed)
 
 
+def test_what_waits_behind_the_backlog_of_another_socket_says_nothing_either() -> None:
+    """On waking the relay's socket is read first, with fresh packets; then, for 0.4 s, what the direct path held."""
+    resumed, busy_s = STALLED_AT + 3.0, 0.4
+    arrivals = []
+    for number, (at, data) in enumerate(steady(round((resumed + 4) / FRAME_S))):
+        if STALLED_AT <= at < resumed - 0.1:
+            at = resumed + 0.01 + busy_s * (at - STALLED_AT) / 3.0
+        elif resumed - 0.1 <= at < resumed + busy_s and number % 2:
+            at = resumed + busy_s
+        arrivals.append((max(at, resumed) if at >= STALLED_AT else at, data))
+    heard = listen(sorted(arrivals, key=lambda arrival: arrival[0]), resumed + 3, asleep=(STALLED_AT, resumed))
+    assert max(heard.targets) == CONFIG.floor_s
+    assert max(heard.after(resumed + busy_s + 1.0)) <= CONFIG.floor_s + 0.100
+
+
 def test_jitter_that_was_known_before_a_stall_is_known_after_it() -> None:
     late = [(at + (0.1 if number % 10 == 0 else 0.0), data) for number, (at, data) in enumerate(steady(600))]
     heard = listen(sorted(late, key=lambda arrival: arrival[0]), 10.0, asleep=(STALLED_AT, STALLED_AT + 2.0))
@@ -273,8 +288,8 @@ def test_any_arrivals_leave_it_settled_in_the_end(arrivals: list[tuple[float, fl
         line, base = watch.line_s(delay), delay.base_s
         assert (line is None) == (base is None and watch.settled)
         assert line is None or base is None or line >= base
-    # What is late by as much as these can be was due before the stall ended for as long, and counts only then.
-    for _ in range(round((SETTLE_S + 6.0) / FRAME_S)):
+    # As late as these can be, 6 s, they are due before the stall's end for so long, and before that was read for twice.
+    for _ in range(round((SETTLE_S + 2 * 6.0) / FRAME_S)):
         now += FRAME_S
         watch.arrived(1.0, now, delay)
         if watch.counts(1.0, now, delay):
