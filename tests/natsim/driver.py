@@ -50,9 +50,12 @@ class SimDriver:
         """The process gets no time: packets wait in the socket's buffer, timers fire late."""
         self._frozen = True
 
-    def thaw(self) -> None:
-        """The process runs again, and first takes what has waited."""
+    def thaw(self, *, timer_first: bool = False) -> None:
+        """The process runs again, and first takes what has waited; or its timer fires before that, as where it was
+        stopped while it waited for either (Python's ``select`` returns nothing when it is late itself)."""
         self._frozen = False
+        if timer_first:
+            self._events.appendleft(TimerFired())
         self._work()
 
     def close(self) -> None:

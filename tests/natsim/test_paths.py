@@ -291,3 +291,22 @@ def test_a_peer_that_complains_for_ever_gets_two_copies_of_everything_and_no_mor
     rig.finish()
     assert max(len(spoken.copies) for spoken in rig.voices[0].frames) <= 2
     assert all(isinstance(change, PathChanged) for _, change in rig.changes(0))
+
+
+def test_each_may_talk_by_a_direct_path_of_its_own_and_neither_suspects_it() -> None:
+    """As after a climb that one side needed and the other did not: by the path that we send on comes no voice, only
+    the answers to our echoes."""
+    rig = TwoPaths(1).connect().talk().run(0.5).find_two(apart_s=0.01).run(2.0)
+    used = []
+    for side in rig.sides:
+        (active,) = (p for p in side.driver.link.stats(rig.clock.now).paths if p.state == "active")
+        assert active.kind == "direct"
+        used.append({active.local, active.remote})
+    assert not used[0] & used[1]
+    before = [len(rig.changes(side)) for side in (0, 1)]
+    sent = [len(voice.spoken) for voice in rig.voices]
+    rig.run(8.0).finish()
+    for side, voice in enumerate(rig.voices):
+        assert not rig.changes(side)[before[side] :]
+        assert all(frame.copies == ["direct"] for frame in voice.frames[sent[side] :])
+        assert voice.heard == list(range(len(voice.frames)))

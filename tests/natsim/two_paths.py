@@ -334,6 +334,22 @@ class TwoPaths:
 
     def find(self, apart_s: float = 0.0) -> "TwoPaths":
         """The direct path is found, by the second side ``apart_s`` later."""
+        for mine, hand_over in enumerate(self._pair()):
+            self.clock.after(apart_s * mine, hand_over)
+        return self
+
+    def find_two(self, apart_s: float) -> "TwoPaths":
+        """Two direct paths of the same wires are found, ``apart_s`` one after the other; what is the first of one side
+        is the second of the other."""
+        first, second = self._pair(), self._pair()
+        for hand_over in (first[0], second[1]):
+            self.clock.after(0.0, hand_over)
+        for hand_over in (second[0], first[1]):
+            self.clock.after(apart_s, hand_over)
+        return self
+
+    def _pair(self) -> list[Callable[[], None]]:
+        """One more direct path; each side hears of it when its entry is called."""
         for ladder in self.ladders:
             assert ladder.count(Begin), "nothing is looked for before the call is taken"
         sockets = [ladder.open(self.clock.now) for ladder in self.ladders]
@@ -342,11 +358,12 @@ class TwoPaths:
         self.clock.run(0.001)
         ports = [ladder.local[socket][1] for ladder, socket in zip(self.ladders, sockets, strict=True)]
         rtt = sum(wire.delay for wire in self.direct_wires)
+        made = []
         for mine, ladder in enumerate(self.ladders):
             theirs = DIRECT_IPS[self.sides[1 - mine].driver.host.interfaces[0].ip], ports[1 - mine]
             ladder.local[sockets[mine]] = (DIRECT_IPS[self.sides[mine].driver.host.ip], ports[mine])
-            self.clock.after(apart_s * mine, self._hand_over(mine, sockets[mine], theirs, rtt))
-        return self
+            made.append(self._hand_over(mine, sockets[mine], theirs, rtt))
+        return made
 
     def _hand_over(self, mine: int, socket: int, remote: Address, rtt: float) -> Callable[[], None]:
         def hand_over() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from transport.path.echo import ECHO_EVERY_S
 from transport.path.record import IN_USE, PathRecord
 from transport.path.selector import Trial
+from transport.path.silence import MEDIA_PACE_S
 from transport.path.states import PathState
 from transport.path.stats import PathKind
 
@@ -74,7 +75,8 @@ def _second(paths: Mapping[int, PathRecord], in_use: int, plan: Plan) -> int | N
 def _pace(paths: Mapping[int, PathRecord], number: int, chosen: tuple[int, ...], plan: Plan) -> float | None:
     path = paths[number]
     if number in chosen[:1]:
-        if len(paths) > 1 and (path.kind != plan.peer_uses or path.state is PathState.SUSPECT):
+        is_alone = path.kind != plan.peer_uses or _peer_talks_elsewhere(paths, number)
+        if len(paths) > 1 and (is_alone or path.state is PathState.SUSPECT):
             return LONE_PACE_S
         return ECHO_EVERY_S
     if plan.trial is not None and number in chosen:
@@ -84,3 +86,11 @@ def _pace(paths: Mapping[int, PathRecord], number: int, chosen: tuple[int, ...],
     if path.state is PathState.STANDBY:
         return DIRECT_STANDBY_PACE_S if path.kind == "direct" else RELAY_STANDBY_PACE_S
     return DIRECT_STANDBY_PACE_S if path.state is PathState.DEAD else None
+
+
+def _peer_talks_elsewhere(paths: Mapping[int, PathRecord], number: int) -> bool:
+    """Whether the peer's voice has come by another path since it last came by this one. The peer names the kind that
+    it uses, and there may be more than one direct path."""
+    last = paths[number].quality.media_at
+    others = (path.quality.media_at for each, path in paths.items() if each != number)
+    return any(at is not None and (last is None or at > last + MEDIA_PACE_S) for at in others)

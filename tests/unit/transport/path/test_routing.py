@@ -101,3 +101,26 @@ def test_a_lone_relay_is_asked_as_ever_whatever_the_peer_says_of_its_own() -> No
     for state, uses in product((PathState.ACTIVE, PathState.SUSPECT), ("relay", "direct")):
         paths = {0: record("relay", state)}
         assert echo_paces(paths, (0,), Plan(None, None, uses)) == {0: ECHO_EVERY_S}  # type: ignore[arg-type]
+
+
+def test_a_path_that_brings_no_voice_while_another_does_is_asked_often() -> None:
+    paths = {
+        0: record("relay", PathState.STANDBY),
+        1: record("direct", PathState.ACTIVE),
+        2: record("direct", PathState.STANDBY),
+    }
+    plan = Plan(None, None, "direct")
+
+    def pace() -> float:
+        return echo_paces(paths, (1,), plan)[1]
+
+    assert pace() == ECHO_EVERY_S
+    paths[2].quality.media_at = 5.0
+    assert pace() == LONE_PACE_S
+    # Copies of the same frames: by neither path the voice is missing.
+    paths[1].quality.media_at = 4.95
+    assert pace() == ECHO_EVERY_S
+    paths[2].quality.media_at = 5.1
+    assert pace() == LONE_PACE_S
+    paths[1].quality.media_at = 5.2
+    assert pace() == ECHO_EVERY_S
