@@ -20,7 +20,7 @@ run:
 test:
 	@packaging/setup.sh test
 	@$(MAKE) --no-print-directory static
-	$(pytest) --hypothesis-profile=ci --durations=15
+	@packaging/test.sh
 
 check:
 	@packaging/setup.sh check
