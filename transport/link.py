@@ -193,7 +193,7 @@ class Link:
     def __init__(self, config: LinkConfig, rng: random.Random, make_ladder: MakeLadder = ladder.Ladder) -> None:
         self._config = config
         self._rng = rng
-        self._carriage = Carriage(config.leg, rng)
+        self._carriage = Carriage(config.leg, rng, follows=config.role == "callee")
         self._traversal = Traversal(config, self._carriage.new_socket, rng, make_ladder)
         self._deframer = Deframer()
         self._peer: PeerConnection | None = None

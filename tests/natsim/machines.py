@@ -589,7 +589,7 @@ def _a_path_carries(run: Run) -> None:
 
 MANAGER = Subject(
     pm.PathManager,
-    lambda now: pm.PathManager(),
+    lambda now: pm.PathManager(follows=True),
     each(
         *(
             event
@@ -686,7 +686,7 @@ COUNTED = peer.PathQuality([peer.PathCount(1, 50, 50, 0.0, 0.0)])
 
 
 def _carriage(now: float) -> Carriage:
-    carriage = Carriage(ACCESS, random.Random(1))
+    carriage = Carriage(ACCESS, random.Random(1), follows=True)
     carriage.open(now)
     return carriage
 

@@ -293,20 +293,29 @@ def test_a_peer_that_complains_for_ever_gets_two_copies_of_everything_and_no_mor
     assert all(isinstance(change, PathChanged) for _, change in rig.changes(0))
 
 
-def test_each_may_talk_by_a_direct_path_of_its_own_and_neither_suspects_it() -> None:
-    """As after a climb that one side needed and the other did not: by the path that we send on comes no voice, only
-    the answers to our echoes."""
-    rig = TwoPaths(1).connect().talk().run(0.5).find_two(apart_s=0.01).run(2.0)
-    used = []
+def direct_ends(rig: TwoPaths) -> list[set[object]]:
+    """Of the direct path that each talks by, the ends."""
+    found: list[set[object]] = []
     for side in rig.sides:
         (active,) = (p for p in side.driver.link.stats(rig.clock.now).paths if p.state == "active")
         assert active.kind == "direct"
-        used.append({active.local, active.remote})
-    assert not used[0] & used[1]
+        found.append({active.local, active.remote})
+    return found
+
+
+def test_of_two_direct_paths_both_come_to_talk_by_the_same_and_nobody_hears_it() -> None:
+    """As after a climb that one side needed and the other did not. Where each has a path of its own, by the path that
+    we send on comes no voice, only the answers to our echoes."""
+    rig = TwoPaths(1).connect().talk().run(0.5).find_two(apart_s=0.01).run(2.0)
+    mine, theirs = direct_ends(rig)
+    assert not mine & theirs
     before = [len(rig.changes(side)) for side in (0, 1)]
-    sent = [len(voice.spoken) for voice in rig.voices]
-    rig.run(8.0).finish()
-    for side, voice in enumerate(rig.voices):
-        assert not rig.changes(side)[before[side] :]
-        assert all(frame.copies == ["direct"] for frame in voice.frames[sent[side] :])
+    rig.run(6.0)
+    assert direct_ends(rig) == [mine, mine], "the caller leads"
+    assert not rig.changes(0)[before[0] :]
+    swap = [change for _, change in rig.changes(1)[before[1] :]]
+    assert [isinstance(change, PathChanged) and change.state for change in swap] == ["standby", "active"]
+    rig.run(6.0).finish()
+    assert len(rig.changes(0)) + len(rig.changes(1)) == sum(before) + 2, "and they stay"
+    for voice in rig.voices:
         assert voice.heard == list(range(len(voice.frames)))

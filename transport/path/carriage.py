@@ -204,10 +204,10 @@ class Carriage:
         "paths",
     )
 
-    def __init__(self, access: LegAccess, rng: random.Random) -> None:
+    def __init__(self, access: LegAccess, rng: random.Random, *, follows: bool) -> None:
         self._relay = access.relay
         self._leg = RelayLeg(access, rng)
-        self.paths = PathManager()
+        self.paths = PathManager(follows=follows)
         """Owned here: others read it, and feed the measurements of its paths."""
         self._socket: int | None = None
         self._local: Address | None = None

@@ -7,7 +7,8 @@ carries everything as well while one of the two is on trial, for a while after a
 suspect. Never more than two.
 
 A path is judged by authentic traffic of the peer (:class:`Heard`) and by what the peer says about ours, not by what
-its first hop answers. Both ends choose for themselves.
+its first hop answers. Both ends choose for themselves; of direct paths that are equally good one end takes that by
+which the other one talks, since a silence is noticed soonest on a path that brings a voice.
 """
 
 from transport.path.record import IN_USE, NEVER, USABLE, PathRecord
@@ -84,12 +85,13 @@ STANDBY_DEAD_AFTER_S = 3.5
 
 
 class PathManager:
-    """The machine over all paths of one call."""
+    """The machine over all paths of one call. ``follows``: the end that takes the direct path of the other one."""
 
     __slots__ = (
         "_carriers",
         "_changed_at",
         "_cover",
+        "_follows",
         "_heard_ever",
         "_media_at",
         "_paths",
@@ -101,7 +103,8 @@ class PathManager:
         "echo_paces",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, follows: bool) -> None:
+        self._follows = follows
         self._paths: dict[int, PathRecord] = {}
         self._carriers: tuple[int, ...] = ()
         self._silent_since: float | None = None
@@ -438,11 +441,23 @@ class PathManager:
         better = [
             (p.quality.round_trip.smoothed or 0.0, n)
             for n, p in standbys
-            if now >= p.wait_until and is_better(p.seen, path.seen)
+            if now >= p.wait_until and (is_better(p.seen, path.seen) or self._is_led_to(p, path, now))
         ]
         if better:
             self._begin_trial(min(better)[1], number, now, talking=talking)
         return []
+
+    def _is_led_to(self, path: PathRecord, active: PathRecord, now: float) -> bool:
+        """Whether the peer has settled on this path, which is as good as the one that we talk by."""
+        if not self._follows or path.kind != "direct" or active.kind != "direct":
+            return False
+        voice_at = path.quality.media_at
+        return (
+            voice_at is not None
+            and now - voice_at <= TALKING_S
+            and now - (active.quality.media_at or NEVER) > DWELL_S
+            and is_acceptable(path.seen, active.seen)
+        )
 
     def _begin_trial(self, candidate: int, other: int, now: float, *, talking: bool) -> None:
         self._cover = None

@@ -67,6 +67,8 @@ def is_acceptable(candidate: Seen, other: Seen) -> bool:
     """Whether its round trip allows ``candidate`` to carry the call instead of ``other``, as far as is known."""
     if candidate.rtt_s is None or other.rtt_s is None:
         return True
+    if candidate.kind == other.kind:
+        return candidate.rtt_s <= other.rtt_s + RTT_HYSTERESIS_S
     if _TIERS[candidate.kind] < _TIERS[other.kind]:
         return candidate.rtt_s <= other.rtt_s + RTT_MARGIN_S
     return candidate.rtt_s <= other.rtt_s

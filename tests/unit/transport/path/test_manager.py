@@ -47,7 +47,7 @@ def add(path: int) -> AddPath:
 
 
 def active(paths: int = 1) -> PathManager:
-    manager = PathManager()
+    manager = PathManager(follows=False)
     for path in range(paths):
         for event in (add(path), PathOpened(path, HERE), PathValidated(path)):
             manager.handle(event, 0.0)
@@ -55,7 +55,7 @@ def active(paths: int = 1) -> PathManager:
 
 
 def test_a_path_carries_from_the_moment_that_it_is_validated() -> None:
-    manager = PathManager()
+    manager = PathManager(follows=False)
     assert manager.handle(add(0), 0.0) == [] and manager.carriers == ()
     assert manager.handle(PathOpened(0, HERE), 0.0) == [StateChanged(0, PathState.VALIDATING)]
     assert manager.carriers == ()
@@ -170,7 +170,7 @@ EVENTS = st.integers(0, 2).flatmap(
 
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.0, 0.05, 0.3, 1.5])), max_size=80))
 def test_the_invariant_holds_whatever_happens(steps: list[tuple[ManagerEvent, float]]) -> None:
-    manager, now, silent = PathManager(), 0.0, False
+    manager, now, silent = PathManager(follows=True), 0.0, False
     for event, pause in steps:
         now += pause
         out: list[ManagerCommand] = manager.handle(event, now)
