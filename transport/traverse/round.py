@@ -268,6 +268,9 @@ class PunchRound:
             self._local.pop(event.socket, None)
             self._queries.pop(event.socket, None)
             self.checks.remove_socket(event.socket)
+            if not self._local:
+                # Nothing to tell; the next socket that opens gathers anew.
+                self._gather_until = None
             if not self._versions and not self.won:
                 self._lose("no-sockets")
             self._progress(now)

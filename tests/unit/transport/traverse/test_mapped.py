@@ -92,6 +92,16 @@ def test_behind_a_further_nat_one_server_is_asked_from_the_door() -> None:
     assert [one.destination for one in asked] == [STUN[0]]
 
 
+def test_what_gathers_and_fails_before_the_other_is_open_leaves_nothing_due() -> None:
+    made, _ = a_round()
+    made.opened(SocketOpened(0, ("192.168.1.20", 40_001)), 0.0)
+    assert made.next_deadline() is not None
+    made.failed(SocketFailed(0, "gone"), 0.1)
+    assert (due := made.next_deadline()) is None or due > 0.4
+    made.opened(SocketOpened(1, ("2001:db8:a::20", 40_002)), 5.0)
+    assert (due := made.next_deadline()) is not None and due > 5.0, "it gathers anew"
+
+
 @pytest.mark.parametrize("event", [SocketOpened(9, ("192.168.1.20", 40_000)), SocketFailed(9, "taken")])
 def test_a_port_that_is_taken_is_not_told(event: SocketOpened | SocketFailed) -> None:
     made, _ = a_round(DOOR)
