@@ -1,4 +1,4 @@
-"""How a NAT chooses ports: how often that is named right, how good the guesses of the next port are, and how often a
+"""How a NAT chooses ports: how often that is named right, how good the guesses of a port are, and how often a
 spray of doors meets open mappings. Straight on the tables of simulated NATs.
 
 ``python -m tests.bench allocation --update``
@@ -16,7 +16,7 @@ from tests.bench.figures import Figure, Grid, Section, machine, spread
 from tests.natsim.birthday import DOORS, MAPPINGS, chance, successes
 from tests.natsim.nat import Nat, NatKind
 from tests.natsim.verdicts import HOST, OUTSIDE, Way, profile, random_kind, right, step_of
-from transport.traverse.allocation import Seen, predict, track
+from transport.traverse.allocation import Seen, between, track
 from transport.traverse.nat_profile import Allocation
 
 NATS = 1_000
@@ -29,9 +29,11 @@ WAYS = {
 }
 ENDPOINTS = (6, 8, 10)
 STRANGERS_PER_S = (0, 1, 5, 10, 20)
-# What a ladder has seen when it guesses, and how old that is then.
-SEEN_OF, SEEN_EACH_S, WAITED_S = 8, 0.1, 0.05
-GUESSES = (1, 2, 4, 8)
+# What a profile has seen of a counter.
+SEEN_OF, SEEN_EACH_S = 8, 0.1
+# From a question over a packet to the peer to the next question, as far as packets that leave together are spread.
+SANDWICH_S = 0.02
+GUESSES = (1, 2, 4)
 DELTAS = (1, -1, 2, -2, 7, -30)
 
 
@@ -70,12 +72,11 @@ def verdicts(nats: int) -> Grid:
 
 
 def guesses(trials: int) -> Grid:
-    """For each rate of strangers: what the first guesses claim, and how often one of them was right."""
+    """For each rate of strangers: what the first guesses of a port claim, and how often one of them was right."""
     rows = []
     for rate in STRANGERS_PER_S:
         claimed: dict[int, float] = dict.fromkeys(GUESSES, 0.0)
         right_of: Counter[int] = Counter()
-        known = 0
         for seed in range(trials):
             rng = random.Random(seed)
             kind = NatKind(
@@ -85,32 +86,20 @@ def guesses(trials: int) -> Grid:
                 strangers_per_s=rate,
             )
             nat = Nat(kind, (OUTSIDE,), rng)
-            seen = [
-                Seen(number * SEEN_EACH_S, _flow(nat, number, number * SEEN_EACH_S), number, True)
-                for number in range(SEEN_OF)
-            ]
-            counter = track(seen)
-            at = seen[-1].at + WAITED_S
-            port = _flow(nat, SEEN_OF, at)
-            if counter is None:
-                continue
-            known += 1
-            ranked = predict(counter, at, 0, GUESSES[-1])
+            before, port, after = (_flow(nat, number, number * SANDWICH_S / 2) for number in range(3))
+            ranked = between(before, after, kind.delta)
             for first in GUESSES:
                 claimed[first] += sum(guess.probability for guess in ranked[:first])
                 right_of[first] += port in {guess.port for guess in ranked[:first]}
         cells = []
         for first in GUESSES:
-            low, high = wilson(right_of[first], known)
+            low, high = wilson(right_of[first], trials)
             cells.append(
-                f"{100 * claimed[first] / known:.1f} / {100 * right_of[first] / known:.1f} % "
+                f"{100 * claimed[first] / trials:.1f} / {100 * right_of[first] / trials:.1f} % "
                 f"({100 * low:.1f}–{100 * high:.1f} %)"
             )
-        rows.append((f"{rate} flows/s, {known:,} counters", *cells))
-    title = (
-        f"The next port of a counter: claimed / measured, after {SEEN_OF} mappings in "
-        f"{(SEEN_OF - 1) * SEEN_EACH_S:.1f} s, {1000 * WAITED_S:.0f} ms later"
-    )
+        rows.append((f"{rate} flows/s, {trials:,} counters", *cells))
+    title = f"The port between two questions {1000 * SANDWICH_S:.0f} ms apart: claimed / measured"
     return Grid(title, ("strangers", *(f"first {first}" for first in GUESSES)), tuple(rows))
 
 
@@ -147,17 +136,16 @@ def cost(rounds: int = 300) -> Section:
         delta = rng.choice(DELTAS)
         seen = [Seen(number * SEEN_EACH_S, start + delta * number, number, True) for number in range(SEEN_OF)]
         began = time.perf_counter()
-        counter = track(seen)
+        track(seen)
         tracked.append(1000 * (time.perf_counter() - began))
-        if counter is not None:
-            began = time.perf_counter()
-            predict(counter, seen[-1].at + WAITED_S, 0, GUESSES[-1])
-            guessed.append(1000 * (time.perf_counter() - began))
+        began = time.perf_counter()
+        between(start, start + 4 * delta, delta)
+        guessed.append(1000 * (time.perf_counter() - began))
     return Section(
         "What guessing costs",
         (
             Figure("a counter from 8 mappings", spread(tracked, "ms", 2), "p50 / p95"),
-            Figure("8 guesses from a counter", spread(guessed, "ms", 2), "p50 / p95"),
+            Figure("guesses of a port between two questions", spread(guessed, "ms", 3), "p50 / p95"),
         ),
     )
 

@@ -2,7 +2,7 @@
 
 Pure functions from observations to probabilities. A counter is judged by Bayes' rule: every step from 1 to 64 in both
 directions, with and without parity kept (RFC 4787 §4.2.2), against ports drawn from a block or from the full range.
-Strangers' flows are a Poisson process of unknown rate, so what is not known of the rate widens the guesses.
+Strangers' flows are a Poisson process of unknown rate, which is estimated beside it.
 """
 
 import itertools
@@ -17,7 +17,7 @@ MAX_STEP = 64
 MIN_SEEN = 3
 # Steps of a busy carrier's counter over some seconds; more apart says nothing any more.
 MAX_ADVANCE = 8_192
-# Less certain is no counter; who only predicts can live with a doubt, as guesses are mixed by their weight.
+# Less certain is no counter.
 MIN_CONFIDENCE = 0.8
 # How far packets on the way to the NAT may overtake each other, and how rarely a network lets them.
 REORDER_S = 0.03
@@ -44,12 +44,8 @@ OTHER_STEP_PRIOR = 0.45 / (MAX_STEP - 2)
 # Correlation of the order at the NAT with the order of the answers, where both ways have the same jitter.
 HEARD_CORRELATION = 0.68
 MAX_TERMS = 32
-MIN_WEIGHT = 0.001
-NEGLIGIBLE = 1e-7
 # Larger exponents overflow.
 MAX_LOG = 700.0
-# Twenty a second for twelve seconds: of a counter that nobody has looked at for longer nothing can be guessed.
-MAX_STRANGERS = 256
 BLOCK_SIZES = (512, 1_024, 2_048, 4_096)
 """Ports a subscriber gets of a carrier's NAT."""
 
@@ -70,28 +66,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """One explanation: steps of ``delta``, rounded on to the inside port's parity where it is kept; ``strangers``
-    flows came in between. ``weight`` is its probability among the explanations."""
-
-    delta: int
-    keeps_parity: bool
-    strangers: float
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
 class Counter:
     """``step``: from one flow of a socket to its next, where nobody comes in between. ``rate_per_s``: strangers' flows
-    (mean of what is believed), seen over ``exposure_s``. ``last``: the newest mapping. ``confidence``: probability that
-    ``step`` is right, against other steps and ports at random."""
+    (mean of what is believed). ``confidence``: probability that ``step`` is right, against other steps and ports at
+    random."""
 
     step: int
     rate_per_s: float
-    last: Seen
     confidence: float
-    exposure_s: float
-    models: tuple[Model, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +136,9 @@ def track(observations: Iterable[Seen]) -> Counter | None:
     step = max(by_step, key=lambda each: by_step[each])
     if by_step[step] < MIN_CONFIDENCE:
         return None
-    newest = best.course.seen[-1]
-    alike = [
-        (one, weight)
-        for one, weight in zip(found, weights, strict=True)
-        if one.course.seen[-1] is newest and weight >= MIN_WEIGHT
-    ]
-    share = sum(weight for _, weight in alike)
-    models = tuple(Model(one.delta, one.keeps_parity, one.strangers, weight / share) for one, weight in alike)
-    exposure_s = sum(_gaps_s(best.course.seen))
-    rate = sum(one.weight * (RATE_SHAPE + one.strangers) for one in models) / (RATE_EXPOSURE_S + exposure_s)
-    return Counter(step, rate, newest, by_step[step], exposure_s, models)
+    strangers = sum(one.strangers * weight for one, weight in zip(found, weights, strict=True)) / sum(weights)
+    rate = (RATE_SHAPE + strangers) / (RATE_EXPOSURE_S + sum(_gaps_s(best.course.seen)))
+    return Counter(step, rate, by_step[step])
 
 
 def randomness(observations: Iterable[Seen]) -> float:
@@ -361,51 +335,6 @@ def _add(terms: dict[int, float], key: int, log: float) -> None:
 
 
 # -- what comes next
-
-
-def predict(counter: Counter, at: float, flows_before: int, limit: int, inside: int | None = None) -> tuple[Guess, ...]:
-    """The likeliest ``limit`` ports of our next new flow, which leaves at ``at`` (s) from inside port ``inside``
-    (``None``: of the parity of the last one); ``flows_before`` of ours came since the counter's last mapping."""
-    waited_s = max(MIN_GAP_S, at - counter.last.at)
-    odd = 0 if inside is None else (inside ^ counter.last.inside) & 1
-    ports: dict[int, float] = {}
-    for model in counter.models:
-        for advance, probability in _advances(model, counter.exposure_s, waited_s, flows_before, odd):
-            port = wrapped(counter.last.port + (advance if model.delta > 0 else -advance))
-            ports[port] = ports.get(port, 0.0) + model.weight * probability
-    certain = min(1.0, counter.confidence)
-    ranked = sorted(ports.items(), key=lambda item: (-item[1], item[0]))[:limit]
-    return tuple(Guess(port, certain * probability) for port, probability in ranked)
-
-
-def _advances(
-    model: Model, exposure_s: float, waited_s: float, flows_before: int, odd: int
-) -> Iterator[tuple[int, float]]:
-    delta = abs(model.delta)
-    passed = 0.0
-    for strangers, exact in _arrivals(model, exposure_s, waited_s):
-        passed = probability = (1 - SKIPPED) * exact + SKIPPED * passed
-        flows = flows_before + strangers + 1
-        if not model.keeps_parity:
-            yield flows * delta, probability
-            continue
-        # Ours leave together, so strangers stand between the last mapping and the first of them.
-        for changes in range(odd, strangers + 2, 2):
-            share = math.exp(_log_choose(strangers + 1, changes) - strangers * math.log(2))
-            yield flows * delta + (changes if delta % 2 == 0 else flows - changes), probability * share
-
-
-def _arrivals(model: Model, exposure_s: float, waited_s: float) -> Iterator[tuple[int, float]]:
-    """How many strangers come in a time: Poisson of a rate that is gamma-distributed, so negative binomial."""
-    shape, exposed = RATE_SHAPE + model.strangers, RATE_EXPOSURE_S + exposure_s
-    share = waited_s / (exposed + waited_s)
-    probability, left = math.exp(shape * math.log1p(-share)), 1.0
-    for strangers in range(MAX_STRANGERS):
-        yield strangers, probability
-        left -= probability
-        if left < NEGLIGIBLE:
-            return
-        probability *= share * (shape + strangers) / (strangers + 1)
 
 
 def between(before: int | None, after: int | None, step: int) -> tuple[Guess, ...]:

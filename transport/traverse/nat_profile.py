@@ -5,13 +5,14 @@ address-dependent mapping, and one mapping says nothing about how ports are chos
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from transport.traverse.allocation import MAX_STEP, Seen, randomness, track
 from transport.traverse.reflexive import Observation
-from transport.wire.peer import WireProfile
+from transport.wire.peer import MAX_STRANGERS_PER_S, WireProfile
 from transport.wire.stun import Address
 
 # Older profiles are renewed before a call (DESIGN §4).
@@ -61,8 +62,15 @@ class Allocation(Enum):
     UNKNOWN = "unknown"
 
 
-Allocated = tuple[Allocation, int, tuple[int, int] | None]
-"""The rule, the step of a sequential one, and lowest and highest port seen of a block."""
+@dataclass(frozen=True, slots=True)
+class Allocated:
+    """The rule; of a sequential one the step, and how many flows of strangers a second it was seen to count; lowest
+    and highest port seen of a block."""
+
+    allocation: Allocation = Allocation.UNKNOWN
+    delta: int = 0
+    strangers_per_s: float | None = None
+    block: tuple[int, int] | None = None
 
 
 class NatKind(Enum):
@@ -88,13 +96,15 @@ class NatKind(Enum):
 @dataclass(frozen=True, slots=True)
 class NatProfile:
     """What is known, and by which evidence. ``made_at`` in seconds of the machine's clock. ``reflexive``: our IPv4
-    address as most servers saw it. ``block``: lowest and highest port seen of a block allocation. ``life_s``: so long
-    at most the NAT remembers a mapping that nobody uses, where that has been seen."""
+    address as most servers saw it. ``delta``: the step of a sequential allocation, which ``strangers_per_s`` advance as
+    well. ``block``: lowest and highest port seen of a block allocation. ``life_s``: so long at most the NAT remembers a
+    mapping that nobody uses, where that has been seen."""
 
     mapping: Mapping = Mapping.UNKNOWN
     filtering: Filtering = Filtering.UNKNOWN
     allocation: Allocation = Allocation.UNKNOWN
     delta: int = 0
+    strangers_per_s: float | None = None
     block: tuple[int, int] | None = None
     hairpin: bool | None = None
     udp_blocked: bool | None = None
@@ -146,8 +156,16 @@ class NatProfile:
     def to_wire(self) -> WireProfile:
         """For the peer, without addresses."""
         block = 0 if self.block is None else self.block[1] - self.block[0] + 1
-        blocked = bool(self.udp_blocked)
-        return WireProfile(self.mapping.value, self.filtering.value, self.allocation.value, self.delta, block, blocked)
+        strangers = self.strangers_per_s
+        return WireProfile(
+            self.mapping.value,
+            self.filtering.value,
+            self.allocation.value,
+            delta=self.delta,
+            strangers_per_s=None if strangers is None else min(MAX_STRANGERS_PER_S, math.ceil(strangers)),
+            block=block,
+            udp_blocked=bool(self.udp_blocked),
+        )
 
 
 def from_wire(wire: WireProfile, now: float) -> NatProfile:
@@ -157,6 +175,7 @@ def from_wire(wire: WireProfile, now: float) -> NatProfile:
         filtering=Filtering(wire.filtering),
         allocation=Allocation(wire.allocation),
         delta=wire.delta,
+        strangers_per_s=wire.strangers_per_s,
         block=(0, wire.block - 1) if wire.block else None,
         udp_blocked=wire.udp_blocked,
         made_at=now,
@@ -186,6 +205,7 @@ def renewed(old: NatProfile | None, new: NatProfile, now: float) -> NatProfile:
         filtering=old.filtering if new.filtering is Filtering.UNKNOWN else new.filtering,
         allocation=allocated.allocation,
         delta=allocated.delta,
+        strangers_per_s=allocated.strangers_per_s,
         block=allocated.block,
         hairpin=old.hairpin if new.hairpin is None else new.hairpin,
         udp_blocked=False,
@@ -242,14 +262,15 @@ def classify(
         noted.append("answers contradict themselves")
         return NatProfile(suspicious=True, reflexive=None, made_at=now, evidence=tuple(noted))
     mapping = _mapping(seen, local, set(host_ips))
-    allocation, delta, block = _allocation(seen, local, mapping)
+    allocated = _allocation(seen, local, mapping)
     return NatProfile(
         mapping=mapping,
         # Without a NAT a firewall may still filter: that is for the checks to find out.
         filtering=Filtering.UNKNOWN,
-        allocation=allocation,
-        delta=delta,
-        block=block,
+        allocation=allocated.allocation,
+        delta=allocated.delta,
+        strangers_per_s=allocated.strangers_per_s,
+        block=allocated.block,
         udp_blocked=False,
         reflexive=reflexive,
         made_at=now,
@@ -270,7 +291,7 @@ def allocation_of_sockets(sockets: Sequence[tuple[int, Sequence[Observation]]], 
         firsts += by_mapping.values()
         insides += [inside] * len(by_mapping)
     if not firsts or {one.mapped[1] for one in firsts} & {inside for inside, _ in sockets}:
-        return Allocation.UNKNOWN, 0, None
+        return Allocated()
     in_order = [replace(one, order=number) for number, one in enumerate(firsts)]
     return _allocation(in_order, ("", 0), mapping, insides)
 
@@ -310,13 +331,13 @@ def _allocation(
     seen: Sequence[Observation], local: Address, mapping: Mapping, insides: Sequence[int] = ()
 ) -> Allocated:
     """``insides``: the inside port of each, where there are several sockets; NATs that keep its parity step by it."""
-    unknown = (Allocation.UNKNOWN, 0, None)
+    unknown = Allocated()
     if mapping is Mapping.NONE:
         return unknown
     mapped = list(dict.fromkeys(one.mapped for one in sorted(seen, key=lambda one: one.order)))
     kept = sum(address[1] == local[1] for address in mapped)
     if kept == len(mapped):
-        return Allocation.PRESERVING, 0, None
+        return Allocated(Allocation.PRESERVING)
     if len(mapped) < MIN_SEQUENTIAL or kept or len({address[0] for address in mapped}) > 1:
         return unknown
     ports = [address[1] for address in mapped]
@@ -330,14 +351,16 @@ def _allocation(
     ]
     counter = track(asked)
     if counter is not None and counter.confidence >= CERTAIN:
-        return Allocation.SEQUENTIAL, counter.step, None
+        return Allocated(Allocation.SEQUENTIAL, counter.step, counter.rate_per_s)
     if randomness(asked) < CERTAIN or _counts(ports):
         return unknown
     if max(ports) - min(ports) >= MAX_BLOCK_PORTS:
-        return Allocation.RANDOM, 0, None
+        return Allocated(Allocation.RANDOM)
     # A counter whose order is not known looks like a small block.
     ordered = sum(one.first_try for one in seen) >= MIN_SEQUENTIAL
-    return (Allocation.BLOCK, 0, (min(ports), max(ports))) if len(ports) >= MIN_BLOCK and ordered else unknown
+    if len(ports) < MIN_BLOCK or not ordered:
+        return unknown
+    return Allocated(Allocation.BLOCK, block=(min(ports), max(ports)))
 
 
 def _counts(ports: Sequence[int]) -> bool:

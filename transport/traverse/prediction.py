@@ -11,25 +11,29 @@ tell the newest port of their counter and send a burst at one instant. My k-th p
 the newest, if no strangers' flows came in between, and goes to the peer's (k + u)-th. Let s be the number of
 strangers' flows at my NAT since I told, s' at the peer's, u and v what each of us adds. My k-th and the peer's j-th
 packet meet if k + u = j + s' and j + v = k + s: so j = k + u - s', and u + v = s + s'. The leading side keeps u = 0,
-the other one lets v run from 0 to WINDOW - 1, and again from another socket (from the same one some would go where
-one has gone before, and take no new port). So each time through the window one packet meets, as long as
-s + s' < WINDOW, and neither side needs to know s or s'.
+the other one lets v run through a window from 0 on, and again from another socket (from the same one some would go
+where one has gone before, and take no new port). So each time through the window one packet meets, as long as s + s'
+is below it, and neither side needs to know s or s'. How large it has to be follows from what both profiles have
+measured of strangers (:func:`window`).
 """
 
+import math
 from random import Random
 
 from transport.traverse.allocation import Guess, between
 from transport.traverse.budget import Budget
 from transport.traverse.hard_phase import HardKind
 from transport.traverse.hard_round import HardPlan, HardRound
+from transport.traverse.nat_profile import NatProfile
+from transport.traverse.phase import ROUNDS_PER_CLIMB
 from transport.traverse.strategy import Manner, Technique
 from transport.traverse.sync import Synchroniser, SyncMessage
 from transport.wire.peer import Candidates
 from transport.wire.stun import Address
 
-BUDGET = Budget(packets=240, packets_per_second=170, sockets=6, seconds=2.5)
+BUDGET = Budget(packets=240, packets_per_second=170, sockets=6, seconds=3.0)
 SECONDS = 5.0
-ROUNDS = 4
+FIRST_ROUND, ROUNDS = 4, 4
 # Each is a chance of its own; a stranger's flow comes between with 20 of them a second in one of 50 sandwiches.
 SOCKETS = 3
 # Ports told of one socket: two strangers' flows between two packets that leave together are a rarity.
@@ -38,10 +42,15 @@ MAX_GUESSES = 4
 MAX_TARGETS = 2
 # From the first answer on, the others are on their way or lost; a lost one is asked again after 0.1 s.
 ANSWERS_S = 0.35
-# Strangers' flows at both NATs together since the newest ports were told: 5 a second at each in a second are 10.
-WINDOW = 20
-# Twice through the window, and as far again as strangers may have shifted it.
-BURST_PACKETS = 2 * WINDOW
+# From the newest mapping over a slow relay (STUN, telling, synchronising) into the burst itself.
+UNTIL_BURST_S = 1.0
+# Of a NAT that has not told; what a busy home makes.
+STRANGERS_PER_S = 5.0
+# Three standard deviations of a Poisson process, and some for what a second's look at it does not tell.
+DEVIATIONS, SPARE = 3.0, 4
+# A quiet counter may have a neighbour all the same; the largest takes 0.8 s to run through twice.
+MIN_WINDOW, MAX_WINDOW = 8, 64
+TURNS = 2
 PACE_S = 0.006
 FIRST_PORT, LAST_PORT = 1_024, 65_535
 # Distinct endpoints asked of one socket: the last of them is the newest port.
@@ -174,7 +183,8 @@ class BothCounted(HardRound):
     """Both count: a burst each, at one instant."""
 
     def __init__(self, plan: HardPlan, rng: Random) -> None:
-        super().__init__(plan, rng, max_pairs=4 * WINDOW)
+        self._window = window(plan.local, plan.remote, max(0, plan.number % ROUNDS_PER_CLIMB - FIRST_ROUND))
+        super().__init__(plan, rng, max_pairs=2 * TURNS * self._window)
         self._sync = Synchroniser(plan.number, leads=plan.leads)
         self._observer: int | None = None
         self._senders: list[int] = []
@@ -182,11 +192,11 @@ class BothCounted(HardRound):
         self._base: Address | None = None
         self._start_at: float | None = None
         self._next_at: float | None = None
-        self.of = BURST_PACKETS
+        self.of = TURNS * self._window
 
     def _begin(self, now: float) -> None:
         self._observer = self._open_socket()
-        wanted = 1 if self.plan.leads else BURST_PACKETS // WINDOW
+        wanted = 1 if self.plan.leads else TURNS
         opened = [self._open_socket() for _ in range(wanted)]
         self._senders = [socket for socket in opened if socket is not None]
         if self._observer is None or len(self._senders) < wanted:
@@ -215,7 +225,7 @@ class BothCounted(HardRound):
         if self.told and self._base is not None and self._start_at is None:
             self._say(*self._sync.ready(now))
             self._start_at = self._sync.starts_at
-        if self._start_at is not None and now >= self._start_at and self.tried < BURST_PACKETS:
+        if self._start_at is not None and now >= self._start_at and self.tried < self.of:
             self._burst(now)
 
     def _burst(self, now: float) -> None:
@@ -224,14 +234,14 @@ class BothCounted(HardRound):
             return
         if self.tried == 0:
             self._run(self.checks.run(now), now)
-        while self.tried < BURST_PACKETS:
-            added = 0 if self.plan.leads else self.tried % WINDOW
+        while self.tried < self.of:
+            added = 0 if self.plan.leads else self.tried % self._window
             port = moved(self._base[1], (1 + self.tried + added) * self.plan.remote.delta)
-            sender = self._senders[self.tried // WINDOW % len(self._senders)]
+            sender = self._senders[self.tried // self._window % len(self._senders)]
             if not self._probe(sender, (self._base[0], port), now):
                 break
             self.tried += 1
-        self._next_at = now + PACE_S if self.tried < BURST_PACKETS else None
+        self._next_at = now + PACE_S if self.tried < self.of else None
         if self._next_at is None:
             self.ends_at = min(now + CHECK_BURST_S, self.ends_at or now)
 
@@ -243,6 +253,16 @@ class BothCounted(HardRound):
 CHECK_BURST_S = 0.8
 
 
+def window(one: NatProfile, other: NatProfile, attempt: int) -> int:
+    """How many strangers' flows at both NATs together a burst has to allow for, by what both have measured. After each
+    attempt in vain there may be more of them than was measured."""
+    rates = (STRANGERS_PER_S if each.strangers_per_s is None else each.strangers_per_s for each in (one, other))
+    # As it was told: both must come to the same.
+    expected = sum(map(math.ceil, rates)) * UNTIL_BURST_S * (1 + attempt)
+    wanted = math.ceil(expected + DEVIATIONS * math.sqrt(expected)) + SPARE
+    return min(MAX_WINDOW, max(MIN_WINDOW, wanted))
+
+
 def moved(port: int, by: int) -> int:
     """A port further on, as a counter goes that leaves out the well-known ports (RFC 4787 §4.2.1)."""
     return FIRST_PORT + (port - FIRST_PORT + by) % (LAST_PORT - FIRST_PORT + 1)
@@ -252,4 +272,6 @@ def _usable(guesses: tuple[Guess, ...]) -> list[Guess]:
     return [guess for guess in guesses if guess.port >= FIRST_PORT][:MAX_GUESSES]
 
 
-KIND = HardKind(Technique.PREDICTION, first=4, rounds=ROUNDS, budget=BUDGET, seconds_in_all=SECONDS, make=make_round)
+KIND = HardKind(
+    Technique.PREDICTION, first=FIRST_ROUND, rounds=ROUNDS, budget=BUDGET, seconds_in_all=SECONDS, make=make_round
+)

@@ -276,8 +276,14 @@ class NatProfiler:
             return made
         own = (self._local[1], self._queries.observations)
         seen = (own, *((port, asking.observations) for port, asking in more))
-        allocation, delta, block = allocation_of_sockets(seen, made.mapping)
-        return replace(made, allocation=allocation, delta=delta, block=block)
+        found = allocation_of_sockets(seen, made.mapping)
+        return replace(
+            made,
+            allocation=found.allocation,
+            delta=found.delta,
+            strangers_per_s=found.strangers_per_s,
+            block=found.block,
+        )
 
     def _with_tests(self, made: NatProfile) -> NatProfile:
         if made.suspicious or made.reflexive is None or self._queries is None or self._filter is None:

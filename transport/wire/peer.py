@@ -26,6 +26,8 @@ IceChars = Annotated[str, Meta(min_length=4, max_length=64, pattern=r"^[A-Za-z0-
 """A user name fragment (RFC 8445 §5.3)."""
 IcePassword = Annotated[str, Meta(min_length=22, max_length=64, pattern=r"^[A-Za-z0-9+/]+$")]
 MAX_CANDIDATES = 32
+# Of one counter. More leave nothing to predict: five ports pass while one packet leaves.
+MAX_STRANGERS_PER_S = 1_000
 
 
 class Message(Struct, frozen=True, tag=True, omit_defaults=True):
@@ -103,13 +105,15 @@ class WireCandidate(Struct, frozen=True):
 
 class WireProfile(Struct, frozen=True):
     """How my NAT behaves, without any address (RFC 4787 §4–§5). ``delta`` is the step of a sequential allocation,
-    ``block`` the number of ports that a block allocation was seen to spread over. ``try_harder``: whoever is here
+    ``strangers_per_s`` how many flows of other people it counts, ``block`` the number of ports that a block allocation
+    was seen to spread over. ``try_harder``: whoever is here
     wants what takes minutes, and many ports, tried as well."""
 
     mapping: Literal["none", "endpoint-independent", "address-dependent", "address-and-port-dependent", "unknown"]
     filtering: Literal["endpoint-independent", "address-dependent", "address-and-port-dependent", "unknown"]
     allocation: Literal["preserving", "sequential", "random", "block", "unknown"]
     delta: Annotated[int, Meta(ge=-1024, le=1024)] = 0
+    strangers_per_s: Annotated[int, Meta(ge=0, le=MAX_STRANGERS_PER_S)] | None = None
     block: Annotated[int, Meta(ge=0, le=65536)] = 0
     udp_blocked: bool = False
     try_harder: bool = False

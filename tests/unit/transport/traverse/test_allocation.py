@@ -3,7 +3,6 @@
 import itertools
 import random
 from collections import Counter as Count
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,13 +19,9 @@ from transport.traverse.allocation import (
     MAX_STEP,
     MIN_GAP_S,
     ORDERED,
-    RATE_EXPOSURE_S,
-    RATE_SHAPE,
-    Counter,
     Guess,
     Seen,
     between,
-    predict,
     track,
     wrapped,
 )
@@ -100,7 +95,7 @@ def test_counters_are_recognised(ports: list[int], step: int | None) -> None:
     counter = track(made(ports))
     assert (counter and counter.step) == step
     if counter:
-        assert counter.last.port == ports[-1] and counter.confidence >= 0.8
+        assert counter.confidence >= 0.8
 
 
 def test_a_flow_whose_moment_is_not_known_is_left_out_and_may_have_taken_a_step() -> None:
@@ -108,7 +103,7 @@ def test_a_flow_whose_moment_is_not_known_is_left_out_and_may_have_taken_a_step(
     seen = made(ports)
     seen[3] = replace(seen[3], first_try=False, port=ports[-1] + 3)
     counter = track(seen)
-    assert counter is not None and counter.step == 3 and counter.last.port == ports[-1]
+    assert counter is not None and counter.step == 3
     assert track([one for one in made(ports) if one.order not in (2, 5)]) is not None
 
 
@@ -117,10 +112,10 @@ def test_packets_that_overtake_each_other_leave_the_counter_but_may_take_its_dir
     assert track(made(ports)) is None
     heard = [replace(one, heard=one.port / 1e5) for one in made(ports)]
     counter = track(heard)
-    assert counter is not None and counter.step == 1 and counter.last.port == 4_005
+    assert counter is not None and counter.step == 1
     later = [*made(ports), Seen(0.2, 4_007, 6, True)]
     counter = track(later)
-    assert counter is not None and counter.step == 1 and counter.last.port == 4_007
+    assert counter is not None and counter.step == 1
     # Half a second apart nothing overtakes.
     assert track(made(ports, 0.5)) is None
 
@@ -182,15 +177,11 @@ def test_the_rate_of_strangers_is_measured() -> None:
         ),
         max_size=10,
     ),
-    st.floats(0, 1e6),
-    st.integers(0, 300),
-    st.integers(0, 64),
 )
-def test_whatever_was_seen_there_is_an_answer(seen: list[Seen], at: float, before: int, limit: int) -> None:
+def test_whatever_was_seen_there_is_an_answer(seen: list[Seen]) -> None:
     counter = track(seen)
-    if counter is not None:
-        guesses = predict(counter, at, before, limit)
-        assert len(guesses) <= limit and is_ranked(guesses)
+    assert counter is None or (1 <= abs(counter.step) <= MAX_STEP + 1 and 0 <= counter.confidence <= 1 + 1e-9)
+    assert counter is None or counter.rate_per_s > 0
 
 
 def is_ranked(guesses: tuple[Guess, ...]) -> bool:
@@ -204,62 +195,11 @@ def is_ranked(guesses: tuple[Guess, ...]) -> bool:
 
 
 @given(st.integers(1_024, 65_535), st.sampled_from([1, -1, 2, -2, 7, 64, -64]), st.integers(3, 12))
-def test_a_counter_alone_is_predicted(start: int, delta: int, count: int) -> None:
-    ports = [wrapped(start + delta * number) for number in range(count + 3)]
-    counter = track(made(ports[:count], 0.01))
+def test_a_counter_alone_is_recognised(start: int, delta: int, count: int) -> None:
+    counter = track(made([wrapped(start + delta * number) for number in range(count)], 0.01))
     if count == 3 and counter is None:
         return  # three ports around the end of the range
-    assert counter is not None and counter.step == delta and counter.last.port == ports[count - 1]
-    assert predict(counter, count * 0.01, 0, 8)[0].port == ports[count]
-    assert predict(counter, count * 0.01, 2, 8)[0].port == ports[count + 2]
-
-
-# -- probabilities
-
-
-def hits(
-    draw: Callable[[random.Random], float], trials: int, *, wait_s: float, before: int = 0, parity: float = 0.0
-) -> dict[int, tuple[float, int, int]]:
-    """For the first k guesses: the probability they claim (mean), how often they were right, of how many."""
-    claimed: dict[int, float] = dict.fromkeys((1, 2, 4, 8), 0.0)
-    right: Count[int] = Count()
-    done = 0
-    for seed in range(trials):
-        rng = random.Random(seed)
-        nat = counting(rng, any_delta(rng), keep_parity=rng.random() < parity, strangers_per_s=draw(rng))
-        counter = track(asked(nat, 8, 0.1, rng=rng))
-        if counter is None:
-            continue
-        done += 1
-        at = counter.last.at + wait_s
-        for number in range(before):
-            flow(nat, 100 + number, at)
-        port = flow(nat, 200, at)
-        guesses = predict(counter, at, before, 8)
-        assert is_ranked(guesses)
-        for first in (1, 2, 4, 8):
-            claimed[first] += sum(one.probability for one in guesses[:first])
-            right[first] += port in {one.port for one in guesses[:first]}
-    return {first: (claimed[first] / done, right[first], done) for first in (1, 2, 4, 8)}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("wait_s", "before", "parity"), [(0.05, 0, 0.1), (0.3, 2, 0.1), (0.05, 0, 0.5)])
-def test_probabilities_are_what_they_say(wait_s: float, before: int, parity: float) -> None:
-    """Over NATs with as many strangers as are believed in: what guesses claim is how often they are right."""
-
-    def rate(rng: random.Random) -> float:
-        return max(1e-6, rng.gammavariate(RATE_SHAPE, 1 / RATE_EXPOSURE_S))
-
-    for first, (claims, right, done) in hits(rate, 800, wait_s=wait_s, before=before, parity=parity).items():
-        low, high = wilson(right, done)
-        assert low <= claims <= high, (first, claims, right / done)
-        assert done > 780
-
-
-def test_a_counter_that_is_watched_is_guessed_at_20_strangers_a_second() -> None:
-    found = hits(lambda rng: 20.0, 200, wait_s=0.05)
-    assert found[4][1] >= 0.95 * found[4][2] and found[1][1] <= 0.6 * found[1][2]
+    assert counter is not None and counter.step == delta
 
 
 # -- between two questions
@@ -292,14 +232,6 @@ def test_a_mapping_between_two_questions_and_strangers_is_among_the_guesses() ->
         claimed += sum(guess.probability for guess in guesses)
         right += middle in {guess.port for guess in guesses}
     assert right >= 0.98 * 400 and claimed <= 400
-
-
-def test_a_counter_says_what_it_rests_on() -> None:
-    counter = track(made([4_000 + number for number in range(8)], 0.1))
-    assert isinstance(counter, Counter)
-    assert counter.exposure_s == pytest.approx(0.7) and sum(model.weight for model in counter.models) == pytest.approx(
-        1
-    )
 
 
 @pytest.mark.parametrize("lost", [0, 1, None])

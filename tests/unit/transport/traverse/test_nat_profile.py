@@ -1,3 +1,4 @@
+import math
 import random
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from transport.traverse.nat_profile import (
     FRESH_S,
+    Allocated,
     Allocation,
     Filtering,
     Mapping,
@@ -108,6 +110,7 @@ def test_it_grows_old_and_travels_without_addresses() -> None:
     assert made.fresh(5.0 + FRESH_S) and not made.fresh(5.1 + FRESH_S)
     received = from_wire(made.to_wire(), 9.0)
     assert (received.mapping, received.allocation, received.delta) == (made.mapping, made.allocation, 1)
+    assert made.strangers_per_s is not None and received.strangers_per_s == math.ceil(made.strangers_per_s)
     assert received.reflexive is None
     assert not any(OUTSIDE in line or "192.0.2" in line for line in made.evidence)
 
@@ -252,19 +255,19 @@ def sockets(ports: list[list[int]], first_try: bool = True) -> list[tuple[int, l
 
 def test_several_sockets_tell_how_an_address_dependent_nat_chooses_its_ports() -> None:
     def told(ports: list[list[int]], **fields: bool) -> tuple[Allocation, int]:
-        allocation, delta, _ = allocation_of_sockets(sockets(ports, **fields), Mapping.ADDRESS_DEPENDENT)
-        return allocation, delta
+        found = allocation_of_sockets(sockets(ports, **fields), Mapping.ADDRESS_DEPENDENT)
+        return found.allocation, found.delta
 
     counted = [[4_000 + 2 * n, 4_001 + 2 * n] for n in range(4)]
     assert told(counted) == (Allocation.SEQUENTIAL, 1)
     assert told(counted, first_try=False)[0] is Allocation.UNKNOWN, "nobody knows the order then"
     assert told([[9_111, 50_222], [1_333, 33_444], [60_555, 20_666], [44_777, 5_888]])[0] is Allocation.RANDOM
     assert told([[50_000, 4_000], [50_001, 4_001]])[0] is Allocation.UNKNOWN, "one was kept: two rules at work"
-    assert allocation_of_sockets((), Mapping.ADDRESS_DEPENDENT)[0] is Allocation.UNKNOWN
+    assert allocation_of_sockets((), Mapping.ADDRESS_DEPENDENT) == Allocated()
 
 
 def test_a_counter_whose_order_nobody_knows_is_no_block() -> None:
     # Eight and more within forty ports, and every question was asked more than once.
     ports = [[21_267 + 3 * n, 21_268 + 3 * n] for n in (0, 5, 2, 9, 3, 7)]
     found = allocation_of_sockets(sockets(ports, first_try=False), Mapping.ADDRESS_DEPENDENT)
-    assert found[0] is Allocation.UNKNOWN
+    assert found.allocation is Allocation.UNKNOWN

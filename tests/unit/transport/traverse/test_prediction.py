@@ -9,15 +9,27 @@ from hypothesis import strategies as st
 from tests.unit.transport.traverse.hard_lab import OUTSIDE, PEER, RoundLab, plan, told
 from transport.traverse import prediction
 from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatProfile
-from transport.traverse.prediction import BURST_PACKETS, FIRST_PORT, LAST_PORT, MAX_GUESSES, SOCKETS, WINDOW, moved
+from transport.traverse.prediction import (
+    FIRST_PORT,
+    LAST_PORT,
+    MAX_GUESSES,
+    MAX_WINDOW,
+    MIN_WINDOW,
+    SOCKETS,
+    TURNS,
+    moved,
+    window,
+)
 from transport.wire.peer import ConnectAck, Sync
 
 STRICT = Filtering.ADDRESS_AND_PORT_DEPENDENT
 FIXED = NatProfile(Mapping.ENDPOINT_INDEPENDENT, STRICT, Allocation.PRESERVING, reflexive=(OUTSIDE, 4_000))
 
 
-def counting(step: int, mapping: Mapping = Mapping.ADDRESS_AND_PORT_DEPENDENT) -> NatProfile:
-    return NatProfile(mapping, STRICT, Allocation.SEQUENTIAL, step, reflexive=(OUTSIDE, 4_000))
+def counting(
+    step: int, mapping: Mapping = Mapping.ADDRESS_AND_PORT_DEPENDENT, *, strangers_per_s: float | None = None
+) -> NatProfile:
+    return NatProfile(mapping, STRICT, Allocation.SEQUENTIAL, step, strangers_per_s, reflexive=(OUTSIDE, 4_000))
 
 
 class Counter:
@@ -102,9 +114,17 @@ def test_without_an_answer_it_is_over_in_time_and_everything_is_closed() -> None
         assert lab.round.next_deadline() is None and len(lab.sent) <= prediction.BUDGET.packets
 
 
-def burst(step: int, their_step: int, base: int, theirs: int, *, leads: bool, strangers: int) -> list[tuple[int, int]]:
+Seen = tuple[float | None, float | None]
+"""Strangers' flows a second that both profiles have measured."""
+
+
+def burst(
+    steps: tuple[int, int], bases: tuple[int, int], *, leads: bool, strangers: int, seen: Seen = (None, None)
+) -> list[tuple[int, int]]:
     """Of each packet of one side's burst: the outside port that it leaves from, and the peer's port that it goes to."""
-    made = plan(prediction.KIND, counting(step), counting(their_step), controlling=leads)
+    (step, their_step), (base, theirs) = steps, bases
+    profiles = (counting(step, strangers_per_s=seen[0]), counting(their_step, strangers_per_s=seen[1]))
+    made = plan(prediction.KIND, *profiles, controlling=leads)
     # Three questions; the burst's first flow is the fourth.
     nat = Counter(moved(base, -3 * step), step, {3: strangers})
     lab = RoundLab(prediction.make_round(made, random.Random(1)), nat)
@@ -114,8 +134,15 @@ def burst(step: int, their_step: int, base: int, theirs: int, *, leads: bool, st
     lab.hear(ConnectAck(4) if leads else Sync(4))
     lab.wait(1.0)
     packets = list(dict.fromkeys((sent.socket, sent.destination) for sent in lab.checks))
-    assert len(packets) == BURST_PACKETS
+    assert len(packets) == TURNS * window(*profiles, 0)
     return [(lab.flows[packet], packet[1][1]) for packet in packets]
+
+
+RATES = st.none() | st.floats(0, 40)
+
+
+def room(seen: Seen, attempt: int = 0) -> int:
+    return window(counting(1, strangers_per_s=seen[0]), counting(1, strangers_per_s=seen[1]), attempt)
 
 
 @given(
@@ -123,20 +150,35 @@ def burst(step: int, their_step: int, base: int, theirs: int, *, leads: bool, st
     st.sampled_from([1, -1, 2, 5]),
     st.integers(FIRST_PORT, LAST_PORT),
     st.integers(FIRST_PORT, LAST_PORT),
-    st.integers(0, WINDOW - 1).flatmap(lambda most: st.tuples(st.integers(0, most), st.just(most))),
+    st.tuples(RATES, RATES).flatmap(
+        lambda seen: st.tuples(st.just(seen), st.integers(0, room(seen) - 1), st.floats(0, 1, exclude_max=True))
+    ),
 )
 def test_two_bursts_meet_whatever_strangers_have_done(
-    step: int, their_step: int, base: int, theirs: int, drift: tuple[int, int]
+    step: int, their_step: int, base: int, theirs: int, drift: tuple[Seen, int, float]
 ) -> None:
-    here, both = drift
-    ours = burst(step, their_step, base, theirs, leads=True, strangers=here)
-    others = burst(their_step, step, theirs, base, leads=False, strangers=both - here)
+    seen, both, share = drift
+    here = int(both * share)
+    ours = burst((step, their_step), (base, theirs), leads=True, strangers=here, seen=seen)
+    others = burst((their_step, step), (theirs, base), leads=False, strangers=both - here, seen=seen[::-1])
     met = {(own, aimed) for own, aimed in ours} & {(aimed, own) for own, aimed in others}
     assert met
 
 
 def test_beyond_the_window_they_do_not_meet() -> None:
     """A figure that is too good would be a mistake of the laboratory."""
-    ours = burst(1, 1, 20_000, 40_000, leads=True, strangers=WINDOW)
-    others = burst(1, 1, 40_000, 20_000, leads=False, strangers=WINDOW)
+    most = room((None, None))
+    ours = burst((1, 1), (20_000, 40_000), leads=True, strangers=most)
+    others = burst((1, 1), (40_000, 20_000), leads=False, strangers=most)
     assert not set(ours) & {(aimed, own) for own, aimed in others}
+
+
+def test_the_window_is_as_large_as_the_drift_that_was_measured() -> None:
+    assert room((0, 0)) == MIN_WINDOW
+    assert room((0, 0)) < room((2, 0)) < room((5, 5)) < room((10, 10)) < room((500, 500)) == MAX_WINDOW
+    assert room((None, 5)) == room((5, 5)) == room((4.2, 5)), "as it is told, in whole flows"
+    # Where ten are expected there are 24 or more in one of 8,000 seconds (Poisson).
+    assert room((5, 5)) == 24
+    assert room((5, 5), 1) == room((10, 10)), "and more after an attempt in vain"
+    assert prediction.BUDGET.seconds / 3 > TURNS * MAX_WINDOW * prediction.PACE_S
+    assert prediction.BUDGET.packets > TURNS * MAX_WINDOW
