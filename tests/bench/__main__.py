@@ -50,7 +50,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Section | Grid]]] = {
     "hard": bench_hard.run,
     "allocation": bench_allocation.run,
     "portmap": bench_portmap.run,
-    # About 5, 2, 1, 5 and 7 minutes.
+    # About 20, 3, 1, 3 and 8 minutes.
     "kernel-pairs": lambda: _in_kernel(bench_kernel.run_pairs),
     "kernel-ice": lambda: _in_kernel(bench_kernel.run_ice),
     "kernel-contacts": lambda: _in_kernel(lambda: [bench_kernel_calls.run_contacts()]),

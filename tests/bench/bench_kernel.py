@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.bench import bench_traverse
 from tests.bench.bench_traverse import RELAY, Cell, is_one_path, wilson
 from tests.bench.figures import Figure, Grid, Section, median, spread
 from tests.natsim.climb import Climb
@@ -18,7 +19,7 @@ from tests.netlab.climber import AFTERWARDS_S, FOLLOWED_S, Answer, Command
 from tests.netlab.climbs import RING_S, STUN_ENDPOINTS, climbs
 from transport.traverse.ladder import LadderState
 
-CALLS = 10
+CALLS = 5
 HARD_CALLS = 20
 ICE_CALLS = 20
 SIMULATED_CALLS = 100
@@ -40,29 +41,36 @@ class KernelCell:
     calls: int = CALLS
 
 
-def hard(one: str, other: str) -> KernelCell:
-    """A pair that needs more than punching, where chance decides."""
-    return KernelCell(Cell(one, other), HARD_CALLS)
-
-
+# Where chance decides there are more.
+HARD = tuple(
+    KernelCell(Cell(one, other), HARD_CALLS)
+    for one, other in (
+        ("port-restricted", "symmetric-sequential"),
+        ("port-restricted", "busy-counter"),
+        ("symmetric-sequential", "symmetric-sequential"),
+        ("shared-counter", "shared-counter"),
+        ("shared-counter-by-2", "shared-counter-down"),
+        ("port-restricted", "symmetric-random"),
+        ("port-restricted", "block"),
+        ("port-restricted", "block-512"),
+        ("port-restricted", "block-4096"),
+        ("symmetric-random", "symmetric-random"),
+    )
+)
+# What Linux' own NAT does, beside those of the simulator's table.
+REAL = tuple(
+    KernelCell(Cell(one, other), CALLS)
+    for one, other in (
+        ("linux", "linux"),
+        ("linux-open-input", "linux-open-input"),
+        ("linux", "cgn-over-home"),
+        ("linux", "linux-random"),
+    )
+)
 CELLS = (
-    KernelCell(Cell("full-cone", "full-cone")),
-    KernelCell(Cell("port-restricted", "port-restricted")),
-    KernelCell(Cell("linux", "linux")),
-    KernelCell(Cell("linux-open-input", "linux-open-input")),
-    KernelCell(Cell("linux", "cgn-over-home")),
-    KernelCell(Cell("cgn-over-home", "cgn-over-home")),
-    KernelCell(Cell("full-cone", "symmetric-random")),
-    KernelCell(Cell("address-restricted", "symmetric-random")),
-    KernelCell(Cell("", "", "hairpin", isolated=True, title="same NAT with hairpin, hosts kept apart")),
-    KernelCell(Cell("port-restricted", "port-restricted", "cgn", title="two homes, same carrier NAT with hairpin")),
-    hard("port-restricted", "symmetric-sequential"),
-    hard("symmetric-sequential", "symmetric-sequential"),
-    hard("port-restricted", "symmetric-random"),
-    hard("port-restricted", "block"),
-    KernelCell(Cell("linux", "linux-random")),
-    KernelCell(Cell("symmetric-random", "symmetric-random")),
-    KernelCell(Cell("open", "udp-blocked")),
+    *HARD,
+    *REAL,
+    *(KernelCell(cell) for cell in bench_traverse.CELLS if cell not in {each.cell for each in HARD}),
 )
 ICE_CELLS = (
     Cell("port-restricted", "port-restricted"),

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from tests.natsim.clock import VirtualClock
-from tests.natsim.kinds import STACKS
+from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.network import Address, Packet
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import Scenario, Side, WireSpec, World, build
@@ -46,6 +46,10 @@ RIGHT = {
     "cgn-no-hairpin": {NatKind.ADDRESS_RESTRICTED, NatKind.CONE},
     "cgn-over-home": {NatKind.PORT_RESTRICTED, NatKind.CONE},
     "symmetric-sequential": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC},
+    **{
+        f"{name}-counter{rule}": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC}
+        for name, rule in (("busy", ""), ("shared", ""), ("shared", "-by-2"), ("shared", "-down"))
+    },
     "symmetric-sequential-parity": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC},
     "adm-sequential-strict": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC},
     "adm-sequential": {NatKind.SYMMETRIC_SEQUENTIAL, NatKind.SYMMETRIC},
@@ -53,6 +57,8 @@ RIGHT = {
     "symmetric-random": {NatKind.SYMMETRIC_RANDOM, NatKind.SYMMETRIC},
     "linux-random": {NatKind.SYMMETRIC_RANDOM, NatKind.SYMMETRIC},
     "block": {NatKind.SYMMETRIC_BLOCK, NatKind.SYMMETRIC},
+    "block-512": {NatKind.SYMMETRIC_BLOCK, NatKind.SYMMETRIC},
+    "block-4096": {NatKind.SYMMETRIC_BLOCK, NatKind.SYMMETRIC},
     "symmetric-cgn-over-home": {NatKind.SYMMETRIC_BLOCK, NatKind.SYMMETRIC},
     "udp-blocked": {NatKind.UDP_BLOCKED},
     "udp-to-relay-only": {NatKind.UDP_BLOCKED, NatKind.UNKNOWN},
@@ -153,7 +159,7 @@ def test_no_loss_makes_a_verdict_wrong(name: str) -> None:
         if made.allocation is Allocation.SEQUENTIAL:
             assert RIGHT[name] == RIGHT["symmetric-sequential"]
             # Where parity is kept a socket's next flow is two ports further on.
-            assert made.delta == (2 if name.endswith("parity") else 1)
+            assert made.delta == (2 if name.endswith("parity") else KINDS[name].delta)
 
 
 @pytest.mark.parametrize(("name", "hairpin"), sorted(HAIRPINS.items()))
