@@ -82,14 +82,17 @@ def _in_kernel(run: Callable[[], Iterable[Section | Grid]]) -> Iterable[Section 
 
 
 def version() -> str:
-    """The commit that was measured, if git knows."""
+    """The commit that was measured, if git knows, and whether anything but the page differs from it."""
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True
-        )
+        commit = _git("describe", "--always", "--exclude=*")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{PAGE.relative_to(ROOT)}")
     except OSError:
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    return f"{commit}-dirty" if commit and changed else commit or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def page(sections: Sequence[Section | Grid], where: str, commit: str, date: str) -> str:
