@@ -7,6 +7,7 @@ sockets also reach pytest as ResourceWarning, which ``filterwarnings = error`` t
 import asyncio
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -25,6 +26,9 @@ settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=T
 # For tests marked slow: ``@settings(settings.get_profile("slow"))``.
 settings.register_profile("slow", max_examples=5_000, **_COMMON)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# A shell lets what it starts in the background ignore SIGINT, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GRACE_S = 2.0
 """How long a thread or a process that has been told to end may take until it counts as left behind."""

@@ -50,12 +50,13 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Section | Grid]]] = {
     "hard": bench_hard.run,
     "allocation": bench_allocation.run,
     "portmap": bench_portmap.run,
-    # About 20, 3, 1, 3 and 8 minutes.
+    # About 20, 3, 1, 3, 7, 20 and 8 minutes.
     "kernel-pairs": lambda: _in_kernel(bench_kernel.run_pairs),
     "kernel-ice": lambda: _in_kernel(bench_kernel.run_ice),
     "kernel-contacts": lambda: _in_kernel(lambda: [bench_kernel_calls.run_contacts()]),
     "kernel-swaps": lambda: _in_kernel(lambda: [bench_kernel_calls.run_swaps()]),
     "kernel-cuts": lambda: _in_kernel(lambda: [bench_kernel_calls.run_cuts()]),
+    "kernel-remains": lambda: _in_kernel(lambda: [bench_kernel_calls.run_remains()]),
     "kernel-portmap": lambda: _in_kernel(bench_portmap.run_kernel),
     # Shorter than by itself: all but ``traverse`` and the kernel laboratory stay well under six minutes together.
     "sim": lambda: [bench_sim.run(seconds=SIMULATED_S)],

@@ -1,6 +1,8 @@
-"""Real calls in the kernel laboratory: swaps that nobody may hear, cuts of the direct path, and contacts' calls.
+"""Real calls in the kernel laboratory: swaps that nobody may hear, cuts of the direct path, contacts' calls, and what
+hundreds of calls leave behind.
 
-``python -m tests.bench kernel-swaps kernel-cuts kernel-contacts --update`` writes them into docs/results.md.
+``python -m tests.bench kernel-swaps kernel-cuts kernel-contacts kernel-remains --update`` writes them into
+docs/results.md.
 """
 
 import asyncio
@@ -64,6 +66,14 @@ CONTACT_CALLS = 20
 CONTACT_RING_S = 1.0
 CONTACT_HOMES = Homes("port-restricted", "port-restricted", wire_ms=10.0)
 CONTACT_TALK_S = 0.4
+REMAINS_CALLS = 200
+REMAINS_HOMES = Homes("port-restricted", "symmetric-random", wire_ms=10.0)
+# Most searches by birthday are over by then; where they are not, hanging up ends them.
+REMAINS_TALK_S = 3.0
+# Imports, caches and pools of the first calls are no leak.
+REMAINS_FIRST = 5
+# Sockets that keep silent to measure how long mappings live are given up after 121 s.
+REMAINS_REST_S = 130.0
 
 
 # -- swaps
@@ -174,17 +184,8 @@ def _three(values: Sequence[float]) -> str:
 
 def run_contacts(calls: int = CONTACT_CALLS) -> Section:
     """Two people who have each other in their lists call each other; it rings for a second."""
-    with CONTACT_HOMES.world() as (world, folder), contextlib.ExitStack() as stack:
-        people = [Person(world, side, name, folder / name) for side, name in enumerate(("alice", "bob"))]
-        for person in people:
-            person.folder.mkdir()
-        relay = stack.enter_context(relay_in(world, folder / "relay"))
-        addresses = register(relay, *people)
-        for person in people:
-            files = ("--play", str(SPEECH), "--record", str(person.recording))
-            listening = stack.enter_context(person.start("listen", "--answer-after", str(CONTACT_RING_S), *files))
-            listening.wait_for("listening as ")
-        stranger, *known = asyncio.run(_call_contacts([person.home for person in people], addresses, 1 + calls))
+    with _two_listeners(CONTACT_HOMES, CONTACT_RING_S) as (homes, addresses):
+        stranger, *known = asyncio.run(_call_contacts(homes, addresses, 1 + calls))
     ended = [side for call in known for side in call]
     waits = [wait_ms for side in ended if (wait_ms := _answer_to_direct_ms(side)) is not None]
     return Section(
@@ -200,6 +201,22 @@ def run_contacts(calls: int = CONTACT_CALLS) -> Section:
             Figure("answer → direct", spread(waits, "ms") if waits else "–", "less than 0: while it rang"),
         ),
     )
+
+
+@contextlib.contextmanager
+def _two_listeners(where: Homes, answer_after_s: float) -> Iterator[tuple[list[Path], list[str]]]:
+    """The folders and addresses of two people who answer."""
+    with where.world() as (world, folder), contextlib.ExitStack() as stack:
+        people = [Person(world, side, name, folder / name) for side, name in enumerate(("alice", "bob"))]
+        for person in people:
+            person.folder.mkdir()
+        relay = stack.enter_context(relay_in(world, folder / "relay"))
+        addresses = register(relay, *people)
+        for person in people:
+            files = ("--play", str(SPEECH), "--record", str(person.recording))
+            listening = stack.enter_context(person.start("listen", "--answer-after", str(answer_after_s), *files))
+            listening.wait_for("listening as ")
+        yield [person.home for person in people], addresses
 
 
 async def _call_contacts(homes: list[Path], addresses: list[str], calls: int) -> list[tuple[Ended, Ended]]:
@@ -226,3 +243,77 @@ def _answer_to_direct_ms(side: Ended) -> float | None:
 def _was_early(side: Ended) -> bool:
     wait_ms = _answer_to_direct_ms(side)
     return wait_ms is not None and wait_ms <= 0
+
+
+# -- what is left
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an engine's process holds; memory in MB."""
+
+    descriptors: int
+    threads: int
+    memory_mb: float
+
+    @classmethod
+    def by(cls, pid: int) -> "Held":
+        """Now, of a process."""
+        process = Path("/proc") / str(pid)
+        resident = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmRSS"))
+        return cls(
+            sum(1 for _ in (process / "fd").iterdir()),
+            sum(1 for _ in (process / "task").iterdir()),
+            int(resident.split()[1]) / 1024,
+        )
+
+
+def run_remains(calls: int = REMAINS_CALLS, rest_s: float = REMAINS_REST_S) -> Section:
+    """Calls one after the other whose ways are searched for by birthday; then the engines are looked at."""
+    with _two_listeners(REMAINS_HOMES, 0.0) as (homes, addresses):
+        ended, before, after = asyncio.run(_many_calls(homes, addresses, calls, rest_s))
+    ways = [call.report["paths"][-1]["via"] for both in ended for call in both]
+    searched = [
+        phase for both in ended for call in both for phase in call.report["phases"] if phase["name"] == "birthday"
+    ]
+    names = ("alice's engine", "bob's engine")
+    return Section(
+        "What calls leave behind, in the kernel",
+        (
+            Figure(
+                "calls",
+                f"{len(ended)}",
+                f"real programs, {REMAINS_HOMES.one} × {REMAINS_HOMES.other}, {REMAINS_TALK_S:.0f} s each; ends that"
+                f" searched by birthday: {len(searched)}, that went direct by it: {ways.count('birthday')}; the"
+                " allowance of 1,024 mappings a minute leaves the others on the relay",
+            ),
+            *(
+                Figure(
+                    f"{name}: descriptors, threads, memory",
+                    f"{now.descriptors - was.descriptors:+} / {now.threads - was.threads:+} /"
+                    f" {now.memory_mb - was.memory_mb:+.1f} MB",
+                    f"against {was.descriptors}, {was.threads} and {was.memory_mb:.0f} MB after {REMAINS_FIRST} calls;"
+                    f" {rest_s:.0f} s after the last one",
+                )
+                for name, was, now in zip(names, before, after, strict=True)
+            ),
+        ),
+    )
+
+
+async def _many_calls(
+    homes: list[Path], addresses: list[str], calls: int, rest_s: float
+) -> tuple[list[tuple[Ended, Ended]], list[Held], list[Held]]:
+    async with attached(*homes) as people:
+        for person in people:
+            await person.online()
+        for _ in range(REMAINS_FIRST):
+            await one_call(people[0], people[1], addresses[1], REMAINS_TALK_S)
+        await asyncio.sleep(rest_s)
+        before = [Held.by(person.pid) for person in people]
+        ended = []
+        for number in range(calls):
+            caller = number % 2
+            ended.append(await one_call(people[caller], people[1 - caller], addresses[1 - caller], REMAINS_TALK_S))
+        await asyncio.sleep(rest_s)
+        return ended, before, [Held.by(person.pid) for person in people]
