@@ -27,8 +27,9 @@ run -p no:cacheprovider -m "slow and not process and not device" --ignore=tests/
     failed=1
 together
 
-behind -m "process and not device" --ignore=tests/netlab
-run -p no:cacheprovider -m "process and not device" tests/netlab || failed=1
+# Halves that take as long as each other.
+behind -m "process and not device" --ignore-glob="*/tests/netlab/test_[a-m]*.py"
+run -p no:cacheprovider -m "process and not device" tests/netlab/test_[a-m]*.py || failed=1
 together
 
 run -p no:cacheprovider -m device || failed=1
