@@ -28,7 +28,7 @@ run -p no:cacheprovider -m "slow and not process and not device" --ignore=tests/
 together
 
 # Halves that take as long as each other.
-behind -m "process and not device" --ignore-glob="*/tests/netlab/test_[a-m]*.py"
+behind -m "process and not device" --ignore-glob="tests/netlab/test_[a-m]*.py"
 run -p no:cacheprovider -m "process and not device" tests/netlab/test_[a-m]*.py || failed=1
 together
 
