@@ -13,7 +13,8 @@ from tests.natsim.clock import VirtualClock
 from tests.natsim.wire import Wire
 
 Address = tuple[str, int]
-FIRST_EPHEMERAL_PORT = 49_152
+EPHEMERAL_PORTS = range(49_152, 65_536)
+"""RFC 6335 §6."""
 TTL_HOPS = 64
 """What hosts put on their packets where nobody chooses (RFC 1700)."""
 
@@ -69,7 +70,7 @@ class Host:
         self.interfaces: list[Interface] = [Interface(self, network, ip, up, down)]
         self._ports: dict[int, Receiver] = {}
         self._bound: dict[Address, Receiver] = {}
-        self._next_port = FIRST_EPHEMERAL_PORT
+        self._next_port = EPHEMERAL_PORTS.start
         self._clock_network = network
 
     @property
@@ -124,8 +125,7 @@ class Host:
     def open(self, receiver: Receiver, port: int = 0, ip: str = "") -> int:
         """Open a UDP port (any free one for 0), of one address or of all, and return its number."""
         if not port:
-            port = self._next_port
-            self._next_port += 1
+            port = self._free_port()
         if ip:
             assert (ip, port) not in self._bound
             self._bound[ip, port] = receiver
@@ -133,6 +133,14 @@ class Host:
             assert port not in self._ports
             self._ports[port] = receiver
         return port
+
+    def _free_port(self) -> int:
+        for _ in EPHEMERAL_PORTS:
+            port = self._next_port
+            self._next_port = port + 1 if port + 1 in EPHEMERAL_PORTS else EPHEMERAL_PORTS.start
+            if port not in self._ports and all(port != bound for _, bound in self._bound):
+                return port
+        raise AssertionError("no port is free")
 
     def close(self, port: int) -> None:
         """Close a port; harmless when it is closed."""

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tests.natsim.clock import SpinningError, VirtualClock
-from tests.natsim.network import Network
+from tests.natsim.network import EPHEMERAL_PORTS, Network
 from tests.natsim.wire import Bernoulli, GilbertElliott, LossModel, Wire
 
 
@@ -74,3 +74,12 @@ def test_a_packet_crosses_the_wires_of_both_hosts_and_needs_an_open_port() -> No
     clock.run(1.0)
     assert [(data, source) for data, source, _ in got] == [(b"hello", (one.ip, 5))]
     assert got[0][2] == pytest.approx(0.03)
+
+
+def test_a_host_has_a_free_port_however_many_it_has_had() -> None:
+    host = Network(VirtualClock(), random.Random(1)).host("192.0.2.1")
+    kept = [host.open(lambda data, source: None) for _ in range(100)]
+    for _ in range(2 * len(EPHEMERAL_PORTS)):
+        port = host.open(lambda data, source: None)
+        assert port in EPHEMERAL_PORTS and port not in kept
+        host.close(port)

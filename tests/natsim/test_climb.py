@@ -11,6 +11,7 @@ import pytest
 from tests.natsim.climb import Climb, has_credentials
 from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.nat import Nat
+from tests.natsim.network import Address, Host
 from tests.natsim.scenario import Scenario, Side, WireSpec, pair
 from transport.traverse import punch
 from transport.traverse.budget import MAX_SOCKETS
@@ -68,6 +69,31 @@ def test_what_cannot_be_is_left_at_once(one: str, other: str) -> None:
         assert status.ended is not None and status.ended - answered_at <= 2.0
         assert not any(sent.is_check for sent in climber.log.sent), "nothing is sprayed"
         assert not climber.ports, "every socket is closed"
+
+
+def test_a_rule_that_one_look_did_not_tell_is_asked_for_again() -> None:
+    """The programs have just been started, and of the questions to six endpoints one is lost."""
+    looked_again = 0
+    for seed in range(24):
+        wire = WireSpec(delay_ms=20.0, jitter_ms=6.0)
+        climb = Climb(pair("port-restricted", "symmetric-sequential", wire), seed, relay_s=0.02, stun_endpoints=6)
+        lose_one(climb.callee.host, seed % 6)
+        climb.answer(1.0)
+        assert climb.run(10.0)
+        first, *_ = climb.callee.ladder.phases()
+        looked_again += first.reason == "symmetric-and-unknown"
+    assert looked_again >= 3
+
+
+def lose_one(host: Host, number: int) -> None:
+    """The packet with this number, from 0 on, of those that it sends from now on."""
+    send, numbers = host.send, itertools.count()
+
+    def lossy(port: int, destination: Address, data: bytes, **how: int) -> None:
+        if next(numbers) != number:
+            send(port, destination, data, **how)  # type: ignore[arg-type]
+
+    host.send = lossy  # type: ignore[method-assign,assignment]
 
 
 # -- who can be brought together, and who cannot (issue: EIM on a side, and a filter that allows it)

@@ -101,7 +101,8 @@ def test_nobody_hears_a_full_attack() -> None:
     assert_every_frame_was_heard_once(ears)
 
 
-@pytest.mark.parametrize(("one", "via", "calls"), [(SEQUENTIAL, "prediction", 45), (RANDOM, "birthday", 4)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("one", "via", "calls"), [(SEQUENTIAL, "prediction", 120), (RANDOM, "birthday", 80)])
 def test_calls_leave_nothing_behind(one: NatKind, via: PathVia, calls: int) -> None:
     machines = between(one, STRICT)
     hosts = [side.host for side in machines.world.sides]

@@ -135,6 +135,11 @@ class NatProfile:
         return self.mapping in (Mapping.ADDRESS_DEPENDENT, Mapping.ADDRESS_AND_PORT_DEPENDENT)
 
     @property
+    def hides_rule(self) -> bool:
+        """Symmetric, and it is not known how it chooses ports."""
+        return self.symmetric and self.allocation is Allocation.UNKNOWN
+
+    @property
     def unknowns(self) -> tuple[str, ...]:
         """What the evidence does not tell."""
         if self.udp_blocked:

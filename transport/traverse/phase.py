@@ -21,7 +21,7 @@ from transport.traverse.keys import CheckKeys
 from transport.traverse.mapped import MappedPort
 from transport.traverse.nat_profile import NatProfile
 from transport.traverse.round import RoundWon, SayToPeer
-from transport.traverse.strategy import Strategy, Technique, strategy
+from transport.traverse.strategy import Strategy, Technique, strategy, would_help
 from transport.traverse.sync import SyncMessage
 from transport.wire.peer import Candidates
 from transport.wire.stun import Address, IceRole
@@ -144,6 +144,11 @@ class Knowledge:
     def strategy(self) -> Strategy:
         """What fits both NATs, as far as they are known."""
         return strategy(self.local, self.remote, try_harder=self.try_harder and self.peer_tries_harder)
+
+    @property
+    def may_learn(self) -> bool:
+        """Whether another look at the NATs may show a technique that fits."""
+        return would_help(self.local, self.remote, try_harder=self.try_harder and self.peer_tries_harder)
 
 
 class Phase(Protocol):

@@ -176,7 +176,7 @@ class PunchPhase:
         )
 
     def _servers(self, now: float) -> tuple[Address, ...]:
-        """Whom to ask: everybody while there is no fresh profile."""
+        """Whom to ask: everybody while there is no fresh profile, or not all of it."""
         chosen: list[Address] = []
         for six in (False, True):
             family = [server for server in self._know.stun if (":" in server[0]) is six]
@@ -184,7 +184,8 @@ class PunchPhase:
             for server in family:
                 by_address.setdefault(server[0], server)
             few = (*by_address.values(), *(server for server in family if server not in by_address.values()))
-            known = self._know.local is not None and self._know.local.fresh(now)
+            local = self._know.local
+            known = local is not None and local.fresh(now) and not local.hides_rule
             chosen += few[:FEW_SERVERS] if known else family[:MAX_SERVERS]
         return tuple(chosen)
 
@@ -292,7 +293,7 @@ class PunchPhase:
             # A further round, for the other side's sake, found nothing: what was found before stays.
             return
         self._status = replace(self.status, outcome=outcome, ended=now, reason=reason)
-        self._out.append(PhaseEnded(hopeless=reason in HOPELESS))
+        self._out.append(PhaseEnded(hopeless=reason in HOPELESS and not self._know.may_learn))
 
 
 def _packets(each: PunchRound) -> int:

@@ -12,7 +12,7 @@ block     the same within the few ports of a subscriber
 ========  ===================================================================================================
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatProfile
@@ -76,6 +76,17 @@ def strategy(local: NatProfile | None, remote: NatProfile | None, *, try_harder:
     fixed = [profile for profile, each in ((local, ours), (remote, theirs)) if each is Manner.FIXED]
     is_sure = all(profile.filtering is Filtering.ADDRESS_AND_PORT_DEPENDENT for profile in fixed)
     return Strategy(technique, reason, ours, theirs, is_sure)
+
+
+def would_help(local: NatProfile | None, remote: NatProfile | None, *, try_harder: bool = False) -> bool:
+    """Whether there would be a technique if it were known how a NAT chooses ports, and it is not."""
+    if local is None or remote is None or not (local.hides_rule or remote.hides_rule):
+        return False
+    for rule in (Allocation.SEQUENTIAL, Allocation.BLOCK):
+        ours, theirs = (replace(each, allocation=rule) if each.hides_rule else each for each in (local, remote))
+        if strategy(ours, theirs, try_harder=try_harder).technique is not None:
+            return True
+    return False
 
 
 def _technique(

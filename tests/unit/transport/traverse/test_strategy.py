@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatProfile, from_wire
-from transport.traverse.strategy import Manner, Technique, manner, strategy
+from transport.traverse.strategy import Manner, Technique, manner, strategy, would_help
 
 EIM, ADM, APDM = Mapping.ENDPOINT_INDEPENDENT, Mapping.ADDRESS_DEPENDENT, Mapping.ADDRESS_AND_PORT_DEPENDENT
 STRICT = Filtering.ADDRESS_AND_PORT_DEPENDENT
@@ -85,3 +85,19 @@ def test_what_can_never_succeed_is_never_chosen() -> None:
     for one, other in itertools.product(every, every):
         if {manner(one), manner(other)} <= hopeless:
             assert strategy(one, other).technique is None
+
+
+def test_another_look_is_worth_it_where_a_rule_is_hidden_that_could_be_used() -> None:
+    hidden = NatProfile(APDM, STRICT, Allocation.UNKNOWN)
+    assert would_help(hidden, FIXED) and would_help(COUNTED, hidden) and would_help(hidden, hidden)
+    assert not would_help(hidden, RANDOM), "whatever it is"
+    assert would_help(hidden, BLOCK, try_harder=True) and not would_help(hidden, BLOCK)
+    assert not would_help(FIXED, RANDOM) and not would_help(None, hidden)
+    assert not would_help(NatProfile(udp_blocked=True), hidden)
+
+
+@given(profiles, profiles, st.booleans())
+def test_both_sides_look_again_or_neither(one: NatProfile, other: NatProfile, try_harder: bool) -> None:
+    ours = would_help(one, from_wire(other.to_wire(), 0.0), try_harder=try_harder)
+    assert ours == would_help(other, from_wire(one.to_wire(), 0.0), try_harder=try_harder)
+    assert not ours or strategy(one, other, try_harder=try_harder).technique is None
