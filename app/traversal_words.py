@@ -75,7 +75,9 @@ def nat_in_words(profile: nat_profile.NatProfile | None) -> NatProfile:
     if profile is None:
         return NatProfile()
     headline, detail = _HEADLINES[profile.kind]
-    return NatProfile(headline, detail, profile.kind.value, _evidence(profile), _ease(profile))
+    # In small print "unknown" would only say the headline again.
+    kind = "" if profile.kind is NatKind.UNKNOWN else profile.kind.value
+    return NatProfile(headline, detail, kind, _evidence(profile), _ease(profile))
 
 
 def _evidence(profile: nat_profile.NatProfile) -> str:
