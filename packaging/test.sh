@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Every test once. First those that only compute, in two processes at the same time; then, also in two, those that start
-# processes; and by themselves those with devices, which are the only ones that a busy machine can disturb.
+# processes; and by themselves those with voices in real time or with devices: a busy machine would be heard.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+voices=(tests/netlab/test_{changes,demo,kernel_call,kernel_swaps,real_call,relay_restart}.py)
 log=$(mktemp)
 other=
 # A shell's background processes do not hear Ctrl-C.
@@ -27,10 +28,10 @@ run -p no:cacheprovider -m "slow and not process and not device" --ignore=tests/
     failed=1
 together
 
-# Halves that take as long as each other.
-behind -m "process and not device" --ignore-glob="tests/netlab/test_[a-m]*.py"
-run -p no:cacheprovider -m "process and not device" tests/netlab/test_[a-m]*.py || failed=1
+behind -m "process and not device" --ignore=tests/netlab
+run -p no:cacheprovider -m "process and not device" tests/netlab "${voices[@]/#/--ignore=}" || failed=1
 together
 
+run -p no:cacheprovider -m "process and not device" "${voices[@]}" || failed=1
 run -p no:cacheprovider -m device || failed=1
 exit "$failed"
