@@ -187,18 +187,18 @@ def run_with_engine(application: QApplication, bridge: Bridge) -> int:
     """Run Qt's event loop, with asyncio in it, until :meth:`Bridge.end`. Returns the program's exit status."""
     # The desktop's own "quit" (end of the session) must not cut off the loop before the bridge is closed.
     application.setQuitLockEnabled(False)
+    tasks = Tasks("window")
     with qasync.QEventLoop(application) as loop:
-        try:
-            loop.run_until_complete(bridge.serve())
-        except RuntimeError:
-            if bridge.is_over:
-                raise
-            # Somebody else ended Qt's loop: the display has gone, or the desktop's session is over. It is as if the
-            # window had been closed. Without a display Qt's loop may end after every turn.
-            bridge.end()
-            until = loop.time() + LEAVE_TIMEOUT_S
-            while not bridge.is_over and loop.time() < until:
-                turn = loop.call_later(LEAVE_TURN_S, loop.stop)
-                loop.run_forever()
-                turn.cancel()
+        # Not run_until_complete: where Qt's loop was ended by somebody else, that runs callbacks once more with no
+        # asyncio loop set, and a bridge that is just closing fails there.
+        loop.call_soon(lambda: tasks.start(bridge.serve(), name="bridge").add_done_callback(lambda _: loop.stop()))
+        loop.run_forever()
+        # Not over yet: the display has gone, or the desktop's session is over. It is as if the window had been closed.
+        # Without a display Qt's loop may end after every turn.
+        bridge.end()
+        until = loop.time() + LEAVE_TIMEOUT_S
+        while not bridge.is_over and loop.time() < until:
+            turn = loop.call_later(LEAVE_TURN_S, loop.stop)
+            loop.run_forever()
+            turn.cancel()
     return 0

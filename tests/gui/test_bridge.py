@@ -220,3 +220,25 @@ def test_ending_the_window_while_the_engine_starts(played: Played) -> None:
 
     played.run(steps)
     assert not played.bridge.attached
+
+
+def test_a_display_that_goes_while_the_window_ends(played: Played) -> None:
+    async def steps() -> AsyncIterator[Callable[[], bool]]:
+        yield lambda: bool(played.engine.links)
+        # What Qt does when its display has gone, in the same turn in which the bridge is told to end.
+        played.bridge.end()
+        played.application.exit(1)
+
+    played.run(steps)
+    assert played.link.closed
+    assert played.bridge.is_over
+
+
+def test_a_display_that_goes_ends_the_window(played: Played) -> None:
+    timer = QTimer()
+    timer.timeout.connect(lambda: played.bridge.attached and played.application.exit(1))
+    timer.start(10)
+    assert run_with_engine(played.application, played.bridge) == 0
+    timer.stop()
+    assert played.link.closed
+    assert played.bridge.is_over
