@@ -38,6 +38,7 @@ from app.store import Store
 from app.trace import write_trace
 from app.trust import Trust, decide
 from app.voice import Voice
+from transport.io.machine_turn import MachineTurn
 from transport.io.network_watch import NetworkWatch
 from transport.io.relay_client import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
 from transport.io.tasks import Tasks
@@ -95,7 +96,7 @@ class Engine:
         self._wall_offset_s = time.time() - self._loop.time()
         self._tasks = Tasks("engine")
         self._rng = random.SystemRandom()
-        self._allowance = Allowance()
+        self._allowance = Allowance(machine=MachineTurn())
         self._subscribers: list[Answer] = []
         self._picture = state.Picture(data_place=str(config.home.folder))
         self._picture_due: asyncio.TimerHandle | None = None

@@ -134,7 +134,7 @@ REASONS: dict[str, str] = {
     "(ulimit -n).",
     "not-opted-in": "{because}that takes up to five minutes of searching. Both of you can choose it in the settings: "
     "“Try harder on carrier networks”.",
-    "one-at-a-time": "Another call of this computer is searching already, and one at a time is enough for a router.",
+    "one-at-a-time": "Another call on this computer is searching already, and one at a time is enough for a router.",
     "table-full": "The router has no room for more connections, so Segue opened no further ones.",
     # port mapping
     "mapped": "Your router opened a door for Segue.",

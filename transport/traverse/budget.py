@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 from transport.wire.stun import Address
 
@@ -56,13 +57,27 @@ class Bucket:
         return True
 
 
+class Turn(Protocol):
+    """What only one process of a machine has at a time."""
+
+    def take(self) -> bool:
+        """Whether it is ours now. Never waits; whoever has it may take it again."""
+
+    def end(self) -> None:
+        """Give it back; harmless when it is not ours."""
+
+
 class Allowance:
-    """What all phases of all calls of one machine draw from: packets a second, sockets, mappings that NATs keep for
-    us, and the turn of the one hard traversal that there may be at a time (DESIGN §5)."""
+    """What all phases of all calls of one process draw from: packets a second, sockets, mappings that NATs keep for
+    us, and the turn of the one hard traversal that there may be at a time (DESIGN §5). ``machine`` is the turn among
+    the processes of the machine; whoever has it may draw all, and all else that a process sends is little."""
 
-    __slots__ = ("_bucket", "_keys", "_mappings", "_max_mappings", "_max_sockets", "_turn", "sockets")
+    __slots__ = ("_bucket", "_keys", "_machine", "_mappings", "_max_mappings", "_max_sockets", "_turn", "sockets")
 
-    def __init__(self, sockets: int = MAX_SOCKETS, mappings: int = MAX_LIVE_MAPPINGS) -> None:
+    def __init__(
+        self, sockets: int = MAX_SOCKETS, mappings: int = MAX_LIVE_MAPPINGS, *, machine: Turn | None = None
+    ) -> None:
+        self._machine = machine
         self._bucket = Bucket(TOTAL_PACKETS_PER_S, TOTAL_BURST_PACKETS)
         self._max_sockets = sockets
         self._max_mappings = mappings
@@ -106,7 +121,7 @@ class Allowance:
 
     def take_turn(self, owner: object) -> bool:
         """The turn of the one hard traversal at a time; whoever has it may take it again."""
-        if self._turn is None:
+        if self._turn is None and (self._machine is None or self._machine.take()):
             self._turn = owner
         return self._turn is owner
 
@@ -114,6 +129,8 @@ class Allowance:
         """Somebody else's may begin."""
         if self._turn is owner:
             self._turn = None
+            if self._machine is not None:
+                self._machine.end()
 
 
 class Purse:
