@@ -232,7 +232,9 @@ class _Demo:
             with contextlib.suppress(OSError, msgspec.MsgspecError):
                 reports.append((side.name, msgspec.json.decode(side.report_path.read_bytes(), type=CallReport)))
         self._console.print(demo_view.reports(reports))
-        judged = verdict(reports, has_nats=self._net is not None)
+        has_nats = self._net is not None
+        may_stay = not has_nats or self._nat is Nat.BOTH_STRICT
+        judged = verdict(reports, may_stay=may_stay, why=self._story.why_relayed() if has_nats else "")
         is_good = judged.is_good and status == ExitStatus.OK
         self._console.print_json(
             json.dumps({name.lower(): msgspec.to_builtins(report.media) for name, report in reports})

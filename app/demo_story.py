@@ -15,6 +15,8 @@ _FRAME_SAMPLES = 960
 _CALLER, _CALLEE = "Alice", "Bob"
 _NOT_KNOWN = "unknown"
 _PHASES = {"port_mapping": "port mapping"}
+_IN_VAIN = ("failed", "skipped")
+_NO_REASON = ("not-needed", "call-over")
 _OUTCOMES = {"won": "won", "failed": "no", "skipped": "not tried", "cancelled": "stopped"}
 
 
@@ -26,6 +28,7 @@ class _Told:
     path: str = ""
     nat: str = ""
     rungs: dict[str, str] = field(default_factory=dict)
+    in_vain: str = ""
     talked_at: float = 0.0
     concealed: float = 0.0
 
@@ -58,6 +61,11 @@ class Story:
         told.talked_at = sample.at
         lost = sum(round(side.concealed * _SAMPLES_PER_MS) for side in self._told.values())
         return self.say(at, f"{sample.at:.0f} s of talk, both ways: samples lost {lost:,}")
+
+    def why_relayed(self) -> str:
+        """What the caller is told of the last way that did not lead to a direct path; empty where each did."""
+        told = self._told.get(_CALLER)
+        return "" if told is None else told.in_vain
 
     def _keep(self, lines: list[str]) -> list[str]:
         self.lines += lines
@@ -92,6 +100,9 @@ def _news(name: str, talk: protocol.CallState, told: _Told) -> Iterator[str]:
         if rung.outcome != before and rung.outcome != "waiting":
             outcome = "" if rung.outcome == "trying" else f" {_OUTCOMES[rung.outcome]}"
             yield f"{name}, {_PHASES.get(rung.name, rung.name)}{outcome}: {rung.why}"
+    # The hardest one that was thought of says the most; which of them ended last says nothing.
+    in_vain = [rung.why for rung in talk.phases if rung.outcome in _IN_VAIN and rung.reason not in _NO_REASON]
+    told.in_vain = in_vain[-1] if in_vain else ""
 
 
 def _moved(name: str, talk: protocol.CallState, *, from_relay: bool) -> str:
@@ -111,8 +122,9 @@ class Verdict:
     lines: tuple[str, ...]
 
 
-def verdict(reports: list[tuple[str, CallReport]], *, has_nats: bool) -> Verdict:
-    """Judge the call by both reports. Without NATs a call on the relay is as good as a direct one."""
+def verdict(reports: list[tuple[str, CallReport]], *, may_stay: bool, why: str = "") -> Verdict:
+    """Judge the call by both reports. ``may_stay``: nothing direct can be had (or there are no NATs), so that a call on
+    the relay is what it should be; ``why``: what a person was told of that."""
     if len(reports) != 2 or any(report.outcome != "answered" for _, report in reports):
         return Verdict(False, ("The call did not end as it should: it was not answered, or a report is missing.",))
     lines, is_good = [], True
@@ -120,12 +132,10 @@ def verdict(reports: list[tuple[str, CallReport]], *, has_nats: bool) -> Verdict
     if None not in directs:
         lines.append(f"Direct {max(at for at in directs if at is not None):.2f} s after the answer.")
     else:
-        is_good = not has_nats
-        last = {
-            (name, phase.name): phase.reason or phase.outcome for name, report in reports for phase in report.phases
-        }
-        why = [f" {name}, {_PHASES.get(phase, phase)}: {reason}." for (name, phase), reason in last.items()]
-        lines.append("The call stayed on the relay." + ("".join(why) if has_nats else ""))
+        is_good = may_stay
+        lines.append(
+            f"The call stayed on the relay. {_CALLER} was told: {why}" if why else "The call stayed on the relay."
+        )
     for name, report in reports:
         if report.media.frames_lost or report.media.samples_concealed:
             is_good = False

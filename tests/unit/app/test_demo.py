@@ -6,7 +6,7 @@ import pytest
 from app.demo_net import HOUSEHOLDS, RELAY_IPS, Nat, build_script
 from app.demo_story import MAX_LINES, TALK_LINE_EVERY_S, Story, verdict
 from app.protocol import CallSample, CallState, EngineState, LadderPhase, NatProfile, PathSpan
-from app.report import CallReport, MediaReport, PhaseReport, Times
+from app.report import CallReport, MediaReport, Times
 
 TALK = CallState("id", "talking", True, "bob@relay", "bob", answered=1.0, path="relay")
 
@@ -29,7 +29,7 @@ def both(**changes: object) -> list[tuple[str, CallReport]]:
 
 
 def test_a_good_call() -> None:
-    judged = verdict(both(), has_nats=True)
+    judged = verdict(both(), may_stay=False)
     assert judged.is_good
     assert judged.lines == ("Direct 0.25 s after the answer.", "Not one of 1,152,000 samples was lost.")
 
@@ -44,31 +44,48 @@ def test_a_good_call() -> None:
     ],
 )
 def test_a_call_that_is_not(changes: dict[str, object]) -> None:
-    judged = verdict(both(**changes), has_nats=True)
+    judged = verdict(both(**changes), may_stay=False)
     assert not judged.is_good and not any("Not one" in line for line in judged.lines)
 
 
 def test_it_says_what_is_missing_and_whose_fault_that_is() -> None:
-    lost = verdict(both(media=MediaReport(frames_lost=2, samples_concealed=1_920)), has_nats=True)
+    lost = verdict(both(media=MediaReport(frames_lost=2, samples_concealed=1_920)), may_stay=False)
     assert lost.lines[1] == "Bob: 1,920 samples did not arrive and 0 came too late; 1,920 were concealed."
-    busy = verdict(both(media=MediaReport(samples_concealed=960, underruns=3)), has_nats=True)
+    busy = verdict(both(media=MediaReport(samples_concealed=960, underruns=3)), may_stay=False)
     assert busy.lines[1].startswith(
         "Bob: every sample arrived in time, and yet 960 were concealed: this machine was too"
     )
 
 
 def test_a_report_is_missing() -> None:
-    assert not verdict(both()[:1], has_nats=False).is_good
+    assert not verdict(both()[:1], may_stay=True).is_good
 
 
 def test_without_nats_the_relay_is_good_enough() -> None:
-    assert verdict(both(times=Times(answered=1.0, ended=13.0)), has_nats=False).is_good
+    assert verdict(both(times=Times(answered=1.0, ended=13.0)), may_stay=True).is_good
 
 
 def test_it_says_why_a_call_stayed_on_the_relay() -> None:
-    phases = tuple(PhaseReport("punch", at, at + 1, "failed", reason) for at, reason in ((0, "old"), (3, "no-answer")))
-    judged = verdict(both(times=Times(answered=1.0, ended=13.0), phases=phases), has_nats=True)
-    assert judged.lines[0] == "The call stayed on the relay. Bob, punch: no-answer."
+    relayed = both(times=Times(answered=1.0, ended=13.0))
+    told = "The call stayed on the relay. Alice was told: Both ports are random."
+    judged = verdict(relayed, may_stay=False, why="Both ports are random.")
+    assert (judged.is_good, judged.lines) == (False, (told,))
+    judged = verdict(relayed, may_stay=True, why="Both ports are random.")
+    assert (judged.is_good, judged.lines) == (True, (told, "Not one of 1,152,000 samples was lost."))
+
+
+def test_why_is_what_the_caller_heard_of_the_hardest_way() -> None:
+    story, change = Story(), msgspec.structs.replace
+    assert story.why_relayed() == ""
+    punch = LadderPhase("punch", "failed", why="No packet came through.")
+    skipped = LadderPhase("prediction", "skipped", why="Not needed.", reason="not-needed")
+    search = LadderPhase("birthday", "failed", why="No common door.")
+    for mapping in ("trying", "failed"):
+        rungs = (LadderPhase("port_mapping", mapping, why="No doors."), punch, search, skipped)
+        story.state("Alice", EngineState(call=change(TALK, phases=rungs)), 2.0)
+        assert story.why_relayed() == "No common door."
+    story.state("Bob", EngineState(call=change(TALK, phases=(punch,))), 2.0)
+    assert story.why_relayed() == "No common door.", "the caller's words alone"
 
 
 def test_the_story_of_a_call() -> None:
