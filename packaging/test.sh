@@ -22,10 +22,9 @@ together() {
     cat "$log"
 }
 
-behind -m "slow and not process and not device" tests/natsim tests/continuity
+behind -m "slow and not process and not device" tests/natsim
 run -m "not slow and not process and not device" || failed=1
-run -p no:cacheprovider -m "slow and not process and not device" --ignore=tests/natsim --ignore=tests/continuity ||
-    failed=1
+run -p no:cacheprovider -m "slow and not process and not device" --ignore=tests/natsim || failed=1
 together
 
 behind -m "process and not device" --ignore=tests/netlab
