@@ -103,7 +103,7 @@ class Loss:
             self._began = now
 
     def share(self) -> float | None:
-        """Lost over expected, 0 to 1; None before anything has been expected."""
+        """Lost over expected, 0 to 1; None where nothing new has been expected in all these buckets."""
         current_expected, current_received = self._current()
         expected = current_expected + sum(bucket[0] for bucket in self._buckets)
         received = current_received + sum(bucket[1] for bucket in self._buckets)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.path.stats import Jitter, Loss, RoundTrip, Tally
+from transport.path.stats import LOSS_BUCKETS, Jitter, Loss, RoundTrip, Tally
 
 
 def test_the_first_sample_is_the_round_trip_and_later_ones_move_it_by_an_eighth() -> None:
@@ -91,7 +91,17 @@ def test_loss_is_a_share_whatever_arrives(packets: list[tuple[int, float]]) -> N
         now += pause
         loss.arrived(sequence, now)
         share = loss.share()
-        assert share is not None and 0 <= share <= 1
+        assert share is None or 0 <= share <= 1
+
+
+def test_nothing_but_copies_tell_nothing() -> None:
+    loss = Loss()
+    assert loss.share() is None
+    loss.arrived(7, 0.0)
+    assert loss.share() == 0
+    for second in range(1, LOSS_BUCKETS + 2):
+        loss.arrived(7, float(second))
+    assert loss.share() is None
 
 
 def test_a_tally_counts_what_came_and_what_should_have() -> None:
