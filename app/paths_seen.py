@@ -1,7 +1,7 @@
 """Which path carried the call when, for the strip, the report and the line under the name (pure)."""
 
 from app.protocol import PathKind, PathMark, PathSpan
-from transport.path.carriage import PathChanged
+from transport.path.carriage_commands import PathChanged
 
 # The strip of a day-long call with a bad network stays readable, and small; the oldest go first.
 MAX_KEPT = 200

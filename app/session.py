@@ -26,7 +26,7 @@ from transport.io.relay_client import RelayClient
 from transport.io.tasks import Tasks
 from transport.link import Link
 from transport.link_events import LinkConfig, LinkStats
-from transport.path.carriage import CopyArrived, PathChanged, Reconnected, Reconnecting
+from transport.path.carriage_commands import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.leg import LegAccess
 from transport.path.stats import PathStats
 from transport.portmap.mapper import MappingStatus

@@ -33,10 +33,9 @@ from transport.link_events import (
     SendMessage,
     TimerFired,
 )
-from transport.path.carriage import (
-    RELAY_PATH,
+from transport.path.carriage import RELAY_PATH, Carriage
+from transport.path.carriage_commands import (
     AskEcho,
-    Carriage,
     CarriageCommand,
     CarriageReady,
     CarriageRefused,

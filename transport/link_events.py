@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from transport.identity.keys import Identity
-from transport.path.carriage import CopyArrived, PathChanged, Reconnected, Reconnecting
+from transport.path.carriage_commands import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.leg import LegAccess
 from transport.path.sockets import (
     CloseSocket,

@@ -6,7 +6,8 @@ What judges swaps has to notice this one.
 """
 
 from app.cli import main
-from transport.path.carriage import Carriage, CarriageCommand
+from transport.path.carriage import Carriage
+from transport.path.carriage_commands import CarriageCommand
 
 GAP_S = 0.06
 

@@ -8,8 +8,22 @@ QUIC has found authentic before.
 import ipaddress
 import random
 from collections.abc import Collection
-from dataclasses import dataclass
 
+from transport.path.carriage_commands import (
+    AskEcho,
+    CarriageCommand,
+    CarriageReady,
+    CarriageRefused,
+    CopyArrived,
+    DirectLost,
+    PathChanged,
+    Reconnected,
+    Reconnecting,
+    Remark,
+    SayToPeer,
+    SealedArrived,
+)
+from transport.path.direct_paths import DirectPath, DirectPaths, is_gone
 from transport.path.echo import Echoes
 from transport.path.leg import (
     CheckBinding,
@@ -66,7 +80,7 @@ from transport.path.states import (
 from transport.path.stats import PathKind, PathVia, RoundTrip, milliseconds
 from transport.wire import peer as messages
 from transport.wire.demux import PacketKind, packet_kind
-from transport.wire.flow import EchoRequest, RtpPosition
+from transport.wire.flow import RtpPosition
 from transport.wire.stun import Address
 
 # A socket that could not be opened is tried again this often, until the call is lost.
@@ -74,115 +88,10 @@ REOPEN_S = 1.0
 RELAY_PATH = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PathChanged:
-    """A path is in another state (:class:`transport.path.states.PathState`, by value)."""
-
-    kind: PathKind
-    via: PathVia
-    remote: Address
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnecting:
-    """The peer has not been heard since ``since`` (in the machine's clock) on any path."""
-
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnected:
-    """The peer is heard again."""
-
-
-@dataclass(frozen=True, slots=True)
-class SealedArrived:
-    """A packet for QUIC came by this path. Whether it is authentic, QUIC finds out."""
-
-    path: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CarriageReady:
-    """There is a path to send on. Said each time that the leg is bound."""
-
-
-@dataclass(frozen=True, slots=True)
-class CarriageRefused:
-    """The relay does not accept the grant (STUN error ``code``); it is asked again until it does."""
-
-    code: int
-
-
-@dataclass(frozen=True, slots=True)
-class AskEcho:
-    """Send the request by this path alone; None is whatever carries the call."""
-
-    path: int | None
-    request: EchoRequest
-
-
-@dataclass(frozen=True, slots=True)
-class SayToPeer:
-    """Say this to the peer, end to end."""
-
-    message: messages.PeerMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """Say this to the peer now or never: a newer one will follow."""
-
-    message: messages.PathQuality | messages.PathSilent
-
-
-@dataclass(frozen=True, slots=True)
-class CopyArrived:
-    """A frame of voice that came before has come by another path: that is when it would have come by that one."""
-
-    position: RtpPosition
-
-
-@dataclass(frozen=True, slots=True)
-class DirectLost:
-    """There is no direct path any more."""
-
-
-CarriageCommand = (
-    OpenSocket
-    | CloseSocket
-    | SendDatagram
-    | PathChanged
-    | Reconnecting
-    | Reconnected
-    | SealedArrived
-    | CarriageReady
-    | CarriageRefused
-    | AskEcho
-    | SayToPeer
-    | Remark
-    | CopyArrived
-    | DirectLost
-)
-
-
-@dataclass(slots=True)
-class _Direct:
-    socket: int
-    local: Address
-    remote: Address
-    via: PathVia
-    before: Address | None = None
-    """Where the peer was until it moved: what is under way from there still counts."""
-
-
 class Carriage:
     """Begins with :meth:`open`; ends when its owner closes :attr:`sockets` and forgets it."""
 
     __slots__ = (
-        "_addresses",
         "_arrivals",
         "_direct",
         "_echo_numbers",
@@ -214,9 +123,7 @@ class Carriage:
         self._next_socket = 0
         self._next_path = RELAY_PATH + 1
         self._reopen_at: float | None = None
-        self._direct: dict[int, _Direct] = {}
-        self._addresses: dict[tuple[int, Address], int] = {}
-        """The direct path of a socket and a remote address."""
+        self._direct = DirectPaths()
         self._arrivals = Arrivals()
         self._sent = Sent()
         self._echoes = Echoes()
@@ -233,7 +140,7 @@ class Carriage:
     def sockets(self) -> tuple[int, ...]:
         """The sockets that are open, or being opened."""
         own = () if self._socket is None else (self._socket,)
-        return (*own, *{direct.socket for direct in self._direct.values()})
+        return (*own, *self._direct.sockets)
 
     @property
     def reflexive(self) -> Address | None:
@@ -286,7 +193,7 @@ class Carriage:
         if event.socket == self._socket:
             self._socket_gone(now)
             self._reopen_at = now + REOPEN_S
-        for path in [path for path, direct in self._direct.items() if direct.socket == event.socket]:
+        for path in self._direct.on_socket(event.socket):
             self._manage(PathGone(path), now)
         return self._take()
 
@@ -308,21 +215,16 @@ class Carriage:
         self, socket: int, local: Address, remote: Address, via: PathVia, rtt_s: float, now: float
     ) -> list[CarriageCommand]:
         """A checked pair: from now on its socket is ours. A new remote address on the socket of a path moves it."""
-        if socket == self._socket or (socket, remote) in self._addresses:
+        if socket == self._socket or self._direct.path_of(socket, remote) is not None:
             return []
-        known = next((path for path, direct in self._direct.items() if direct.socket == socket), None)
+        known = next(iter(self._direct.on_socket(socket)), None)
         if known is not None:
-            direct = self._direct[known]
-            if direct.before is not None:
-                self._addresses.pop((socket, direct.before), None)
-            direct.before, direct.remote = direct.remote, remote
-            self._addresses[socket, remote] = known
+            self._direct.move(known, remote)
             self._manage(PathMoved(known, remote), now)
             return self._take()
         path = self._next_path
         self._next_path += 1
-        self._direct[path] = _Direct(socket, local, remote, via)
-        self._addresses[socket, remote] = path
+        self._direct.add(path, DirectPath(socket, local, remote, via))
         for event in (AddPath(path, "direct", via, remote), PathOpened(path, local)):
             self._manage(event, now)
         quality = self.paths.quality(path)
@@ -334,10 +236,10 @@ class Carriage:
     def network_changed(self, hosts: Collection[str], now: float) -> list[CarriageCommand]:
         """These are the machine's IP addresses now. Paths from addresses that are gone die at once, the relay leg
         gets another socket then; nothing else is disturbed."""
-        for path in [path for path, direct in self._direct.items() if _is_gone(direct.local, hosts)]:
+        for path in self._direct.without_host(hosts):
             self._manage(PathGone(path), now)
         if self._socket is not None:
-            if _is_gone(self._local, hosts):
+            if is_gone(self._local, hosts):
                 self._rebind(self._socket, now)
             else:
                 self._run_leg(self._leg.handle(CheckBinding(), now), now)
@@ -350,7 +252,7 @@ class Carriage:
         if event.socket == self._socket and event.source == self._relay:
             path: int | None = RELAY_PATH
         else:
-            path = self._addresses.get((event.socket, event.source))
+            path = self._direct.path_of(event.socket, event.source)
         quality = None if path is None else self.paths.quality(path)
         if path is None or quality is None:
             self.foreign_dropped += 1
@@ -583,17 +485,9 @@ class Carriage:
             self._send_on(again.onto, data)
 
     def _forget(self, path: int) -> None:
-        direct = self._direct.pop(path, None)
+        direct = self._direct.forget(path)
         self._echoes.forget(path)
         self._reports.forget(path)
         self._echo_numbers.pop(path, None)
         if direct is not None:
-            for remote in (direct.remote, direct.before):
-                if remote is not None:
-                    self._addresses.pop((direct.socket, remote), None)
             self._out.append(CloseSocket(direct.socket))
-
-
-def _is_gone(local: Address | None, hosts: Collection[str]) -> bool:
-    """Whether a socket's address is none of the machine's any more; a wildcard is always there."""
-    return local is not None and not ipaddress.ip_address(local[0]).is_unspecified and local[0] not in hosts
