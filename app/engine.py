@@ -29,13 +29,12 @@ from app.local_server import LocalServer
 from app.local_socket import LocalSocketError
 from app.membership import Membership
 from app.nat_watch import NatWatch
+from app.papers import Papers
 from app.port_door import PortDoor
 from app.relays import Relays, Route
-from app.report import CallReport, write_report
 from app.session import CallSession, SessionSetup
 from app.sound import SoundPlan
 from app.store import Store
-from app.trace import write_trace
 from app.trust import Trust, decide
 from app.voice import Voice
 from transport.io.machine_turn import MachineTurn
@@ -103,11 +102,15 @@ class Engine:
         self._without_window: asyncio.TimerHandle | None = None
         self._session: CallSession | None = None
         self._route: Route | None = None
-        self._last_report: CallReport | None = None
-        self._last_trace: reporting.KeptTrace | None = None
         self._closing = False
         self._lock = HomeLock(config.home)
         self._notices = state.Notices()
+        self._papers = Papers(
+            config.report,
+            config.trace,
+            trace_addresses=config.trace_addresses,
+            complain=lambda title, text: self._notify("error", title, text),
+        )
         self._server = LocalServer(config.home.folder, self.command, self._windows_changed)
         self.state = protocol.EngineState()
         self.ended = asyncio.Event()
@@ -226,11 +229,9 @@ class Engine:
             case protocol.RefreshDevices():
                 self._voice.refresh()
             case protocol.GetReport(call_id):
-                answer(self._report(call_id))
-            case protocol.SaveTrace(call_id, path, with_addresses):
-                trace = self._trace(call_id)
-                write_trace(Path(path), trace.document(with_addresses=with_addresses))
-                answer(protocol.TraceSaved(trace.trace.report.call_id, path))
+                answer(self._papers.report(self._session, call_id))
+            case protocol.SaveTrace():
+                answer(self._papers.save_trace(self._session, message))
             case protocol.EndEngine():
                 self.ended.set()
             case protocol.Attach():
@@ -343,27 +344,12 @@ class Engine:
         if session is None:
             return
         self._nat.learnt(session.local_nat)
-        self._last_report = reporting.final_report(session, finished, self._voice.last_talk)
-        self._last_trace = reporting.kept_trace(session, self._last_report)
         self._store.calls.add(reporting.recent_call(session, finished, self._wall_offset_s))
         if (seen := reporting.between_networks(session, self._wall_offset_s)) is not None:
             self._known.note(*seen)
-        self._write_files(self._last_report, self._last_trace)
+        self._papers.finished(session, finished, self._voice.last_talk)
         if self._config.follows_windows and self._server.windows == 0:
             self._windows_changed(0)
-
-    def _write_files(self, report: CallReport, trace: reporting.KeptTrace) -> None:
-        config = self._config
-        if config.report is not None:
-            try:
-                write_report(config.report, report)
-            except AppError as error:
-                self._notify("error", "The report was not written", str(error))
-        if config.trace is not None:
-            try:
-                write_trace(config.trace, trace.document(with_addresses=config.trace_addresses))
-            except AppError as error:
-                self._notify("error", "The trace was not written", str(error))
 
     def _to_call(self, call_id: str, event: ev.Event) -> None:
         if self._session is not None and self._session.call.view.call_id == call_id:
@@ -508,23 +494,6 @@ class Engine:
     def _notify(self, kind: state.NoticeKind, title: str, text: str) -> None:
         self._notices.add(kind, title, text)
         self.changed()
-
-    def _report(self, call_id: str) -> protocol.EngineMessage:
-        session = self._session
-        if session is not None and not session.call.finished and call_id in ("", session.call.view.call_id):
-            return protocol.Report(session.call.view.call_id, reporting.shareable(reporting.live_report(session)))
-        report = self._last_report
-        if report is None or (call_id and report.call_id != call_id):
-            raise AppError("There is no report of that call any more: Segue keeps that of the last one.")
-        return protocol.Report(report.call_id, reporting.shareable(report))
-
-    def _trace(self, call_id: str) -> reporting.KeptTrace:
-        session, kept = self._session, self._last_trace
-        if session is not None and not session.call.finished and call_id in ("", session.call.view.call_id):
-            kept = reporting.kept_trace(session, reporting.live_report(session))
-        if kept is None or (call_id and kept.trace.report.call_id != call_id):
-            raise AppError("There is no trace of that call any more: Segue keeps that of the last one.")
-        return kept
 
     # -- clocks ----------------------------------------------------------------------------------------------------
 

@@ -35,8 +35,9 @@ PATIENCE_S = 20.0
 class Person:
     """An engine, and what it says."""
 
-    def __init__(self, folder: Path) -> None:
-        self.engine = Engine(EngineConfig(find_home(folder), SoundPlan(play=SPEECH, record=folder / "heard.wav")))
+    def __init__(self, folder: Path, **files: Path) -> None:
+        sound = SoundPlan(play=SPEECH, record=folder / "heard.wav")
+        self.engine = Engine(EngineConfig(find_home(folder), sound, **files))
         self.said: list[protocol.EngineMessage] = []
         self._news = asyncio.Event()
 
@@ -165,6 +166,59 @@ def test_an_unanswered_call_reports_no_audio_of_the_call_before(tmp_path: Path) 
             await guest.in_phase("ended")
             times = guest.report()["times"]
             assert times["answered"] is times["first_audio_sent"] is times["first_audio_played"] is None, times
+
+    run(main)
+
+
+@pytest.mark.slow
+def test_report_and_trace_of_the_call_that_is_meant_or_of_none(tmp_path: Path) -> None:
+    kept, shared = tmp_path / "kept.json", tmp_path / "shared.json"
+
+    def last(guest: Person, kind: type[protocol.EngineMessage]) -> Any:
+        return next(message for message in reversed(guest.said) if isinstance(message, kind))
+
+    async def main() -> None:
+        async with two(tmp_path) as (guest, bob, address):
+            guest.do(protocol.GetReport(call_id=""))
+            assert "no report of that call" in last(guest, protocol.CommandFailed).text
+            guest.do(protocol.PlaceCall(address=str(address)))
+            call_id = (await bob.in_phase("incoming")).call_id
+            bob.do(protocol.AnswerCall(call_id=call_id))
+            await guest.in_phase("talking")
+            assert (guest.report()["outcome"], last(guest, protocol.Report).call_id) == (None, call_id), "it goes on"
+            guest.do(protocol.HangUp(call_id=call_id))
+            await guest.in_phase("ended")
+            assert (guest.report()["outcome"], last(guest, protocol.Report).call_id) == ("answered", call_id)
+            guest.do(protocol.SaveTrace(call_id, str(kept), True))
+            guest.do(protocol.SaveTrace("", str(shared), False))
+            assert last(guest, protocol.TraceSaved) == protocol.TraceSaved(call_id, str(shared))
+            for command in (protocol.GetReport("another"), protocol.SaveTrace("another", str(tmp_path / "no"), True)):
+                guest.do(command)
+                assert "of that call any more" in last(guest, protocol.CommandFailed).text
+            guest.do(protocol.SaveTrace("", str(tmp_path / "no" / "where"), True))
+            assert "of that call any more" not in last(guest, protocol.CommandFailed).text
+
+    run(main)
+    assert "127.0.0.1" in kept.read_text() and "127.0.0.1" not in shared.read_text()
+    assert json.loads(shared.read_text())["report"]["outcome"] == "answered"
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.slow
+def test_a_file_that_cannot_be_written_is_told_and_costs_no_call(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two(tmp_path) as (guest, bob, address):
+            nowhere = tmp_path / "no" / "where.json"
+            other = Person(tmp_path / "other", report=nowhere, trace=nowhere)
+            await other.start()
+            try:
+                await talk(other, bob, address)
+                titles = {notice.title for notice in other.engine.state.notices}
+                assert titles >= {"The report was not written", "The trace was not written"}
+                assert other.report()["outcome"] == "answered"
+            finally:
+                await other.engine.close()
+            assert guest.engine.state.call is None
 
     run(main)
 
