@@ -7,9 +7,20 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 voices=(tests/netlab/test_{changes,demo,kernel_call,kernel_swaps,real_call,relay_restart}.py)
 log=$(mktemp)
 other=
-# A shell's background processes do not hear Ctrl-C.
-trap 'rm -f "$log"; [ -z "$other" ] || kill "$other" 2>/dev/null' EXIT
 failed=0
+# A shell's background processes do not hear Ctrl-C, and pytest, which does, tells the shell nothing of it.
+leave() {
+    rm -f "$log"
+    [ -n "$other" ] || return
+    kill -INT "$other" 2>/dev/null
+    for _ in {1..50}; do
+        kill -0 "$other" 2>/dev/null || return
+        sleep 0.2
+    done
+    kill "$other" 2>/dev/null
+}
+trap leave EXIT
+trap 'exit 130' INT TERM
 run() { .venv/bin/python -m pytest --hypothesis-profile=ci --durations=15 "$@"; }
 # What it says is shown when the other one has ended.
 behind() {
