@@ -98,22 +98,28 @@ async def short_calls(places: list[tuple[Lab, list[Person]]], count: int) -> lis
     return made
 
 
-def cost_figures(call: LongCall, call_s: float) -> Section:
-    """The long call's figures."""
+def cost_figures(call: LongCall, relayed: LongCall, call_s: float) -> Section:
+    """The figures of a long call that goes direct, and of one that stays on the relay."""
     span = f"/proc/PID/stat over {call_s:.0f} s of a call; Opus, speech from WAV files, recorded to WAV files"
-    lost = [side.report["media"]["frames_lost"] for side in call.ended]
-    concealed = [side.report["media"]["samples_concealed"] for side in call.ended]
+    media = [side.report["media"] for each in (call, relayed) for side in each.ended]
+    stays = "a call with --always-relay, as long"
     return Section(
         "A call's cost",
         (
-            Figure("engine in a call, caller", f"{call.caller_percent:.1f} % of a core", span),
-            Figure("engine in a call, callee", f"{call.callee_percent:.1f} % of a core", "the same call"),
-            Figure("relay, one call", f"{call.relay_percent:.1f} % of a core", "the same call"),
+            Figure("engine in a direct call, caller", f"{call.caller_percent:.1f} % of a core", span),
+            Figure("engine in a direct call, callee", f"{call.callee_percent:.1f} % of a core", "the same call"),
+            Figure("engine in a call that stays on the relay", f"{relayed.caller_percent:.1f} % of a core", stays),
+            Figure("relay, one call that stays there", f"{relayed.relay_percent:.1f} % of a core", "the same call"),
+            Figure("relay, one call that went direct", f"{call.relay_percent:.1f} % of a core", "the first call"),
             Figure("engine without a call", f"{call.idle_percent:.1f} % of a core", "registered, a window attached"),
             Figure("engine memory without a call", str(call.idle), "RSS / PSS"),
             Figure("engine memory in a call", str(call.talking), f"RSS / PSS at its second {call_s:.0f}"),
-            Figure("frames lost, both ends", str(sum(lost)), "the call's reports"),
-            Figure("samples concealed, both ends", str(sum(concealed)), "the call's reports"),
+            Figure("frames lost, both ends", str(sum(each["frames_lost"] for each in media)), "both calls' reports"),
+            Figure(
+                "samples concealed, both ends",
+                str(sum(each["samples_concealed"] for each in media)),
+                "the same reports",
+            ),
         ),
     )
 
@@ -169,9 +175,10 @@ def run(*, idle_s: float = IDLE_S, call_s: float = CALL_S, calls: int = CALLS) -
             for person in (*people, *relayed_people):
                 await person.online()
             long = await long_call(where, people, idle_s=idle_s, call_s=call_s)
+            stays = await long_call(relayed, relayed_people, idle_s=idle_s, call_s=call_s)
             places = [(where, people), (relayed, relayed_people)]
             with_ladder, without = await short_calls(places, calls)
-        return [cost_figures(long, call_s), delay_figures(with_ladder, without)]
+        return [cost_figures(long, stays, call_s), delay_figures(with_ladder, without)]
 
     speech_s = call_s + calls * (SHORT_TALK_S + 1.0) + 10.0
     with lab(speech_s) as where, lab(speech_s, "--always-relay") as relayed:
