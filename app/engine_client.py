@@ -114,6 +114,9 @@ class EngineClient:
         if not isinstance(hello, protocol.EngineHello) or hello.version != protocol.ENGINE_VERSION:
             await client.close()
             raise EngineUnreachable("The running engine is of another version of Segue. Quit it and start again.")
+        # Another engine may have come in the place of the one that the file told of when it was read.
+        with contextlib.suppress(local_socket.LocalSocketError):
+            info = local_socket.read_info(home)
         answer = local_socket.proof(info.secret, hello.nonce)
         client.send(protocol.Attach(version=protocol.ENGINE_VERSION, proof=answer, watch_only=watch_only))
         return client

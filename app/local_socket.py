@@ -77,29 +77,27 @@ class LocalListener:
             if sys.platform == "win32":
                 self._server = await asyncio.start_server(handler, "127.0.0.1", 0)
                 port = self._server.sockets[0].getsockname()[1]
-                self._info = EngineInfo(os.getpid(), self.secret, port=port)
+                self._write_info(EngineInfo(os.getpid(), self.secret, port=port))
             else:
                 path = self._socket_path()
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
+                # Before it listens: whoever gets through to this engine finds its secret, and not that of one before.
+                self._write_info(EngineInfo(os.getpid(), self.secret, path=str(path)))
                 self._server = await asyncio.start_unix_server(handler, path)
                 path.chmod(0o600)
-                self._info = EngineInfo(os.getpid(), self.secret, path=str(path))
-            self._write_info(self._info)
         except OSError as error:
+            self._remove_info()
             raise LocalSocketError(f"Segue cannot listen for its window in {self._home}: {explain(error)}.") from error
 
     async def close(self) -> None:
         """Stop listening; open connections are the handler's to end."""
         if self._server is not None:
             self._server.close()
-        if self._info is not None:
-            with contextlib.suppress(LocalSocketError, OSError):
-                if read_info(self._home).pid == os.getpid():
-                    (self._home / INFO_FILE).unlink()
-            if self._info.path:
-                with contextlib.suppress(OSError):
-                    os.unlink(self._info.path)
+        self._remove_info()
+        if self._info is not None and self._info.path:
+            with contextlib.suppress(OSError):
+                os.unlink(self._info.path)
         if self._extra_folder is not None:
             shutil.rmtree(self._extra_folder, ignore_errors=True)
 
@@ -110,12 +108,18 @@ class LocalListener:
         self._extra_folder = tempfile.mkdtemp(prefix="segue-")
         return Path(self._extra_folder) / SOCKET_FILE
 
+    def _remove_info(self) -> None:
+        with contextlib.suppress(LocalSocketError, OSError):
+            if self._info is not None and read_info(self._home).pid == os.getpid():
+                (self._home / INFO_FILE).unlink()
+
     def _write_info(self, info: EngineInfo) -> None:
         temporary = self._home / f"{INFO_FILE}.{os.getpid()}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(info))
         temporary.replace(self._home / INFO_FILE)
+        self._info = info
 
 
 async def connect(info: EngineInfo) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

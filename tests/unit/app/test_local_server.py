@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,62 @@ def test_a_window_attaches_hears_the_state_and_commands(tmp_path: Path) -> None:
         await settle()
         assert engine.windows == [1, 0]
         await engine.server.close()
+        assert not (tmp_path / local_socket.INFO_FILE).exists()
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="TCP there: the port is another one each time")
+def test_an_engine_that_comes_in_the_place_of_another_while_a_window_connects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window has read where the one before listened, and gets through to the one after."""
+    connect = local_socket.connect
+
+    async def main() -> None:
+        before, after = Engine(tmp_path), Engine(tmp_path)
+        await before.server.open()
+
+        async def late(info: local_socket.EngineInfo) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            await before.server.close()
+            await after.server.open()
+            after.server.tell(protocol.EngineState(ready=True))
+            return await connect(info)
+
+        monkeypatch.setattr(local_socket, "connect", late)
+        client = await EngineClient.connect(tmp_path)
+        assert await client.next_message() == protocol.EngineState(ready=True)
+        await client.close()
+        await after.server.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="TCP there: the port is known once it listens")
+def test_who_gets_through_finds_the_secret_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listen = asyncio.start_unix_server
+    told: list[bytes] = []
+
+    async def main() -> None:
+        listener = local_socket.LocalListener(tmp_path)
+
+        async def watched(handler: local_socket.Handler, path: Path) -> asyncio.Server:
+            told.append(local_socket.read_info(tmp_path).secret)
+            return await listen(handler, path)
+
+        async def handler(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            raise AssertionError("nobody connects")
+
+        async def refused(_handler: local_socket.Handler, _path: Path) -> asyncio.Server:
+            raise OSError("no more sockets")
+
+        monkeypatch.setattr(asyncio, "start_unix_server", watched)
+        await listener.open(handler)
+        assert told == [listener.secret]
+        await listener.close()
+        monkeypatch.setattr(asyncio, "start_unix_server", refused)
+        with pytest.raises(local_socket.LocalSocketError):
+            await local_socket.LocalListener(tmp_path).open(handler)
         assert not (tmp_path / local_socket.INFO_FILE).exists()
 
     asyncio.run(main())
