@@ -347,6 +347,8 @@ class Link:
     def _end(self, reason: EndReason, text: str) -> None:
         if self._phase is Phase.ENDED:
             return
+        # What the search holds is the machine's, and other calls wait for it: however this one ends, it is given back.
+        self._traverse(self._traversal.give(ladder.Stop("call-over"), self._now), self._now)
         self._phase = Phase.ENDED
         sockets = (*self._carriage.sockets, *self._traversal.sockets)
         self._out += [CloseSocket(socket) for socket in sockets]

@@ -12,10 +12,13 @@ from tests.natsim.network import Address, Host
 from tests.natsim.scenario import Scenario, Side
 from tests.natsim.two_paths import INVENTED
 from tests.natsim.wire import WireSpec
+from transport.link import TimerFired
 from transport.path.stats import PathVia
 from transport.traverse import birthday
 from transport.traverse.budget import MAX_SOCKETS
 from transport.traverse.ladder import Ladder
+from transport.wire.framing import frame
+from transport.wire.peer import Hello, encode
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +102,29 @@ def test_nobody_hears_a_full_attack() -> None:
         assert ear.path is not None and ear.path.kind == "relay"
         assert INVENTED not in ear.played
     assert_every_frame_was_heard_once(ears)
+
+
+@pytest.mark.parametrize("liar", [0, 1])
+def test_a_call_that_breaks_off_in_the_middle_of_a_search_gives_everything_back(liar: int) -> None:
+    """A program that says something senseless: the other one ends the call at once, before any silence is noticed."""
+    machines = between(RANDOM, STRICT)
+    ears = machines.call()
+    cut_apart(machines)
+    machines.answer(ears)
+    machines.clock.run(5.0)
+    assert machines.allowances[0].sockets > 100, "in the middle of it"
+    assert not any(allowance.take_turn("another call") for allowance in machines.allowances)
+    peer = ears[liar].driver.link._peer
+    assert peer is not None
+    peer.send_stream(frame(encode(Hello(b"n" * 32, b""))))
+    ears[liar].driver.submit(TimerFired())
+    assert machines.clock.run(10.0, lambda: all(ear.ended for ear in ears))
+    ended = ears[1 - liar].ended
+    assert ended is not None and ended.reason == "protocol", ended
+    for ear, allowance in zip(ears, machines.allowances, strict=True):
+        assert ear.driver.ports == ()
+        assert allowance.sockets == 0
+        assert allowance.take_turn("another call")
 
 
 @pytest.mark.slow
