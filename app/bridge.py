@@ -104,8 +104,6 @@ class Bridge(QObject):
         self._link: EngineLink | None = None
         self._attending = False
         self._ended = asyncio.Event()
-        self.is_over = False
-        """Whether :meth:`serve` has come to its end."""
 
     @property
     def attached(self) -> bool:
@@ -136,12 +134,9 @@ class Bridge(QObject):
 
     async def serve(self) -> None:
         """Attend to the engine until :meth:`end`; then detach. The engine and its call stay."""
-        try:
-            self.open()
-            await self._ended.wait()
-            await self._tasks.close()
-        finally:
-            self.is_over = True
+        self.open()
+        await self._ended.wait()
+        await self._tasks.close()
 
     async def _attend(self) -> None:
         try:
@@ -188,17 +183,26 @@ def run_with_engine(application: QApplication, bridge: Bridge) -> int:
     # The desktop's own "quit" (end of the session) must not cut off the loop before the bridge is closed.
     application.setQuitLockEnabled(False)
     tasks = Tasks("window")
+    serving: asyncio.Task[None] | None = None
+
+    def serve() -> None:
+        nonlocal serving
+        serving = tasks.start(bridge.serve(), name="bridge")
+        serving.add_done_callback(lambda _: loop.stop())
+
     with qasync.QEventLoop(application) as loop:
         # Not run_until_complete: where Qt's loop was ended by somebody else, that runs callbacks once more with no
         # asyncio loop set, and a bridge that is just closing fails there.
-        loop.call_soon(lambda: tasks.start(bridge.serve(), name="bridge").add_done_callback(lambda _: loop.stop()))
+        loop.call_soon(serve)
         loop.run_forever()
         # Not over yet: the display has gone, or the desktop's session is over. It is as if the window had been closed.
         # Without a display Qt's loop may end after every turn.
         bridge.end()
         until = loop.time() + LEAVE_TIMEOUT_S
-        while not bridge.is_over and loop.time() < until:
+        while (serving is None or not serving.done()) and loop.time() < until:
             turn = loop.call_later(LEAVE_TURN_S, loop.stop)
             loop.run_forever()
             turn.cancel()
+        if serving is not None and serving.done():
+            serving.result()
     return 0

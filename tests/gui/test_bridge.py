@@ -231,7 +231,6 @@ def test_a_display_that_goes_while_the_window_ends(played: Played) -> None:
 
     played.run(steps)
     assert played.link.closed
-    assert played.bridge.is_over
 
 
 def test_a_display_that_goes_ends_the_window(played: Played) -> None:
@@ -241,4 +240,15 @@ def test_a_display_that_goes_ends_the_window(played: Played) -> None:
     assert run_with_engine(played.application, played.bridge) == 0
     timer.stop()
     assert played.link.closed
-    assert played.bridge.is_over
+
+
+def test_what_fails_in_the_bridge_is_not_taken_for_a_good_end(
+    played: Played, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> None:
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr(played.bridge, "serve", broken)
+    with pytest.raises(LookupError, match="a fault of ours"):
+        run_with_engine(played.application, played.bridge)
+    assert "window:bridge failed" in caplog.text
