@@ -4,15 +4,13 @@ A port of the loopback address is held for as long as the turn lasts: it is ther
 however the process ends, and on Linux each network namespace has its own, as it has its own NAT.
 """
 
-import contextlib
 import errno
 import socket
 import sys
 
 # A private port (RFC 6335 §6), and above those that Linux hands out by itself (32,768-60,999).
 TURN_PORT = 61_470
-# Windows says the second where an exclusive socket is in the way.
-_TAKEN = (errno.EADDRINUSE, errno.EACCES)
+_NO_IPV4 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class MachineTurn:
@@ -25,18 +23,20 @@ class MachineTurn:
         self._held: socket.socket | None = None
 
     def take(self) -> bool:
-        """Whether it is ours now. A machine without IPv4 has no NAT to spare: there everybody may."""
+        """Whether it is ours now. A machine without IPv4 has no NAT to spare: there everybody may. Whatever else is in
+        the way, a limit on sockets also, is in the way of a hard traversal."""
         if self._held is not None:
             return True
-        with contextlib.ExitStack() as undo:
-            try:
-                held = undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                if sys.platform == "win32":
-                    held.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-                held.bind(("127.0.0.1", self._port))
-            except OSError as error:
-                return error.errno not in _TAKEN
-            undo.pop_all()
+        held: socket.socket | None = None
+        try:
+            held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            if sys.platform == "win32":
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            held.bind(("127.0.0.1", self._port))
+        except OSError as error:
+            if held is not None:
+                held.close()
+            return error.errno in _NO_IPV4
         self._held = held
         return True
 

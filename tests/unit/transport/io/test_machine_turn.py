@@ -1,5 +1,6 @@
 """transport.io.machine_turn: one process of this machine at a time."""
 
+import errno
 import socket
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from transport.io.machine_turn import MachineTurn
+from transport.traverse.budget import Allowance
 
 PATIENCE_S = 30.0
 TAKES_IT = """
@@ -35,6 +37,36 @@ def test_the_turn_is_one_owners_until_it_ends_it(port: int) -> None:
     one.end()
     assert other.take() and not one.take()
     other.end()
+
+
+def test_one_hard_traversal_at_a_time_among_all_processes(port: int) -> None:
+    elsewhere, allowance = MachineTurn(port), Allowance(machine=MachineTurn(port))
+    assert elsewhere.take() and not allowance.take_turn("one"), "another process has it"
+    elsewhere.end()
+    assert allowance.take_turn("one") and not elsewhere.take()
+    assert not allowance.take_turn("other")
+    allowance.end_turn("other")
+    assert not elsewhere.take(), "only its owner ends a turn"
+    allowance.end_turn("one")
+    assert elsewhere.take()
+    elsewhere.end()
+
+
+@pytest.mark.parametrize(
+    ("number", "may"),
+    [(errno.EAFNOSUPPORT, True), (errno.EADDRNOTAVAIL, True), (errno.EMFILE, False), (errno.EPERM, False)],
+)
+def test_without_ipv4_everybody_may_and_after_any_other_failure_nobody(
+    port: int, monkeypatch: pytest.MonkeyPatch, number: int, may: bool
+) -> None:
+    def fails(*_: object) -> socket.socket:
+        raise OSError(number, "made up")
+
+    turn = MachineTurn(port)
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", fails)
+        assert turn.take() is may
+    turn.end()
 
 
 @pytest.mark.process

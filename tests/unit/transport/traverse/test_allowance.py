@@ -60,34 +60,3 @@ def test_one_hard_traversal_at_a_time() -> None:
     assert not allowance.take_turn("other"), "only its owner ends a turn"
     allowance.end_turn("one")
     assert allowance.take_turn("other")
-
-
-class PlayedTurn:
-    """A machine with one more process, which has the turn when the test says so.
-
-    Held against the real one by tests/unit/transport/io/test_machine_turn.py."""
-
-    def __init__(self) -> None:
-        self.others = False
-        self.ours = False
-
-    def take(self) -> bool:
-        self.ours = not self.others
-        return self.ours
-
-    def end(self) -> None:
-        self.ours = False
-
-
-def test_one_hard_traversal_at_a_time_among_all_processes() -> None:
-    machine = PlayedTurn()
-    allowance = Allowance(machine=machine)
-    machine.others = True
-    assert not allowance.take_turn("one"), "another process has it"
-    machine.others = False
-    assert allowance.take_turn("one") and machine.ours
-    assert not allowance.take_turn("other") and machine.ours
-    allowance.end_turn("other")
-    assert machine.ours, "only its owner ends a turn"
-    allowance.end_turn("one")
-    assert not machine.ours and allowance.take_turn("other")
