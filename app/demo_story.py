@@ -63,7 +63,7 @@ class Story:
         return self.say(at, f"{sample.at:.0f} s of talk, both ways: samples lost {lost:,}")
 
     def why_relayed(self) -> str:
-        """What the caller is told of the last way that did not lead to a direct path; empty where each did."""
+        """What the caller was told of the hardest way that was tried in vain, or left; empty where there is none."""
         told = self._told.get(_CALLER)
         return "" if told is None else told.in_vain
 

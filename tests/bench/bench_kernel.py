@@ -13,6 +13,7 @@ from tests.bench import bench_traverse
 from tests.bench.bench_traverse import RELAY, Cell, is_one_path, wilson
 from tests.bench.figures import Figure, Grid, Section, median, spread
 from tests.natsim.climb import Climb
+from tests.natsim.kinds import STACKS, SYMMETRIC
 from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
 from tests.netlab.climber import AFTERWARDS_S, FOLLOWED_S, Answer, Command
@@ -108,7 +109,7 @@ class Agreement:
 
 def kernel_calls(cell: Cell, calls: int, *, profiled: bool = True) -> tuple[Answer, ...]:
     """So many calls in the kernel, each side the caller in turn."""
-    at_a_time = CALLS_A_BLOCK if "block-" in cell.name or cell.name.endswith("block") else calls
+    at_a_time = CALLS_A_BLOCK if _uses_up_a_block(cell) else calls
     answers: list[Answer] = []
     for first in range(0, calls, at_a_time):
         with climbs(cell.scenario(WIRE, turned=False), relay_ms=RELAY_MS) as lab:
@@ -117,6 +118,12 @@ def kernel_calls(cell: Cell, calls: int, *, profiled: bool = True) -> tuple[Answ
                 for number in range(first, min(calls, first + at_a_time))
             )
     return tuple(answers)
+
+
+def _uses_up_a_block(cell: Cell) -> bool:
+    """Whether a subscriber has only so many ports, and each flow takes one."""
+    stacks = [STACKS[name] for name in (cell.one, cell.other, cell.shared) if name]
+    return any(nat.allocation == "block" and nat.mapping == SYMMETRIC for stack in stacks for nat in stack)
 
 
 def compare(cell: Cell, calls: int, simulated_calls: int = SIMULATED_CALLS, *, profiled: bool = True) -> Agreement:

@@ -4,6 +4,7 @@ Each side opens IPv4 sockets of its own, tells the other what it must check with
 sends authenticated checks. Whoever wins hands its socket over; every other one is closed at once.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -56,7 +57,7 @@ class HardPlan:
         return self.role is IceRole.CONTROLLING
 
 
-class HardRound:
+class HardRound(ABC):
     """One round. Subclasses say what happens when a socket is open, when the peer has told, and in time."""
 
     def __init__(self, plan: HardPlan, rng: Random, *, max_pairs: int) -> None:
@@ -85,22 +86,25 @@ class HardRound:
 
     # -- for subclasses
 
+    @abstractmethod
     def _begin(self, now: float) -> None:
-        raise NotImplementedError
+        """Ask for the first sockets."""
 
+    @abstractmethod
     def _is_open(self, socket: int, now: float) -> None:
-        raise NotImplementedError
+        """One that was asked for is there."""
 
-    def _is_lost(self, socket: int, now: float) -> None:
+    def _is_lost(self, socket: int, now: float) -> None:  # noqa: B027 - not everybody has something to do
         """It could not be opened, or has died."""
 
+    @abstractmethod
     def _peer_told(self, message: Candidates, now: float) -> None:
-        raise NotImplementedError
+        """The peer said where it can be reached."""
 
-    def _heard(self, message: SyncMessage, now: float) -> None:
+    def _heard(self, message: SyncMessage, now: float) -> None:  # noqa: B027
         """The peer said when to start."""
 
-    def _tick(self, now: float) -> None:
+    def _tick(self, now: float) -> None:  # noqa: B027
         """Time has passed, or something has come."""
 
     def _due(self) -> list[float | None]:

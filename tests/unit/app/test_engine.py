@@ -60,6 +60,14 @@ class Person:
         assert state.call is not None
         return state.call
 
+    async def is_heard(self) -> None:
+        """The other one has been heard, and has heard."""
+        async with asyncio.timeout(PATIENCE_S):
+            times = self.report()["times"]
+            while None in (times["first_audio_sent"], times["first_audio_played"]):
+                await asyncio.sleep(0.01)
+                times = self.report()["times"]
+
     def report(self) -> dict[str, Any]:
         self.do(protocol.GetReport(call_id=""))
         report = next(message for message in reversed(self.said) if isinstance(message, protocol.Report))
@@ -99,7 +107,7 @@ async def talk(guest: Person, bob: Person, address: PersonAddress) -> None:
     call = await bob.in_phase("incoming")
     bob.do(protocol.AnswerCall(call_id=call.call_id))
     await guest.in_phase("talking")
-    await asyncio.sleep(0.3)
+    await guest.is_heard()
     guest.do(protocol.HangUp(call_id=call.call_id))
     await guest.in_phase("ended")
     await bob.in_phase("ended")
