@@ -12,7 +12,7 @@ def main() -> None:
     """Entry point of the ``segue`` program."""
     try:
         # Loading takes a second, in which an interrupt would end in a traceback.
-        importlib.import_module("app.cli").main()
+        importlib.import_module("app.cli.main").main()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
 

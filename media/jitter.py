@@ -1,20 +1,22 @@
 """The adaptive jitter buffer (pure): keyed by RTP timestamp, blind to paths.
 
 ``push`` takes packets as they come; ``pull`` is called for each 20 ms that the speaker consumes and says what to
-play. The delay of playout over the fastest packets follows the measured variation (:mod:`media.delay`): it grows by
+play. The delay of playout over the fastest packets follows the measured variation (:mod:`media.delay_estimator`): it
+grows by
 stretching the voice, or by the concealment that an empty buffer forces anyway, and shrinks by stretching alone.
 Nothing is skipped to catch up, except at a hole that is audible already and longer than ``max_delay_s``, and after a
-stall (:mod:`media.stall`): then what waits beyond the target is given up but for 200 ms, which are caught up in haste.
+stall (:mod:`media.stall_detector`): then what waits beyond the target is given up but for 200 ms, which are caught
+up in haste.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
-from media.delay import DelayConfig, DelayEstimator
+from media.delay_estimator import DelayConfig, DelayEstimator
 from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from media.playout import Conceal, Frame, JitterStats, Playout, Recover, Silence, Tempo
 from media.rtp import SEQUENCE_BITS, TIMESTAMP_BITS, RtpPacket, unwrap
-from media.stall import STALL_S, StallWatch
+from media.stall_detector import STALL_S, StallWatch
 
 
 @dataclass(frozen=True, slots=True)

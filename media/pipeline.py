@@ -9,7 +9,7 @@ from collections import deque
 import numpy as np
 
 from media.codec import Decoder, Encoder
-from media.delay import DelayConfig
+from media.delay_estimator import DelayConfig
 from media.errors import RtpError
 from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
 from media.jitter import JitterBuffer, JitterConfig

@@ -3,13 +3,13 @@
 Two small machines that share nothing but the names of calls (DESIGN D2)::
 
       control: QUIC, one stream                            media: plain UDP
-    transport.quic.control                                 relay.sockets
+    transport.quic.relay_channel                                 relay.sockets
             | documents                                         | datagrams
         relay.server  ----- the only driver: one event loop -----
             | events (relay.events)                             |
-        relay.router   sessions, proofs, directory          relay.datagrams   QUIC or STUN?
+        relay.router   sessions, proofs, directory          relay.media_port   QUIC or STUN?
           |   |   |                                             |
-          |   |   relay.calls   invite, ring, answer, end   relay.legs   bind, forward, idle
+          |   |   relay.call_table   invite, ring, answer, end   relay.legs   bind, forward, idle
           |   relay.presence    who watches whom                |
         relay.registry   name -> key           relay.limits   token buckets for both
             | StoreName / NameStored
@@ -34,7 +34,8 @@ open them. The legs outlast the call by a few seconds, so that the sealed good-b
 
 **What a stranger can cause** is bounded everywhere: sessions, proofs, registrations, look-ups, invitations and STUN
 answers by token buckets in a table of fixed size; calls per caller, per callee and in all; packets per leg by a rate;
-packets that wait for a leg by eight; bytes per session by :mod:`transport.quic.control`. Whoever goes over is told
+packets that wait for a leg by eight; bytes per session by :mod:`transport.quic.relay_channel`. Whoever goes over is
+told
 what the limit was and when to come back.
 
 **Stopping**: a signal drains. Everyone is told, new calls are refused, running ones keep their legs until they end or

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relay.limits import RelayLimits
-from transport.wire.address import DEFAULT_PORT, RelayAddress
+from transport.wire.addresses import DEFAULT_PORT, RelayAddress
 
 # Most calls that run when a relay is to stop end by themselves or have found a direct path by then; service
 # managers wait 90 s by default before they kill.

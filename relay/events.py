@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from transport.wire.control import CallId, ClientMessage, RelayMessage
+from transport.wire.relay_messages import CallId, ClientMessage, RelayMessage
 
 SessionId = int
 Source = tuple[str, int]

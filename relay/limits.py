@@ -16,7 +16,7 @@ LimitKind = Literal[
 
 # A bucket is under 300 bytes with its key: 65,536 of them are 20 MiB at most.
 MAX_BUCKETS = 65_536
-# What a message can say (transport.wire.control.Seconds).
+# What a message can say (transport.wire.relay_messages.Seconds).
 _LONGEST_WAIT_S = 86_400.0
 
 

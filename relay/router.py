@@ -10,7 +10,7 @@ import random
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 
-from relay.calls import CallCommand, CallMessage, CallTable, Tell
+from relay.call_table import CallCommand, CallMessage, CallTable, Tell
 from relay.events import (
     CloseSession,
     DrainRequested,
@@ -31,11 +31,11 @@ from relay.events import (
 from relay.limits import Limiter, TokenBucket, address_subject
 from relay.presence import Presence
 from relay.registry import Entry, Registry
-from transport.identity.challenge import registration_statement, session_statement
 from transport.identity.errors import IdentityError
 from transport.identity.keys import certificate_key, verify
-from transport.wire.address import GUEST_PREFIX
-from transport.wire.control import (
+from transport.identity.statements import registration_statement, session_statement
+from transport.wire.addresses import GUEST_PREFIX
+from transport.wire.relay_messages import (
     CONTROL_VERSION,
     Answer,
     Authenticate,
@@ -62,7 +62,7 @@ from transport.wire.control import (
     Watch,
     Welcome,
 )
-from transport.wire.control import Presence as PresenceMessage
+from transport.wire.relay_messages import Presence as PresenceMessage
 
 # A client answers the challenge within one round trip and a signature.
 AUTHENTICATE_WITHIN_S = 10.0

@@ -15,8 +15,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from relay.certificate import own_identity
 from relay.config import Ready, RelayConfig
-from relay.datagrams import DatagramHandler
 from relay.errors import RelayError
 from relay.events import (
     CloseSession,
@@ -37,23 +37,23 @@ from relay.events import (
     StoreName,
     TimerFired,
 )
-from relay.garbage import collect_when_quiet, no_full_collections
+from relay.gc_policy import collect_when_quiet, no_full_collections
 from relay.legs import IDLE_S, LegTable
 from relay.limits import Limiter
+from relay.media_port import DatagramHandler
 from relay.metrics import MetricsServer, Snapshot, SnapshotCollector
-from relay.origins import Origins
-from relay.own_identity import own_identity
 from relay.registry import Registry
 from relay.router import Router, RouterConfig
 from relay.sockets import DatagramSockets
 from relay.store import NameStore, StoreThread
+from relay.stun_origins import Origins
 from transport.identity.keys import certificate_fingerprint
 from transport.io.tasks import Tasks
-from transport.quic.control import CloseCode, ControlChannel
-from transport.quic.control_server import ControlServer, bind_udp
-from transport.wire.address import PIN_HEX, RelayAddress
-from transport.wire.control import decode_client_message
+from transport.quic.relay_channel import CloseCode, ControlChannel
+from transport.quic.relay_channel_server import ControlServer, bind_udp
+from transport.wire.addresses import PIN_HEX, RelayAddress
 from transport.wire.errors import WireError
+from transport.wire.relay_messages import decode_client_message
 
 if sys.platform != "win32":
     import uvloop

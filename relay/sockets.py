@@ -9,8 +9,8 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 
-from relay.datagrams import DatagramHandler
 from relay.legs import Datagram, Outgoing, Source
+from relay.media_port import DatagramHandler
 from transport.wire.demux import MAX_DATAGRAM_BYTES
 
 # Datagrams per wake-up and socket: enough to pay for the wake-up, few enough that control messages do not wait for

@@ -5,5 +5,5 @@ The data path through this package, outermost first::
     link  ->  quic.peer  ->  path.manager  ->  io.driver  ->  UDP
 
 ``wire`` holds the formats, ``identity`` the keys, ``portmap`` and ``traverse`` look for a direct path. All of
-these decide without I/O (see :mod:`transport.wire.machine`); ``io`` alone owns sockets and the event loop.
+these decide without I/O (see :mod:`transport.net.machine`); ``io`` alone owns sockets and the event loop.
 """

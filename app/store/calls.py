@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from app.protocol import RecentCall
+from app.ipc.messages import RecentCall
+from app.model.sanitize import one_line
 from app.store.database import Row, Statement
-from app.text import one_line
-from transport.wire.address import parse_person
+from transport.wire.addresses import parse_person
 from transport.wire.errors import WireError
 
 # Years of calls for most people, and a hundredth of a second to write anew.

@@ -1,7 +1,8 @@
 """The SQLite file: made whole or not at all, checked when opened, written in single transactions.
 
 Write-ahead log and ``synchronous=NORMAL``: a killed process loses nothing that was committed; a power cut may lose
-the last moments, never the file. One process and one thread use it (:class:`app.home.HomeLock` sees to the first).
+the last moments, never the file. One process and one thread use it (:class:`app.system.data_dir.HomeLock` sees to
+the first).
 """
 
 import contextlib
@@ -11,10 +12,10 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from app import files
-from app.errors import explain
 from app.store.errors import StoreDamaged, StoreError, StoreFull, StoreReadOnly, typed
 from app.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from app.system import files
+from app.system.errors import explain
 
 Row = tuple[object, ...]
 Statement = tuple[str, Row]

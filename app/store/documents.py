@@ -8,9 +8,9 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from app.protocol import Settings
+from app.ipc.messages import Settings
+from app.model.sanitize import one_line
 from app.store.database import Row, Statement
-from app.text import one_line
 from transport.portmap.pcp import NONCE_BYTES
 
 _MAX_TEXT_CHARS = 400

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from app.errors import AppError
+from app.system.errors import AppError
 
 
 class StoreError(AppError):

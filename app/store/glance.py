@@ -7,7 +7,7 @@ from pathlib import Path
 from app.store.database import open_for_reading
 from app.store.documents import Documents, Profile
 from app.store.relays import Relays
-from transport.wire.address import RelayAddress
+from transport.wire.addresses import RelayAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from app.network_memory import TAG_BYTES, Ended, NetworkPair, is_forgotten, pair_key, updated
+from app.model.network_history import TAG_BYTES, Ended, NetworkPair, is_forgotten, pair_key, updated
 from app.store.database import Row, Statement
 
 # A person with a laptop comes to a few networks a week, and calls a few people from each.
@@ -12,7 +12,7 @@ MAX_PAIRS = 500
 
 
 class Networks:
-    """Pairs of networks, by the tags of both (:func:`app.network_memory.tag`); the oldest are forgotten."""
+    """Pairs of networks, by the tags of both (:func:`app.model.network_history.tag`); the oldest are forgotten."""
 
     QUERY = "SELECT pair, record FROM networks"
 

@@ -7,12 +7,12 @@ relay, so that one person is not two.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from app import trust
+from app.model import key_pinning
+from app.model.key_pinning import Pin, Trust
+from app.model.sanitize import one_line
 from app.store.database import Row, Statement
 from app.store.errors import ListFull
-from app.text import one_line
-from app.trust import Pin, Trust
-from transport.wire.address import PersonAddress, RelayAddress, parse_person
+from transport.wire.addresses import PersonAddress, RelayAddress, parse_person
 from transport.wire.errors import WireError
 
 # Ten thousand people are listed in a few milliseconds; nobody types more.
@@ -93,9 +93,9 @@ class People:
         self._keep(replace(self._known(address), blocked=blocked))
 
     def meet(self, address: PersonAddress, key: bytes, certificate: bytes) -> Trust:
-        """Somebody proved this key under this address: see :func:`app.trust.meet`."""
+        """Somebody proved this key under this address: see :func:`app.model.key_pinning.meet`."""
         known = self._known(address)
-        verdict, pin = trust.meet(known.pin, key, certificate)
+        verdict, pin = key_pinning.meet(known.pin, key, certificate)
         self._keep(replace(known, pin=pin, seen_at=self._clock()))
         return verdict
 
@@ -103,13 +103,13 @@ class People:
         """The user takes the offered key as theirs."""
         known = self.get(address)
         if known is not None:
-            self._keep(replace(known, pin=trust.accept_changed_key(known.pin)))
+            self._keep(replace(known, pin=key_pinning.accept_changed_key(known.pin)))
 
     def mark_verified(self, address: PersonAddress) -> None:
         """The user has compared the safety number."""
         known = self.get(address)
         if known is not None:
-            self._keep(replace(known, pin=trust.mark_verified(known.pin)))
+            self._keep(replace(known, pin=key_pinning.mark_verified(known.pin)))
 
     def _known(self, address: PersonAddress) -> Person:
         now = self._clock()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from app.store.database import Row, Statement
-from transport.wire.address import RelayAddress, parse_relay
+from transport.wire.addresses import RelayAddress, parse_relay
 from transport.wire.errors import WireError
 
 # Own relay, trial relay, and those of the people one calls; the longest unused is forgotten.

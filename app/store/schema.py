@@ -23,7 +23,7 @@ _FIRST = (
     """
     CREATE TABLE calls (
         number INTEGER PRIMARY KEY,  -- counts up; call ids are the other side's choice and could repeat
-        call BLOB NOT NULL  -- app.protocol.RecentCall as JSON
+        call BLOB NOT NULL  -- app.ipc.messages.RecentCall as JSON
     ) STRICT
     """,
     """
@@ -46,7 +46,7 @@ _NETWORKS = (
     """
     CREATE TABLE networks (
         pair TEXT PRIMARY KEY,  -- keyed hashes of both networks' prefixes
-        record BLOB NOT NULL  -- app.network_memory.NetworkPair as JSON
+        record BLOB NOT NULL  -- app.model.network_history.NetworkPair as JSON
     ) STRICT
     """,
 )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from app.errors import Finding, FindingKind, explain
 from app.store import database
 from app.store.calls import Calls
 from app.store.database import MAX_BYTES, Database, open_database, open_for_reading
@@ -21,6 +20,7 @@ from app.store.errors import StoreDamaged, StoreError, StoreReadOnly
 from app.store.networks import Networks
 from app.store.people import People
 from app.store.relays import Relays
+from app.system.errors import Finding, FindingKind, explain
 
 Key = tuple[str, str]
 

@@ -10,8 +10,8 @@ from types import FrameType
 from PySide6.QtCore import QObject, QSocketNotifier, qVersion
 from PySide6.QtWidgets import QApplication
 
-from app.ui.settings_page import Versions
-from app.ui.theme import apply_theme, choose_font
+from app.ui.pages.settings import Versions
+from app.ui.theme.theme import apply_theme, choose_font
 
 
 class EndSignals(QObject):

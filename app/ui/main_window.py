@@ -9,21 +9,21 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication, QMainWindow, QStackedWidget, QWidget
 
-from app.bridge import Bridge
-from app.protocol import CallSample, CommandFailed, EndEngine, EngineState, Levels, Report, TryHere
-from app.ui.call_page import CallPage
-from app.ui.controls import column
-from app.ui.failure_bar import FailureBar
-from app.ui.first_run import FirstRunPage
-from app.ui.home_page import HomePage
-from app.ui.icon import logo
-from app.ui.incoming_window import IncomingWindow
-from app.ui.notices import NoticesArea
-from app.ui.problem_page import ProblemPage, StartingPage
-from app.ui.settings_page import SettingsPage, Versions
-from app.ui.stop_page import StopPage
-from app.ui.theme import Theme, apply_theme
+from app.ipc.messages import CallSample, CommandFailed, EndEngine, EngineState, Levels, Report, TryHere
+from app.ui.bridge import Bridge
+from app.ui.pages.call import CallPage
+from app.ui.pages.engine_down import ProblemPage, StartingPage
+from app.ui.pages.first_run import FirstRunPage
+from app.ui.pages.home import HomePage
+from app.ui.pages.incoming import IncomingWindow
+from app.ui.pages.key_changed import StopPage
+from app.ui.pages.settings import SettingsPage, Versions
+from app.ui.theme.icons import logo
+from app.ui.theme.theme import Theme, apply_theme
 from app.ui.tray import Tray
+from app.ui.widgets.error_bar import FailureBar
+from app.ui.widgets.layout import column
+from app.ui.widgets.notices import NoticesArea
 
 SIZE_PX = (1080, 720)
 LEAST_PX = (880, 560)

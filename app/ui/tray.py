@@ -4,10 +4,10 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
-from app.protocol import AnswerCall, CallState, DeclineCall, EngineState, HangUp, SetMuted
-from app.ui.icon import logo
-from app.ui.person_page import Send
-from app.ui.words import menu_text, plain, short_address, translate
+from app.ipc.messages import AnswerCall, CallState, DeclineCall, EngineState, HangUp, SetMuted
+from app.ui.pages.person import Send
+from app.ui.theme.icons import logo
+from app.ui.widgets.format import menu_text, plain, short_address, translate
 
 NOTIFICATION_MS = 45_000
 # Some notification servers read their text as markup: these signs would begin it.

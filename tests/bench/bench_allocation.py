@@ -16,8 +16,8 @@ from tests.bench.figures import Figure, Grid, Section, machine, spread
 from tests.natsim.birthday import DOORS, MAPPINGS, chance, successes
 from tests.natsim.nat import Nat, NatKind
 from tests.natsim.verdicts import HOST, OUTSIDE, Way, profile, random_kind, right, step_of
-from transport.traverse.allocation import Seen, between, track
-from transport.traverse.nat_profile import Allocation
+from transport.nat.port_allocation import Seen, between, track
+from transport.nat.profile import Allocation
 
 NATS = 1_000
 TRIALS = 2_000

@@ -32,8 +32,8 @@ from tests.natsim.hard_calls import (
     HardResult,
     Wanted,
 )
-from transport.traverse import punch
-from transport.traverse.ladder import PHASES
+from transport.traversal import hole_punch
+from transport.traversal.agent import PHASES
 
 CALLS = 1_000
 CALLS_AT_A_TIME = 25
@@ -54,7 +54,7 @@ Found = dict[str, list[HardResult]]
 
 def _some_calls(name: str, first: int, calls: int) -> list[HardResult]:
     if name == PUNCH_ALONE:
-        phases, cell = (punch.SPEC,), BOTH_CONES
+        phases, cell = (hole_punch.SPEC,), BOTH_CONES
     else:
         phases, cell = PHASES, CELLS[name]
     # Other calls for each pair, as what makes no difference would give the same figures again and prove nothing; but

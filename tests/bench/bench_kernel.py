@@ -18,7 +18,7 @@ from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
 from tests.netlab.climber import AFTERWARDS_S, FOLLOWED_S, Answer, Command
 from tests.netlab.climbs import RING_S, STUN_ENDPOINTS, climbs
-from transport.traverse.ladder import LadderState
+from transport.traversal.agent import LadderState
 
 CALLS = 5
 HARD_CALLS = 20

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app import protocol
+from app.ipc import messages
 from media.format import FRAME_SAMPLES
 from tests.bench.figures import Figure, Section, quantile, spread
 from tests.bench.people import SPEECH, Ended, attached, one_call
@@ -230,7 +230,7 @@ async def _call_contacts(homes: list[Path], addresses: list[str], calls: int) ->
             found.append(await one_call(people[caller], people[1 - caller], addresses[1 - caller], CONTACT_TALK_S))
             if number == 0:
                 for person, other in zip(people, reversed(addresses), strict=True):
-                    person.send(protocol.AddContact(address=other))
+                    person.send(messages.AddContact(address=other))
                     await person.until(lambda now: bool(now.contacts))
         return found
 

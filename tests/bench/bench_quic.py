@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from tests.bench.figures import Figure, Section
-from tests.unit.transport.quic.test_peer import Pair
-from transport.quic.peer import DatagramArrived
+from tests.unit.transport.quic.test_call_connection import Pair
+from transport.quic.call_connection import DatagramArrived
 
 HANDSHAKES = 100
 FRAMES = 2_000

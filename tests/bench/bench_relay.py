@@ -26,8 +26,8 @@ from relay.server import relay_loop_factory, run_relay
 from tests.bench.figures import Figure, Section, machine
 from tests.unit.relay.live import Guest, Udp, log_in
 from tests.unit.relay.people import call_id
-from transport.wire.address import parse_relay
-from transport.wire.control import Answer, Answered, Ended, Granted, HangUp, Incoming, Invite, Ring, Ringing
+from transport.wire.addresses import parse_relay
+from transport.wire.relay_messages import Answer, Answered, Ended, Granted, HangUp, Incoming, Invite, Ring, Ringing
 
 ROOT = Path(__file__).parents[2]
 MEASURE_S = 3.0

@@ -23,7 +23,7 @@ from tests.natsim.climb import Climb, Climber
 from tests.natsim.kinds import STACKS
 from tests.natsim.scenario import Scenario, Side, pair
 from tests.natsim.wire import WireSpec
-from transport.traverse.ladder import LadderState
+from transport.traversal.agent import LadderState
 
 CALLS = 1_000
 # Small enough that both cores end together, large enough that handing out work costs nothing beside it.

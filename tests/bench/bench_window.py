@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app import protocol
+from app.ipc import messages
 from tests.audio_lab import PulseLab, missing_tools
 from tests.bench.figures import Figure, Section, median
 from tests.bench.people import Person, attached
@@ -105,7 +105,7 @@ async def in_call(home: Path, shown: BenchWindow, echo: str, seconds: float) -> 
 
     async with attached(home) as [person]:
         await person.online()
-        person.send(protocol.PlaceCall(address=echo))
+        person.send(messages.PlaceCall(address=echo))
         await person.talking()
         closed, _ = await watch(person)
         shown.open_panel(True)
@@ -113,7 +113,7 @@ async def in_call(home: Path, shown: BenchWindow, echo: str, seconds: float) -> 
         memories = memory(shown.process.pid), memory(person.pid)
         call = person.state.call
         assert call is not None
-        person.send(protocol.HangUp(call_id=call.call_id))
+        person.send(messages.HangUp(call_id=call.call_id))
         await person.ended(call.call_id, call.placed)
     return InCall(closed, opened, engine, *memories)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app import protocol
-from app.engine_client import EngineClient
-from app.local_socket import read_info
+from app.ipc import messages as protocol
+from app.ipc.client import EngineClient
+from app.ipc.socket import read_info
 from transport.io.tasks import Tasks
 
 PATIENCE_S = 30.0

@@ -13,7 +13,7 @@ import time
 from PySide6.QtCore import QEvent, QObject, Signal
 from PySide6.QtWidgets import QApplication
 
-import app.window
+import app.ui.run
 from app.ui.application import make_application
 from app.ui.main_window import MainWindow
 
@@ -67,8 +67,8 @@ def main() -> int:
         application.installEventFilter(watch)
         return application
 
-    app.window.make_application = watched_application  # type: ignore[attr-defined]
-    return app.window.main(sys.argv[1:])
+    app.ui.run.make_application = watched_application  # type: ignore[attr-defined]
+    return app.ui.run.main(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ Microphone's ring → CaptureChain → Link → QUIC → the relay's legs → QU
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from media.delay import DelayConfig
+from media.delay_estimator import DelayConfig
 from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm
 from media.jitter import JitterConfig
 from tests.continuity.exact import FIRST, IndexDecoder, Report, check
 from tests.natsim.sound import CardConfig, Numbers
 from tests.natsim.talk import INDEX, Codec, Options, Person, Talk, World
 from tests.natsim.wire import Wire
-from transport.link import Event, SendMedia
+from transport.link.link import Event, SendMedia
 
 # Tails and round trips: after so long everything that was said has been played.
 TAIL_S = 2.0

@@ -18,16 +18,18 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 
 from relay.config import Ready
-from relay.datagrams import DatagramHandler
 from relay.events import LegGrant
 from relay.legs import LegTable, Source
 from relay.limits import Limiter, Rate, RelayLimits
+from relay.media_port import DatagramHandler
 from relay.server import Relay
 from tests.unit.relay.live import Guest, Udp, log_in, running
 from tests.unit.relay.people import authenticate, call_id, person, register
-from transport.quic.control import STREAM_ID
+from transport.quic.relay_channel import STREAM_ID
 from transport.wire import stun
-from transport.wire.control import (
+from transport.wire.errors import WireError
+from transport.wire.framing import Deframer, frame
+from transport.wire.relay_messages import (
     CONTROL_ALPN,
     Answer,
     Answered,
@@ -42,8 +44,6 @@ from transport.wire.control import (
     decode_relay_message,
     encode,
 )
-from transport.wire.errors import WireError
-from transport.wire.framing import Deframer, frame
 
 PURE_CASES = 60_000
 LIVE_CASES_PER_PORT = 2_500

@@ -14,8 +14,8 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from app.ui.main_window import MainWindow
-from app.ui.palette import LIGHT
-from app.ui.theme import choose_font, wear
+from app.ui.theme.palette import LIGHT
+from app.ui.theme.theme import choose_font, wear
 from tests.gui.scenes import NOW, VERSIONS, RecordingBridge
 
 

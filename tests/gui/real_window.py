@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from app.engine_client import EngineClient, EngineUnreachable
-from app.protocol import EndEngine, EngineMessage, EngineState, GetReport, Report, WindowMessage
+from app.ipc.client import EngineClient, EngineUnreachable
+from app.ipc.messages import EndEngine, EngineMessage, EngineState, GetReport, Report, WindowMessage
 from tests.processes import PATIENCE_S, await_nothing_left
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from PySide6.QtWidgets import QApplication, QScrollArea
 
-from app.bridge import Bridge, EngineLink
-from app.phase_words import Pair, phase_in_words
-from app.protocol import (
+from app.ipc.messages import (
     Audio,
     AudioDevice,
     CallSample,
@@ -29,12 +27,14 @@ from app.protocol import (
     Settings,
     WindowMessage,
 )
-from app.traversal_words import nat_in_words, network_in_words
+from app.text.networks import nat_in_words, network_in_words
+from app.text.traversal import Pair, phase_in_words
+from app.ui.bridge import Bridge, EngineLink
 from app.ui.main_window import MainWindow
-from app.ui.settings_page import Versions
+from app.ui.pages.settings import Versions
+from transport.nat import profile
 from transport.portmap.mapper import MappingStatus
-from transport.traverse import nat_profile
-from transport.traverse.phase import PhaseStatus
+from transport.traversal.technique import PhaseStatus
 
 # 2025-03-14, 15:09:26 UTC.
 NOW = 1_741_964_966.0
@@ -123,23 +123,23 @@ AUDIO = Audio(
     metering=True,
 )
 # What the engine makes of what the ladder says.
-EASY = nat_profile.NatProfile(
-    nat_profile.Mapping.ENDPOINT_INDEPENDENT,
-    nat_profile.Filtering.ADDRESS_AND_PORT_DEPENDENT,
-    nat_profile.Allocation.PRESERVING,
+EASY = profile.NatProfile(
+    profile.Mapping.ENDPOINT_INDEPENDENT,
+    profile.Filtering.ADDRESS_AND_PORT_DEPENDENT,
+    profile.Allocation.PRESERVING,
     made_at=NOW - 12 * 60,
     evidence=("8 answers of 2 servers saw port 50412",),
 )
-RANDOM = nat_profile.NatProfile(
-    nat_profile.Mapping.ADDRESS_AND_PORT_DEPENDENT,
-    nat_profile.Filtering.ADDRESS_AND_PORT_DEPENDENT,
-    nat_profile.Allocation.RANDOM,
+RANDOM = profile.NatProfile(
+    profile.Mapping.ADDRESS_AND_PORT_DEPENDENT,
+    profile.Filtering.ADDRESS_AND_PORT_DEPENDENT,
+    profile.Allocation.RANDOM,
     evidence=("told by the peer",),
 )
-BLOCK = nat_profile.NatProfile(
-    nat_profile.Mapping.ADDRESS_AND_PORT_DEPENDENT,
-    nat_profile.Filtering.ADDRESS_AND_PORT_DEPENDENT,
-    nat_profile.Allocation.BLOCK,
+BLOCK = profile.NatProfile(
+    profile.Mapping.ADDRESS_AND_PORT_DEPENDENT,
+    profile.Filtering.ADDRESS_AND_PORT_DEPENDENT,
+    profile.Allocation.BLOCK,
     block=(8_192, 10_239),
     evidence=("8 answers of 2 servers saw 8 ports within 1,730",),
 )
@@ -193,7 +193,7 @@ OPEN_DOOR = MappingStatus("won", "", "upnp")
 
 
 def rungs(
-    *statuses: PhaseStatus, local: nat_profile.NatProfile = EASY, remote: nat_profile.NatProfile = RANDOM
+    *statuses: PhaseStatus, local: profile.NatProfile = EASY, remote: profile.NatProfile = RANDOM
 ) -> tuple[LadderPhase, ...]:
     """The ladder 47.2 s after the answer; times in seconds since it."""
     told = (phase_in_words(status, 0.0, 47.2, Pair(local, remote, "Bob")) for status in statuses)
@@ -384,7 +384,7 @@ def _step(place: int, **fields: str):  # type: ignore[no-untyped-def]
 
 
 def _relay_wrong(window: MainWindow, state: EngineState) -> None:
-    from app.protocol import CommandFailed
+    from app.ipc.messages import CommandFailed
 
     _step(1, relay_field="relay.exmaple")(window, state)
     window.command_failed(

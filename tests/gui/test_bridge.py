@@ -10,9 +10,8 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.bridge import Bridge, EngineLink, run_with_engine
-from app.engine_client import EngineUnreachable
-from app.protocol import (
+from app.ipc.client import EngineUnreachable
+from app.ipc.messages import (
     CallSample,
     CommandFailed,
     EngineHello,
@@ -23,6 +22,7 @@ from app.protocol import (
     Report,
     WindowMessage,
 )
+from app.ui.bridge import Bridge, EngineLink, run_with_engine
 from app.ui.main_window import MainWindow
 from tests.gui.scenes import DIRECT, HOME, VERSIONS, samples
 

@@ -18,8 +18,8 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
-from app import protocol
-from app.protocol import (
+from app.ipc import messages
+from app.ipc.messages import (
     AddContact,
     AnswerCall,
     BlockContact,
@@ -47,7 +47,7 @@ from app.protocol import (
     WindowMessage,
 )
 from app.ui.main_window import MainWindow
-from app.ui.trace_saver import TraceSaver
+from app.ui.panel.export import TraceSaver
 from tests.gui.scenes import (
     BOB,
     CHANGED,
@@ -133,7 +133,7 @@ def settings(**fields: object) -> ChangeSettings:
         (HOME, "section-3", ["switch_start_in_tray"], [settings(start_in_tray=True)]),
         (HOME, "section-3", ["switch_keep_call_without_window"], [settings(keep_call_without_window=False)]),
         (HOME, "section-4", ["copy_last_report"], [GetReport(HOME.recents[0].call_id)]),
-        (HOME, "section-0", ["test_recording"], [protocol.TestRecording(True)]),
+        (HOME, "section-0", ["test_recording"], [messages.TestRecording(True)]),
         (HOME, "section-0", ["refresh_devices"], [RefreshDevices()]),
     ],
 )

@@ -12,8 +12,8 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.bridge import Bridge, LocalEngine, run_with_engine
-from app.local_socket import read_info
+from app.ipc.socket import read_info
+from app.ui.bridge import Bridge, LocalEngine, run_with_engine
 from app.ui.main_window import MainWindow
 from tests.gui.scenes import VERSIONS
 

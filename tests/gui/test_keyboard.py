@@ -17,9 +17,9 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
-from app.protocol import EngineState, HangUp, PlaceCall, SetMuted
+from app.ipc.messages import EngineState, HangUp, PlaceCall, SetMuted
 from app.ui.main_window import MainWindow
-from app.ui.path_strip import PathStrip
+from app.ui.panel.path_strip import PathStrip
 from tests.gui.scenes import (
     BOB,
     CHANGED,

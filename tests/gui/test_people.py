@@ -5,9 +5,9 @@ from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QLineEdit, QStyleOptionViewItem
 from pytestqt.qtbot import QtBot
 
-from app.protocol import Contact
+from app.ipc.messages import Contact
 from app.ui.main_window import MainWindow
-from app.ui.people_list import Index, PeopleModel, PersonDelegate
+from app.ui.pages.people_list import Index, PeopleModel, PersonDelegate
 from tests.gui.scenes import HOME, RecordingBridge, with_
 
 MANY = tuple(

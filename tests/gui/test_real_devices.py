@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from app.engine import WITHOUT_WINDOW_S
-from app.local_socket import read_info
-from app.protocol import AddContact, CallSample, ChangeSettings, EngineState, HangUp, SetMuted
+from app.engine.runner import WITHOUT_WINDOW_S
+from app.ipc.messages import AddContact, CallSample, ChangeSettings, EngineState, HangUp, SetMuted
+from app.ipc.socket import read_info
 from app.store import Store
 from tests.audio_compare import RATE_HZ, Comparison, Signal, compare, read_wav
 from tests.audio_lab import PulseLab

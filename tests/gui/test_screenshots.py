@@ -14,7 +14,7 @@ import pytest
 from PySide6.QtGui import QImage
 
 from app.ui.main_window import SIZE_PX
-from app.ui.palette import DARK, LIGHT
+from app.ui.theme.palette import DARK, LIGHT
 from tests.gui.pictures import README, THEMES
 from tests.gui.scenes import SCENES
 

@@ -6,8 +6,8 @@ from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
-from app import protocol
-from app.protocol import (
+from app.ipc import messages
+from app.ipc.messages import (
     AnswerCall,
     CallChance,
     CommandFailed,
@@ -20,17 +20,17 @@ from app.protocol import (
     Notice,
     PathSpan,
 )
-from app.ui.charts import Chart
-from app.ui.controls import ElidedLabel, LevelMeter
-from app.ui.incoming_window import IncomingWindow
-from app.ui.known_networks import KnownNetworks
-from app.ui.ladder import Ladder, Progress
 from app.ui.main_window import MainWindow, page_for
-from app.ui.network_page import summary
-from app.ui.palette import DARK, LIGHT
-from app.ui.path_strip import PathStrip
-from app.ui.theme import colours
+from app.ui.pages.incoming import IncomingWindow
+from app.ui.pages.network import summary
+from app.ui.pages.network_history import KnownNetworks
+from app.ui.panel.charts import Chart
+from app.ui.panel.path_strip import PathStrip
+from app.ui.panel.traversal_steps import Ladder, Progress
+from app.ui.theme.palette import DARK, LIGHT
+from app.ui.theme.theme import colours
 from app.ui.tray import Tray
+from app.ui.widgets.layout import ElidedLabel, LevelMeter
 from tests.gui.pictures import StillStyle
 from tests.gui.scenes import (
     BOB,
@@ -157,7 +157,7 @@ def test_the_microphone_is_open_only_while_its_level_is_shown(window: MainWindow
         MeterMicrophone(False),
         MeterMicrophone(True),
         MeterMicrophone(False),
-        protocol.TestRecording(False),
+        messages.TestRecording(False),
     ]
 
 

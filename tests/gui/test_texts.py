@@ -6,9 +6,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
-from app.protocol import AudioDevice, CommandFailed, Contact, EngineState, Notice
-from app.ui.incoming_window import WIDTH_PX, IncomingWindow
+from app.ipc.messages import AudioDevice, CommandFailed, Contact, EngineState, Notice
 from app.ui.main_window import MainWindow
+from app.ui.pages.incoming import WIDTH_PX, IncomingWindow
 from app.ui.tray import notification
 from tests.gui.scenes import BOB, HOME, PREPARE, RECENTS, SAFETY, TALKING, call, with_
 

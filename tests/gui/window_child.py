@@ -1,4 +1,4 @@
-"""The real window with an ear for tests: ``python -m tests.gui.window_child ARGUMENTS`` is ``app.window`` with them.
+"""The real window with an ear for tests: ``python -m tests.gui.window_child ARGUMENTS`` is ``app.ui.run`` with them.
 
 One JSON object a line on standard input asks what a person would see (``place``, ``row``, ``text``, ``page``), has a
 picture taken of what the screen shows (``picture``), blocks the window's thread (``block``) or closes the window as a
@@ -18,8 +18,8 @@ from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.ui.main_window import MainWindow
-from app.ui.people_list import PeopleList
-from app.window import main
+from app.ui.pages.people_list import PeopleList
+from app.ui.run import main
 
 
 class Ear(QObject):

@@ -9,8 +9,8 @@ import random
 from collections.abc import Sequence
 
 from tests.natsim.nat import Nat, NatKind
-from transport.traverse.allocation import PORTS
-from transport.traverse.doors import all_doors
+from transport.nat.port_allocation import PORTS
+from transport.nat.port_blocks import all_doors
 
 MAPPINGS = (64, 128, 256)
 DOORS = (128, 256, 512, 1_024)

@@ -11,7 +11,7 @@ from tests.natsim.network import Network
 from tests.natsim.relay import RelayNode
 from tests.natsim.wire import Wire
 from transport.identity.keys import Identity, new_identity
-from transport.link import (
+from transport.link.link import (
     Command,
     Link,
     LinkConfig,
@@ -22,8 +22,8 @@ from transport.link import (
     Proven,
     SendMedia,
 )
-from transport.path.leg import LegAccess
-from transport.wire.peer import PeerMessage
+from transport.path.relay_leg import LegAccess
+from transport.wire.call_messages import PeerMessage
 
 RELAY_IP = "192.0.2.1"
 CALLER_IP = "198.51.100.1"

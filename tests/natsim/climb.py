@@ -10,11 +10,12 @@ from tests.natsim.network import TTL_HOPS, Address, Host
 from tests.natsim.profiler_host import ProfilerHost
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import Scenario, World, build
-from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
-from transport.traverse import life
-from transport.traverse.budget import Allowance
-from transport.traverse.candidates import HostAddress
-from transport.traverse.ladder import (
+from transport.ice.candidates import HostAddress
+from transport.ice.pacing import Allowance
+from transport.nat import mapping_lifetime
+from transport.nat.profile import NatProfile
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
+from transport.traversal.agent import (
     PHASES,
     Begin,
     Ladder,
@@ -26,15 +27,14 @@ from transport.traverse.ladder import (
     RelayRoundTrip,
     TimerFired,
 )
-from transport.traverse.nat_profile import NatProfile
-from transport.traverse.phase import DirectFound, PeerSaid, PhaseSpec, ProfileKnown
-from transport.traverse.round import SayToPeer
-from transport.wire import peer, stun
+from transport.traversal.round import SayToPeer
+from transport.traversal.technique import DirectFound, PeerSaid, PhaseSpec, ProfileKnown
+from transport.wire import call_messages, stun
 from transport.wire.errors import WireError
 
 # A real timer never fires in the very instant that it was set for.
 TICK_S = 1e-6
-LIFE_TESTED_S = life.BUDGET.seconds
+LIFE_TESTED_S = mapping_lifetime.BUDGET.seconds
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Log:
     """What one side's ladder did, by the clock."""
 
     sent: list[Sent] = field(default_factory=list)
-    said: list[peer.PeerMessage] = field(default_factory=list)
+    said: list[call_messages.PeerMessage] = field(default_factory=list)
     found: list[tuple[float, DirectFound]] = field(default_factory=list)
     profiles: list[ProfileKnown] = field(default_factory=list)
     phases: list[PhaseChanged] = field(default_factory=list)
@@ -91,7 +91,7 @@ class Climber:
         self.log = Log()
         self.allowance = config.allowance or Allowance()
         self.ladder = Ladder(replace(config, allowance=self.allowance), rng)
-        self.say: Callable[[peer.PeerMessage], None] = lambda message: None
+        self.say: Callable[[call_messages.PeerMessage], None] = lambda message: None
         self.ports: dict[int, int] = {}
         self._timer: Timer | None = None
         self._overdue = 0
@@ -120,7 +120,7 @@ class Climber:
                 self.host.close(self.ports.pop(socket))
             case SayToPeer(message):
                 self.log.said.append(message)
-                self.say(peer.decode(peer.encode(message)))
+                self.say(call_messages.decode(call_messages.encode(message)))
             case DirectFound():
                 self.log.found.append((self.clock.now, command))
             case ProfileKnown():
@@ -186,7 +186,7 @@ class Climb:
             climber.say = partial(self._carry, other)
             if knows_rtt:
                 climber.submit(RelayRoundTrip(2 * self.one_way_s))
-        self.asked: list[peer.PeerMessage] = []
+        self.asked: list[call_messages.PeerMessage] = []
 
     @property
     def caller(self) -> Climber:
@@ -248,8 +248,10 @@ class Climb:
         )
         return Climber(host, config, random.Random(self.rng.getrandbits(64)), self.clock)
 
-    def _carry(self, to: Climber, message: peer.PeerMessage) -> None:
-        if isinstance(message, peer.Candidates | peer.Connect | peer.ConnectAck | peer.Sync):
+    def _carry(self, to: Climber, message: call_messages.PeerMessage) -> None:
+        if isinstance(
+            message, call_messages.Candidates | call_messages.Connect | call_messages.ConnectAck | call_messages.Sync
+        ):
             said = PeerSaid(message)
             self.clock.after(self.one_way_s, lambda: to.submit(said))
 

@@ -1,11 +1,11 @@
-"""Runs a Link, untouched, on a virtual host: what transport.io.driver does with real sockets."""
+"""Runs a Link, untouched, on a virtual host: what transport.io.runner does with real sockets."""
 
 from collections import deque
 from collections.abc import Callable
 
 from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.network import Host
-from transport.link import (
+from transport.link.link import (
     CloseSocket,
     Command,
     DatagramReceived,

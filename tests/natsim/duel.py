@@ -11,15 +11,15 @@ from tests.natsim.climb import TICK_S
 from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.network import Address, Host
 from tests.natsim.scenario import build, pair
-from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
-from transport.traverse import birthday
-from transport.traverse.birthday import EasySide, HardSide
-from transport.traverse.budget import Allowance
-from transport.traverse.candidates import HostAddress
-from transport.traverse.hard_round import HardPlan, HardRound
-from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatProfile
-from transport.traverse.round import RoundCommand, RoundLost, RoundWon, SayToPeer
-from transport.traverse.strategy import strategy
+from transport.ice.candidates import HostAddress
+from transport.ice.pacing import Allowance
+from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
+from transport.nat.strategy import strategy
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
+from transport.traversal import birthday
+from transport.traversal.birthday import EasySide, HardSide
+from transport.traversal.probe_round import HardPlan, HardRound
+from transport.traversal.round import RoundCommand, RoundLost, RoundWon, SayToPeer
 from transport.wire.stun import IceRole
 
 ONE_WAY_S = 0.02

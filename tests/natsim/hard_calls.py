@@ -9,8 +9,8 @@ from tests.natsim.kinds import KINDS
 from tests.natsim.nat import NatKind
 from tests.natsim.scenario import Scenario, Side
 from tests.natsim.wire import WireSpec
-from transport.traverse.ladder import PHASES, LadderState
-from transport.traverse.phase import PhaseSpec
+from transport.traversal.agent import PHASES, LadderState
+from transport.traversal.technique import PhaseSpec
 
 # The relay's STUN endpoints by port and then address: three ports on each of two addresses.
 STUN_ENDPOINTS = 6

@@ -5,15 +5,9 @@ from collections.abc import Callable
 
 from tests.natsim.machines import Run, Step, Subject, each, on
 from tests.natsim.traverse_machines import HOSTS, LISTED, LOCAL, OUTSIDE, PEER, RUBBISH, STUN, THEIRS
-from transport.path.sockets import DatagramReceived, OpenSocket, SocketFailed, SocketOpened
-from transport.traverse import birthday, blocks, prediction
-from transport.traverse.budget import MAX_SOCKETS, Allowance
-from transport.traverse.candidates import useful_hosts
-from transport.traverse.climb import Climb
-from transport.traverse.hard_phase import HardKind, HardPhase
-from transport.traverse.hard_round import HardPlan, HardRound
-from transport.traverse.ladder import PHASES
-from transport.traverse.life import (
+from transport.ice.candidates import useful_hosts
+from transport.ice.pacing import MAX_SOCKETS, Allowance
+from transport.nat.mapping_lifetime import (
     SILENCES_S,
     LifeEvent,
     LifeMeasured,
@@ -22,11 +16,17 @@ from transport.traverse.life import (
     StartLifeTest,
     StopLifeTest,
 )
-from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatProfile
-from transport.traverse.phase import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
-from transport.traverse.strategy import strategy
+from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
+from transport.nat.strategy import strategy
+from transport.net.sockets import DatagramReceived, OpenSocket, SocketFailed, SocketOpened
+from transport.traversal import birthday, block_search, port_prediction
+from transport.traversal.agent import PHASES
+from transport.traversal.attempt import Climb
+from transport.traversal.hard_phase import HardKind, HardPhase
+from transport.traversal.probe_round import HardPlan, HardRound
+from transport.traversal.technique import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
 from transport.wire import stun
-from transport.wire.peer import Candidates, Connect, ConnectAck, Sync
+from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync
 from transport.wire.stun import Address, IceRole
 
 _APDM, _ADM = Mapping.ADDRESS_AND_PORT_DEPENDENT, Mapping.ADDRESS_DEPENDENT
@@ -37,16 +37,16 @@ PINNED = NatProfile(_ADM, _STRICT, Allocation.SEQUENTIAL, -2, reflexive=OUTSIDE)
 RANDOM = NatProfile(_APDM, _STRICT, Allocation.RANDOM, reflexive=OUTSIDE)
 BLOCK = NatProfile(_APDM, _STRICT, Allocation.BLOCK, block=(2_048, 3_000), reflexive=OUTSIDE)
 SIDES: tuple[tuple[HardKind, NatProfile, NatProfile], ...] = (
-    (prediction.KIND, FIXED, COUNTED),
-    (prediction.KIND, COUNTED, FIXED),
-    (prediction.KIND, COUNTED, COUNTED),
-    (prediction.KIND, PINNED, PINNED),
+    (port_prediction.KIND, FIXED, COUNTED),
+    (port_prediction.KIND, COUNTED, FIXED),
+    (port_prediction.KIND, COUNTED, COUNTED),
+    (port_prediction.KIND, PINNED, PINNED),
     (birthday.KIND, FIXED, RANDOM),
     (birthday.KIND, RANDOM, FIXED),
     (birthday.KIND, BLOCK, FIXED),
     (birthday.KIND, FIXED, BLOCK),
     (birthday.KIND, PINNED, RANDOM),
-    (blocks.KIND, BLOCK, BLOCK),
+    (block_search.KIND, BLOCK, BLOCK),
 )
 
 

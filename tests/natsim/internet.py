@@ -3,10 +3,10 @@
 import random
 from collections.abc import Callable
 
-from relay.datagrams import DatagramHandler
 from relay.legs import LegTable
 from relay.limits import Limiter, Rate, RelayLimits
-from relay.origins import Origins
+from relay.media_port import DatagramHandler
+from relay.stun_origins import Origins
 from tests.natsim.nat import Nat, NatKind
 from tests.natsim.network import Address, Host, Network, Packet
 from tests.natsim.wire import Wire

@@ -6,24 +6,16 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from app import call_events as ev
-from app.call import Call
-from media.adaptation import RateControl, Reported
-from media.adaptation import Tick as RateTick
+from app.call import events as ev
+from app.call.machine import Call
+from media.devices.stream_state import Opened, OpenFailed, Status, StreamMachine, Unwant, Vanished, Want
+from media.devices.stream_state import Tick as StreamTick
 from media.jitter import JitterBuffer, Silence
+from media.rate_control import RateControl, Reported
+from media.rate_control import Tick as RateTick
 from media.rtp import RtpPacket
-from media.stream_state import (
-    Opened,
-    OpenFailed,
-    Status,
-    StreamMachine,
-    Unwant,
-    Vanished,
-    Want,
-)
-from media.stream_state import Tick as StreamTick
 from relay import events as rv
-from relay.calls import NO_ANSWER_S, CallTable
+from relay.call_table import NO_ANSWER_S, CallTable
 from relay.legs import IDLE_S, LegTable
 from relay.limits import Limiter, RelayLimits
 from tests.natsim.call import identity
@@ -31,39 +23,32 @@ from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.driver import TICK_S
 from tests.unit.relay.people import authenticate, call_id, person
 from tests.unit.relay.world import NAMES, World
-from transport import link as tl
-from transport.path import leg as pl
+from transport.ice.candidates import HostAddress
+from transport.ice.credentials import CheckKeys, Credentials
+from transport.link import link as tl
+from transport.link.handshake import admission_token
+from transport.net.port_mapping import MappedPort
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.path import manager as pm
-from transport.path import states as ps
-from transport.path.carriage import Carriage
-from transport.path.echo import Echoes
-from transport.path.reports import Reports
-from transport.path.sockets import (
-    CloseSocket,
-    DatagramReceived,
-    OpenSocket,
-    SendDatagram,
-    SocketFailed,
-    SocketOpened,
-)
-from transport.proof import admission_token
-from transport.quic.peer import PeerConnection
-from transport.traversal import Traversal
-from transport.traverse import ladder as tt
-from transport.traverse.candidates import HostAddress
-from transport.traverse.keys import CheckKeys, Credentials
-from transport.traverse.mapped import MappedPort
-from transport.traverse.phase import DirectFound, PhaseStatus
-from transport.wire import control, peer, stun
-from transport.wire.flow import RtpPosition
+from transport.path import relay_leg as pl
+from transport.path import state as ps
+from transport.path.paths import Carriage
+from transport.path.probes import Echoes
+from transport.path.receiver_reports import Reports
+from transport.quic.call_connection import PeerConnection
+from transport.traversal import agent as tt
+from transport.traversal.search import Traversal
+from transport.traversal.technique import DirectFound, PhaseStatus
+from transport.wire import call_messages, relay_messages, stun
+from transport.wire.datagrams import RtpPosition
 from transport.wire.stun import IceRole
 
 RELAY = ("192.0.2.1", 7851)
 HERE = ("198.51.100.1", 40_000)
 ACCESS = pl.LegAccess(RELAY, "username-of-a-leg", "password-of-a-leg")
 OTHER_ACCESS = pl.LegAccess(("2001:db8::1", 7851), "username-of-another", "password-of-another")
-ANN = control.Person("ann", "", identity(1).key, identity(1).certificate)
-GRANT = control.Leg("username-of-a-leg", "password-of-a-leg", 7851, 60.0)
+ANN = relay_messages.Person("ann", "", identity(1).key, identity(1).certificate)
+GRANT = relay_messages.Leg("username-of-a-leg", "password-of-a-leg", 7851, 60.0)
 MAX_FIRES_PER_INSTANT = 3
 """What one moment may take: nothing here needs a second look at the same instant, let alone a fourth."""
 
@@ -194,9 +179,9 @@ CALL = Subject(
         ev.UserMuted(False),
         ev.KeyAccepted("verified"),
         ev.LinkProven("ann@relay.example"),
-        ev.PeerSaid(peer.Accept()),
-        ev.PeerSaid(peer.Muted(True)),
-        ev.PeerSaid(peer.Bye("busy")),
+        ev.PeerSaid(call_messages.Accept()),
+        ev.PeerSaid(call_messages.Muted(True)),
+        ev.PeerSaid(call_messages.Bye("busy")),
         ev.LinkSilent(),
         ev.LinkBack(),
         ev.MediaBroken(),
@@ -361,7 +346,7 @@ LIMITER = Subject(
 )
 
 KEYS = (identity(1).key, identity(2).key)
-BOB = control.Person("bob", "", identity(2).key, identity(2).certificate)
+BOB = relay_messages.Person("bob", "", identity(2).key, identity(2).certificate)
 
 
 def _invite(calls: CallTable, now: float, number: int) -> Any:
@@ -388,10 +373,10 @@ CALLS = Subject(
                 KEYS[who], said, now
             )
             for said in (
-                control.Ring(call_id(1)),
-                control.Answer(call_id(1)),
-                control.Decline(call_id(1)),
-                control.HangUp(call_id(1)),
+                relay_messages.Ring(call_id(1)),
+                relay_messages.Answer(call_id(1)),
+                relay_messages.Decline(call_id(1)),
+                relay_messages.HangUp(call_id(1)),
             )
             for who in (0, 1)
         },
@@ -436,7 +421,7 @@ def _log_in(name: str) -> Step:
     def step(world: World, now: float) -> None:
         world.now = now
         session = world.open()
-        challenges = [said for said in world.sent.get(session, []) if isinstance(said, control.Challenge)]
+        challenges = [said for said in world.sent.get(session, []) if isinstance(said, relay_messages.Challenge)]
         if challenges and session not in world.closed:
             world.say(session, authenticate(challenges[0], person(NAMES[name]), name))
 
@@ -455,18 +440,18 @@ def _router_stops(run: Run) -> None:
 
 
 _SAID_TO_ROUTER = (
-    control.Invite(call_id(1), "bob"),
-    control.Invite(call_id(2), "ann"),
-    control.Invite(call_id(2), "cy"),
-    control.Ring(call_id(1)),
-    control.Answer(call_id(1)),
-    control.Decline(call_id(1)),
-    control.HangUp(call_id(1)),
-    control.Resume(call_id(1), person(NAMES["bob"]).key),
-    control.Resume(call_id(1), person(NAMES["ann"]).key),
-    control.Watch(["ann", "bob"]),
-    control.Lookup(1, "ann"),
-    control.Ping(1),
+    relay_messages.Invite(call_id(1), "bob"),
+    relay_messages.Invite(call_id(2), "ann"),
+    relay_messages.Invite(call_id(2), "cy"),
+    relay_messages.Ring(call_id(1)),
+    relay_messages.Answer(call_id(1)),
+    relay_messages.Decline(call_id(1)),
+    relay_messages.HangUp(call_id(1)),
+    relay_messages.Resume(call_id(1), person(NAMES["bob"]).key),
+    relay_messages.Resume(call_id(1), person(NAMES["ann"]).key),
+    relay_messages.Watch(["ann", "bob"]),
+    relay_messages.Lookup(1, "ann"),
+    relay_messages.Ping(1),
 )
 ROUTER = Subject(
     type(World().router),
@@ -682,7 +667,7 @@ REPORTS = Subject(
 )
 
 
-COUNTED = peer.PathQuality([peer.PathCount(1, 50, 50, 0.0, 0.0)])
+COUNTED = call_messages.PathQuality([call_messages.PathCount(1, 50, 50, 0.0, 0.0)])
 
 
 def _carriage(now: float) -> Carriage:
@@ -747,10 +732,10 @@ CARRIAGE = Subject(
         "echo_came": lambda carriage, now: carriage.echo_came(5, 1),
         "echo_answered": lambda carriage, now: carriage.echo_answered(1, now),
         "peer_said quality": lambda carriage, now: carriage.peer_said(
-            peer.PathQuality([peer.PathCount(1, 50, 50, 0.0, 0.0)]), now
+            call_messages.PathQuality([call_messages.PathCount(1, 50, 50, 0.0, 0.0)]), now
         ),
-        "peer_said silent": lambda carriage, now: carriage.peer_said(peer.PathSilent(1, 60.0), now),
-        "peer_said in use": lambda carriage, now: carriage.peer_said(peer.PathInUse("direct"), now),
+        "peer_said silent": lambda carriage, now: carriage.peer_said(call_messages.PathSilent(1, 60.0), now),
+        "peer_said in use": lambda carriage, now: carriage.peer_said(call_messages.PathInUse("direct"), now),
         "timer": lambda carriage, now: carriage.timer(now),
     },
     _carriage_returns,
@@ -804,7 +789,7 @@ _LINK = tl.LinkConfig(
 
 
 def _link_ends(run: Run) -> None:
-    run.do(on(tl.Close(peer.Bye())))
+    run.do(on(tl.Close(call_messages.Bye())))
     run.wait(2.0)
     assert run.due is None
     assert [type(said) for said in run.said].count(tl.LinkEnded) == 1
@@ -824,10 +809,10 @@ LINK = Subject(
         tl.DatagramReceived(0, RELAY, b"\x01\x01" + bytes(30)),
         tl.DatagramReceived(0, HERE, b""),
         tl.SendMedia(b"x" * 80),
-        tl.SendMessage(peer.Muted(True)),
-        tl.SendMessage(peer.Bye()),
-        tl.SendMessage(peer.Proven()),
-        tl.Close(peer.Bye()),
+        tl.SendMessage(call_messages.Muted(True)),
+        tl.SendMessage(call_messages.Bye()),
+        tl.SendMessage(call_messages.Proven()),
+        tl.Close(call_messages.Bye()),
         tl.LegReplaced(OTHER_ACCESS),
         tl.Answered(),
         tl.NetworkChanged((HostAddress(HERE[0], 24),)),

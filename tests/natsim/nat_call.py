@@ -16,11 +16,11 @@ from tests.natsim.profiler_host import ProfilerHost
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import Scenario, World, build
 from tests.natsim.two_paths import INVENTED, UNSTRETCHED, FrameDecoder
-from transport.link import Answered, Close, Command, CopyArrived, Link, LinkConfig, MediaReceived, Open, SendMedia
+from transport.ice.candidates import HostAddress
+from transport.ice.pacing import Allowance
+from transport.link.link import Answered, Close, Command, CopyArrived, Link, LinkConfig, MediaReceived, Open, SendMedia
 from transport.path.stats import PathStats
-from transport.traverse.budget import Allowance
-from transport.traverse.candidates import HostAddress
-from transport.wire.peer import Bye
+from transport.wire.call_messages import Bye
 
 STUN_ENDPOINTS = 6
 PAYLOAD = bytes(60)

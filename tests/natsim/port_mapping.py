@@ -15,7 +15,8 @@ from tests.natsim.driver import TICK_S
 from tests.natsim.internet import NatGateway
 from tests.natsim.network import Address, Host, Packet
 from tests.natsim.wire import Wire
-from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
+from transport.net.port_mapping import MappedPort
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 from transport.portmap import igd_client as igd
 from transport.portmap import pcp
 from transport.portmap.mapper import (
@@ -32,7 +33,6 @@ from transport.portmap.mapper import (
     Remembered,
     StatusChanged,
 )
-from transport.traverse.mapped import MappedPort
 
 LAN_S = 0.002
 """One way in a house."""
@@ -260,7 +260,7 @@ class MappingRouter:
 
 
 class SimMapper:
-    """A mapper, untouched, on a virtual host: what ``transport.io.portmap_driver`` does with real sockets."""
+    """A mapper, untouched, on a virtual host: what ``transport.io.port_mapper_io`` does with real sockets."""
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ import struct
 from typing import Any
 
 from tests.natsim.machines import Run, Step, Subject, each, on
-from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.portmap import igd_client as ig
 from transport.portmap import mapper as pm
 from transport.portmap import pcp

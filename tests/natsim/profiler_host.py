@@ -5,11 +5,10 @@ from functools import partial
 
 from tests.natsim.clock import VirtualClock
 from tests.natsim.network import Address, Host
-from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
-from transport.traverse.candidates import HostAddress
-from transport.traverse.life import LifeCommand, LifeEvent, LifeMeasured, LifeTest, LifeTimer, StartLifeTest
-from transport.traverse.nat_profile import NatProfile
-from transport.traverse.profiler import (
+from transport.ice.candidates import HostAddress
+from transport.nat.mapping_lifetime import LifeCommand, LifeEvent, LifeMeasured, LifeTest, LifeTimer, StartLifeTest
+from transport.nat.profile import NatProfile
+from transport.nat.profiler import (
     NatProfiler,
     ProfileMade,
     ProfilerCommand,
@@ -17,6 +16,7 @@ from transport.traverse.profiler import (
     ProfilerTimer,
     StartProfiling,
 )
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 
 TICK_S = 1e-6
 

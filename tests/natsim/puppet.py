@@ -1,11 +1,11 @@
 """A caller that says what the test wants, on a real end-to-end connection."""
 
 from tests.natsim.call import Call
-from transport.identity.challenge import call_statement
-from transport.link import Close, Open
-from transport.proof import admission_token
-from transport.quic.peer import DatagramArrived, PeerConnection, StreamBytes
-from transport.wire import peer as messages
+from transport.identity.statements import call_statement
+from transport.link.handshake import admission_token
+from transport.link.link import Close, Open
+from transport.quic.call_connection import DatagramArrived, PeerConnection, StreamBytes
+from transport.wire import call_messages as messages
 from transport.wire.framing import frame
 
 

@@ -1,11 +1,11 @@
 """A relay's media port: the relay's own legs, limits and STUN on a virtual host."""
 
-from relay.datagrams import DatagramHandler
 from relay.events import LegGrant
 from relay.legs import LegTable
 from relay.limits import Limiter, RelayLimits
+from relay.media_port import DatagramHandler
 from tests.natsim.network import Address, Host
-from transport.path.leg import LegAccess
+from transport.path.relay_leg import LegAccess
 
 MEDIA_PORT = 7851
 

@@ -32,12 +32,12 @@ from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.driver import TICK_S
 from tests.natsim.network import Host
 from tests.natsim.relay import MEDIA_PORT, RelayNode
-from transport.identity.challenge import session_statement
 from transport.identity.keys import Identity
-from transport.io.relay_client import MAX_MISSED_PINGS, PROBE_TIMEOUT_S, BackOff
-from transport.quic.control import IDLE_TIMEOUT_S
-from transport.quic.control_client import HANDSHAKE_TIMEOUT_S
-from transport.wire import control
+from transport.identity.statements import session_statement
+from transport.io.relay_session import MAX_MISSED_PINGS, PROBE_TIMEOUT_S, BackOff
+from transport.quic.relay_channel import IDLE_TIMEOUT_S
+from transport.quic.relay_channel_client import HANDSHAKE_TIMEOUT_S
+from transport.wire import relay_messages
 
 # A handshake with the relay (QUIC, TLS) takes two crossings before the first message.
 HANDSHAKE_CROSSINGS = 2
@@ -109,7 +109,7 @@ class SimRelay:
     def receive(self, channel: Channel, document: bytes) -> None:
         """A client's message has arrived."""
         if not channel.broken and channel.number in self._channels:
-            self.post(MessageArrived(channel.number, control.decode_client_message(document)))
+            self.post(MessageArrived(channel.number, relay_messages.decode_client_message(document)))
 
     def closed(self, channel: Channel) -> None:
         """A client's connection is gone."""
@@ -125,7 +125,7 @@ class SimRelay:
                 case SendMessage(number, message):
                     channel = self._channels.get(number)
                     if channel is not None:
-                        channel.client.deliver(channel, control.encode(message))
+                        channel.client.deliver(channel, relay_messages.encode(message))
                 case CloseSession(number):
                     channel = self._channels.pop(number, None)
                     if channel is not None:
@@ -170,7 +170,7 @@ class SimRelay:
 
 
 class ControlClient:
-    """Logs in, stays, pings, comes back: transport.io.relay_client in virtual time, with its own back-off."""
+    """Logs in, stays, pings, comes back: transport.io.relay_session in virtual time, with its own back-off."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class ControlClient:
         rng: random.Random,
         on_connected: Callable[[], None],
         on_lost: Callable[[], None],
-        on_message: Callable[[control.RelayMessage], None],
+        on_message: Callable[[relay_messages.RelayMessage], None],
     ) -> None:
         self.relay = relay
         self.ip = ip
@@ -223,7 +223,7 @@ class ControlClient:
         self._clock.after(HANDSHAKE_CROSSINGS * self.delay_s, lambda: self.relay.connect(self))
         self._clock.after(HANDSHAKE_TIMEOUT_S, lambda: self._too_long(attempt))
 
-    def send(self, message: control.ClientMessage) -> bool:
+    def send(self, message: relay_messages.ClientMessage) -> bool:
         """Send now; False when there is no session."""
         channel = self.channel
         if channel is None or not self.is_connected:
@@ -243,8 +243,8 @@ class ControlClient:
         """The relay says something, or closes."""
         self._clock.after(self.delay_s, lambda: self._arrived(channel, document))
 
-    def _post(self, channel: Channel, message: control.ClientMessage) -> None:
-        document = control.encode(message)
+    def _post(self, channel: Channel, message: relay_messages.ClientMessage) -> None:
+        document = relay_messages.encode(message)
         if not self.cut:
             self._clock.after(self.delay_s, lambda: self.relay.receive(channel, document))
 
@@ -254,27 +254,29 @@ class ControlClient:
         if document is None:
             self._lost()
             return
-        message = control.decode_relay_message(document)
+        message = relay_messages.decode_relay_message(document)
         match message:
-            case control.Challenge(_, nonce, certificate):
+            case relay_messages.Challenge(_, nonce, certificate):
                 who = self._who
                 signature = who.sign(session_statement(nonce, certificate))
                 self._post(
                     channel,
-                    control.Authenticate(control.CONTROL_VERSION, who.key, who.certificate, signature, self._name),
+                    relay_messages.Authenticate(
+                        relay_messages.CONTROL_VERSION, who.key, who.certificate, signature, self._name
+                    ),
                 )
-            case control.Welcome():
+            case relay_messages.Welcome():
                 self.is_connected = True
                 self._joined_at = self._clock.now
                 self._missed = 0
                 self._ping_on(channel, message.ping_every_s)
                 self._on_connected()
-            case control.Pong(request):
+            case relay_messages.Pong(request):
                 if request == self._ping and self._on_pong is not None:
                     self._on_pong()
-            case control.Refused(0, code) if not self.is_connected:
+            case relay_messages.Refused(0, code) if not self.is_connected:
                 self.rejected = code
-            case control.Replaced():
+            case relay_messages.Replaced():
                 self.rejected = "replaced"
                 self._lost()
             case _:
@@ -286,7 +288,7 @@ class ControlClient:
         hurried, self._hurried, self._pause = self._hurried, False, None
         self._ping += 1
         number, sent_at = self._ping, self._clock.now
-        self._post(channel, control.Ping(number))
+        self._post(channel, relay_messages.Ping(number))
 
         def ponged() -> None:
             self._missed = 0

@@ -1,6 +1,7 @@
 """Whole calls: people with sound cards, engines without a window, and one relay that signals and forwards.
 
-A :class:`Person` is what app.engine, app.session and app.voice make of the product's parts: the call machine drives
+A :class:`Person` is what app.engine.runner, app.call.session and app.engine.audio make of the product's parts: the
+call machine drives
 a link, an audio pump and a control session. What those three decide by themselves is repeated here in its order;
 all that decides otherwise is the product's own.
 """
@@ -11,16 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app import call_events as ev
-from app.call import Call
-from app.protocol import KeyTrust
-from media.adaptation import Break, RateControl, Reported, SetBitrate, SetExpectedLoss, Tick
+from app.call import events as ev
+from app.call.machine import Call
+from app.ipc.messages import KeyTrust
 from media.codec import Decoder, Encoder, OpusDecoder, OpusEncoder
-from media.delay import DelayConfig
+from media.delay_estimator import DelayConfig
 from media.jitter import JitterConfig
 from media.pipeline import CaptureChain, PlayoutChain
 from media.processing import CaptureProcessing, PlaybackProcessing
 from media.pump import AudioPump
+from media.rate_control import Break, RateControl, Reported, SetBitrate, SetExpectedLoss, Tick
 from media.stats import MediaStats
 from tests.continuity.exact import IndexDecoder, IndexEncoder
 from tests.natsim.call import RELAY_IP, identity
@@ -31,11 +32,11 @@ from tests.natsim.relay import MEDIA_PORT
 from tests.natsim.signalling import ControlClient, SimRelay
 from tests.natsim.sound import Card, CardConfig, Numbers, Voice, Vowel
 from tests.natsim.wire import Wire
-from transport import link
+from transport.ice.candidates import HostAddress
 from transport.identity.keys import Identity
-from transport.link import LegAccess, Link, LinkConfig
-from transport.traverse.candidates import HostAddress
-from transport.wire import control, peer
+from transport.link import link
+from transport.link.link import LegAccess, Link, LinkConfig
+from transport.wire import call_messages, relay_messages
 
 REPORT_EVERY_S = 1.0
 # A second of them, as the engine's voice keeps.
@@ -71,7 +72,7 @@ class Said:
 
 
 class Talk:
-    """One call of one person: the part of app.session."""
+    """One call of one person: the part of app.call.session."""
 
     def __init__(self, person: "Person") -> None:
         self.person = person
@@ -120,16 +121,16 @@ class Talk:
         return next((at for at, name in self.said.phases if name == phase), None)
 
     def relay_lost(self, reason: str) -> None:
-        """As app.session: final only for a call that the relay does not know of yet."""
+        """As app.call.session: final only for a call that the relay does not know of yet."""
         if self.call.view.phase == "calling" and not self.call.view.key:
             self.feed(ev.RelayFailed(reason))
 
     def resume(self) -> None:
-        """As app.session: the relay may have forgotten the legs of a call that goes on."""
+        """As app.call.session: the relay may have forgotten the legs of a call that goes on."""
         if self.talking_at is not None and not self.call.finished:
-            self.person.control.send(control.Resume(self.call.view.call_id, self.call.view.key))
+            self.person.control.send(relay_messages.Resume(self.call.view.call_id, self.call.view.key))
 
-    def resumed(self, leg: control.Leg) -> None:
+    def resumed(self, leg: relay_messages.Leg) -> None:
         """The relay gave a leg for the running call; perhaps the same as before."""
         access = self._access(leg)
         if self.driver is not None and access != self._leg_access:
@@ -192,7 +193,7 @@ class Talk:
         self.driver = SimDriver(Link(config, person.rng), person.host, self._on_link)
         self.driver.submit(link.Open())
 
-    def _access(self, leg: control.Leg) -> LegAccess:
+    def _access(self, leg: relay_messages.Leg) -> LegAccess:
         assert leg.port == MEDIA_PORT
         return LegAccess(self.person.world.relay.media.address, leg.username, leg.password)
 
@@ -228,7 +229,7 @@ class Talk:
             case link.CopyArrived(position):
                 if self.playout is not None:
                     self.playout.observe_copy(position.timestamp, self.clock.now)
-            case link.MessageReceived(peer.ReceiverReport() as report):
+            case link.MessageReceived(call_messages.ReceiverReport() as report):
                 self._heard_report(report)
             case link.MessageReceived(message):
                 self.feed(ev.PeerSaid(message))
@@ -253,7 +254,7 @@ class Talk:
         if self.call.view.phase != "talking":
             return
         stats = self.person.pump.stats()
-        said = peer.ReceiverReport(
+        said = call_messages.ReceiverReport(
             frames_received=stats.frames_received,
             frames_lost=stats.frames_lost,
             loss=min(max(stats.loss, 0.0), 1.0),
@@ -266,7 +267,7 @@ class Talk:
             if self._rates.broken:
                 self.feed(ev.MediaBroken())
 
-    def _heard_report(self, report: peer.ReceiverReport) -> None:
+    def _heard_report(self, report: call_messages.ReceiverReport) -> None:
         if self._rates is None or self.capture is None or self.driver is None:
             return
         rtt_ms = self.driver.link.stats(self.clock.now).rtt_ms or 0.0
@@ -292,7 +293,7 @@ class Talk:
 
 
 class Person:
-    """Somebody with a name, a key, a card and a standing session with the relay: the part of app.engine."""
+    """Somebody with a name, a key, a card and a standing session with the relay: the part of app.engine.runner."""
 
     def __init__(self, world: "World", number: int, name: str, host: Host, options: "Options") -> None:
         self.world = world
@@ -400,32 +401,32 @@ class Person:
         pinned = self.pins.setdefault(name, key)
         return "unverified" if pinned == key else "changed"
 
-    def _relay_says(self, message: control.RelayMessage) -> None:
+    def _relay_says(self, message: relay_messages.RelayMessage) -> None:
         match message:
-            case control.Incoming():
+            case relay_messages.Incoming():
                 self._arrives(message)
-            case control.Granted(call_id, callee, leg) if self._is_call(call_id):
+            case relay_messages.Granted(call_id, callee, leg) if self._is_call(call_id):
                 self.talk.feed(ev.CalleeFound(callee, leg, self._trust(callee.name, callee.key)))
-            case control.Ringing(call_id) if self._is_call(call_id):
+            case relay_messages.Ringing(call_id) if self._is_call(call_id):
                 self.talk.feed(ev.RemoteRings())
-            case control.Resumed(call_id, leg) if self._is_call(call_id):
+            case relay_messages.Resumed(call_id, leg) if self._is_call(call_id):
                 self.talk.resumed(leg)
-            case control.Ended(call_id, reason, text) if self._is_call(call_id):
+            case relay_messages.Ended(call_id, reason, text) if self._is_call(call_id):
                 self.talk.feed(ev.RelayEnded(reason, text))
-            case control.Refused(0, code, text) if self._in_call():
+            case relay_messages.Refused(0, code, text) if self._in_call():
                 self.talk.feed(ev.InviteRefused(code, text))
 
     def _is_call(self, call_id: str) -> bool:
         return bool(self.talks) and self.talk.call.view.call_id == call_id
 
-    def _arrives(self, incoming: control.Incoming) -> None:
+    def _arrives(self, incoming: relay_messages.Incoming) -> None:
         if self._is_call(incoming.call_id):
             return
         if incoming.caller.name in self.blocks:
             self._turn_away(incoming)
             return
         if self._in_call():
-            self.control.send(control.Decline(call_id=incoming.call_id, reason="busy"))
+            self.control.send(relay_messages.Decline(call_id=incoming.call_id, reason="busy"))
             return
         talk = self._begin()
         caller = incoming.caller
@@ -442,7 +443,7 @@ class Person:
         if self.on_ring is not None and not talk.call.finished:
             self.on_ring(talk)
 
-    def _turn_away(self, incoming: control.Incoming) -> None:
+    def _turn_away(self, incoming: relay_messages.Incoming) -> None:
         """Somebody who is blocked leaves no trace."""
         arrived = ev.CallArrived(incoming.call_id, "", incoming.caller, incoming.leg, "unknown", blocked=True)
         for command in Call().handle(arrived, self.world.clock.now):

@@ -21,17 +21,17 @@ from tests.natsim.machines import SUBJECTS as OTHER_SUBJECTS
 from tests.natsim.machines import Run, Subject
 from tests.natsim.portmap_machines import PORTMAP_SUBJECTS
 from tests.natsim.traverse_machines import TRAVERSE_SUBJECTS
-from transport.link import Close, LinkEnded, TimerFired
-from transport.wire.peer import Bye
+from transport.link.link import Close, LinkEnded, TimerFired
+from transport.wire.call_messages import Bye
 
 SUBJECTS = (*OTHER_SUBJECTS, *TRAVERSE_SUBJECTS, *HARD_SUBJECTS, *PORTMAP_SUBJECTS)
 # Shorter and longer than every timer that the machines have.
 PAUSES = (0.0, 0.0, 0.001, 0.02, 0.13, 0.5, 1.1, 6.0, 16.0, 31.0, 61.0)
 # The shape itself, and processes that are told the time because they draw or drive, not because they decide.
 NOT_MACHINES = {
-    "transport.wire.machine.Machine",
-    "transport.traversal.LadderMachine",
-    "transport.traverse.phase.Phase",
+    "transport.net.machine.Machine",
+    "transport.traversal.search.LadderMachine",
+    "transport.traversal.technique.Phase",
 }
 
 
@@ -54,7 +54,7 @@ def test_every_machine_is_tried() -> None:
     tried = {f"{subject.kind.__module__}.{subject.kind.__qualname__}" for subject in SUBJECTS}
     missing = _machines_in_the_source() - NOT_MACHINES - tried
     assert not missing, f"give these a Subject in tests/natsim/machines.py: {sorted(missing)}"
-    assert {"app.call.Call", "transport.link.Link", "relay.router.Router"} <= _machines_in_the_source()
+    assert {"app.call.machine.Call", "transport.link.link.Link", "relay.router.Router"} <= _machines_in_the_source()
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.kind.__name__)

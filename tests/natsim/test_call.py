@@ -6,7 +6,7 @@ import pytest
 
 from tests.natsim.call import Call, rtp
 from tests.natsim.wire import Bernoulli, GilbertElliott, Wire
-from transport.link import (
+from transport.link.link import (
     FAREWELL_S,
     LINGER_S,
     Close,
@@ -17,7 +17,7 @@ from transport.link import (
     SendMedia,
     SendMessage,
 )
-from transport.wire.peer import Accept, Bye, Muted
+from transport.wire.call_messages import Accept, Bye, Muted
 
 
 def test_both_sides_prove_each_other_within_two_and_a_half_round_trips() -> None:

@@ -13,12 +13,12 @@ from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.nat import Nat
 from tests.natsim.network import Address, Host
 from tests.natsim.scenario import Scenario, Side, WireSpec, pair
-from transport.traverse import punch
-from transport.traverse.budget import MAX_SOCKETS
-from transport.traverse.candidates import HostAddress
-from transport.traverse.checks import ANSWERS_PER_S
-from transport.traverse.ladder import PHASES, Begin, LadderState, NetworkChanged, PathLost, Prepare
-from transport.traverse.nat_profile import Mapping, NatProfile
+from transport.ice.candidates import HostAddress
+from transport.ice.checklist import ANSWERS_PER_S
+from transport.ice.pacing import MAX_SOCKETS
+from transport.nat.profile import Mapping, NatProfile
+from transport.traversal import hole_punch
+from transport.traversal.agent import PHASES, Begin, LadderState, NetworkChanged, PathLost, Prepare
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -147,7 +147,7 @@ def check_budgets(climb: Climb) -> None:
         for status in climber.ladder.phases():
             [budget] = [spec.budget for spec in PHASES if spec.name == status.name]
             assert status.packets <= status.rounds * (budget.packets + 2 * ANSWERS_PER_S)
-        assert climber.log.most_open <= MAX_SOCKETS + punch.BUDGET.sockets
+        assert climber.log.most_open <= MAX_SOCKETS + hole_punch.BUDGET.sockets
         assert climber.log.busiest_second() <= 200, "DESIGN §5"
 
 
@@ -187,7 +187,7 @@ def test_these_stay_on_the_relay_and_know_it_within_two_seconds(one: str, other:
             begun_at = answered_at + (climb.one_way_s if number == 0 else 0.0)
             assert climber.ladder.state is LadderState.SETTLED and status.outcome == "failed"
             assert status.ended is not None and status.ended - begun_at <= 2.0 + climb.one_way_s
-            assert status.reason in punch.HOPELESS and not climber.ports
+            assert status.reason in hole_punch.HOPELESS and not climber.ports
         check_budgets(climb)
 
 

@@ -7,8 +7,8 @@ import pytest
 from tests.natsim.climb import Climb
 from tests.natsim.network import Address
 from tests.natsim.scenario import pair
-from transport.traverse.budget import MAX_LIVE_MAPPINGS
-from transport.traverse.ladder import LadderState
+from transport.ice.pacing import MAX_LIVE_MAPPINGS
+from transport.traversal.agent import LadderState
 
 VICTIM = "198.18.0.9"
 

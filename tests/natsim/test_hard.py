@@ -31,10 +31,10 @@ from tests.natsim.hard_calls import (
 )
 from tests.natsim.kinds import KINDS
 from tests.natsim.scenario import Scenario, Side
-from transport.traverse import birthday
-from transport.traverse.budget import MAX_LIVE_MAPPINGS, MAX_SOCKETS
-from transport.traverse.ladder import Begin, Prepare, RelayTrouble, Stop
-from transport.wire import peer
+from transport.ice.pacing import MAX_LIVE_MAPPINGS, MAX_SOCKETS
+from transport.traversal import birthday
+from transport.traversal.agent import Begin, Prepare, RelayTrouble, Stop
+from transport.wire import call_messages
 
 pytestmark = pytest.mark.slow
 
@@ -208,11 +208,11 @@ def test_before_the_answer_nothing_is_told_and_nothing_sent_but_to_the_relay(cel
 
 
 _STRICT_SYMMETRIC = {"mapping": "address-and-port-dependent", "filtering": "address-and-port-dependent"}
-LIES: dict[str, peer.WireProfile] = {
-    "random": peer.WireProfile(**_STRICT_SYMMETRIC, allocation="random"),  # type: ignore[arg-type]
-    "block": peer.WireProfile(**_STRICT_SYMMETRIC, allocation="block", block=512, try_harder=True),  # type: ignore[arg-type]
-    "sequential": peer.WireProfile(**_STRICT_SYMMETRIC, allocation="sequential", delta=1),  # type: ignore[arg-type]
-    "cone": peer.WireProfile("endpoint-independent", "address-and-port-dependent", "preserving"),
+LIES: dict[str, call_messages.WireProfile] = {
+    "random": call_messages.WireProfile(**_STRICT_SYMMETRIC, allocation="random"),  # type: ignore[arg-type]
+    "block": call_messages.WireProfile(**_STRICT_SYMMETRIC, allocation="block", block=512, try_harder=True),  # type: ignore[arg-type]
+    "sequential": call_messages.WireProfile(**_STRICT_SYMMETRIC, allocation="sequential", delta=1),  # type: ignore[arg-type]
+    "cone": call_messages.WireProfile("endpoint-independent", "address-and-port-dependent", "preserving"),
 }
 # docs/decisions/018-hard-nats.md: what a peer can make us send to a host of its choice, in any minute. The machine's
 # allowance has so many flows in that time, and those of prediction and punching are repeated up to four times.
@@ -226,7 +226,7 @@ ROUNDS = (0, 4, 5, 8, 9, 12)
 class Liar:
     """Says of itself what it likes, names a victim's address wherever there is something to say, and never answers."""
 
-    def __init__(self, climb: Climb, profile: peer.WireProfile) -> None:
+    def __init__(self, climb: Climb, profile: call_messages.WireProfile) -> None:
         self.climb = climb
         self.profile = profile
         self.told: set[int] = set()
@@ -240,21 +240,21 @@ class Liar:
             for offset in ROUNDS:
                 self.tell(16 * number + offset)
 
-    def heard(self, message: peer.PeerMessage) -> None:
+    def heard(self, message: call_messages.PeerMessage) -> None:
         number = getattr(message, "round", 0)
-        if isinstance(message, peer.Connect):
-            self._say(peer.ConnectAck(number))
+        if isinstance(message, call_messages.Connect):
+            self._say(call_messages.ConnectAck(number))
         for offset in ROUNDS:
             self.tell(number - number % 16 + offset)
 
     def tell(self, number: int) -> None:
         if number not in self.told:
             self.told.add(number)
-            victims = [peer.WireCandidate("server-reflexive", VICTIM, 40_000 + n, 1_000 - n) for n in range(8)]
-            self._say(peer.Candidates(number, "U" * 8, "P" * 24, victims, self.profile))
-            self._say(peer.Sync(number))
+            victims = [call_messages.WireCandidate("server-reflexive", VICTIM, 40_000 + n, 1_000 - n) for n in range(8)]
+            self._say(call_messages.Candidates(number, "U" * 8, "P" * 24, victims, self.profile))
+            self._say(call_messages.Sync(number))
 
-    def _say(self, message: peer.PeerMessage) -> None:
+    def _say(self, message: call_messages.PeerMessage) -> None:
         self.climb._carry(self.climb.callee, message)
 
 

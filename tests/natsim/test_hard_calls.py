@@ -12,13 +12,13 @@ from tests.natsim.network import Address, Host
 from tests.natsim.scenario import Scenario, Side
 from tests.natsim.two_paths import INVENTED
 from tests.natsim.wire import WireSpec
-from transport.link import TimerFired
+from transport.ice.pacing import MAX_SOCKETS
+from transport.link.link import TimerFired
 from transport.path.stats import PathVia
-from transport.traverse import birthday
-from transport.traverse.budget import MAX_SOCKETS
-from transport.traverse.ladder import Ladder
+from transport.traversal import birthday
+from transport.traversal.agent import Ladder
+from transport.wire.call_messages import Hello, encode
 from transport.wire.framing import frame
-from transport.wire.peer import Hello, encode
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ from tests.natsim.mapped_climb import MappedClimb
 from tests.natsim.port_mapping import Habits
 from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
-from transport.traverse.candidates import CandidateKind
-from transport.traverse.ladder import PathLost
-from transport.traverse.phase import PortsMapped
+from transport.ice.candidates import CandidateKind
+from transport.traversal.agent import PathLost
+from transport.traversal.technique import PortsMapped
 
 WIRE = WireSpec(delay_ms=20)
 ANY = ("open", "port-restricted", "linux", "symmetric-sequential", "symmetric-random", "linux-random", "block")

@@ -7,7 +7,8 @@ import pytest
 from tests.natsim.call import CALLEE_IP, CALLER_IP, Call
 from tests.natsim.two_paths import DIRECT_IPS, TwoPaths
 from tests.natsim.wire import Wire
-from transport.link import (
+from transport.ice.candidates import HostAddress
+from transport.link.link import (
     Answered,
     LegReplaced,
     Link,
@@ -18,11 +19,10 @@ from transport.link import (
     Reconnected,
     Reconnecting,
 )
-from transport.traverse.candidates import HostAddress
-from transport.traverse.ladder import Begin, PathLost, Prepare
-from transport.traverse.ladder import NetworkChanged as LadderNetworkChanged
-from transport.wire import flow
-from transport.wire import peer as messages
+from transport.traversal.agent import Begin, PathLost, Prepare
+from transport.traversal.agent import NetworkChanged as LadderNetworkChanged
+from transport.wire import call_messages as messages
+from transport.wire import datagrams
 from transport.wire.framing import frame
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
@@ -251,7 +251,7 @@ def test_what_a_hostile_peer_says_of_the_paths_harms_nobody(said: messages.PeerM
     for _ in range(50):
         document = messages.encode(said)
         peer.send_stream(frame(document))
-        peer.send_datagram(flow.encode(flow.Remark(document)), rig.clock.now)
+        peer.send_datagram(datagrams.encode(datagrams.Remark(document)), rig.clock.now)
         rig.run(0.05)
     rig.run(2.0).finish()
     assert all(side.ended is None for side in rig.sides)
@@ -271,10 +271,10 @@ def test_what_is_said_of_the_paths_counts_at_once_or_not_at_all() -> None:
     rig.run(0.2)
     assert rig.in_use(0) == "direct" and not [1 for _, change in rig.changes(0) if change.state == "suspect"]
     assert link.stats(rig.clock.now).garbage_dropped == 1
-    peer.send_datagram(flow.encode(flow.Remark(messages.encode(messages.Muted(True)))), rig.clock.now)
+    peer.send_datagram(datagrams.encode(datagrams.Remark(messages.encode(messages.Muted(True)))), rig.clock.now)
     rig.run(0.2)
     assert link.stats(rig.clock.now).garbage_dropped == 2 and messages.Muted(True) not in rig.sides[0].messages
-    peer.send_datagram(flow.encode(flow.Remark(complaint)), rig.clock.now)
+    peer.send_datagram(datagrams.encode(datagrams.Remark(complaint)), rig.clock.now)
     rig.run(0.2)
     assert [change.state for _, change in rig.changes(0)][-2:] == ["suspect", "active"], "the path answers"
 
@@ -285,8 +285,8 @@ def test_a_peer_that_complains_for_ever_gets_two_copies_of_everything_and_no_mor
     assert peer is not None
     for _ in range(40):
         for number in range(1, 400):
-            remark = flow.Remark(messages.encode(messages.PathSilent(number, 600_000.0)))
-            peer.send_datagram(flow.encode(remark), rig.clock.now) if number % 50 == 0 else None
+            remark = datagrams.Remark(messages.encode(messages.PathSilent(number, 600_000.0)))
+            peer.send_datagram(datagrams.encode(remark), rig.clock.now) if number % 50 == 0 else None
         rig.run(0.1)
     rig.finish()
     assert max(len(spoken.copies) for spoken in rig.voices[0].frames) <= 2

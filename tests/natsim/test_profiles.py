@@ -11,17 +11,9 @@ from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.network import Address, Packet
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import Scenario, Side, WireSpec, World, build
-from transport.path.sockets import (
-    CloseSocket,
-    DatagramReceived,
-    OpenSocket,
-    SendDatagram,
-    SocketFailed,
-    SocketOpened,
-)
-from transport.traverse.candidates import HostAddress
-from transport.traverse.nat_profile import Allocation, Filtering, Mapping, NatKind, NatProfile
-from transport.traverse.profiler import (
+from transport.ice.candidates import HostAddress
+from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile
+from transport.nat.profiler import (
     BUDGET,
     NatProfiler,
     ProfileMade,
@@ -30,6 +22,7 @@ from transport.traverse.profiler import (
     StartProfiling,
     StopProfiling,
 )
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.wire import stun
 
 # What may be said of each; "linux" keeps ports as if it mapped endpoint-independently, until two flows clash.

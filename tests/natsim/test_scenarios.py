@@ -1,19 +1,19 @@
 """What can become of a call: with the relay's own router and legs, both call machines and both links, to the second.
 
-Times that are asserted are those that the parts state: 45 s until "no answer" (relay.calls), 10 s of grace for a
+Times that are asserted are those that the parts state: 45 s until "no answer" (relay.call_table), 10 s of grace for a
 client that is away, 50 s of QUIC's idle time-out on a control session, 30 s until a silent link counts as lost.
 """
 
 import pytest
 
-from app import call_events as ev
-from app.call import INVITE_TIMEOUT_S, RING_TIMEOUT_S
-from relay.calls import NO_ANSWER_S, RECONNECT_GRACE_S
+from app.call import events as ev
+from app.call.machine import INVITE_TIMEOUT_S, RING_TIMEOUT_S
+from relay.call_table import NO_ANSWER_S, RECONNECT_GRACE_S
 from tests.natsim.call import identity
 from tests.natsim.talk import Person, Talk, World
-from transport.link import LOST_AFTER_S
-from transport.quic.control import IDLE_TIMEOUT_S
-from transport.wire import control
+from transport.link.link import LOST_AFTER_S
+from transport.quic.relay_channel import IDLE_TIMEOUT_S
+from transport.wire import relay_messages
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -450,7 +450,12 @@ def test_messages_of_strangers_do_not_touch_a_call(two: Two) -> None:
     cy = two.world.person("cy")
     two.world.until(lambda: cy.control.is_connected)
     call_id = placed.call.view.call_id
-    for message in (control.HangUp(call_id), control.Decline(call_id), control.Answer(call_id), control.Ring(call_id)):
+    for message in (
+        relay_messages.HangUp(call_id),
+        relay_messages.Decline(call_id),
+        relay_messages.Answer(call_id),
+        relay_messages.Ring(call_id),
+    ):
         cy.control.send(message)
     two.world.run(1.0)
     assert placed.call.view.phase == taken.call.view.phase == "talking"

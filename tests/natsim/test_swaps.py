@@ -14,16 +14,16 @@ from tests.natsim.call import FRAME_S, frame_index
 from tests.natsim.swaps import Condition, draw, faults, run
 from tests.natsim.two_paths import FrameDecoder, TwoPaths
 from tests.natsim.wire import Wire
-from transport.link import Close, CopyArrived, MediaReceived
-from transport.link import Link as RealLink
+from transport.link.link import Close, CopyArrived, MediaReceived
+from transport.link.link import Link as RealLink
+from transport.net.sockets import DatagramReceived
 from transport.path import manager as managers
-from transport.path import routing
-from transport.path.carriage import Carriage
+from transport.path import schedule
+from transport.path.paths import Carriage
 from transport.path.selector import TRIAL_S, Trial, Verdict
-from transport.path.sockets import DatagramReceived
-from transport.path.states import PathState
-from transport.traverse.ladder import PathLost
-from transport.wire.peer import Bye, PathInUse
+from transport.path.state import PathState
+from transport.traversal.agent import PathLost
+from transport.wire.call_messages import Bye, PathInUse
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -117,7 +117,7 @@ def _break_before_make(patch: pytest.MonkeyPatch) -> None:
         return Verdict.PASSED
 
     patch.setattr(Trial, "verdict", verdict)
-    patch.setattr(routing, "_second", lambda paths, in_use, plan: None)
+    patch.setattr(schedule, "_second", lambda paths, in_use, plan: None)
     patch.setattr(Carriage, "_send_again", lambda self, again, now: None)
 
 

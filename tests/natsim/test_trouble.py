@@ -9,7 +9,8 @@ from tests.natsim.call import CALLEE_IP, CALLER_IP, Call, identity
 from tests.natsim.network import Packet
 from tests.natsim.puppet import prove, with_puppet
 from tests.natsim.wire import Wire
-from transport.link import (
+from transport.link.handshake import admission_token
+from transport.link.link import (
     LegReplaced,
     LinkEnded,
     MediaReceived,
@@ -19,10 +20,9 @@ from transport.link import (
     Reconnecting,
     SendMessage,
 )
-from transport.proof import admission_token
-from transport.quic.peer import PeerConnection
-from transport.wire import flow
-from transport.wire import peer as messages
+from transport.quic.call_connection import PeerConnection
+from transport.wire import call_messages as messages
+from transport.wire import datagrams as flow
 from transport.wire.demux import PacketKind, packet_kind
 
 # Seconds together, and `make check` has under a minute.

@@ -9,7 +9,7 @@ import pytest
 from tests.bench.bench_traverse import wilson
 from tests.natsim.birthday import MAPPINGS, chance, first_hits, successes
 from tests.natsim.verdicts import Way, profile, random_kind, right, step_of
-from transport.traverse.nat_profile import Allocation
+from transport.nat.profile import Allocation
 
 NATS = 1_000
 TRIALS = 2_000

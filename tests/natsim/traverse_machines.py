@@ -5,25 +5,25 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.natsim.machines import Run, Step, Subject, each, on
-from transport.path.sockets import DatagramReceived, SocketFailed, SocketOpened
-from transport.traverse import ladder as tl
-from transport.traverse import profiler as tp
-from transport.traverse import punch
-from transport.traverse.budget import Purse
-from transport.traverse.candidates import CandidateKind, HostAddress, useful_hosts
-from transport.traverse.checks import CheckList, Schedule
-from transport.traverse.filtering import FilterTest
-from transport.traverse.keys import Credentials, make_credentials
-from transport.traverse.ladder import Ladder, LadderConfig
-from transport.traverse.mapped import MappedPort
-from transport.traverse.nat_profile import Filtering, Mapping
-from transport.traverse.phase import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
-from transport.traverse.profiler import NatProfiler
-from transport.traverse.punch import PunchPhase
-from transport.traverse.reflexive import ReflexiveQueries
-from transport.traverse.round import PunchRound, RoundPlan
+from transport.ice.candidates import CandidateKind, HostAddress, useful_hosts
+from transport.ice.checklist import CheckList, Schedule
+from transport.ice.credentials import Credentials, make_credentials
+from transport.ice.pacing import Purse
+from transport.ice.stun_client import ReflexiveQueries
+from transport.nat import profiler as tp
+from transport.nat.filtering import FilterTest
+from transport.nat.profile import Filtering, Mapping
+from transport.nat.profiler import NatProfiler
+from transport.net.port_mapping import MappedPort
+from transport.net.sockets import DatagramReceived, SocketFailed, SocketOpened
+from transport.traversal import agent as tl
+from transport.traversal import hole_punch
+from transport.traversal.agent import Ladder, LadderConfig
+from transport.traversal.hole_punch import PunchPhase
+from transport.traversal.round import PunchRound, RoundPlan
+from transport.traversal.technique import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
 from transport.wire import stun
-from transport.wire.peer import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
+from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
 from transport.wire.stun import Change, Check, IceRole
 
 HOSTS = (HostAddress("192.168.1.20", 24, "eth0"), HostAddress("2001:db8:a::20", 64, "eth0"))
@@ -116,7 +116,7 @@ def _phase(now: float) -> PunchPhase:
 def _phase_stops(run: Run) -> None:
     run.do(lambda phase, now: phase.stop("over", now))
     assert run.due is None and run.machine.status.ended is not None
-    assert run.machine.status.packets <= run.machine.status.rounds * punch.BUDGET.packets * 2
+    assert run.machine.status.packets <= run.machine.status.rounds * hole_punch.BUDGET.packets * 2
 
 
 PUNCH = Subject(
@@ -136,7 +136,7 @@ PUNCH = Subject(
 
 
 def _round(now: float) -> PunchRound:
-    plan = RoundPlan(1, True, True, IceRole.CONTROLLING, STUN, HOSTS, (), punch.BUDGET, 2, 0.08, door=7)
+    plan = RoundPlan(1, True, True, IceRole.CONTROLLING, STUN, HOSTS, (), hole_punch.BUDGET, 2, 0.08, door=7)
     made = PunchRound(plan, {0: 4, 1: 6}, random.Random(1))
     made.begin(now)
     return made
@@ -172,7 +172,7 @@ ROUND = Subject(
 
 def _checks(now: float) -> CheckList:
     ours = Credentials("oursours", "o" * 24)
-    checks = CheckList(ours, IceRole.CONTROLLED, Purse(punch.BUDGET), random.Random(1), 1)
+    checks = CheckList(ours, IceRole.CONTROLLED, Purse(hole_punch.BUDGET), random.Random(1), 1)
     checks.add_socket(0, 4)
     checks.set_remote(THEIRS)
     times = (now, now + 0.1, now + 5.0)
@@ -227,7 +227,7 @@ def _all_asked(run: Run) -> None:
 
 QUERIES = Subject(
     ReflexiveQueries,
-    lambda now: ReflexiveQueries(0, STUN[:3], Purse(punch.BUDGET), random.Random(1), now),
+    lambda now: ReflexiveQueries(0, STUN[:3], Purse(hole_punch.BUDGET), random.Random(1), now),
     {
         "timer": lambda made, now: made.timer(now),
         "answered": _answered,

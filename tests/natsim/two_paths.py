@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from media.delay import DelayConfig
+from media.delay_estimator import DelayConfig
 from media.format import FRAME_SAMPLES, Pcm
 from media.jitter import JitterConfig
 from media.pipeline import PlayoutChain
@@ -19,7 +19,9 @@ from tests.continuity.exact import FIRST, IndexDecoder, numbered
 from tests.natsim.call import CALLEE_IP, CALLER_IP, FRAME_S, Call, Side, frame_index, rtp
 from tests.natsim.network import Address, Network, Packet
 from tests.natsim.wire import Wire
-from transport.link import (
+from transport.ice.candidates import HostAddress
+from transport.ice.credentials import CheckKeys, Credentials
+from transport.link.link import (
     Answered,
     Command,
     CopyArrived,
@@ -30,18 +32,10 @@ from transport.link import (
     PathChanged,
     SendMedia,
 )
-from transport.path.sockets import OpenSocket, SocketOpened
+from transport.net.sockets import OpenSocket, SocketOpened
 from transport.path.stats import PathVia
-from transport.traverse.candidates import HostAddress
-from transport.traverse.keys import CheckKeys, Credentials
-from transport.traverse.ladder import (
-    Begin,
-    LadderCommand,
-    LadderConfig,
-    LadderEvent,
-    TimerFired,
-)
-from transport.traverse.phase import DirectFound, PhaseStatus
+from transport.traversal.agent import Begin, LadderCommand, LadderConfig, LadderEvent, TimerFired
+from transport.traversal.technique import DirectFound, PhaseStatus
 from transport.wire.stun import IceRole
 
 DIRECT_IPS = {CALLER_IP: "10.9.0.1", CALLEE_IP: "10.9.0.2"}

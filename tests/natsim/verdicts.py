@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from tests.natsim.nat import Allocation as Allocated
 from tests.natsim.nat import Dependence, Nat, NatKind
-from transport.traverse.budget import Budget, Purse
-from transport.traverse.nat_profile import Allocation, NatProfile, classify
-from transport.traverse.profiler import SPREAD_S
-from transport.traverse.reflexive import ReflexiveQueries
+from transport.ice.pacing import Budget, Purse
+from transport.ice.stun_client import ReflexiveQueries
+from transport.nat.profile import Allocation, NatProfile, classify
+from transport.nat.profiler import SPREAD_S
 from transport.wire import stun
 
 HOST = "192.168.1.20"

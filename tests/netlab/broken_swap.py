@@ -5,9 +5,9 @@
 What judges swaps has to notice this one.
 """
 
-from app.cli import main
-from transport.path.carriage import Carriage
-from transport.path.carriage_commands import CarriageCommand
+from app.cli.main import main
+from transport.path.events import CarriageCommand
+from transport.path.paths import Carriage
 
 GAP_S = 0.06
 

@@ -25,13 +25,13 @@ import msgspec
 from tests.natsim.climb import Climber
 from tests.natsim.clock import Timer
 from tests.natsim.network import TTL_HOPS, Address, Receiver
+from transport.ice.candidates import HostAddress
 from transport.io.profile_driver import measure_profile
 from transport.io.udp import UdpSocket
-from transport.traverse.candidates import HostAddress
-from transport.traverse.ladder import Begin, LadderConfig, LadderState, Prepare, RelayRoundTrip, Stop
-from transport.traverse.nat_profile import NatProfile
-from transport.traverse.phase import PeerSaid
-from transport.wire import peer
+from transport.nat.profile import NatProfile
+from transport.traversal.agent import Begin, LadderConfig, LadderState, Prepare, RelayRoundTrip, Stop
+from transport.traversal.technique import PeerSaid
+from transport.wire import call_messages
 
 CLONE_NEWNET = 0x4000_0000
 # Three rounds of punching and the phases after them are over by then, and the first climbs of a ladder.
@@ -293,8 +293,10 @@ def _hosts(person: Person) -> tuple[HostAddress, ...]:
     return (HostAddress(person.ip, 24, "eth0"),)
 
 
-def _carry(clock: RealClock, one_way_s: float, to: Climber, message: peer.PeerMessage) -> None:
-    if isinstance(message, peer.Candidates | peer.Connect | peer.ConnectAck | peer.Sync):
+def _carry(clock: RealClock, one_way_s: float, to: Climber, message: call_messages.PeerMessage) -> None:
+    if isinstance(
+        message, call_messages.Candidates | call_messages.Connect | call_messages.ConnectAck | call_messages.Sync
+    ):
         said = PeerSaid(message)
         clock.after(one_way_s, lambda: to.submit(said))
 

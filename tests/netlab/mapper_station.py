@@ -13,9 +13,9 @@ import signal
 import sys
 from pathlib import Path
 
-from transport.io.portmap_driver import PortMapDriver
+from transport.io.port_mapper_io import PortMapDriver
+from transport.net.port_mapping import MappedPort
 from transport.portmap.mapper import MappingStatus, Remembered
-from transport.traverse.mapped import MappedPort
 
 
 def say(**what: object) -> None:

@@ -17,19 +17,19 @@ from typing import Literal, TextIO, TypeVar
 
 import msgspec
 
-from app.cli import main
-from transport.quic import control as control_stream
-from transport.quic import control_client
-from transport.wire import peer
+from app.cli.main import main
+from transport.quic import relay_channel as control_stream
+from transport.quic import relay_channel_client
+from transport.wire import call_messages
 
 Way = Literal["sent", "received"]
 Whom = Literal["relay", "peer"]
 MessageT = TypeVar("MessageT")
 WITNESSED: tuple[tuple[ModuleType, str, Way, Whom], ...] = (
     (control_stream, "encode", "sent", "relay"),
-    (control_client, "decode_relay_message", "received", "relay"),
-    (peer, "encode", "sent", "peer"),
-    (peer, "decode", "received", "peer"),
+    (relay_channel_client, "decode_relay_message", "received", "relay"),
+    (call_messages, "encode", "sent", "peer"),
+    (call_messages, "decode", "received", "peer"),
 )
 """Where the program turns messages into bytes, and back."""
 

@@ -11,10 +11,10 @@ import socket
 import sys
 import time
 
-from relay.datagrams import DatagramHandler
 from relay.legs import LegTable
 from relay.limits import Limiter, Rate, RelayLimits
-from relay.origins import Origins
+from relay.media_port import DatagramHandler
+from relay.stun_origins import Origins
 
 MAX_DATAGRAM_BYTES = 2_048
 # One prober asks as much as many people do.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app import protocol
+from app.ipc import messages
 from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from tests.audio_compare import read_wav
 from tests.continuity.chirp import ChirpReport, chirps, compare_around
@@ -100,7 +100,7 @@ def write_chirps(path: Path, seconds: float) -> Path:
     return path
 
 
-def judge(listener: Person, speaker: Person, spans: Sequence[protocol.PathSpan]) -> Heard:
+def judge(listener: Person, speaker: Person, spans: Sequence[messages.PathSpan]) -> Heard:
     """Report and recording of a listener, when the call is over. ``spans``: by which paths the speaker sent when."""
     times = speaker.report["times"]
     began_s = times["first_audio_sent"] - times["answered"]
@@ -209,5 +209,5 @@ def _slow_down(world: KernelWorld, by_ms: float) -> None:
         time.sleep(STEP_EVERY_S if by_ms else 0.0)
 
 
-def _until_both(watchers: Sequence[Watcher], kind: protocol.PathKind) -> bool:
+def _until_both(watchers: Sequence[Watcher], kind: messages.PathKind) -> bool:
     return until(lambda: all(watcher.path == kind for watcher in watchers), SWAPS_WITHIN_S)

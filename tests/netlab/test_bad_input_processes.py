@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from app.engine_client import EngineClient
-from app.protocol import BlockContact, EngineState
+from app.ipc.client import EngineClient
+from app.ipc.messages import BlockContact, EngineState
 from tests.processes import PATIENCE_S, SEGUE, Running, program, read_report, register, relay, run, segue
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]

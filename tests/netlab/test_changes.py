@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.protocol import EngineState, HangUp
+from app.ipc.messages import EngineState, HangUp
 from tests.gui.real_window import engine_state
 from tests.natsim.scenario_file import load
 from tests.natsim.wire import WireSpec

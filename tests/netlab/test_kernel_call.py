@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.home import find_home
-from app.network_memory import NetworkPair
+from app.model.network_history import NetworkPair
+from app.system.data_dir import find_home
 from tests.audio_compare import compare, read_wav
 from tests.natsim.scenario import Fault, Scenario
 from tests.natsim.scenario_file import load

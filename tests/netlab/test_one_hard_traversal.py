@@ -8,7 +8,7 @@ import pytest
 from tests.natsim.scenario_file import load
 from tests.netlab.lab import kernel_world
 from tests.netlab.people import in_call
-from transport.io.machine_turn import TURN_PORT
+from transport.io.host_lock import TURN_PORT
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("kernel")]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from media.codec import OpusEncoder
-from media.wav import WavSource
+from media.devices.wav import WavSource
 from tests.processes import read_report, register, relay, run, segue
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]

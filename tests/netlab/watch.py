@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from app import protocol
-from app.engine_client import EngineClient
+from app.ipc import messages as protocol
+from app.ipc.client import EngineClient
 
 # Far more than anything takes here; a watcher that waits so long has failed.
 PATIENCE_S = 30.0

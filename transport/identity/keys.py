@@ -30,7 +30,7 @@ class Identity:
     certificate: bytes
 
     def sign(self, statement: bytes) -> bytes:
-        """Sign a statement of :mod:`transport.identity.challenge`: 64 bytes."""
+        """Sign a statement of :mod:`transport.identity.statements`: 64 bytes."""
         return Ed25519PrivateKey.from_private_bytes(self.secret).sign(statement)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import ifaddr
 
+from transport.ice.candidates import HostAddress
 from transport.io.tasks import Tasks
-from transport.traverse.candidates import HostAddress
 
 # A person who changes networks waits longer than this for the new one; failover does not wait for the watch at all.
 LOOK_EVERY_S = 2.0

@@ -1,6 +1,6 @@
 """Runs one machine that asks STUN servers about our NAT on an asyncio loop, from its start to its result.
 
-It decides nothing; :class:`transport.io.driver.LinkDriver` does the same for a call's machine.
+It decides nothing; :class:`transport.io.runner.LinkDriver` does the same for a call's machine.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Generic, TypeVar
 
+from transport.ice.candidates import HostAddress
 from transport.io.udp import UdpSocket
-from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
-from transport.traverse.candidates import HostAddress
-from transport.traverse.life import LifeMeasured, LifeTest, LifeTimer, StartLifeTest, StopLifeTest
-from transport.traverse.nat_profile import NatProfile
-from transport.traverse.profiler import NatProfiler, ProfileMade, ProfilerTimer, StartProfiling, StopProfiling
-from transport.wire.machine import Machine
+from transport.nat.mapping_lifetime import LifeMeasured, LifeTest, LifeTimer, StartLifeTest, StopLifeTest
+from transport.nat.profile import NatProfile
+from transport.nat.profiler import NatProfiler, ProfileMade, ProfilerTimer, StartProfiling, StopProfiling
+from transport.net.machine import Machine
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.wire.stun import Address
 
 ResultT = TypeVar("ResultT")
@@ -27,7 +27,7 @@ async def measure_profile(
 ) -> NatProfile:
     """Ask the servers ``stun`` and judge their answers: some milliseconds when all answer, 4 s at the most.
 
-    Arguments as for :class:`transport.traverse.profiler.StartProfiling`. Cancelling it closes the socket.
+    Arguments as for :class:`transport.nat.profiler.StartProfiling`. Cancelling it closes the socket.
     """
     machine = NatProfiler(itertools.count(1).__next__, rng)
     driver = _Measurement[NatProfile](machine, ProfilerTimer(), _profile_of, asyncio.get_running_loop())

@@ -11,8 +11,9 @@ its first hop answers. Both ends choose for themselves; of direct paths that are
 which the other one talks, since a silence is noticed soonest on a path that brings a voice.
 """
 
-from transport.path.record import IN_USE, NEVER, USABLE, PathRecord
-from transport.path.routing import Plan, carriers, echo_paces, fallback
+from transport.path.liveness import CLOCK_SLACK_S, DEAD_AFTER_S, is_silent, lost_since, missing_since, silent_at
+from transport.path.path import IN_USE, NEVER, USABLE, PathRecord
+from transport.path.schedule import Plan, carriers, echo_paces, fallback
 from transport.path.selector import (
     DOUBTFUL_FRAMES,
     DOUBTFUL_LOSS,
@@ -27,15 +28,7 @@ from transport.path.selector import (
     overlap_s,
     park_s,
 )
-from transport.path.silence import (
-    CLOCK_SLACK_S,
-    DEAD_AFTER_S,
-    is_silent,
-    lost_since,
-    missing_since,
-    silent_at,
-)
-from transport.path.states import (
+from transport.path.state import (
     TRANSITIONS,
     AddPath,
     AllSilent,

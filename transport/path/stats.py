@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from transport.wire.flow import RtpPosition
+from transport.wire.datagrams import RtpPosition
 
 PathKind = Literal["relay", "direct"]
 PathVia = Literal["relay", "host", "port_mapping", "punch", "prediction", "birthday"]

@@ -7,6 +7,8 @@ One question is out at a time, and each has a number, so that a late answer to a
 from dataclasses import dataclass
 from random import Random
 
+from transport.ice.candidates import is_believable_reflexive
+from transport.net.port_mapping import MappingProtocol
 from transport.portmap.lease import (
     FIRST_EXTERNAL_PORT,
     LEASE_S,
@@ -17,8 +19,6 @@ from transport.portmap.lease import (
     Standing,
     usable_lifetime,
 )
-from transport.traverse.candidates import is_believable_reflexive
-from transport.traverse.mapped import MappingProtocol
 
 # Search, description and a service's description each are a round trip in the LAN, and some routers take a second.
 SEARCH_S = 6.0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from transport.path.sockets import CloseSocket, OpenSocket, SendDatagram
+from transport.net.sockets import CloseSocket, OpenSocket, SendDatagram
 from transport.wire.stun import Address
 
 # RFC 6886 §3.3 recommends two hours; an hour limits what a crash leaves behind.
@@ -19,7 +19,7 @@ WATCH_EVERY_S = 60.0
 MIN_REMAP_S = 5.0
 # What has refused is asked again after this at the earliest (RFC 6887 §7.4: short errors last 30 s), and at the latest.
 MIN_RETRY_S, MAX_RETRY_S = 30.0, 1_800.0
-# Servers' ports lie below it, and no peer would send a check there (transport.traverse.candidates).
+# Servers' ports lie below it, and no peer would send a check there (transport.ice.candidates).
 FIRST_EXTERNAL_PORT = 1_024
 # RFC 6887 §8.5 and RFC 6886 §3.6: clocks differ by up to a 16th, or an 8th, and by two seconds of rounding.
 _EPOCH_SLACK_S = 2.0

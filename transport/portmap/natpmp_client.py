@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from transport.path.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.ice.candidates import is_believable_reflexive
+from transport.net.port_mapping import MappingProtocol
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.portmap import natpmp
 from transport.portmap.lease import (
     FIRST_EXTERNAL_PORT,
@@ -17,8 +19,6 @@ from transport.portmap.lease import (
     Standing,
     usable_lifetime,
 )
-from transport.traverse.candidates import is_believable_reflexive
-from transport.traverse.mapped import MappingProtocol
 from transport.wire.errors import WireError
 from transport.wire.stun import Address
 

@@ -4,7 +4,7 @@ Anyone who can forge the relay's address can send a first packet, and a callee a
 a first packet has to carry a token (RFC 9000 §8.1) that only those know who know the call: its two sides and their
 relay. Of these there is never more than one connection, and before it stands only a bounded number of attempts,
 made at a bounded rate, each of which holds some kilobytes. The first attempt whose handshake completes is the
-connection; who sits at its other end is then proven on its control stream (:mod:`transport.proof`).
+connection; who sits at its other end is then proven on its control stream (:mod:`transport.link.handshake`).
 """
 
 import hmac

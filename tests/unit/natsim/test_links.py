@@ -10,8 +10,8 @@ from tests.natsim.driver import SimDriver
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import World, build
 from tests.natsim.scenario_file import load
-from transport.link import Link, LinkConfig, Open
-from transport.path.leg import LegAccess
+from transport.link.link import Link, LinkConfig, Open
+from transport.path.relay_leg import LegAccess
 
 CALL_ID = "c" * 32
 CALL_S = 4.0

@@ -11,10 +11,10 @@ from relay.config import Ready, RelayConfig
 from relay.limits import RelayLimits
 from relay.server import Relay
 from tests.unit.relay.people import authenticate, person, register
-from transport.quic.control_client import Verified, connect_control, resolve
-from transport.quic.control_server import bind_udp
+from transport.quic.relay_channel_client import Verified, connect_control, resolve
+from transport.quic.relay_channel_server import bind_udp
 from transport.wire import stun
-from transport.wire.control import Leg, Registered, RelayMessage, Welcome
+from transport.wire.relay_messages import Leg, Registered, RelayMessage, Welcome
 
 WAIT_S = 10.0
 BUFFER_BYTES = 2_048

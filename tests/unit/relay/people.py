@@ -3,9 +3,9 @@
 import random
 from functools import cache
 
-from transport.identity.challenge import registration_statement, session_statement
 from transport.identity.keys import Identity, new_identity
-from transport.wire.control import CONTROL_VERSION, Authenticate, Challenge, Register
+from transport.identity.statements import registration_statement, session_statement
+from transport.wire.relay_messages import CONTROL_VERSION, Authenticate, Challenge, Register
 
 
 @cache

@@ -1,4 +1,4 @@
-"""relay.legs and relay.datagrams: binding, forwarding, and everything that must not move a leg."""
+"""relay.legs and relay.media_port: binding, forwarding, and everything that must not move a leg."""
 
 import random
 from collections import Counter
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from relay import legs as lg
-from relay.datagrams import DatagramHandler
 from relay.events import LegGrant
 from relay.limits import Limiter, Rate, RelayLimits
+from relay.media_port import DatagramHandler
 from transport.wire import stun
 
 CALLER = LegGrant("caller-leg", "caller-password-1234")

@@ -1,9 +1,9 @@
 """A call that outlives its relay: both sides ask the restarted relay for legs, and nobody else can."""
 
-from relay.calls import RESUME_WITHIN_S
+from relay.call_table import RESUME_WITHIN_S
 from tests.unit.relay.people import call_id, person
 from tests.unit.relay.world import NAMES, World
-from transport.wire.control import Answer, HangUp, Incoming, Invite, Leg, RelayMessage, Resume, Resumed, Ring
+from transport.wire.relay_messages import Answer, HangUp, Incoming, Invite, Leg, RelayMessage, Resume, Resumed, Ring
 
 CALL = call_id(1)
 ANN, BOB, CY = (person(NAMES[name]) for name in ("ann", "bob", "cy"))

@@ -7,8 +7,8 @@ from relay.limits import Rate, RelayLimits
 from relay.router import AUTHENTICATE_WITHIN_S
 from tests.unit.relay.people import authenticate, call_id, person, register
 from tests.unit.relay.world import NAMES, RELAY, World
-from transport.identity.challenge import registration_statement, session_statement
-from transport.wire.control import (
+from transport.identity.statements import registration_statement, session_statement
+from transport.wire.relay_messages import (
     CONTROL_VERSION,
     Authenticate,
     Challenge,

@@ -1,13 +1,13 @@
-"""relay.router and relay.calls: every way through a call."""
+"""relay.router and relay.call_table: every way through a call."""
 
 import pytest
 
-from relay.calls import LEG_GRACE_S, NO_ANSWER_S, RECONNECT_GRACE_S, CallState
+from relay.call_table import LEG_GRACE_S, NO_ANSWER_S, RECONNECT_GRACE_S, CallState
 from relay.events import LegsIdle
 from relay.limits import Rate, RelayLimits
 from tests.unit.relay.people import authenticate, call_id, person
 from tests.unit.relay.world import World
-from transport.wire.control import (
+from transport.wire.relay_messages import (
     Answer,
     Answered,
     ClientMessage,

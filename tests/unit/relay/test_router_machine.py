@@ -4,12 +4,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from relay.calls import LEG_GRACE_S, NO_ANSWER_S
+from relay.call_table import LEG_GRACE_S, NO_ANSWER_S
 from relay.events import DrainRequested, GarbageArrived, LegsIdle, MessageArrived, NameStored, SessionClosed, TimerFired
 from relay.limits import Rate, RelayLimits
 from tests.unit.relay.people import authenticate, call_id, person, register
 from tests.unit.relay.world import NAMES, World
-from transport.wire.control import (
+from transport.wire.relay_messages import (
     Answer,
     Authenticate,
     Challenge,

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from relay import calls as relay_calls
+from relay import call_table as relay_calls
 from relay import server as relay_server
+from relay.certificate import own_identity
 from relay.config import RelayConfig
 from relay.errors import RelayError
-from relay.own_identity import own_identity
 from relay.server import Relay, relay_loop_factory, run_relay
 from relay.store import DATABASE_FILE, NameStore
 from tests.unit.relay.live import Udp, free_port, log_in, running
 from tests.unit.relay.people import call_id, person, register
-from transport.quic.control_client import Unreachable
+from transport.quic.relay_channel_client import Unreachable
 from transport.wire import stun
-from transport.wire.address import parse_relay
-from transport.wire.control import Answer, Answered, Draining, Ended, Granted, Incoming, Invite, Lookup, Refused
+from transport.wire.addresses import parse_relay
+from transport.wire.relay_messages import Answer, Answered, Draining, Ended, Granted, Incoming, Invite, Lookup, Refused
 
 ROOT = Path(__file__).parents[3]
 CALL = call_id(1)

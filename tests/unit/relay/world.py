@@ -22,7 +22,7 @@ from relay.registry import Entry, Registry
 from relay.router import Router, RouterConfig
 from tests.unit.relay.people import authenticate, person
 from transport.identity.keys import Identity
-from transport.wire.control import Challenge, ClientMessage, RelayMessage
+from transport.wire.relay_messages import Challenge, ClientMessage, RelayMessage
 
 RELAY = person(1_000)
 NAMES = {"ann": 1, "bob": 2, "cy": 3}

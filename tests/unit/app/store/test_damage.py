@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.protocol import RecentCall, Settings
+from app.ipc.messages import RecentCall, Settings
 from app.store import StoreBusy, StoreFull, StoreReadOnly
 from app.store.schema import MIGRATIONS, VERSION
 from tests.unit.app.store.conftest import MakeStore
-from transport.wire.address import parse_person
+from transport.wire.addresses import parse_person
 
 BOB = parse_person("bob@relay.example")
 KEY = b"k" * 32
@@ -239,7 +239,7 @@ MOUNTED = """
 import subprocess, sys
 from pathlib import Path
 from app.store import Store, StoreFull, StoreReadOnly
-from transport.wire.address import parse_person
+from transport.wire.addresses import parse_person
 
 folder, kind = Path(sys.argv[1]), sys.argv[2]
 def mount(*arguments):

@@ -13,7 +13,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from app.store import Store
-from transport.wire.address import parse_person
+from transport.wire.addresses import parse_person
 store = Store(Path(sys.argv[1]))
 number = len(store.people.contacts())
 while True:

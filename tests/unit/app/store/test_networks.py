@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.network_memory import MAX_AGE_S, TAG_BYTES, Ended, NetworkPair
+from app.model.network_history import MAX_AGE_S, TAG_BYTES, Ended, NetworkPair
 from app.store import Store, networks
 from tests.unit.app.store.conftest import Clock, MakeStore
-from transport.traverse.nat_profile import NatKind
+from transport.nat.profile import NatKind
 
 OURS, THEIRS = b"o" * TAG_BYTES, b"t" * TAG_BYTES
 START = 1_800_000_000.0

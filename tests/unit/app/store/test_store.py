@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.protocol import RecentCall, Settings
+from app.ipc.messages import RecentCall, Settings
+from app.model.key_pinning import Trust
+from app.model.sanitize import one_line
 from app.store import ListFull, Profile, Store, calls, people, relays
 from app.store.documents import salvage
-from app.text import one_line
-from app.trust import Trust
 from tests.unit.app.store.conftest import Clock, MakeStore
-from transport.wire.address import parse_person, parse_relay
+from transport.wire.addresses import parse_person, parse_relay
 
 BOB = parse_person("bob@relay.example")
 PINNED_BOB = parse_person("bob@relay.example#" + "ab" * 16)

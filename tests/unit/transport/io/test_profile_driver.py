@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from tests.unit.transport.io.stun_places import See, stun_places
+from transport.ice.candidates import HostAddress
 from transport.io import profile_driver
 from transport.io.profile_driver import measure_life, measure_profile
-from transport.traverse.candidates import HostAddress
-from transport.traverse.nat_profile import Allocation, Mapping, NatKind, NatProfile
+from transport.nat.profile import Allocation, Mapping, NatKind, NatProfile
 from transport.wire.stun import Address
 
 TWO_BY_THREE = ("127.0.0.2", "127.0.0.3") * 3

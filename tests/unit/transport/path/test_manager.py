@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transport.path.liveness import DEAD_AFTER_S, MEDIA_UNEXPECTED_S, SUSPECT_AFTER_S
 from transport.path.manager import MAX_DIRECT_PATHS, REVALIDATE_EVERY_S, TELL_EVERY_S, TICK_S, PathManager
 from transport.path.selector import DWELL_S, OVERLAP_S, PARK_S
-from transport.path.silence import DEAD_AFTER_S, MEDIA_UNEXPECTED_S, SUSPECT_AFTER_S
-from transport.path.states import (
+from transport.path.state import (
     TRANSITIONS,
     AddPath,
     AllSilent,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.wire import WireError, stun
-from transport.wire.peer import Candidates, WireCandidate, decode, encode
+from transport.wire.call_messages import Candidates, WireCandidate, decode, encode
 from transport.wire.stun import Check, IceRole
 
 PASSWORD = "p" * 24

@@ -1,0 +1,214 @@
+"""The user's name and relay: registering, trying it on this machine, signing off, and how the session stands."""
+
+import getpass
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from app.account.local_relay import ECHO_NAME, Trial, TrialError, TrialPlace
+from app.account.relay_sessions import Relays
+from app.engine.view import NoticeKind, Picture
+from app.ipc import messages
+from app.store import Profile, Store
+from app.system.data_dir import Home
+from app.system.errors import AppError
+from app.text import calls
+from transport.io.relay_session import Connected, Disconnected, Rejected, RelayEvent, RequestFailed
+from transport.io.tasks import Tasks
+from transport.wire.addresses import PersonAddress, parse_name, parse_relay
+from transport.wire.errors import WireError
+
+TRIAL_NAME = "me"
+ECHO_ALIAS = "Echo"
+
+Answer = Callable[[messages.EngineMessage], None]
+Step = Coroutine[Any, Any, None]
+
+
+class Membership:
+    """Owns the home session's life and the trial's. One change at a time: others are refused meanwhile."""
+
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        relays: Relays,
+        picture: Picture,
+        changed: Callable[[], None],
+        notify: Callable[[NoticeKind, str, str], None],
+    ) -> None:
+        self._home = home
+        self._store = store
+        self._relays = relays
+        self._picture = picture
+        self._changed = changed
+        self._notify = notify
+        self._tasks = Tasks("membership")
+        self._trial: Trial | None = None
+        self.refusal: Rejected | None = None
+        """Why the home relay has turned the user away for good; ``None`` when it has not."""
+
+    @property
+    def own_address(self) -> PersonAddress | None:
+        """Where the user can be called; ``None`` before a name is registered."""
+        profile = self._store.documents.profile
+        if not profile.name:
+            return None
+        try:
+            return PersonAddress(parse_name(profile.name), parse_relay(profile.relay))
+        except WireError:
+            return None
+
+    def resume(self) -> None:
+        """Go on where the last run ended."""
+        self._show_me()
+        if self._store.documents.profile.local_trial:
+            self._start("Starting the private relay and Echo …", self._try_here(self._store.documents.profile.name))
+        elif (person := self.own_address) is not None:
+            self._set_relay("connecting")
+            self._tasks.start(self._relays.go_home(person), name="go-home")
+
+    async def close(self) -> None:
+        """End the trial, if it runs."""
+        await self._tasks.close()
+        if self._trial is not None:
+            await self._trial.close()
+
+    def handle(self, message: messages.WindowMessage, answer: Answer) -> None:
+        """Begin what was asked; failures are answered later. Raises :class:`AppError` or ``WireError`` at once."""
+        if self._picture.busy:
+            raise AppError("Segue is still busy with the last step.")
+        match message:
+            case messages.Register(name, relay):
+                person = PersonAddress(parse_name(name), parse_relay(relay))
+                self._start("Registering …", self._register(person), answer, "Register")
+            case messages.TryHere(name):
+                chosen = parse_name(name) if name else _login_name()
+                self._start("Starting a private relay and Echo …", self._try_here(chosen), answer, "TryHere")
+            case messages.SignOff():
+                self._start("Signing off …", self._sign_off(), answer, "SignOff")
+
+    def home_says(self, event: RelayEvent) -> None:
+        """How the home session stands."""
+        match event:
+            case Connected():
+                self.refusal = None
+                self._set_relay("online")
+            case Disconnected(reason, retry_in_s):
+                self._picture.online.clear()
+                self._set_relay("offline", calls.relay_problem("unreachable", self._relay, reason, retry_in_s).text)
+            case Rejected(code, text):
+                self.refusal = event
+                self._picture.online.clear()
+                told = calls.relay_problem(calls.relay_problem_of(code), self._relay, text).text
+                self._set_relay("refused", told)
+                self._notify("error", "Segue is off line", told)
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def _start(self, busy: str, work: Step, answer: Answer | None = None, command: str = "") -> None:
+        self._picture.busy = busy
+        self._changed()
+        self._tasks.start(self._carry_out(work, answer, command), name=command or "resume")
+
+    async def _carry_out(self, work: Step, answer: Answer | None, command: str) -> None:
+        try:
+            await work
+        except (TrialError, AppError) as error:
+            self._failed(answer, messages.CommandFailed(command, str(error)))
+        except RequestFailed as error:
+            field = "name" if error.code in ("name-taken", "not-registered") else "relay"
+            told = calls.refusal_text(error.code, error.text)
+            self._failed(answer, messages.CommandFailed(command, told, field))
+        finally:
+            self._picture.busy = ""
+            self._changed()
+
+    def _failed(self, answer: Answer | None, failure: messages.CommandFailed) -> None:
+        """Tell whoever asked; what began by itself is told to everybody."""
+        if answer is not None:
+            answer(failure)
+        else:
+            self._set_relay("offline", failure.text)
+            self._notify("error", "The private relay is not there", failure.text)
+
+    async def _register(self, person: PersonAddress) -> None:
+        await self._relays.register(person)
+        if self._trial is not None:
+            await self._trial.close()
+            self._trial = None
+        await self._settle(person, local_trial=False)
+
+    async def _try_here(self, name: str) -> None:
+        trial = self._trial
+        if trial is None:
+            trial = Trial(self._home.folder, self._moved)
+        try:
+            place = await trial.start() if self._trial is None else None
+        except BaseException:  # also when the engine ends meanwhile: no child shall be left
+            await trial.close()
+            raise
+        self._trial = trial
+        if place is not None:
+            await self._live_at(place, name or TRIAL_NAME)
+
+    def _moved(self, place: TrialPlace) -> None:
+        name = self._store.documents.profile.name or TRIAL_NAME
+        self._tasks.start(self._carry_out(self._live_at(place, name), None, ""), name="trial-moved")
+
+    async def _live_at(self, place: TrialPlace, name: str) -> None:
+        person = PersonAddress(name, place.relay)
+        await self._relays.register(person)
+        for contact in self._store.people.contacts():
+            # The private relay's Echo of an earlier run, at a port that is gone.
+            if contact.address.name == ECHO_NAME and contact.address.relay.host == place.relay.host:
+                self._store.people.remove(contact.address)
+        self._store.people.add(place.echo, ECHO_ALIAS)
+        await self._settle(person, local_trial=True)
+
+    async def _settle(self, person: PersonAddress, *, local_trial: bool) -> None:
+        profile = Profile(name=person.name, relay=str(person.relay), local_trial=local_trial)
+        self._store.documents.change_profile(profile)
+        self._show_me()
+        self._set_relay("connecting")
+        await self._relays.go_home(person)
+
+    async def _sign_off(self) -> None:
+        await self._relays.leave_home()
+        if self._trial is not None:
+            await self._trial.close()
+            self._trial = None
+        self._store.documents.change_profile(Profile())
+        self._picture.online.clear()
+        self._show_me()
+        self._set_relay("none")
+
+    @property
+    def _relay(self) -> str:
+        return self._store.documents.profile.relay
+
+    # -- showing ---------------------------------------------------------------------------------------------------
+
+    def _show_me(self) -> None:
+        profile, own = self._store.documents.profile, self.own_address
+        self._picture.me = msgspec.structs.replace(
+            self._picture.me,
+            name=profile.name,
+            address=str(own) if own is not None else "",
+            local_trial=profile.local_trial,
+        )
+
+    def _set_relay(self, status: messages.RelayStatus, text: str = "") -> None:
+        home = self._relays.home
+        rtt_ms = home.client.rtt_ms if home is not None and status == "online" else None
+        self._picture.me = msgspec.structs.replace(self._picture.me, relay=status, relay_text=text, relay_rtt_ms=rtt_ms)
+        self._changed()
+
+
+def _login_name() -> str:
+    """A first proposal: what the user is called on this machine, if a relay can call them that."""
+    try:
+        return parse_name(getpass.getuser())
+    except (WireError, OSError, KeyError, ImportError):
+        return TRIAL_NAME

@@ -1,0 +1,42 @@
+"""``segue register``: claim a name without an engine."""
+
+import random
+import time
+from dataclasses import dataclass
+
+from app.account.key_store import load_identity_of
+from app.account.relay_sessions import Relays
+from app.store import Profile, Store
+from app.system.data_dir import Home, HomeLock, prepare
+from app.system.errors import AppError
+from app.text import calls
+from app.text.calls import ExitStatus
+from transport.io.relay_session import RequestFailed
+from transport.wire.addresses import PersonAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """How it went, in words, and the exit status."""
+
+    status: ExitStatus
+    text: str
+
+
+async def register_name(home: Home, person: PersonAddress) -> Registered:
+    """Claim ``person`` for the key in ``home`` and remember it there. Raises :class:`app.system.errors.AppError`."""
+    prepare(home)
+    with HomeLock(home):
+        identity = load_identity_of(home).identity
+        store = Store(home.database, time.time)
+        try:
+            await Relays(identity, store, random.SystemRandom(), lambda route, event: None).register(person)
+            store.documents.change_profile(Profile(name=person.name, relay=str(person.relay)))
+            if store.trouble is not None:
+                raise AppError(f"The name is registered, but it could not be written down here: {store.trouble}")
+        except RequestFailed as error:
+            status = ExitStatus.UNREACHABLE if error.code in ("unreachable", "wrong-pin") else ExitStatus.FAILED
+            return Registered(status, calls.refusal_text(error.code, error.text))
+        finally:
+            store.close()
+    return Registered(ExitStatus.OK, f"registered {person}")

@@ -1,0 +1,166 @@
+"""What happens in the demo's call, line by line, and the verdict at its end (pure)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from app.ipc import messages
+from app.report.report import CallReport, MediaReport
+
+# The newest of them stand under the live page.
+MAX_LINES = 200
+# Between two lines that only say that all is well.
+TALK_LINE_EVERY_S = 3.0
+_SAMPLES_PER_MS = 48
+_FRAME_SAMPLES = 960
+_CALLER, _CALLEE = "Alice", "Bob"
+_NOT_KNOWN = "unknown"
+_PHASES = {"port_mapping": "port mapping"}
+_IN_VAIN = ("failed", "skipped")
+_NO_REASON = ("not-needed", "call-over")
+_OUTCOMES = {"won": "won", "failed": "no", "skipped": "not tried", "cancelled": "stopped"}
+
+
+@dataclass(slots=True)
+class _Told:
+    """What has been said of one person's engine."""
+
+    phase: str = ""
+    path: str = ""
+    nat: str = ""
+    rungs: dict[str, str] = field(default_factory=dict)
+    in_vain: str = ""
+    talked_at: float = 0.0
+    concealed: float = 0.0
+
+
+class Story:
+    """Turns what both engines tell into lines for a person. ``at`` is in seconds since the demo began."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._told: dict[str, _Told] = {}
+
+    def say(self, at: float, text: str) -> list[str]:
+        """A line of the demo's own; gives it back with its time before it."""
+        return self._keep([f"{at:5.1f} s  {text}"])
+
+    def state(self, name: str, state: messages.EngineState, at: float) -> list[str]:
+        """The engine of ``name`` tells its state; what is new in it, as lines."""
+        talk = state.call
+        if talk is None:
+            return []
+        told = self._told.setdefault(name, _Told())
+        return self._keep([f"{at:5.1f} s  {line}" for line in _news(name, talk, told)])
+
+    def sample(self, name: str, sample: messages.CallSample, at: float) -> list[str]:
+        """The figures of ``name``'s side of the call."""
+        told = self._told.setdefault(name, _Told())
+        told.concealed = sample.concealed_ms
+        if name != _CALLER or sample.at - told.talked_at < TALK_LINE_EVERY_S:
+            return []
+        told.talked_at = sample.at
+        lost = sum(round(side.concealed * _SAMPLES_PER_MS) for side in self._told.values())
+        return self.say(at, f"{sample.at:.0f} s of talk, both ways: samples lost {lost:,}")
+
+    def why_relayed(self) -> str:
+        """What the caller was told of the hardest way that was tried in vain, or left; empty where there is none."""
+        told = self._told.get(_CALLER)
+        return "" if told is None else told.in_vain
+
+    def _keep(self, lines: list[str]) -> list[str]:
+        self.lines += lines
+        del self.lines[:-MAX_LINES]
+        return lines
+
+
+def _news(name: str, talk: messages.CallState, told: _Told) -> Iterator[str]:
+    phase, told.phase = told.phase, talk.phase
+    if talk.phase != phase:
+        if (name, talk.phase) == (_CALLER, "calling"):
+            yield f"{_CALLER} calls {_CALLEE}"
+        elif (name, talk.phase) == (_CALLEE, "incoming"):
+            yield f"it rings at {_CALLEE}'s; the two programs already talk over the relay, sealed from end to end"
+        elif (name, talk.phase) == (_CALLER, "talking") and phase != "reconnecting":
+            yield f"{_CALLEE} answers: they talk"
+        elif talk.phase == "reconnecting":
+            yield f"{name}: no connection, reconnecting"
+        elif (talk.phase, phase) == ("talking", "reconnecting"):
+            yield f"{name}: connected again"
+        elif (name, talk.phase) == (_CALLER, "ended"):
+            yield f"{name} hangs up" if talk.end_reason == "hung-up" else f"the call is over: {talk.end_text}"
+    if talk.local_nat.kind not in ("", _NOT_KNOWN) and talk.local_nat.headline != told.nat:
+        told.nat = talk.local_nat.headline
+        yield f"{name}'s network: {told.nat}. {talk.local_nat.detail}"
+    if talk.answered is not None and talk.phase != "ended":
+        path, told.path = told.path, talk.path or ""
+        if told.path and told.path != path:
+            yield _moved(name, talk, from_relay=path == "relay")
+    for rung in talk.phases:
+        before, told.rungs[rung.name] = told.rungs.get(rung.name, "waiting"), rung.outcome
+        if rung.outcome != before and rung.outcome != "waiting":
+            outcome = "" if rung.outcome == "trying" else f" {_OUTCOMES[rung.outcome]}"
+            yield f"{name}, {_PHASES.get(rung.name, rung.name)}{outcome}: {rung.why}"
+    # The hardest one that was thought of says the most; which of them ended last says nothing.
+    in_vain = [rung.why for rung in talk.phases if rung.outcome in _IN_VAIN and rung.reason not in _NO_REASON]
+    told.in_vain = in_vain[-1] if in_vain else ""
+
+
+def _moved(name: str, talk: messages.CallState, *, from_relay: bool) -> str:
+    if talk.path != "direct":
+        return f"{name}'s voice is back on the relay" if talk.spans[1:] else f"{name}'s voice goes over the relay"
+    since = next((span.start for span in reversed(talk.spans) if span.kind == "direct"), 0.0)
+    return (
+        f"{name}'s voice {'moves to the direct path' if from_relay else 'goes direct'}, {since:.2f} s after the answer"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the demo showed what it is for, and why, in lines for a person."""
+
+    is_good: bool
+    lines: tuple[str, ...]
+
+
+def verdict(reports: list[tuple[str, CallReport]], *, may_stay: bool, why: str = "") -> Verdict:
+    """Judge the call by both reports. ``may_stay``: nothing direct can be had (or there are no NATs), so that a call on
+    the relay is what it should be; ``why``: what a person was told of that."""
+    if len(reports) != 2 or any(report.outcome != "answered" for _, report in reports):
+        return Verdict(False, ("The call did not end as it should: it was not answered, or a report is missing.",))
+    lines, is_good = [], True
+    directs = [_direct_after(report) for _, report in reports]
+    if None not in directs:
+        lines.append(f"Direct {max(at for at in directs if at is not None):.2f} s after the answer.")
+    else:
+        is_good = may_stay
+        lines.append(
+            f"The call stayed on the relay. {_CALLER} was told: {why}" if why else "The call stayed on the relay."
+        )
+    for name, report in reports:
+        if report.media.frames_lost or report.media.samples_concealed:
+            is_good = False
+            lines.append(_what_is_missing(name, report.media))
+    if is_good:
+        played = sum(report.media.samples_played for _, report in reports)
+        lines.append(f"Not one of {played:,} samples was lost.")
+    return Verdict(is_good, tuple(lines))
+
+
+def _what_is_missing(name: str, media: MediaReport) -> str:
+    if media.frames_lost or media.frames_late:
+        lost = media.frames_lost * _FRAME_SAMPLES
+        return (
+            f"{name}: {lost:,} samples did not arrive and {media.frames_late * _FRAME_SAMPLES:,} came too late; "
+            f"{media.samples_concealed:,} were concealed."
+        )
+    return (
+        f"{name}: every sample arrived in time, and yet {media.samples_concealed:,} were concealed: this machine was "
+        f"too busy to play them ({media.underruns} underruns). Try again when it does less."
+    )
+
+
+def _direct_after(report: CallReport) -> float | None:
+    times = report.times
+    if times.direct is None or times.answered is None:
+        return None
+    return max(0.0, times.direct - times.answered)

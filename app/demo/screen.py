@@ -1,0 +1,176 @@
+"""What ``segue demo`` draws: two people side by side, and their reports at the end (pure; rich renders it)."""
+
+from typing import Protocol
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from app.demo.namespaces import HOUSEHOLDS, RELAY_IPS, Nat
+from app.ipc import messages
+from app.report.report import CallReport
+
+_BARS = "▁▂▃▄▅▆▇█"
+_HISTORY = 40
+_WIDTH = 48
+_STORY_LINES = 12
+_KEEPS, _RANDOM = "keeps ports where it can", "a random port for each destination"
+_ROUTERS = {Nat.HOME: (_KEEPS, _KEEPS), Nat.STRICT: (_KEEPS, _RANDOM), Nat.BOTH_STRICT: (_RANDOM, _RANDOM)}
+_METER_CELLS = 24
+_PHASES = {
+    "calling": "calling …",
+    "ringing": "it rings there …",
+    "incoming": "the phone rings …",
+    "connecting": "connecting …",
+    "talking": "talking",
+    "reconnecting": "reconnecting …",
+    "ended": "call ended",
+}
+
+
+class Shown(Protocol):
+    """What the page needs of a side."""
+
+    name: str
+    state: messages.EngineState | None
+    sample: messages.CallSample | None
+    levels: messages.Levels | None
+    history: list[messages.CallSample]
+
+
+class Lines(Protocol):
+    """What the page needs of the story."""
+
+    lines: list[str]
+
+
+class Page:
+    """The live page: both people, and under them what happened last."""
+
+    def __init__(self, story: Lines) -> None:
+        self._story = story
+
+    def render(self, *sides: Shown) -> RenderableType:
+        """The page as of now."""
+        panels = Columns([_person(side) for side in sides], padding=(0, 1))
+        return Group(panels, *(Text(line, no_wrap=True) for line in self._story.lines[-_STORY_LINES:]))
+
+
+def network(nat: Nat) -> str:
+    """Who is where, in lines."""
+    if nat is Nat.NONE:
+        return "Alice and Bob are on 127.0.0.1, as is a relay that forwards sealed packets it cannot read."
+    lines = [
+        f"{house.name.capitalize():<5}  {house.inside} ── {house.outside}  router with Linux masquerade, {behaviour}"
+        for house, behaviour in zip(HOUSEHOLDS, _ROUTERS[nat], strict=True)
+    ]
+    lines.append(f"Relay  {' and '.join(RELAY_IPS)}  forwards sealed packets that it cannot read")
+    return "\n".join(lines)
+
+
+def _person(side: Shown) -> Panel:
+    talk = side.state.call if side.state is not None else None
+    lines = Table.grid(padding=(0, 1))
+    lines.add_column(style="dim", width=14)
+    lines.add_column(width=_WIDTH - 20)
+    phase = _PHASES.get(talk.phase, talk.phase) if talk is not None else "waiting"
+    if talk is not None and talk.answered is not None and side.sample is not None and talk.phase != "ended":
+        phase += f"  {int(side.sample.at // 60)}:{int(side.sample.at % 60):02d}"
+    lines.add_row("state", Text(phase, style="bold"))
+    lines.add_row("path", _path(talk))
+    sample = side.sample
+    rtts = [item.rtt_ms for item in side.history if item.rtt_ms is not None]
+    lines.add_row("round trip", _figure(None if sample is None else sample.rtt_ms, "ms", rtts))
+    lines.add_row("jitter", _figure(None if sample is None else sample.jitter_ms, "ms", []))
+    lines.add_row("playout delay", _figure(None if sample is None else sample.playout_delay_ms, "ms", []))
+    lines.add_row("loss", _figure(None if sample is None else sample.loss * 100, "%", []))
+    lines.add_row("concealed", _figure(None if sample is None else sample.concealed_ms, "ms", []))
+    lines.add_row("sends", _figure(None if sample is None else sample.sent_kbps, "kbit/s", []))
+    levels = side.levels or messages.Levels(0.0, 0.0)
+    lines.add_row("speaks", _meter(levels.microphone))
+    lines.add_row("hears", _meter(levels.speaker))
+    return Panel(lines, title=side.name, width=_WIDTH, box=box.ROUNDED, border_style=_colour(talk))
+
+
+def _path(talk: messages.CallState | None) -> Text:
+    if talk is None or talk.path is None:
+        return Text("–", style="dim")
+    if talk.path == "direct":
+        return Text("● DIRECT", style="bold green")
+    return Text("◆ RELAY", style="bold yellow")
+
+
+def _colour(talk: messages.CallState | None) -> str:
+    if talk is None or talk.path is None or talk.phase == "ended":
+        return "dim"
+    return "green" if talk.path == "direct" else "yellow"
+
+
+def _figure(value: float | None, unit: str, history: list[float]) -> Text:
+    if value is None:
+        return Text("–", style="dim")
+    return Text(f"{value:7.1f} {unit:<7}").append(_spark(history), style="cyan")
+
+
+def _spark(values: list[float]) -> str:
+    recent = values[-_HISTORY // 3 :]
+    if not recent:
+        return ""
+    low, high = min(recent), max(recent)
+    span = (high - low) or 1.0
+    return "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in recent)
+
+
+def _meter(level: float) -> Text:
+    cells = round(min(max(level, 0.0), 1.0) * _METER_CELLS)
+    return Text("█" * cells, style="green").append("░" * (_METER_CELLS - cells), style="dim")
+
+
+def reports(sides: list[tuple[str, CallReport]]) -> RenderableType:
+    """Both reports in one table."""
+    table = Table(title="Report", box=box.SIMPLE_HEAVY, title_style="bold")
+    table.add_column("")
+    for name, _ in sides:
+        table.add_column(name, justify="right")
+
+    def row(label: str, values: list[str], style: str = "") -> None:
+        table.add_row(label, *values, style=style)
+
+    found = [report for _, report in sides]
+    row("outcome", [report.outcome or "–" for report in found])
+    row("path", [" → ".join(path.kind for path in report.paths) or "–" for report in found])
+    row(
+        "answered → first audio sent",
+        [_between(report.times.answered, report.times.first_audio_sent) for report in found],
+    )
+    row(
+        "answered → first audio played",
+        [_between(report.times.answered, report.times.first_audio_played) for report in found],
+    )
+    row("talked", [_between(report.times.answered, report.times.ended, "s") for report in found])
+    for label, name in (
+        ("frames sent", "frames_sent"),
+        ("frames received", "frames_received"),
+        ("frames lost", "frames_lost"),
+        ("frames late", "frames_late"),
+        ("samples concealed", "samples_concealed"),
+        ("samples stretched", "samples_stretched"),
+        ("underruns", "underruns"),
+    ):
+        row(label, [f"{getattr(report.media, name):,}" for report in found])
+    row("playout delay p50 / p95", [_delay(report) for report in found])
+    return table
+
+
+def _delay(report: CallReport) -> str:
+    delay = report.media.playout_delay_ms
+    return f"{delay.p50:.0f} / {delay.p95:.0f} ms"
+
+
+def _between(start: float | None, end: float | None, unit: str = "ms") -> str:
+    if start is None or end is None:
+        return "–"
+    return f"{end - start:.1f} s" if unit == "s" else f"{(end - start) * 1000:.0f} ms"

@@ -1,0 +1,47 @@
+"""What windows may change about contacts, history, keys and notices."""
+
+from collections.abc import Callable
+
+from app.engine.view import Notices
+from app.ipc import messages
+from app.store import Store
+from app.system.errors import AppError
+from transport.wire.addresses import PersonAddress, parse_person
+
+
+class Book:
+    """Applies the commands that touch nothing but the local data. ``people_changed`` is told of new contacts."""
+
+    def __init__(self, store: Store, notices: Notices, people_changed: Callable[[], None]) -> None:
+        self._store = store
+        self._notices = notices
+        self._people_changed = people_changed
+
+    def handle(self, message: messages.WindowMessage) -> None:
+        """Do it. Raises :class:`AppError` or :class:`transport.wire.errors.WireError`, and then changed nothing."""
+        match message:
+            case messages.AddContact(address, alias):
+                self.add(parse_person(address), alias)
+            case messages.RemoveContact(address):
+                self._store.people.remove(parse_person(address))
+                self._people_changed()
+            case messages.BlockContact(address, blocked):
+                self._store.people.set_blocked(parse_person(address), blocked)
+            case messages.EraseHistory():
+                self._store.calls.erase()
+            case messages.DismissNotice(number):
+                self._notices.dismiss(number)
+            case _:
+                raise AppError("This version of Segue cannot do that.")
+
+    def add(self, person: PersonAddress, alias: str) -> None:
+        """Put somebody into the list."""
+        self._store.people.add(person, alias)
+        self._people_changed()
+
+    def trust(self, person: PersonAddress, *, verified: bool) -> None:
+        """The user decided on a key."""
+        if verified:
+            self._store.people.mark_verified(person)
+        else:
+            self._store.people.accept_changed_key(person)

@@ -1,0 +1,61 @@
+"""``segue engine``: the process behind the window. Nobody types this; :mod:`app.ipc.client` starts it."""
+
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import signal
+
+from app.engine.runner import Engine, EngineConfig, raise_priority
+from app.engine.sound_system import SoundPlan
+from app.system.data_dir import AlreadyRunning, Home, prepare
+from app.system.errors import AppError
+from app.system.logs import log_level
+from app.system.loop import run_on_own_loop
+from app.text.calls import ExitStatus
+
+_log = logging.getLogger(__name__)
+
+# Two files of this size: enough for the last days of trouble, nothing that fills a disk.
+LOG_BYTES = 500_000
+
+
+def run_engine_process(home: Home) -> ExitStatus:
+    """Run an engine until its windows have gone or it is told to end. Writes its log under the home."""
+    try:
+        prepare(home)
+        with contextlib.suppress(OSError):  # without a log, a call is still a call
+            _log_to(home)
+        run_on_own_loop(_run(home))
+    except AlreadyRunning:
+        return ExitStatus.OK  # two windows were started at once; both talk to the other engine
+    except AppError as error:
+        # Its standard error is the engine's log file; the window shows that file's last line.
+        _log.error("%s", error)
+        print(error, flush=True)  # noqa: T201 - the last word of a process without a terminal
+        return ExitStatus.FAILED
+    return ExitStatus.OK
+
+
+async def _run(home: Home) -> None:
+    engine = Engine(EngineConfig(home, SoundPlan(), follows_windows=True))
+    raise_priority()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, engine.ended.set)
+        except NotImplementedError:  # Windows: its loops take no signal handlers
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(engine.ended.set))
+    try:
+        await engine.start()
+        await engine.ended.wait()
+    finally:
+        await engine.close()
+
+
+def _log_to(home: Home) -> None:
+    handler = logging.handlers.RotatingFileHandler(home.logs / "engine.log", maxBytes=LOG_BYTES, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(log_level(logging.INFO))

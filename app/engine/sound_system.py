@@ -1,0 +1,176 @@
+"""Which sound the engine uses (devices, files, or Echo's loop), as one thing with two sides; and test recordings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.ipc.messages import Audio, AudioDevice
+from app.system.errors import AppError
+from app.text import calls
+from media.devices.files import FileStreams
+from media.devices.hardware import DeviceStreams
+from media.devices.loopback import EchoStreams
+from media.devices.portaudio import Device, DeviceList
+from media.devices.stream_state import Status, StreamState
+from media.devices.streams import AudioStreams, DevicesListed, RecordingEnded, StreamChanged
+from media.errors import MediaError
+from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
+
+TEST_SECONDS = 3
+ALSA_DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPlan:
+    """``play`` and ``record`` are WAV files in place of microphone and speaker; ``echo`` joins the two instead."""
+
+    play: Path | None = None
+    record: Path | None = None
+    echo: bool = False
+
+
+class SoundSystem:
+    """One input and one output, which may come from different kinds of streams. Raises :class:`AppError` when made
+    from a file that cannot be used."""
+
+    def __init__(self, plan: SoundPlan, wake: Callable[[], None]) -> None:
+        self._all: list[AudioStreams] = []
+        self._devices = DeviceList()
+        self._problems: dict[calls.DeviceSide, str] = {}
+        try:
+            if plan.echo:
+                self._input = self._output = self._own(EchoStreams(wake))
+            elif plan.play is None and plan.record is None:
+                self._input = self._output = self._own(DeviceStreams(wake))
+            elif plan.play is not None and plan.record is not None:
+                self._input = self._output = self._own(FileStreams(wake, plan.play, plan.record))
+            elif plan.play is not None:
+                self._input = self._own(FileStreams(wake, plan.play, None))
+                self._output = self._own(DeviceStreams(wake))
+            else:
+                self._output = self._own(FileStreams(wake, None, plan.record))
+                self._input = self._own(DeviceStreams(wake))
+        except MediaError as error:
+            self.close()
+            raise AppError(str(error)) from error
+        self.capture_ring = self._input.capture_ring
+        self.playout_ring = self._output.playout_ring
+        self.ring_frames = self._output.ring_frames
+
+    def open_input(self, device: str) -> None:
+        """Use a microphone (an id; empty: the default)."""
+        self._input.open_input(device or None)
+
+    def open_output(self, device: str) -> None:
+        """Use a speaker (an id; empty: the default)."""
+        self._output.open_output(device or None)
+
+    def close_input(self) -> None:
+        """Let go of the microphone."""
+        self._input.close_input()
+
+    def close_output(self) -> None:
+        """Let go of the speaker."""
+        self._output.close_output()
+
+    def begin_talk(self) -> None:
+        """Files start here."""
+        for streams in self._all:
+            streams.begin_talk()
+
+    def refresh(self) -> None:
+        """List the devices anew."""
+        for streams in self._all:
+            streams.refresh_devices()
+
+    def take_news(self) -> tuple[bool, str]:
+        """Whether states or devices have changed, and why a recording ended (or ``""``)."""
+        changed, ended = False, ""
+        for streams in self._all:
+            for event in streams.take_events():
+                match event:
+                    case DevicesListed(devices) if isinstance(streams, DeviceStreams):
+                        self._devices, changed = devices, True
+                    case RecordingEnded(reason):
+                        ended = reason
+                    case StreamChanged():
+                        changed = True
+        return changed, ended
+
+    def close(self) -> None:
+        """End all threads and files; waits for them."""
+        for streams in self._all:
+            streams.close()
+
+    def audio(self, chosen_input: str, chosen_output: str, *, metering: bool, test: str) -> Audio:
+        """As windows show it."""
+        problem = "no-sound-system" if self._devices.problem else "none"
+        return Audio(
+            inputs=_listed(self._devices.inputs),
+            outputs=_listed(self._devices.outputs),
+            input=chosen_input,
+            output=chosen_output,
+            input_problem=self._problem("input", self._input.input_state, problem),
+            output_problem=self._problem("output", self._output.output_state, problem),
+            metering=metering,
+            recording_test=test,  # type: ignore[arg-type]
+        )
+
+    def _problem(self, side: calls.DeviceSide, state: StreamState, without_any: str) -> str:
+        # An attempt that is repeated has not helped yet: what was told stays, instead of flickering.
+        if not (state.status is Status.OPENING and state.reason):
+            self._problems[side] = _problem(side, state, without_any)
+        return self._problems.get(side, "")
+
+    def _own(self, streams: AudioStreams) -> AudioStreams:
+        self._all.append(streams)
+        return streams
+
+
+def _listed(devices: tuple[Device, ...]) -> tuple[AudioDevice, ...]:
+    return tuple(AudioDevice(device.id, device.name, device.is_default) for device in devices)
+
+
+def _problem(side: calls.DeviceSide, state: StreamState, without_any: str) -> str:
+    # “default” is how ALSA calls whatever is the default; to a person it is no name.
+    name = "" if state.device == ALSA_DEFAULT else state.device
+    if state.status is Status.FAILED:
+        return calls.device_problem(side, "failed", name).text
+    if state.status is Status.MISSING:
+        kind: calls.DeviceProblem = "gone" if state.device else "none"
+        if kind == "none" and without_any == "no-sound-system":
+            kind = "no-sound-system"
+        return calls.device_problem(side, kind, name).text
+    return ""
+
+
+class TestTape:
+    """“Say something, then hear it”: a few seconds of the microphone, played once (a tone for the pump)."""
+
+    def __init__(self) -> None:
+        self._frames: list[Pcm] = []
+        self._position = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Enough was said."""
+        return len(self._frames) * FRAME_SAMPLES >= TEST_SECONDS * SAMPLE_RATE_HZ
+
+    def add(self, frame: Pcm) -> None:
+        """Record one frame."""
+        self._frames.append(np.array(frame, dtype=np.int16))
+
+    @property
+    def finished(self) -> bool:
+        """All of it has been played."""
+        return self._position >= len(self._frames)
+
+    def read(self) -> Pcm:
+        """The next frame to play."""
+        if self.finished:
+            return silence()
+        frame = self._frames[self._position]
+        self._position += 1
+        return frame

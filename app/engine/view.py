@@ -1,0 +1,185 @@
+"""Builds the one picture that windows show from what the engine's parts know (pure, apart from what it is given)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from app.call.session import CallSession
+from app.ipc import messages
+from app.store import Person, Store
+from app.text import calls as words
+from app.text.networks import nat_in_words, network_in_words
+from app.text.traversal import Pair, phase_in_words
+from transport.identity.safety_number import safety_number
+from transport.nat.profile import NatProfile
+from transport.portmap.mapper import MappingStatus
+
+# A safety number costs a few milliseconds; so few at a time keep the engine's loop free for the voice.
+NUMBERS_PER_PICTURE = 2
+MAX_NOTICES = 20
+# More than contacts and one caller can need at a time; every caller has a key, and they can come without end.
+MAX_NUMBERS = 4_096
+
+NoticeKind = Literal["info", "warning", "error"]
+
+
+class SafetyNumbers:
+    """Computed when first shown, a few at a time, and kept."""
+
+    def __init__(self, own_key: bytes) -> None:
+        self._own_key = own_key
+        self._known: dict[bytes, str] = {}
+        self._budget = 0
+        self.incomplete = False
+        """Whether the last picture lacks some; build another one soon."""
+
+    def begin(self) -> None:
+        """A new picture is being built."""
+        self._budget = NUMBERS_PER_PICTURE
+        self.incomplete = False
+
+    def of(self, key: bytes) -> str:
+        """The number with this key, or ``""`` when its turn has not come."""
+        if not key:
+            return ""
+        if key not in self._known:
+            if self._budget <= 0:
+                self.incomplete = True
+                return ""
+            self._budget -= 1
+            if len(self._known) >= MAX_NUMBERS:
+                del self._known[next(iter(self._known))]
+            self._known[key] = safety_number(self._own_key, key)
+        return self._known[key]
+
+
+class Notices:
+    """What a person should know once; bounded, the oldest go first."""
+
+    def __init__(self) -> None:
+        self._next = 1
+        self.shown: tuple[messages.Notice, ...] = ()
+
+    def add(self, kind: NoticeKind, title: str, text: str) -> None:
+        """Show one more, unless the same is shown already."""
+        if any((notice.title, notice.text) == (title, text) for notice in self.shown):
+            return
+        notice = messages.Notice(self._next, kind, title, text)
+        self._next += 1
+        self.shown = (*self.shown, notice)[-MAX_NOTICES:]
+
+    def dismiss(self, number: int) -> None:
+        """It has been read."""
+        self.shown = tuple(notice for notice in self.shown if notice.number != number)
+
+
+@dataclass(slots=True)
+class Picture:
+    """The parts that change on their own; :func:`build` adds store and call."""
+
+    me: messages.Me = field(default_factory=messages.Me)
+    audio: messages.Audio = field(default_factory=messages.Audio)
+    online: dict[str, bool] = field(default_factory=dict)
+    """By short address: who is there, of those that are watched."""
+    nat: NatProfile | None = None
+    """Of the network that this machine is in."""
+    mapping: MappingStatus | None = None
+    """``None`` where no port is to be mapped."""
+    known: tuple[tuple[messages.KnownPair, ...], int] = ((), 0)
+    """The newest pairs of networks that are remembered, and how many there are in all."""
+    busy: str = ""
+    ready: bool = False
+    data_place: str = ""
+
+
+def build(
+    picture: Picture,
+    store: Store,
+    session: CallSession | None,
+    notices: Notices,
+    numbers: SafetyNumbers,
+    wall_offset_s: float,
+) -> messages.EngineState:
+    """The state as of now. ``wall_offset_s`` turns the loop's clock into Unix seconds."""
+    numbers.begin()
+    last_calls = store.calls.last_times()
+    profile = store.documents.profile
+    return messages.EngineState(
+        ready=picture.ready,
+        first_run=not profile.name,
+        me=picture.me,
+        contacts=tuple(_contacts(store.people.contacts(), picture, numbers, last_calls)),
+        recents=store.calls.recent(),
+        audio=picture.audio,
+        settings=store.documents.settings,
+        call=None if session is None else _call(session, numbers, wall_offset_s),
+        network=msgspec.structs.replace(
+            network_in_words(picture.nat, wall_offset_s, picture.mapping),
+            known=picture.known[0],
+            known_in_all=picture.known[1],
+        ),
+        notices=notices.shown,
+        data_place=picture.data_place,
+        busy=picture.busy,
+    )
+
+
+def _contacts(
+    people: Iterable[Person], picture: Picture, numbers: SafetyNumbers, last_calls: dict[str, float]
+) -> Iterable[messages.Contact]:
+    for person in people:
+        short = person.address.short
+        yield messages.Contact(
+            address=str(person.address),
+            alias=person.alias,
+            online=picture.online.get(short),
+            blocked=person.blocked,
+            trust=person.pin.trust,
+            safety_number=numbers.of(person.pin.key),
+            last_call=last_calls.get(short),
+        )
+
+
+def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float) -> messages.CallState:
+    view, times = session.call.view, session.times
+
+    def wall(at: float | None) -> float | None:
+        return None if at is None else at + wall_offset_s
+
+    finished = session.finished
+    pair = Pair(session.local_nat, session.remote_nat, session.title)
+    return messages.CallState(
+        call_id=view.call_id,
+        phase=view.phase,
+        outgoing=view.outgoing,
+        address=view.address,
+        title=session.title,
+        first_call=session.first_call,
+        trust=view.trust,
+        safety_number=numbers.of(view.key),
+        placed=times.placed + wall_offset_s,
+        answered=wall(times.answered),
+        ended=wall(times.ended),
+        end_reason=finished.reason if finished is not None else "",
+        end_text=words.end_text(
+            finished.reason, finished.text, outgoing=view.outgoing, answered=times.answered is not None
+        )
+        if finished is not None
+        else "",
+        muted=view.muted,
+        peer_muted=view.peer_muted,
+        path=session.paths.current,
+        path_text=words.path_text(view.phase, session.paths.current, session.rtt_ms()),
+        reconnecting_since=wall(session.paths.lost_since),
+        spans=session.paths.spans(times.answered),
+        marks=session.paths.marks(times.answered),
+        phases=tuple(
+            rung
+            for status in session.phases.values()
+            if (rung := phase_in_words(status, times.answered, session.now(), pair)) is not None
+        ),
+        local_nat=nat_in_words(session.local_nat),
+        remote_nat=nat_in_words(session.remote_nat),
+    )

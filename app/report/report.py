@@ -1,0 +1,186 @@
+"""The report of one call (DESIGN §10): what was tried, what carried the voice, and how well. Version 2.
+
+Version 2 has the phase "blocks", phases that overlap, and what they count (``tried``, ``of``).
+
+Times are seconds since the call was placed or received. ``docs/report.schema.json`` is made from these structs by
+:mod:`app.report.schema`; a field that is renamed, removed or changes its meaning needs a new version.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.ipc.messages import PathKind, PhaseName
+from app.system import files
+from app.system.errors import AppError, explain
+
+REPORT_VERSION: Literal[2] = 2
+
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
+Milliseconds = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Port = Annotated[int, Meta(ge=0, lt=65_536)]
+
+Role = Literal["caller", "callee"]
+Outcome = Literal[
+    "answered", "missed", "declined", "busy", "cancelled", "no-answer", "unreachable", "failed", "key-changed"
+]
+Via = Literal["relay", "host", "port_mapping", "punch", "prediction", "birthday"]
+PhaseResult = Literal["won", "failed", "skipped", "cancelled"]
+NatBehaviour = Literal["endpoint-independent", "address-dependent", "address-and-port-dependent", "unknown"]
+PortAllocation = Literal["preserving", "sequential", "random", "block", "unknown"]
+
+
+class ReportError(AppError):
+    """The report could not be written or read."""
+
+
+class Times(Struct, frozen=True):
+    """When what happened; ``null``: it did not. ``direct``: the first direct path carried the call."""
+
+    placed: Seconds = 0.0
+    ringing: Seconds | None = None
+    answered: Seconds | None = None
+    first_audio_sent: Seconds | None = None
+    first_audio_played: Seconds | None = None
+    direct: Seconds | None = None
+    ended: Seconds | None = None
+
+
+class NatReport(Struct, frozen=True):
+    """One side's NAT in the words of RFC 4787. ``delta``: step of sequential ports; ``block``: first and last port;
+    ``address``: as seen from outside; ``evidence``: what each verdict rests on; ``unknowns``: what is not known."""
+
+    mapping: NatBehaviour = "unknown"
+    filtering: NatBehaviour = "unknown"
+    allocation: PortAllocation = "unknown"
+    delta: int | None = None
+    block: tuple[Port, Port] | None = None
+    address: str = ""
+    evidence: tuple[str, ...] = ()
+    unknowns: tuple[str, ...] = ()
+
+
+class Nats(Struct, frozen=True):
+    """Both sides; ``null``: no profile was made or told."""
+
+    local: NatReport | None = None
+    remote: NatReport | None = None
+
+
+class PhaseReport(Struct, frozen=True):
+    """One phase of the ladder; phases may overlap. ``ended`` and ``outcome`` are ``null`` while it runs.
+
+    ``tried`` ``of`` so many doors: guessed ports of a prediction; of a birthday or block search the remote ports tried
+    on the side that searches, and its own sockets on the side that is searched. Both are 0 where nothing is counted."""
+
+    name: PhaseName
+    started: Seconds
+    ended: Seconds | None = None
+    outcome: PhaseResult | None = None
+    reason: str = ""
+    packets: Count = 0
+    sockets: Count = 0
+    rounds: Count = 0
+    tried: Count = 0
+    of: Count = 0
+
+
+class PathReport(Struct, frozen=True):
+    """One stretch of time in which a path carried the call; stretches overlap while packets go on two paths."""
+
+    kind: PathKind
+    via: Via
+    local: str
+    remote: str
+    active_from: Seconds
+    active_to: Seconds | None = None
+    rtt_ms: Milliseconds | None = None
+    loss: Share | None = None
+
+
+class DelaySummary(Struct, frozen=True):
+    """Playout delay over the whole call."""
+
+    p50: Milliseconds = 0.0
+    p95: Milliseconds = 0.0
+    max: Milliseconds = 0.0
+
+
+class MediaReport(Struct, frozen=True):
+    """What became of the frames (20 ms each) and samples (48 kHz) at this end."""
+
+    frames_sent: Count = 0
+    frames_received: Count = 0
+    frames_lost: Count = 0
+    frames_late: Count = 0
+    frames_duplicate: Count = 0
+    samples_played: Count = 0
+    samples_concealed: Count = 0
+    samples_stretched: Count = 0
+    samples_skipped: Count = 0
+    """Received, and given up unplayed to catch up after a stall."""
+    underruns: Count = 0
+    overruns: Count = 0
+    playout_delay_ms: DelaySummary = DelaySummary()
+
+
+class CallReport(Struct, frozen=True):
+    """Everything about one call, as this end saw it."""
+
+    version: Literal[2]
+    call_id: str
+    role: Role
+    peer: str
+    outcome: Outcome | None = None
+    """``null`` while the call goes on."""
+    reason: str = ""
+    times: Times = Times()
+    nat: Nats = Nats()
+    phases: tuple[PhaseReport, ...] = ()
+    paths: tuple[PathReport, ...] = ()
+    media: MediaReport = MediaReport()
+
+
+def media_report(stats: object) -> MediaReport:
+    """Copy the fields of the media block from anything that has attributes of the same names.
+
+    Raises :class:`AttributeError` when one is missing, and :class:`msgspec.ValidationError` when one is no count.
+    """
+    figures: dict[str, object] = {name: getattr(stats, name) for name in MediaReport.__struct_fields__}
+    delay = figures["playout_delay_ms"]
+    figures["playout_delay_ms"] = {name: getattr(delay, name) for name in DelaySummary.__struct_fields__}
+    return msgspec.convert(figures, MediaReport)
+
+
+def encode_report(report: CallReport) -> bytes:
+    """Indented JSON with a line end."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def decode_report(document: bytes) -> CallReport:
+    """Read a report again. Raises :class:`ReportError`."""
+    try:
+        return msgspec.json.decode(document, type=CallReport)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ReportError(f"This is not a call report of Segue: {error}") from error
+
+
+def write_report(path: Path, report: CallReport) -> None:
+    """Write ``report`` to ``path``, whole or not at all. Raises :class:`ReportError`.
+
+    It holds addresses, so a new file is for its owner alone. What is no ordinary file (``/dev/stdout``, a pipe) is
+    written to, never replaced.
+    """
+    document = encode_report(report)
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                file.write(document)
+        else:
+            files.write_atomically(path.resolve(), document)
+    except OSError as error:
+        raise ReportError(f"The report could not be written to {path}: {explain(error)}.") from error

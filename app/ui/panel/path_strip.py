@@ -1,0 +1,261 @@
+"""The call as a band in time: amber on the relay, green on a direct path, hatched where both carried it.
+
+Marks above the band tell of swaps, failovers and network changes. Hovering, or the arrow keys, reads them out.
+"""
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import (
+    QAccessible,
+    QAccessibleAnnouncementEvent,
+    QColor,
+    QFont,
+    QFontMetrics,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+)
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from app.ipc.messages import CallState, PathMark, PathSpan
+from app.ui.panel.marks import is_filled, mark_colour, mark_shape
+from app.ui.theme.theme import SMALL_PX, colours, font
+from app.ui.widgets.format import clock, plain
+
+HEIGHT_PX = 84
+BAND_TOP_PX = 26
+BAND_PX = 32
+SIDE_PX = 6
+# A call shorter than this does not fill the strip: a second stays a second while one watches it grow.
+LEAST_SPAN_S = 30.0
+NEAR_PX = 9
+MARK_REACH_PX = 5.0
+# Steps between the times under the band, in seconds: the first that leaves the words room is taken.
+TICK_STEPS_S = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200)
+TICK_ROOM_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something to read out: when, what, and the kind of its mark ("" for the start of a span)."""
+
+    at: float
+    text: str
+    kind: str
+
+
+class PathStrip(QWidget):
+    """The strip. ``told`` carries the words for what is under the mouse or chosen with the keys."""
+
+    told = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("path_strip")
+        self.setAccessibleName(self.tr("Paths of this call over time"))
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setMinimumSize(240, HEIGHT_PX)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._spans: tuple[PathSpan, ...] = ()
+        self._marks: tuple[PathMark, ...] = ()
+        self._elapsed = 0.0
+        self._moments: list[Moment] = []
+        self._chosen: int | None = None
+
+    def show_call(self, call: CallState, elapsed: float) -> None:
+        """Show the spans and marks of ``call``, ``elapsed`` seconds after the answer."""
+        self._elapsed = max(elapsed, 0.0)
+        if (call.spans, call.marks) != (self._spans, self._marks):
+            self._spans, self._marks = call.spans, call.marks
+            starts = [Moment(span.start, self._span_words(span), "") for span in call.spans]
+            marks = [Moment(mark.at, plain(mark.text, 160), mark.kind) for mark in call.marks]
+            self._moments = sorted(starts + marks, key=lambda moment: moment.at)
+            if self._chosen is not None and self._chosen >= len(self._moments):
+                self._chosen = None
+        self.update()
+
+    def moments(self) -> list[Moment]:
+        """All that the arrow keys go through, in order of time."""
+        return self._moments
+
+    # -- reading out -----------------------------------------------------------------------------------------------
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        last = len(self._moments) - 1
+        here = self._chosen
+        places = {
+            Qt.Key.Key_Right: 0 if here is None else min(here + 1, last),
+            Qt.Key.Key_Left: last if here is None else max(here - 1, 0),
+            Qt.Key.Key_Home: 0,
+            Qt.Key.Key_End: last,
+        }
+        wanted = places.get(Qt.Key(event.key()))
+        if wanted is None or last < 0:
+            super().keyPressEvent(event)
+            return
+        self._choose(wanted)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        x = event.position().x()
+        near = [(abs(self._x(moment.at) - x), place) for place, moment in enumerate(self._moments) if moment.kind]
+        if near and min(near)[0] <= NEAR_PX:
+            self.told.emit(self._words(self._moments[min(near)[1]]))
+            return
+        at = self._at(x)
+        covering = [span for span in self._spans if span.start <= at <= self._end(span)]
+        kinds = {span.kind for span in covering}
+        if len(kinds) > 1:
+            self.told.emit(self.tr("{0} · both paths carry the call").format(clock(at)))
+        elif covering:
+            self.told.emit(f"{clock(at)} · {self._span_words(covering[-1])}")
+        elif 0 <= at <= self._elapsed and self._spans:
+            self.told.emit(self.tr("{0} · no path").format(clock(at)))
+        else:
+            self.told.emit("")
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self.told.emit(self._words(self._moments[self._chosen]) if self._chosen is not None else "")
+
+    def _choose(self, place: int) -> None:
+        self._chosen = place
+        words = self._words(self._moments[place])
+        self.told.emit(words)
+        self.setAccessibleDescription(words)
+        QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, words))
+        self.update()
+
+    def _words(self, moment: Moment) -> str:
+        return f"{clock(moment.at)} · {moment.text}"
+
+    def _span_words(self, span: PathSpan) -> str:
+        if span.kind == "relay":
+            return self.tr("On the relay")
+        ways = {
+            "": self.tr("Direct"),
+            "host": self.tr("Direct, within one network"),
+            "port_mapping": self.tr("Direct, through a door that a router opened"),
+            "punch": self.tr("Direct, by punch"),
+            "prediction": self.tr("Direct, by prediction"),
+            "birthday": self.tr("Direct, by birthday"),
+        }
+        return ways.get(span.via) or self.tr("Direct, by {0}").format(plain(span.via.replace("_", " ")))
+
+    # -- painting --------------------------------------------------------------------------------------------------
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        worn = colours()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        band = QRectF(SIDE_PX, BAND_TOP_PX, self.width() - 2 * SIDE_PX, BAND_PX)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(worn.sunken))
+        painter.drawRoundedRect(band, 8, 8)
+        rounded = QPainterPath()
+        rounded.addRoundedRect(band, 8, 8)
+        painter.save()
+        painter.setClipPath(rounded)
+        for span in self._spans:
+            self._paint_span(painter, span, band)
+        self._paint_overlaps(painter, band)
+        painter.restore()
+        for span in self._spans:
+            self._paint_word(painter, span, band)
+        self._paint_ticks(painter, band)
+        for place, moment in enumerate(self._moments):
+            self._paint_mark(painter, moment, chosen=place == self._chosen, band=band)
+        if self.hasFocus():
+            painter.setPen(QPen(QColor(worn.accent), 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(band.adjusted(-3, -3, 3, 3), 10, 10)
+
+    def _scale_s(self) -> float:
+        return max(self._elapsed, LEAST_SPAN_S)
+
+    def _x(self, at: float) -> float:
+        return SIDE_PX + at / self._scale_s() * (self.width() - 2 * SIDE_PX)
+
+    def _at(self, x: float) -> float:
+        return (x - SIDE_PX) / max(self.width() - 2 * SIDE_PX, 1) * self._scale_s()
+
+    def _end(self, span: PathSpan) -> float:
+        return self._elapsed if span.end is None else span.end
+
+    def _place(self, start: float, end: float, band: QRectF) -> QRectF:
+        return QRectF(self._x(start), band.top(), max(self._x(end) - self._x(start), 1.5), band.height())
+
+    def _paint_span(self, painter: QPainter, span: PathSpan, band: QRectF) -> None:
+        worn = colours()
+        fill = worn.relay_fill if span.kind == "relay" else worn.direct_fill
+        painter.fillRect(self._place(span.start, self._end(span), band), QColor(fill))
+
+    def _paint_overlaps(self, painter: QPainter, band: QRectF) -> None:
+        for relay in (span for span in self._spans if span.kind == "relay"):
+            for direct in (span for span in self._spans if span.kind == "direct"):
+                start, end = max(relay.start, direct.start), min(self._end(relay), self._end(direct))
+                if end > start:
+                    self._paint_hatch(painter, self._place(start, end, band))
+
+    def _paint_hatch(self, painter: QPainter, place: QRectF) -> None:
+        painter.save()
+        painter.setClipRect(place, Qt.ClipOperation.IntersectClip)
+        painter.fillRect(place, QColor(colours().relay_fill))
+        painter.setPen(QPen(QColor(colours().direct_fill), 5))
+        x = place.left() - place.height()
+        while x < place.right() + place.height():
+            painter.drawLine(QPointF(x, place.bottom() + 4), QPointF(x + place.height() + 8, place.top() - 4))
+            x += 10
+        painter.restore()
+
+    def _paint_word(self, painter: QPainter, span: PathSpan, band: QRectF) -> None:
+        words = self.tr("Relay") if span.kind == "relay" else self.tr("Direct")
+        face = font(SMALL_PX, QFont.Weight.DemiBold)
+        others = [one for one in self._spans if one.kind != span.kind]
+        start, end = span.start, self._end(span)
+        for other in others:
+            if other.start <= start < self._end(other) < end:
+                start = self._end(other)
+            if start < other.start < end <= self._end(other):
+                end = other.start
+        place = self._place(start, end, band)
+        if QFontMetrics(face).horizontalAdvance(words) + 12 <= place.width():
+            painter.setFont(face)
+            painter.setPen(QColor(colours().on_fill))
+            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, words)
+
+    def _paint_ticks(self, painter: QPainter, band: QRectF) -> None:
+        room = self._scale_s() * TICK_ROOM_PX / max(band.width(), 1)
+        step = next((one for one in TICK_STEPS_S if one >= room), TICK_STEPS_S[-1])
+        painter.setFont(font(SMALL_PX))
+        painter.setPen(QColor(colours().muted))
+        at = 0
+        while at <= self._scale_s():
+            x = self._x(at)
+            words = clock(at)
+            width = painter.fontMetrics().horizontalAdvance(words)
+            left = min(max(x - width / 2, band.left()), band.right() - width)
+            painter.drawText(QPointF(left, band.bottom() + 18), words)
+            at += step
+
+    def _paint_mark(self, painter: QPainter, moment: Moment, *, chosen: bool, band: QRectF) -> None:
+        worn = colours()
+        x = self._x(moment.at)
+        if chosen:
+            painter.setPen(QPen(QColor(worn.text), 2))
+            painter.drawLine(QPointF(x, band.top() - 4), QPointF(x, band.bottom() + 2))
+        if not moment.kind:
+            return
+        colour = QColor(mark_colour(moment.kind))
+        # Phases are many, and move nothing: they stand small and nearer.
+        stem = 3 if moment.kind == "phase" else 6
+        painter.setPen(QPen(QColor(worn.muted), 1))
+        painter.drawLine(QPointF(x, band.top() - stem), QPointF(x, band.top()))
+        painter.setPen(QPen(colour, 1.6))
+        painter.setBrush(colour if is_filled(moment.kind) else Qt.BrushStyle.NoBrush)
+        centre = QPointF(x, band.top() - stem - (3 if moment.kind == "phase" else 7))
+        painter.drawPolygon(mark_shape(moment.kind, centre, MARK_REACH_PX))

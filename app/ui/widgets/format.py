@@ -1,0 +1,194 @@
+"""Figures, times and states as people say them. What a stranger chose to be called is made harmless here."""
+
+import math
+import unicodedata
+
+from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
+
+from app.ipc.messages import Contact, RecentCall
+
+MINUTE_S = 60
+HOUR_S = 3_600
+DAY_S = 86_400
+# A name of this length still says who it is; what is longer is cut so that it cannot fill a window.
+MAX_NAME_CHARS = 60
+# Longer than any sentence of Segue's own; what is longer came from outside.
+MAX_LABEL_CHARS = 600
+# No language that divides its words with spaces has longer ones in use.
+MAX_WORD_CHARS = 32
+ZERO_WIDTH_SPACE = "\u200b"
+LINE_BREAKS = "\t\n\r\x0b\x0c\x85\u2028\u2029"
+# Zero-width (non-)joiner: part of how Persian, Hindi and emoji are written.
+JOINERS = "\u200c\u200d"
+
+translate = QCoreApplication.translate
+
+
+def plain(text: str, limit: int = MAX_NAME_CHARS) -> str:
+    """``text`` on one line, without control and direction-changing characters, at most ``limit`` characters."""
+    # Look no further than needed: a hostile text may be far longer than what is shown.
+    head = text[: limit * 4]
+    kept = "".join(" " if sign in LINE_BREAKS else sign for sign in head if sign in LINE_BREAKS or _harmless(sign))
+    kept = " ".join(kept.split())
+    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def _harmless(sign: str) -> bool:
+    """Whether a character only adds itself.
+
+    Unicode "Cc" are controls; "Cf" formats such as the bidirectional overrides, with which a name could turn round
+    the words beside it (only the joiners are needed to write); "Co", "Cs", "Cn" mean nothing to anyone else.
+    """
+    return sign in JOINERS or unicodedata.category(sign) not in ("Cc", "Cf", "Co", "Cs", "Cn")
+
+
+def plain_lines(text: str) -> str:
+    """``text`` for a label: as :func:`plain`, but line by line, and as long as a paragraph."""
+    return "\n".join(plain(line, MAX_LABEL_CHARS) for line in text[: MAX_LABEL_CHARS * 4].split("\n"))[:MAX_LABEL_CHARS]
+
+
+def breakable(text: str) -> str:
+    """``text`` with places to break inside very long words, so that a wrapped label need not be as wide as one."""
+    pieces = (
+        word
+        if len(word) <= MAX_WORD_CHARS
+        else ZERO_WIDTH_SPACE.join(
+            word[place : place + MAX_WORD_CHARS] for place in range(0, len(word), MAX_WORD_CHARS)
+        )
+        for word in text.split(" ")
+    )
+    return " ".join(pieces)
+
+
+def menu_text(text: str) -> str:
+    """``text`` for a button or menu, where a single ``&`` would underline a letter."""
+    return plain(text).replace("&", "&&")
+
+
+def short_address(address: str) -> str:
+    """An address without the pin of its relay."""
+    return plain(address.partition("#")[0], 120)
+
+
+def initials(title: str) -> str:
+    """One or two letters for the round picture."""
+    words = [word for word in plain(title).replace(".", " ").replace("_", " ").replace("-", " ").split() if word]
+    letters = [next((sign for sign in word if sign.isalnum()), "") for word in words]
+    found = "".join(letters[:1] + (letters[-1:] if len(letters) > 1 else []))
+    return found.upper() or "?"
+
+
+def clock(seconds: float) -> str:
+    """A running clock: 0:07, 12:03, 1:02:03."""
+    whole = max(0, int(seconds))
+    hours, rest = divmod(whole, HOUR_S)
+    minutes, left = divmod(rest, MINUTE_S)
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
+
+
+def talked(seconds: float) -> str:
+    """How long somebody talked."""
+    whole = max(0, round(seconds))
+    if whole < MINUTE_S:
+        return translate("words", "{0} s").format(whole)
+    if whole < HOUR_S:
+        return translate("words", "{0} min").format(round(whole / MINUTE_S))
+    return translate("words", "{0} h {1} min").format(whole // HOUR_S, whole % HOUR_S // MINUTE_S)
+
+
+def time_left(seconds: float) -> str:
+    """A span that gets shorter: seconds to the end of the second minute, then minutes."""
+    whole = max(0, math.ceil(seconds))
+    if whole < 2 * MINUTE_S:
+        return translate("words", "{0} s").format(whole)
+    return translate("words", "{0} min").format(round(whole / MINUTE_S))
+
+
+def age(at: float, now: float) -> str:
+    """How long ago something was learnt (Unix seconds): the larger the coarser."""
+    ago = max(0.0, now - at)
+    if ago < MINUTE_S:
+        return translate("words", "just now")
+    if ago < HOUR_S:
+        return translate("words", "{0} min ago").format(int(ago // MINUTE_S))
+    if ago < DAY_S:
+        return translate("words", "{0} h ago").format(int(ago // HOUR_S))
+    days = int(ago // DAY_S)
+    return translate("words", "1 day ago") if days == 1 else translate("words", "{0} days ago").format(days)
+
+
+def when(at: float, now: float) -> str:
+    """A moment in the past (Unix seconds) as seen from ``now``."""
+    ago = now - at
+    if ago < MINUTE_S:
+        return translate("words", "Just now")
+    if ago < HOUR_S:
+        return translate("words", "{0} min ago").format(int(ago // MINUTE_S))
+    then = QDateTime.fromSecsSinceEpoch(int(at))
+    days = then.daysTo(QDateTime.fromSecsSinceEpoch(int(now)))
+    locale = QLocale()
+    time_of_day = locale.toString(then.time(), QLocale.FormatType.ShortFormat)
+    if days == 0:
+        return translate("words", "Today {0}").format(time_of_day)
+    if days == 1:
+        return translate("words", "Yesterday {0}").format(time_of_day)
+    if days < 7:
+        return f"{locale.dayName(then.date().dayOfWeek())} {time_of_day}"
+    return locale.toString(then.date(), translate("words", "d MMMM yyyy", "a date as Qt writes it"))
+
+
+def milliseconds(value: float | None) -> str:
+    """A span of time, or a dash while it is not known."""
+    if value is None:
+        return "–"
+    return f"{value:.1f} ms" if 0 < value < 10 else f"{value:.0f} ms"
+
+
+def percent(share: float | None) -> str:
+    """A share of 0 to 1 in percent, or a dash while it is not known."""
+    if share is None:
+        return "–"
+    return "0 %" if share <= 0 else f"{share * 100:.1f} %"
+
+
+def kilobits(value: float) -> str:
+    """A bit rate."""
+    return f"{value:.0f} kbit/s"
+
+
+def safety_rows(number: str, groups_per_row: int = 4) -> list[list[str]]:
+    """The safety number in rows of groups, as two people read it to each other."""
+    groups = plain(number, 200).split()
+    return [groups[place : place + groups_per_row] for place in range(0, len(groups), groups_per_row)]
+
+
+def presence(contact: Contact) -> str:
+    """Whether somebody can be called now."""
+    if contact.blocked:
+        return translate("words", "Blocked")
+    if contact.online is None:
+        return translate("words", "Not known")
+    return translate("words", "Online") if contact.online else translate("words", "Offline")
+
+
+def outcome(call: RecentCall) -> str:
+    """How a past call went."""
+    if call.outcome == "answered":
+        return talked(call.seconds)
+    words = {
+        "missed": translate("words", "Missed"),
+        "declined": translate("words", "Declined"),
+        "busy": translate("words", "Busy"),
+        "cancelled": translate("words", "Cancelled"),
+        "no-answer": translate("words", "No answer"),
+        "unreachable": translate("words", "Not reachable"),
+        "failed": translate("words", "Failed"),
+    }
+    return words[call.outcome]
+
+
+def outcome_icon(call: RecentCall) -> str:
+    """The icon of a past call."""
+    if call.outcome == "missed":
+        return "phone-missed"
+    return "phone-outgoing" if call.outgoing else "phone-incoming"

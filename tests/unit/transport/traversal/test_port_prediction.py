@@ -1,0 +1,191 @@
+"""transport.traversal.port_prediction: which ports are told, and that two counters meet whatever strangers do."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.transport.traversal.hard_lab import OUTSIDE, PEER, RoundLab, plan, told
+from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
+from transport.traversal import port_prediction
+from transport.traversal.port_prediction import (
+    FIRST_PORT,
+    LAST_PORT,
+    MAX_GUESSES,
+    MAX_WINDOW,
+    MIN_WINDOW,
+    SOCKETS,
+    TURNS,
+    moved,
+    window,
+)
+from transport.wire.call_messages import ConnectAck, Sync
+
+STRICT = Filtering.ADDRESS_AND_PORT_DEPENDENT
+FIXED = NatProfile(Mapping.ENDPOINT_INDEPENDENT, STRICT, Allocation.PRESERVING, reflexive=(OUTSIDE, 4_000))
+
+
+def counting(
+    step: int, mapping: Mapping = Mapping.ADDRESS_AND_PORT_DEPENDENT, *, strangers_per_s: float | None = None
+) -> NatProfile:
+    return NatProfile(mapping, STRICT, Allocation.SEQUENTIAL, step, strangers_per_s, reflexive=(OUTSIDE, 4_000))
+
+
+class Counter:
+    """A NAT that counts; ``strangers`` come before the flows of these numbers."""
+
+    def __init__(self, start: int, step: int, strangers: dict[int, int] | None = None) -> None:
+        self.port, self.step, self.flows = start, step, 0
+        self.strangers = strangers or {}
+
+    def __call__(self, socket: int, destination: object) -> int:
+        self.port = moved(self.port, self.step * (1 + self.strangers.get(self.flows, 0)))
+        self.flows += 1
+        return self.port
+
+
+@pytest.mark.parametrize("step", [1, 2, -1, 7])
+def test_the_port_between_two_questions_is_told_and_is_right(step: int) -> None:
+    lab = RoundLab(
+        port_prediction.make_round(plan(port_prediction.KIND, counting(step), FIXED), random.Random(1)),
+        Counter(30_000, step),
+    )
+    lab.begin()
+    assert not lab.opened, "nothing to do before the peer has told where it is"
+    lab.hear(told(4, PEER[1]))
+    assert len(lab.opened) == SOCKETS
+    [said] = lab.said
+    toward_peer = {port for (_, destination), port in lab.flows.items() if destination == PEER}
+    assert {one.port for one in said.candidates} == toward_peer and len(toward_peer) == SOCKETS
+    assert all(one.ip == OUTSIDE for one in said.candidates)
+
+
+def test_a_stranger_in_between_leaves_a_few_ports_with_the_right_one_among_them() -> None:
+    for before in range(2):
+        nat = Counter(30_000, 1, {1 + before: 1})
+        lab = RoundLab(
+            port_prediction.make_round(plan(port_prediction.KIND, counting(1), FIXED), random.Random(1)), nat
+        )
+        lab.begin()
+        lab.hear(told(4, PEER[1]))
+        toward_peer = {port for (_, destination), port in lab.flows.items() if destination == PEER}
+        listed = [one.port for one in lab.said[0].candidates]
+        assert toward_peer <= set(listed) and len(listed) <= SOCKETS * MAX_GUESSES
+
+
+def test_a_pinned_side_tells_its_port_before_it_knows_the_peers() -> None:
+    pinned = counting(2, Mapping.ADDRESS_DEPENDENT)
+    ports: dict[tuple[int, str], int] = {}
+    counter = Counter(40_000, 2)
+
+    def maps(socket: int, destination: tuple[str, int]) -> int:
+        return (
+            ports.setdefault((socket, destination[0]), 0)
+            or ports.update(  # type: ignore[func-returns-value]
+                {(socket, destination[0]): counter(socket, destination)}
+            )
+            or ports[socket, destination[0]]
+        )
+
+    lab = RoundLab(port_prediction.make_round(plan(port_prediction.KIND, pinned, counting(1)), random.Random(1)), maps)
+    lab.begin()
+    listed = [one.port for one in lab.said[0].candidates]
+    assert {port for (_, host), port in ports.items() if host == PEER[0]} <= set(listed)
+    assert not lab.round.won and not lab.lost
+
+
+def test_the_anchor_checks_every_port_that_it_is_told_and_wins_with_the_right_one() -> None:
+    lab = RoundLab(
+        port_prediction.make_round(plan(port_prediction.KIND, FIXED, counting(1)), random.Random(1)), lambda *_: 4_000
+    )
+    lab.begin()
+    assert [(one.ip, one.port) for one in lab.said[0].candidates] == [(OUTSIDE, 4_000)]
+    lab.hear(told(4, 30_002, 30_005, 30_008))
+    lab.wait(0.05)
+    assert {sent.destination[1] for sent in lab.checks} == {30_002, 30_005, 30_008}
+    lab.answer(next(sent for sent in lab.checks if sent.destination[1] == 30_005))
+    assert [won.pair.remote for won in lab.won] == [(PEER[0], 30_005)] and len(lab.opened) == 1
+    assert lab.round.plan.allowance.sockets == 0, "a path is no search any more"
+
+
+def test_without_an_answer_it_is_over_in_time_and_everything_is_closed() -> None:
+    for ours, theirs in ((FIXED, counting(1)), (counting(1), FIXED), (counting(1), counting(1))):
+        lab = RoundLab(
+            port_prediction.make_round(plan(port_prediction.KIND, ours, theirs), random.Random(1)), Counter(30_000, 1)
+        )
+        lab.begin()
+        lab.hear(told(4, PEER[1]))
+        lab.wait(port_prediction.BUDGET.seconds)
+        assert len(lab.lost) == 1 and not lab.opened and lab.round.plan.allowance.sockets == 0
+        assert lab.round.next_deadline() is None and len(lab.sent) <= port_prediction.BUDGET.packets
+
+
+Seen = tuple[float | None, float | None]
+"""Strangers' flows a second that both profiles have measured."""
+
+
+def burst(
+    steps: tuple[int, int], bases: tuple[int, int], *, leads: bool, strangers: int, seen: Seen = (None, None)
+) -> list[tuple[int, int]]:
+    """Of each packet of one side's burst: the outside port that it leaves from, and the peer's port that it goes to."""
+    (step, their_step), (base, theirs) = steps, bases
+    profiles = (counting(step, strangers_per_s=seen[0]), counting(their_step, strangers_per_s=seen[1]))
+    made = plan(port_prediction.KIND, *profiles, controlling=leads)
+    # Three questions; the burst's first flow is the fourth.
+    nat = Counter(moved(base, -3 * step), step, {3: strangers})
+    lab = RoundLab(port_prediction.make_round(made, random.Random(1)), nat)
+    lab.begin()
+    assert [one.port for one in lab.said[0].candidates] == [base], "the newest port is told"
+    lab.hear(told(4, theirs))
+    lab.hear(ConnectAck(4) if leads else Sync(4))
+    lab.wait(1.0)
+    packets = list(dict.fromkeys((sent.socket, sent.destination) for sent in lab.checks))
+    assert len(packets) == TURNS * window(*profiles, 0)
+    return [(lab.flows[packet], packet[1][1]) for packet in packets]
+
+
+RATES = st.none() | st.floats(0, 40)
+
+
+def room(seen: Seen, attempt: int = 0) -> int:
+    return window(counting(1, strangers_per_s=seen[0]), counting(1, strangers_per_s=seen[1]), attempt)
+
+
+@given(
+    st.sampled_from([1, -1, 2, 3, -8]),
+    st.sampled_from([1, -1, 2, 5]),
+    st.integers(FIRST_PORT, LAST_PORT),
+    st.integers(FIRST_PORT, LAST_PORT),
+    st.tuples(RATES, RATES).flatmap(
+        lambda seen: st.tuples(st.just(seen), st.integers(0, room(seen) - 1), st.floats(0, 1, exclude_max=True))
+    ),
+)
+def test_two_bursts_meet_whatever_strangers_have_done(
+    step: int, their_step: int, base: int, theirs: int, drift: tuple[Seen, int, float]
+) -> None:
+    seen, both, share = drift
+    here = int(both * share)
+    ours = burst((step, their_step), (base, theirs), leads=True, strangers=here, seen=seen)
+    others = burst((their_step, step), (theirs, base), leads=False, strangers=both - here, seen=seen[::-1])
+    met = {(own, aimed) for own, aimed in ours} & {(aimed, own) for own, aimed in others}
+    assert met
+
+
+def test_beyond_the_window_they_do_not_meet() -> None:
+    """A figure that is too good would be a mistake of the laboratory."""
+    most = room((None, None))
+    ours = burst((1, 1), (20_000, 40_000), leads=True, strangers=most)
+    others = burst((1, 1), (40_000, 20_000), leads=False, strangers=most)
+    assert not set(ours) & {(aimed, own) for own, aimed in others}
+
+
+def test_the_window_is_as_large_as_the_drift_that_was_measured() -> None:
+    assert room((0, 0)) == MIN_WINDOW
+    assert room((0, 0)) < room((2, 0)) < room((5, 5)) < room((10, 10)) < room((500, 500)) == MAX_WINDOW
+    assert room((None, 5)) == room((5, 5)) == room((4.2, 5)), "as it is told, in whole flows"
+    # Where ten are expected there are 24 or more in one of 8,000 seconds (Poisson).
+    assert room((5, 5)) == 24
+    assert room((5, 5), 1) == room((10, 10)), "and more after an attempt in vain"
+    assert port_prediction.BUDGET.seconds / 3 > TURNS * MAX_WINDOW * port_prediction.PACE_S
+    assert port_prediction.BUDGET.packets > TURNS * MAX_WINDOW

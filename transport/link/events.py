@@ -1,0 +1,221 @@
+"""What goes into a :class:`transport.link.link.Link` and what comes out of it."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transport.ice.candidates import HostAddress
+from transport.ice.pacing import Allowance
+from transport.identity.keys import Identity
+from transport.nat.profile import NatProfile
+from transport.net.port_mapping import MappedPort
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconnecting
+from transport.path.relay_leg import LegAccess
+from transport.path.stats import PathStats
+from transport.traversal.agent import PhaseChanged
+from transport.traversal.hints import Recall
+from transport.traversal.technique import PhaseStatus, PortsMapped, ProfileKnown
+from transport.wire.call_messages import Bye, PeerMessage
+from transport.wire.stun import Address
+
+EndReason = Literal["closed", "peer-left", "lost", "wrong-certificate", "bad-proof", "protocol", "leg-refused"]
+LinkPhase = Literal["new", "connecting", "proven", "leaving", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkConfig:
+    """One side of one call.
+
+    ``peer_key`` is the Ed25519 key that the peer must have; ``peer_certificate`` the DER certificate that the
+    directory (caller) or the relay (callee) gave for it. ``home`` is our own full address, told to the peer after
+    it has proven itself (callee) or as part of the proof (caller). The relay's endpoint in ``leg`` is an IP
+    address, already resolved; raises :class:`ValueError` when it is not.
+
+    ``stun`` (the relay's STUN endpoints, as IP addresses) and ``hosts`` are what a direct path is looked for with;
+    without ``hosts`` none is. ``early``: the peer may learn our addresses as soon as it is proven, not only when the
+    call is taken. ``always_relay``: it never does, and no socket but the relay leg's is ever opened. ``profile`` is
+    what is known of our own NAT from before; ``low_ttl``: sockets here can send a packet with a TTL of its own.
+    ``allowance`` is what all calls of this machine may cost the network together. ``try_harder``: the person here
+    wants what takes minutes, and many ports, tried as well. ``recall`` knows what earlier calls between two networks
+    have shown. ``mapped`` is what routers map for us; :class:`PortsMapped` says when that changes.
+    """
+
+    role: Literal["caller", "callee"]
+    call_id: str
+    identity: Identity
+    peer_key: bytes = field(repr=False)
+    peer_certificate: bytes = field(repr=False)
+    home: str
+    leg: LegAccess
+    always_relay: bool = False
+    early: bool = False
+    stun: tuple[Address, ...] = ()
+    hosts: tuple[HostAddress, ...] = ()
+    profile: NatProfile | None = None
+    low_ttl: bool = True
+    allowance: Allowance | None = None
+    try_harder: bool = False
+    recall: Recall | None = None
+    mapped: tuple[MappedPort, ...] = ()
+
+    def __post_init__(self) -> None:
+        ipaddress.ip_address(self.leg.relay[0])
+
+
+# -- events ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Begin; the first event."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendMedia:
+    """Send one RTP packet now or never."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Say something to the peer. Before the proof it is kept, and said after it."""
+
+    message: PeerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Say goodbye and end."""
+
+    message: Bye
+
+
+@dataclass(frozen=True, slots=True)
+class LegReplaced:
+    """The relay gave a new grant for this call. Its endpoint is an IP address."""
+
+    leg: LegAccess
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The call is taken: both may learn each other's addresses now."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChanged:
+    """The machine's interfaces have these addresses now; all of them."""
+
+    hosts: tuple[HostAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The deadline has come."""
+
+
+Event = (
+    Open
+    | SocketOpened
+    | SocketFailed
+    | DatagramReceived
+    | SendMedia
+    | SendMessage
+    | Close
+    | LegReplaced
+    | Answered
+    | NetworkChanged
+    | PortsMapped
+    | TimerFired
+)
+
+
+# -- commands ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Both sides have proven who they are. ``peer_home`` is the full address that the peer states for itself."""
+
+    peer_home: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReceived:
+    """One RTP packet of the peer; never the same twice."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """One message of the peer, in order. A :class:`Bye` is followed by :class:`LinkEnded`."""
+
+    message: PeerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesTold:
+    """A side told the other where it can perhaps be reached; of each address only the kind."""
+
+    whose: Literal["local", "remote"]
+    round: int
+    kinds: tuple[Literal["host", "server-reflexive", "mapped"], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnded:
+    """The last command of every link, exactly once. ``text`` is for a log, in words."""
+
+    reason: EndReason
+    text: str
+
+
+Command = (
+    OpenSocket
+    | CloseSocket
+    | SendDatagram
+    | Proven
+    | MediaReceived
+    | MessageReceived
+    | CandidatesTold
+    | CopyArrived
+    | PathChanged
+    | PhaseChanged
+    | ProfileKnown
+    | Reconnecting
+    | Reconnected
+    | LinkEnded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStats:
+    """A link at one moment. Counters count from its beginning."""
+
+    phase: LinkPhase
+    rtt_ms: float | None
+    """End to end, on the path in use."""
+    relay_rtt_ms: float | None
+    reflexive: Address | None
+    """Our address as the relay sees it."""
+    silent_since: float | None
+    paths: tuple[PathStats, ...]
+    phases: tuple[PhaseStatus, ...]
+    """The ladder's, in order; none where no direct path is looked for."""
+    media_sent: int
+    media_received: int
+    stale_dropped: int
+    """Media given up at the sender: it would have left too late."""
+    unsent_dropped: int
+    """Media and messages that could not be sent: no proven peer, or too long."""
+    early_dropped: int
+    """Datagrams of a peer that was not yet proven."""
+    foreign_dropped: int
+    """UDP payloads from addresses that are no part of this call."""
+    garbage_dropped: int
+    """UDP payloads and QUIC datagrams that are nothing of this protocol."""
+    attempts_refused: int
+    """Callee: packets that were not let in as the beginning of a connection."""

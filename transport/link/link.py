@@ -1,0 +1,624 @@
+"""The link of a call: from "here is a grant" to "sealed media and messages go both ways", without I/O.
+
+A :class:`Link` joins the relay leg, the path manager, the end-to-end QUIC connection and the mutual proof. What
+arrives passes ``path → QUIC → proof → MediaReceived / MessageReceived``; what is sent passes the same way back.
+Before :class:`Proven` nothing of the peer is believed or delivered, on either side.
+"""
+
+import hmac
+import random
+from enum import Enum
+from typing import Literal
+
+from transport.identity import IdentityError
+from transport.identity.keys import certificate_key
+from transport.link.events import (
+    Answered,
+    CandidatesTold,
+    Close,
+    Command,
+    EndReason,
+    Event,
+    LegReplaced,
+    LinkConfig,
+    LinkEnded,
+    LinkPhase,
+    LinkStats,
+    MediaReceived,
+    MessageReceived,
+    NetworkChanged,
+    Open,
+    Proven,
+    SendMedia,
+    SendMessage,
+    TimerFired,
+)
+from transport.link.handshake import Believe, CalleeProof, CallerProof, Disbelieve, Proof, Say, admission_token
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.path.events import (
+    AskEcho,
+    CarriageCommand,
+    CarriageReady,
+    CarriageRefused,
+    CopyArrived,
+    DirectLost,
+    PathChanged,
+    Reconnected,
+    Reconnecting,
+    Remark,
+    SayToPeer,
+    SealedArrived,
+)
+from transport.path.paths import RELAY_PATH, Carriage
+from transport.path.relay_leg import LegAccess
+from transport.path.stats import milliseconds
+from transport.quic.call_connection import (
+    CLOSE_BAD_PROOF,
+    CLOSE_NORMAL,
+    CLOSE_PROTOCOL,
+    DatagramArrived,
+    PeerConnection,
+    StreamAcknowledged,
+    StreamBytes,
+    Terminated,
+    TerminationReason,
+)
+from transport.traversal import agent
+from transport.traversal import round as rounds
+from transport.traversal.agent import PhaseChanged
+from transport.traversal.search import MakeLadder, Traversal, TraversalCommand
+from transport.traversal.technique import DirectFound, PeerSaid, PortsMapped, ProfileKnown
+from transport.wire import WireError, datagrams
+from transport.wire import call_messages as messages
+from transport.wire.demux import PacketKind, packet_kind
+from transport.wire.framing import Deframer, frame
+
+__all__ = [
+    "Answered",
+    "Close",
+    "CloseSocket",
+    "Command",
+    "CopyArrived",
+    "DatagramReceived",
+    "EndReason",
+    "Event",
+    "LegAccess",
+    "LegReplaced",
+    "Link",
+    "LinkConfig",
+    "LinkEnded",
+    "LinkStats",
+    "MediaReceived",
+    "MessageReceived",
+    "NetworkChanged",
+    "Open",
+    "OpenSocket",
+    "PathChanged",
+    "PhaseChanged",
+    "PortsMapped",
+    "ProfileKnown",
+    "Proven",
+    "Reconnected",
+    "Reconnecting",
+    "SendDatagram",
+    "SendMedia",
+    "SendMessage",
+    "SocketFailed",
+    "SocketOpened",
+    "TimerFired",
+]
+
+# Both sides begin when the phone starts to ring, so this long without a proven peer means it will not come. At 20 %
+# loss each way a handshake needs more than 5 s in one of 10**4 calls.
+SETUP_S = 30.0
+# A relayed call waits this long for its relay or its peer to return ("reconnecting").
+LOST_AFTER_S = 30.0
+# How long the goodbye is repeated until the peer acknowledges it: QUIC sends it five times or more in a second, so
+# that at 20 % loss one peer in 3,000 has to find out by silence.
+LINGER_S = 1.0
+# After the peer's goodbye, its acknowledgement (held up to 22 ms) has to leave before the connection closes.
+FAREWELL_S = 0.05
+# What may be said before the proof and is kept: an accept, a mute and a few reports.
+MAX_EARLY_MESSAGES = 32
+NONCE_BYTES = 32
+# The proof and the paths are the link's own business: nobody else says or hears these.
+_PROOF = (messages.Hello, messages.Prove, messages.Proven)
+_OWN = (
+    *_PROOF,
+    messages.PathInUse,
+    messages.PathQuality,
+    messages.PathSilent,
+    messages.Candidates,
+    messages.Connect,
+    messages.ConnectAck,
+    messages.Sync,
+)
+# Timers may fire a little early; what is due within this is run at once instead of waking up again for it.
+CLOCK_SLACK_S = 0.001
+
+_END_REASONS: dict[TerminationReason, EndReason] = {
+    "closed": "peer-left",
+    "idle": "lost",
+    "wrong-certificate": "wrong-certificate",
+    "bad-proof": "bad-proof",
+    "protocol": "protocol",
+}
+
+
+class Phase(Enum):
+    """The life of a link."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    PROVEN = "proven"
+    LEAVING = "leaving"
+    ENDED = "ended"
+
+
+class Link:
+    """One side of one call. ``rng`` must be a :class:`random.SystemRandom` outside simulations: the nonce of the
+    proof and the STUN transaction identifiers come from it."""
+
+    __slots__ = (
+        "_carriage",
+        "_config",
+        "_deadline",
+        "_deframer",
+        "_early",
+        "_early_dropped",
+        "_garbage_dropped",
+        "_last_words",
+        "_leg_refusal",
+        "_media_received",
+        "_media_sent",
+        "_now",
+        "_out",
+        "_parting",
+        "_peer",
+        "_phase",
+        "_proof",
+        "_rng",
+        "_traversal",
+        "_unsent_dropped",
+    )
+
+    def __init__(self, config: LinkConfig, rng: random.Random, make_ladder: MakeLadder = agent.Ladder) -> None:
+        self._config = config
+        self._rng = rng
+        self._carriage = Carriage(config.leg, rng, follows=config.role == "callee")
+        self._traversal = Traversal(config, self._carriage.new_socket, rng, make_ladder)
+        self._deframer = Deframer()
+        self._peer: PeerConnection | None = None
+        self._proof: Proof | None = None
+        self._phase = Phase.NEW
+        self._now = float("-inf")
+        self._out: list[Command] = []
+        self._deadline: float | None = None
+        """When the present phase has lasted too long."""
+        self._parting: tuple[EndReason, str] = ("closed", "")
+        """Leaving: what the end will be called."""
+        self._last_words: int | None = None
+        """Leaving: the mark of our goodbye on the control stream."""
+        self._leg_refusal: int | None = None
+        self._early: list[messages.PeerMessage] = []
+        self._media_sent = 0
+        self._media_received = 0
+        self._unsent_dropped = 0
+        self._early_dropped = 0
+        self._garbage_dropped = 0
+
+    # -- the machine ---------------------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take one event; never raises. After :class:`LinkEnded` nothing has any effect."""
+        if self._phase is Phase.ENDED:
+            return []
+        self._now = now = max(self._now, now)
+        match event:
+            case DatagramReceived():
+                self._arrived(event, now)
+            case SendMedia(data):
+                self._send_media(data, now)
+            case TimerFired():
+                self._timer(now)
+            case SendMessage(message):
+                self._send_message(message, now)
+            case Close(message):
+                self._close(message, now)
+            case Open():
+                self._open(now)
+            case SocketOpened():
+                self._run(self._carriage.opened(event, now), now)
+                self._traverse(self._traversal.give(event, now), now)
+            case SocketFailed():
+                self._run(self._carriage.failed(event, now), now)
+                self._traverse(self._traversal.give(event, now), now)
+            case Answered():
+                self._traverse(self._traversal.permit(now), now)
+            case NetworkChanged(hosts):
+                self._run(self._carriage.network_changed({host.ip for host in hosts}, now), now)
+                self._traverse(self._traversal.give(agent.NetworkChanged(hosts), now), now)
+            case PortsMapped():
+                self._traverse(self._traversal.give(event, now), now)
+            case LegReplaced(leg):
+                self._leg_refusal = None
+                self._run(self._carriage.replace_leg(leg, now), now)
+        self._transmit(now)
+        out, self._out = self._out, []
+        return out
+
+    def next_deadline(self) -> float | None:
+        """When :class:`TimerFired` is due; None when nothing is."""
+        if self._phase is Phase.ENDED:
+            return None
+        deadlines = (
+            self._deadline,
+            self._carriage.next_deadline(),
+            self._traversal.next_deadline(),
+            None if self._peer is None else self._peer.next_deadline(),
+            None if self._phase is not Phase.PROVEN else self._lost_at(),
+        )
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def stats(self, now: float) -> LinkStats:
+        """The link as it is at ``now``."""
+        paths = self._carriage.paths
+        carrier = paths.quality(paths.carriers[0]) if paths.carriers else None
+        phase: LinkPhase = self._phase.value
+        return LinkStats(
+            phase=phase,
+            rtt_ms=None if carrier is None else milliseconds(carrier.round_trip.smoothed),
+            relay_rtt_ms=milliseconds(self._carriage.relay_round_trip.smoothed),
+            reflexive=self._carriage.reflexive,
+            silent_since=paths.silent_since,
+            paths=paths.stats(),
+            phases=self._traversal.phases(),
+            media_sent=self._media_sent,
+            media_received=self._media_received,
+            stale_dropped=0 if self._peer is None else self._peer.stale_dropped,
+            unsent_dropped=self._unsent_dropped,
+            early_dropped=self._early_dropped,
+            foreign_dropped=self._carriage.foreign_dropped,
+            garbage_dropped=self._garbage_dropped + self._carriage.garbage_dropped,
+            attempts_refused=0 if self._peer is None else self._peer.refused,
+        )
+
+    # -- beginning and end ---------------------------------------------------------------------------------------
+
+    def _open(self, now: float) -> None:
+        if self._phase is not Phase.NEW:
+            return
+        self._phase = Phase.CONNECTING
+        self._deadline = now + SETUP_S
+        config = self._config
+        token = admission_token(config.call_id)
+        try:
+            in_certificate = certificate_key(config.peer_certificate)
+            if config.role == "caller":
+                self._peer = PeerConnection.caller(config.peer_certificate, token)
+        except IdentityError as error:
+            self._end("wrong-certificate", str(error))
+            return
+        if not hmac.compare_digest(in_certificate, config.peer_key):
+            self._end("wrong-certificate", "the certificate belongs to another key than the expected one")
+            return
+        if config.role == "caller":
+            self._proof = CallerProof(config.identity, config.peer_certificate, config.call_id, config.home)
+        else:
+            nonce = self._rng.randbytes(NONCE_BYTES)
+            proof = CalleeProof(config.identity.certificate, nonce, config.peer_key, config.call_id, config.home)
+            self._proof = proof
+            greeting = frame(messages.encode(proof.hello()))
+            self._peer = PeerConnection.callee(config.identity, token, greeting)
+        self._run(self._carriage.open(now), now)
+
+    def _close(self, message: messages.Bye, now: float) -> None:
+        if self._phase is Phase.LEAVING:
+            return
+        if self._phase is not Phase.PROVEN or self._peer is None:
+            self._finish("closed", "", CLOSE_NORMAL, now)
+            return
+        self._last_words = self._peer.send_stream(frame(messages.encode(message)))
+        if self._last_words is None:
+            self._finish("closed", "", CLOSE_NORMAL, now)
+            return
+        self._leave("closed", message.text, LINGER_S, now)
+
+    def _leave(self, reason: EndReason, text: str, seconds: float, now: float) -> None:
+        self._phase = Phase.LEAVING
+        self._traverse(self._traversal.give(agent.Stop("call-over"), now), now)
+        self._parting = (reason, text)
+        self._deadline = now + seconds
+
+    def _finish(self, reason: EndReason, text: str, code: int, now: float) -> None:
+        """Close the connection, send what that makes, and end."""
+        if self._peer is not None:
+            self._peer.close(code, text)
+            self._transmit(now)
+        self._end(reason, text)
+
+    def _end(self, reason: EndReason, text: str) -> None:
+        if self._phase is Phase.ENDED:
+            return
+        # What the search holds is the machine's, and other calls wait for it: however this one ends, it is given back.
+        self._traverse(self._traversal.give(agent.Stop("call-over"), self._now), self._now)
+        self._phase = Phase.ENDED
+        sockets = (*self._carriage.sockets, *self._traversal.sockets)
+        self._out += [CloseSocket(socket) for socket in sockets]
+        self._early.clear()
+        self._out.append(LinkEnded(reason, text))
+
+    # -- timers --------------------------------------------------------------------------------------------------
+
+    def _timer(self, now: float) -> None:
+        due = self.next_deadline()
+        if due is not None and now < due <= now + CLOCK_SLACK_S:
+            self._now = now = due
+        if self._deadline is not None and now >= self._deadline:
+            self._too_long(now)
+            return
+        lost_at = self._lost_at()
+        if self._phase is Phase.PROVEN and lost_at is not None and now >= lost_at:
+            self._give_up("the other side has not been heard for too long", now)
+            return
+        self._run(self._carriage.timer(now), now)
+        if self._peer is not None:
+            self._peer.advance(now)
+            self._take_peer_events(None, now)
+        self._traverse(self._traversal.give(agent.TimerFired(), now), now)
+
+    def _too_long(self, now: float) -> None:
+        if self._phase is Phase.LEAVING:
+            self._finish(*self._parting, CLOSE_NORMAL, now)
+        else:
+            self._give_up("the other side's program did not answer", now)
+
+    def _give_up(self, text: str, now: float) -> None:
+        if self._leg_refusal is not None:
+            self._finish("leg-refused", f"the relay refused the leg ({self._leg_refusal})", CLOSE_NORMAL, now)
+        else:
+            self._finish("lost", text, CLOSE_NORMAL, now)
+
+    def _lost_at(self) -> float | None:
+        since = self._carriage.paths.silent_since
+        return None if since is None else since + LOST_AFTER_S
+
+    # -- packets -------------------------------------------------------------------------------------------------
+
+    def _arrived(self, event: DatagramReceived, now: float) -> None:
+        if not self._carriage.is_relay_socket(event.socket) and packet_kind(event.data) is PacketKind.STUN:
+            # Also on a path's socket: the peer's checks go on, and may move the path.
+            self._traverse(self._traversal.give(event, now), now)
+        else:
+            self._run(self._carriage.arrived(event, now), now)
+
+    def _run(self, commands: list[CarriageCommand], now: float) -> None:
+        for command in commands:
+            match command:
+                case SealedArrived(_, data):
+                    if self._peer is not None:
+                        self._peer.receive(data, now)
+                        self._take_peer_events(command, now)
+                case CarriageReady():
+                    self._leg_refusal = None
+                    if self._peer is not None:
+                        self._peer.open(now)
+                case CarriageRefused(code):
+                    self._leg_refusal = code
+                    if self._phase is Phase.CONNECTING:
+                        self._give_up("", now)
+                case AskEcho(path, request):
+                    self._send_flow(request, path, now)
+                case SayToPeer(message):
+                    if self._phase is Phase.PROVEN:
+                        self._say(message)
+                case Remark(message):
+                    if self._phase is Phase.PROVEN and self._peer is not None:
+                        self._peer.send_datagram(datagrams.encode(datagrams.Remark(messages.encode(message))), now)
+                case CloseSocket(socket):
+                    self._traversal.closed(socket)
+                    self._out.append(command)
+                case PathChanged("relay", _, _, "suspect" | "validating" | "dead"):
+                    # What the ladder sends may be the cause.
+                    self._out.append(command)
+                    self._traverse(self._traversal.give(agent.RelayTrouble(), now), now)
+                case DirectLost():
+                    self._traverse(self._traversal.give(agent.PathLost(), now), now)
+                case _:
+                    self._out.append(command)
+
+    def _traverse(self, commands: list[TraversalCommand], now: float) -> None:
+        for command in commands:
+            match command:
+                case DirectFound(socket, local, remote, via, rtt_s):
+                    self._run(self._carriage.add_direct(socket, local, remote, via, rtt_s, now), now)
+                case rounds.SayToPeer(message):
+                    self._say(message)
+                    self._note_candidates("local", message)
+                case _:
+                    self._out.append(command)
+
+    def _transmit(self, now: float) -> None:
+        if self._peer is not None and self._phase is not Phase.ENDED:
+            for data in self._peer.datagrams_to_send(now):
+                self._run(self._carriage.send(data, now), now)
+
+    def _send_flow(self, what: datagrams.EchoRequest | datagrams.EchoReply, path: int | None, now: float) -> None:
+        """Send by ``path`` alone; what waits to be sent goes first, by the paths that carry the call."""
+        if self._peer is None:
+            return
+        if path is None or self._carriage.paths.carriers == (path,):
+            self._peer.send_datagram(datagrams.encode(what), now)
+            return
+        self._transmit(now)
+        self._peer.send_datagram(datagrams.encode(what), now)
+        for data in self._peer.datagrams_to_send(now):
+            self._run(self._carriage.send_by(path, data), now)
+
+    def _take_peer_events(self, origin: SealedArrived | None, now: float) -> None:
+        """Take what QUIC made of the packet ``origin``, or of the time that has passed."""
+        if self._peer is None:
+            return
+        for event in self._peer.events():
+            match event:
+                case DatagramArrived(data):
+                    self._peer_datagram(data, origin, now)
+                case StreamBytes(data):
+                    self._peer_stream(data, origin, now)
+                case StreamAcknowledged(mark):
+                    if self._phase is Phase.LEAVING and self._last_words is not None and mark >= self._last_words:
+                        self._finish(*self._parting, CLOSE_NORMAL, now)
+                case Terminated(reason, text):
+                    self._end(*(self._parting if self._phase is Phase.LEAVING else (_END_REASONS[reason], text)))
+            if self._phase is Phase.ENDED:
+                return
+
+    def _peer_datagram(self, data: bytes, origin: SealedArrived | None, now: float) -> None:
+        if self._phase is Phase.CONNECTING:
+            self._early_dropped += 1
+            return
+        try:
+            what = datagrams.parse(data)
+        except WireError:
+            self._garbage_dropped += 1
+            self._authentic(origin, None, now)
+            return
+        position = datagrams.rtp_position(what.packet) if isinstance(what, datagrams.Audio) else None
+        self._authentic(origin, position if self._phase is Phase.PROVEN else None, now)
+        match what:
+            case datagrams.Audio(packet):
+                if self._phase is Phase.PROVEN:
+                    self._media_received += 1
+                    self._out.append(MediaReceived(packet))
+            case datagrams.EchoRequest(sequence):
+                path = None if origin is None else origin.path
+                if path is not None:
+                    self._carriage.echo_came(sequence, path)
+                self._send_flow(datagrams.EchoReply(sequence), path, now)
+            case datagrams.EchoReply(sequence):
+                self._run(self._carriage.echo_answered(sequence, now), now)
+                relay = self._carriage.paths.quality(RELAY_PATH)
+                if relay is not None and relay.round_trip.smoothed is not None:
+                    trip = agent.RelayRoundTrip(
+                        relay.round_trip.smoothed, relay.round_trip.variation, relay.loss.share()
+                    )
+                    self._traverse(self._traversal.give(trip, now), now)
+            case datagrams.Remark(document):
+                self._remark(document, now)
+
+    def _remark(self, document: bytes, now: float) -> None:
+        try:
+            message = messages.decode(document)
+        except WireError:
+            self._garbage_dropped += 1
+            return
+        if self._phase is Phase.PROVEN and isinstance(message, messages.PathQuality | messages.PathSilent):
+            self._run(self._carriage.peer_said(message, now), now)
+        else:
+            self._garbage_dropped += 1
+
+    def _authentic(self, origin: SealedArrived | None, position: datagrams.RtpPosition | None, now: float) -> None:
+        if origin is not None:
+            self._run(self._carriage.authentic(origin.path, origin.data, position, now), now)
+
+    def _peer_stream(self, data: bytes, origin: SealedArrived | None, now: float) -> None:
+        if self._phase is not Phase.CONNECTING:
+            self._authentic(origin, None, now)
+        try:
+            for document in self._deframer.feed(data):
+                self._message(messages.decode(document), origin, now)
+                if self._phase is Phase.ENDED:
+                    return
+        except WireError as error:
+            if self._phase is Phase.CONNECTING:
+                self._finish("bad-proof", str(error), CLOSE_BAD_PROOF, now)
+            else:
+                self._finish("protocol", str(error), CLOSE_PROTOCOL, now)
+
+    def _message(self, message: messages.PeerMessage, origin: SealedArrived | None, now: float) -> None:
+        if self._phase is Phase.CONNECTING:
+            self._prove(message, origin, now)
+        elif isinstance(message, _PROOF):
+            self._finish("protocol", "the other side proved itself twice", CLOSE_PROTOCOL, now)
+        elif isinstance(message, messages.Bye):
+            if self._phase is Phase.PROVEN:
+                self._out.append(MessageReceived(message))
+                self._carriage.stop_echoes()
+                self._leave("peer-left", message.reason, FAREWELL_S, now)
+            else:
+                # Both said goodbye at once: nobody waits for ours any more.
+                self._finish(*self._parting, CLOSE_NORMAL, now)
+        elif self._phase is Phase.PROVEN:
+            self._peer_says(message, now)
+
+    def _peer_says(self, message: messages.PeerMessage, now: float) -> None:
+        match message:
+            case messages.Candidates() | messages.Connect() | messages.ConnectAck() | messages.Sync():
+                self._note_candidates("remote", message)
+                self._traverse(self._traversal.give(PeerSaid(message), now), now)
+            case messages.PathQuality() | messages.PathSilent():
+                # What is said of the paths comes as remarks; here it would be too late to be believed.
+                self._garbage_dropped += 1
+            case messages.PathInUse():
+                self._run(self._carriage.peer_said(message, now), now)
+                self._out.append(MessageReceived(message))
+            case _:
+                self._out.append(MessageReceived(message))
+
+    def _note_candidates(self, whose: Literal["local", "remote"], message: messages.PeerMessage) -> None:
+        if isinstance(message, messages.Candidates):
+            self._out.append(CandidatesTold(whose, message.round, tuple(one.kind for one in message.candidates)))
+
+    def _prove(self, message: messages.PeerMessage, origin: SealedArrived | None, now: float) -> None:
+        if self._proof is None:
+            return
+        for command in self._proof.handle(message):
+            match command:
+                case Say(answer):
+                    self._say(answer)
+                    # The peer ignores what comes before it has read the proof; from then on it expects traffic.
+                    self._carriage.start_echoes(now)
+                case Believe(peer_home):
+                    self._phase = Phase.PROVEN
+                    self._deadline = None
+                    self._out.append(Proven(peer_home))
+                    self._authentic(origin, None, now)
+                    early, self._early = self._early, []
+                    for kept in early:
+                        self._say(kept)
+                    self._traverse(self._traversal.proven(now), now)
+                case Disbelieve(text):
+                    self._finish("bad-proof", text, CLOSE_BAD_PROOF, now)
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def _send_media(self, data: bytes, now: float) -> None:
+        if self._phase is not Phase.PROVEN or self._peer is None:
+            self._unsent_dropped += 1
+        elif self._peer.send_datagram(datagrams.encode(datagrams.Audio(data)), now):
+            self._media_sent += 1
+            # Before it leaves: a path on probation must not carry it alone.
+            self._run(self._carriage.media_sent(now), now)
+        else:
+            self._unsent_dropped += 1
+
+    def _send_message(self, message: messages.PeerMessage, now: float) -> None:
+        if isinstance(message, messages.Bye):
+            self._close(message, now)
+        elif isinstance(message, _OWN):
+            self._unsent_dropped += 1
+        elif self._phase is Phase.PROVEN:
+            self._say(message)
+        elif self._phase in (Phase.NEW, Phase.CONNECTING) and len(self._early) < MAX_EARLY_MESSAGES:
+            self._early.append(message)
+        else:
+            self._unsent_dropped += 1
+
+    def _say(self, message: messages.PeerMessage) -> None:
+        try:
+            document = frame(messages.encode(message))
+        except WireError:
+            self._unsent_dropped += 1
+            return
+        if self._peer is None or self._peer.send_stream(document) is None:
+            self._unsent_dropped += 1

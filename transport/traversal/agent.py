@@ -1,0 +1,470 @@
+"""The ladder: the ways to a direct path, tried while the relay carries the call.
+
+A climb begins with punching; as soon as both NATs are known, the technique that fits them (where punching does not)
+runs beside it, until one of them finds a path. It begins with the call, when the path that was found is lost, when
+the network changes, or when the peer begins one; in between it waits longer and longer. What both sides' NATs make
+impossible is not tried again.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from random import Random
+
+from msgspec import structs
+
+from transport.ice.candidates import HostAddress, acceptable, is_private, useful_hosts
+from transport.ice.pacing import MAPPING_LIFE_S, Allowance
+from transport.nat.profile import NatProfile
+from transport.net.port_mapping import MappedPort
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.traversal import birthday, block_search, hole_punch, port_prediction
+from transport.traversal.attempt import Climb, ClimbCommand, ClimbFailed
+from transport.traversal.hard_phase import HardKind, HardPhase
+from transport.traversal.hints import Hints, Recall
+from transport.traversal.relay_guard import RelayWatch
+from transport.traversal.round import SayToPeer
+from transport.traversal.technique import (
+    ROUNDS_PER_CLIMB,
+    DirectFound,
+    Knowledge,
+    PeerSaid,
+    Phase,
+    PhaseEnded,
+    PhaseEvent,
+    PhaseSpec,
+    PhaseStatus,
+    PhaseTimer,
+    PortsMapped,
+    ProfileKnown,
+    TraversalMessage,
+)
+from transport.wire.call_messages import Candidates, WireProfile
+from transport.wire.stun import Address, IceRole
+
+
+def hard(kind: HardKind, rest_s: float) -> PhaseSpec:
+    """The row of a hard technique."""
+    return PhaseSpec(
+        kind.technique.value,
+        lambda know, climb: HardPhase(kind, know, climb),
+        kind.budget,
+        first=kind.first,
+        rounds=kind.rounds,
+        technique=kind.technique,
+        yields_to_relay=True,
+        rest_s=rest_s,
+    )
+
+
+PHASES: tuple[PhaseSpec, ...] = (
+    hole_punch.SPEC,
+    hard(port_prediction.KIND, rest_s=2.0),
+    # Until the NATs have forgotten the last attempt's mappings there is no allowance for another.
+    hard(birthday.KIND, rest_s=MAPPING_LIFE_S),
+    hard(block_search.KIND, rest_s=MAPPING_LIFE_S),
+)
+# DESIGN §7: waiting before the next climb; a path that has lasted LASTED_S begins anew with the first.
+BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+LASTED_S = 30.0
+# Climbs without success before the relay is settled for. Only a change begins another one then.
+MAX_FAILED_CLIMBS = 6
+# A peer that begins climbs waits as we do ourselves, or it could make us send to addresses of its choice for ever;
+# after a minute in which it did not, it begins anew with the shortest wait.
+JOINS_FORGOTTEN_S = 60.0
+# Interfaces change one after the other when a network does.
+NETWORK_SETTLE_S = 0.25
+MAX_HELD_MESSAGES = 8
+MAX_STATUSES = 16
+# A progress of so many doors is worth a line.
+TOLD_EACH = 32
+# Numbers of rounds end with the type of transport.wire.call_messages.Round.
+MAX_CLIMB = 2**16 // ROUNDS_PER_CLIMB - 1
+
+
+@dataclass(frozen=True, slots=True)
+class LadderConfig:
+    """``controlling``: we are the caller. ``stun``: the relay's STUN endpoints, as IP addresses. ``new_socket`` gives
+    socket numbers that nobody else uses. ``early``: a contact, so that the link may say Begin before the answer; it
+    is the link that keeps to it. ``low_ttl``: sockets here can send a packet with a TTL of its own. ``allowance`` is
+    shared by all calls of the machine. ``try_harder``: the person here wants what takes minutes tried as well.
+    ``recall`` is asked what is remembered of the two networks as soon as both are known. ``mapped`` is what routers
+    map for us."""
+
+    controlling: bool
+    stun: tuple[Address, ...]
+    hosts: tuple[HostAddress, ...]
+    new_socket: Callable[[], int]
+    early: bool = False
+    profile: NatProfile | None = None
+    low_ttl: bool = True
+    phases: tuple[PhaseSpec, ...] = PHASES
+    allowance: Allowance | None = None
+    try_harder: bool = False
+    recall: Recall | None = None
+    mapped: tuple[MappedPort, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Gather now, and tell the peer nothing: only the relay, which knows our address, is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The peer may learn our addresses: go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No more of this; for good. A path that was found stays."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathLost:
+    """The direct path that was found is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChanged:
+    """Our interfaces have other addresses now."""
+
+    hosts: tuple[HostAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTrouble:
+    """The relay leg loses packets, or they take longer: phases that could be the cause stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRoundTrip:
+    """Time to the peer over the relay and back, smoothed, with its variation (RFC 6298 §2), and the share of the last
+    seconds' frames that were lost on the way to us, where known."""
+
+    rtt_s: float
+    variation_s: float = 0.0
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The ladder's deadline has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseChanged:
+    """Something about a phase is new."""
+
+    status: PhaseStatus
+
+
+LadderEvent = (
+    Prepare
+    | Begin
+    | Stop
+    | SocketOpened
+    | SocketFailed
+    | DatagramReceived
+    | PeerSaid
+    | PathLost
+    | NetworkChanged
+    | PortsMapped
+    | RelayTrouble
+    | RelayRoundTrip
+    | TimerFired
+)
+LadderCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | DirectFound | PhaseChanged | ProfileKnown
+
+
+class LadderState(Enum):
+    """Where the ladder stands."""
+
+    IDLE = "idle"
+    PREPARED = "prepared"
+    CLIMBING = "climbing"
+    DIRECT = "direct"
+    RESTING = "resting"
+    """The next climb has its time."""
+    SETTLED = "settled"
+    """On the relay, until something changes."""
+    STOPPED = "stopped"
+
+
+class Ladder:
+    """The machine of one call's traversal. ``rng`` must be a :class:`random.SystemRandom` outside simulations."""
+
+    def __init__(self, config: LadderConfig, rng: Random) -> None:
+        role = IceRole.CONTROLLING if config.controlling else IceRole.CONTROLLED
+        self._know = Knowledge(
+            role,
+            config.stun,
+            useful_hosts(config.hosts),
+            config.new_socket,
+            rng,
+            config.low_ttl,
+            config.profile,
+            allowance=config.allowance or Allowance(),
+            try_harder=config.try_harder,
+            mapped=config.mapped,
+        )
+        self._table = config.phases
+        self._recall = config.recall
+        self._recalled: tuple[str, str] | None = None
+        self.state = LadderState.IDLE
+        self._number = -1
+        self._climb: Climb | None = None
+        self._relay = RelayWatch()
+        self._winner: Phase | None = None
+        self._failed_climbs = 0
+        self._climb_at: float | None = None
+        self._climbed_at: float | None = None
+        self._joins = 0
+        self._direct_at: float | None = None
+        self._path_stands = False
+        self._held: deque[TraversalMessage] = deque(maxlen=MAX_HELD_MESSAGES)
+        self._ended: deque[PhaseStatus] = deque(maxlen=MAX_STATUSES)
+        self._told: dict[str, PhaseStatus] = {}
+        self._out: list[LadderCommand] = []
+
+    @property
+    def profile(self) -> NatProfile | None:
+        """Of our own NAT, to be kept for the next call."""
+        return self._know.local
+
+    def phases(self) -> tuple[PhaseStatus, ...]:
+        """All that were tried, the last :data:`MAX_STATUSES` of earlier climbs among them, in order."""
+        return (*self._ended, *(() if self._climb is None else self._climb.statuses))
+
+    def next_deadline(self) -> float | None:
+        """When :class:`TimerFired` is due."""
+        climb = None if self._climb is None else self._climb.next_deadline()
+        return min((due for due in (climb, self._climb_at) if due is not None), default=None)
+
+    def handle(self, event: LadderEvent, now: float) -> list[LadderCommand]:
+        """Take one event; never raises."""
+        if self.state is not LadderState.STOPPED:
+            match event:
+                case SocketOpened() | SocketFailed() | DatagramReceived():
+                    self._give(event, now)
+                case PeerSaid(message):
+                    self._said(message, now)
+                case TimerFired():
+                    self._timer(now)
+                case _:
+                    self._told_by_link(event, now)
+            self._report()
+        elif isinstance(event, DatagramReceived):
+            # The path that was found outlives the looking for it.
+            self._give(event, now)
+        out, self._out = self._out, []
+        return out
+
+    def _told_by_link(self, event: LadderEvent, now: float) -> None:
+        match event:
+            case Prepare():
+                if self.state is LadderState.IDLE:
+                    self.state = LadderState.PREPARED
+                    self._start(0, now, may_tell=False)
+            case Begin():
+                self._begin(now)
+            case Stop(reason):
+                if self._climb is not None:
+                    self._take(self._climb.stop(reason, now), now)
+                self.state = LadderState.STOPPED
+                self._climb_at = None
+                self._held.clear()
+            case PathLost():
+                self._path_lost(now)
+            case NetworkChanged(hosts):
+                self._network_changed(hosts, now)
+            case PortsMapped(ports):
+                self._ports_mapped(ports, now)
+            case RelayTrouble():
+                if self._climb is not None:
+                    self._take(self._climb.relay_trouble(now), now)
+            case RelayRoundTrip(rtt_s, variation_s, loss):
+                self._know.relay_rtt_s = max(0.0, rtt_s)
+                is_busy = self._climb is not None and self._climb.may_harm
+                if self._relay.seen(rtt_s, variation_s, loss, is_busy=is_busy) and self._climb is not None:
+                    self._take(self._climb.relay_trouble(now), now)
+
+    def _path_lost(self, now: float) -> None:
+        self._path_stands = False
+        if self.state in (LadderState.DIRECT, LadderState.SETTLED):
+            if self._direct_at is not None and now - self._direct_at >= LASTED_S:
+                self._failed_climbs = 0
+            self._rest(now, 0.0)
+
+    def _begin(self, now: float) -> None:
+        if self.state is LadderState.PREPARED and self._climb is not None:
+            self.state = LadderState.CLIMBING
+            self._climbed_at = now
+            self._take(self._climb.permit(now), now)
+        elif self.state is LadderState.IDLE:
+            self._start_climb(0, now)
+        else:
+            return
+        held = list(self._held)
+        self._held.clear()
+        for message in held:
+            self._said(message, now)
+
+    def _said(self, message: TraversalMessage, now: float) -> None:
+        number = message.round // ROUNDS_PER_CLIMB
+        if self.state in (LadderState.IDLE, LadderState.PREPARED):
+            self._held.append(message)
+        elif number == self._number:
+            self._tell_climb(message, now)
+        elif number > self._number:
+            self._join(number, message, now)
+
+    def _tell_climb(self, message: TraversalMessage, now: float) -> None:
+        if isinstance(message, Candidates):
+            if message.profile is not None:
+                self._know.peer_tries_harder = message.profile.try_harder
+            own = self._know.local
+            public = () if own is None or own.reflexive is None else (own.reflexive[0],)
+            told = acceptable(message.candidates, self._know.hosts, public)
+            seen = tuple((one.ip, one.port) for one in told if one.kind == "server-reflexive" and ":" not in one.ip)
+            self._know.peer_public = seen or self._know.peer_public
+            self._know.peer_maps = any(one.kind == "mapped" and not is_private(one.ip) for one in told)
+        self._give(PeerSaid(message), now)
+
+    def _join(self, number: int, message: TraversalMessage, now: float) -> None:
+        """The peer begins a climb: it has lost the path, or its network has changed."""
+        if self._climbed_at is not None:
+            if now >= self._climbed_at + JOINS_FORGOTTEN_S:
+                self._joins = 0
+            due = self._climbed_at + BACK_OFF_S[min(self._joins, len(BACK_OFF_S) - 1)]
+            if now < due:
+                self._held.append(message)
+                self._climb_at = due if self._climb_at is None else min(self._climb_at, due)
+                return
+        self._joins += 1
+        self._start_climb(number, now)
+        self._tell_climb(message, now)
+
+    def _timer(self, now: float) -> None:
+        if self._climb_at is not None and now >= self._climb_at:
+            self._climb_at = None
+            newest = max((message.round // ROUNDS_PER_CLIMB for message in self._held), default=-1)
+            self._joins += newest > self._number
+            self._start_climb(max(self._number + 1, newest), now)
+            held = list(self._held)
+            self._held.clear()
+            for message in held:
+                self._said(message, now)
+        self._give(PhaseTimer(), now)
+
+    def _network_changed(self, hosts: tuple[HostAddress, ...], now: float) -> None:
+        useful = useful_hosts(hosts)
+        if useful == self._know.hosts:
+            return
+        self._know.hosts = useful
+        self._know.local = None
+        self._know.hints, self._recalled = Hints(), None
+        self._failed_climbs = 0
+        if self.state is LadderState.PREPARED:
+            self._start(0, now, may_tell=False)
+        elif self.state in (LadderState.CLIMBING, LadderState.RESTING, LadderState.SETTLED):
+            self._climb_at = now + NETWORK_SETTLE_S
+
+    def _ports_mapped(self, ports: tuple[MappedPort, ...], now: float) -> None:
+        known = {port.external for port in self._know.mapped}
+        self._know.mapped = ports
+        self._give(PortsMapped(ports), now)
+        if self.state in (LadderState.RESTING, LadderState.SETTLED) and {port.external for port in ports} - known:
+            # A new door is a new chance.
+            self._failed_climbs = 0
+            self._climb_at = now + NETWORK_SETTLE_S
+
+    def _start_climb(self, number: int, now: float) -> None:
+        if number > MAX_CLIMB:
+            self.state = LadderState.SETTLED
+            return
+        self.state = LadderState.CLIMBING
+        self._climbed_at = now
+        self._climb_at = None
+        self._start(number, now, may_tell=True)
+
+    def _start(self, number: int, now: float, *, may_tell: bool) -> None:
+        if self._climb is not None:
+            self._take(self._climb.stop("climbing-anew", now), now)
+            self._ended.extend(self._climb.statuses)
+            if self._climb.winner is not None:
+                self._winner = self._climb.winner
+        self._number = number
+        self._climb = Climb(number, self._table, self._know)
+        self._take(self._climb.start(now, may_tell=may_tell), now)
+
+    def _remember(self) -> None:
+        """Ask what is known of this pair of networks, once for each pair."""
+        local, peer = self._know.local, self._know.peer_public
+        if self._recall is None or local is None or local.reflexive is None or not peer:
+            return
+        pair = (local.reflexive[0], peer[0][0])
+        if pair != self._recalled:
+            self._recalled = pair
+            self._know.hints = self._recall(*pair)
+
+    def _give(self, event: PhaseEvent, now: float) -> None:
+        self._remember()
+        if self._climb is not None:
+            self._take(self._climb.give(event, now), now)
+        if self._winner is not None and isinstance(event, DatagramReceived):
+            # An earlier climb's path may still be in use: authentic checks on it are answered.
+            self._take(self._winner.handle(event, now), now)
+
+    def _take(self, commands: Sequence[ClimbCommand], now: float) -> None:
+        for command in commands:
+            match command:
+                case ClimbFailed(hopeless, rest_s):
+                    self._climb_failed(hopeless, rest_s, now)
+                case DirectFound():
+                    self.state = LadderState.DIRECT
+                    self._direct_at = now
+                    self._path_stands = True
+                    self._climb_at = None
+                    self._out.append(command)
+                case SayToPeer(Candidates(profile=WireProfile() as profile) as said) if self._know.try_harder:
+                    wish = structs.replace(profile, try_harder=True)
+                    self._out.append(SayToPeer(structs.replace(said, profile=wish)))
+                case PhaseEnded():
+                    # An earlier climb's: it had its effect then.
+                    pass
+                case _:
+                    self._out.append(command)
+
+    def _climb_failed(self, hopeless: bool, rest_s: float, now: float) -> None:
+        if self.state in (LadderState.IDLE, LadderState.PREPARED):
+            # What could not be gathered is gathered when the peer may be told; nothing begins before that.
+            self.state = LadderState.IDLE
+        elif self._path_stands:
+            self.state = LadderState.DIRECT
+        elif hopeless or self._failed_climbs >= MAX_FAILED_CLIMBS or self._never_worked(now):
+            self.state = LadderState.SETTLED
+            self._climb_at = None
+        else:
+            self._rest(now, rest_s)
+
+    def _never_worked(self, now: float) -> bool:
+        self._remember()
+        until = self._know.hints.hopeless_until
+        return until is not None and now < until
+
+    def _rest(self, now: float, at_least_s: float) -> None:
+        self.state = LadderState.RESTING
+        self._climb_at = now + max(at_least_s, BACK_OFF_S[min(self._failed_climbs, len(BACK_OFF_S) - 1)])
+        self._failed_climbs += 1
+
+    def _report(self) -> None:
+        """Say what is new about each phase, its counts aside."""
+        for status in () if self._climb is None else self._climb.statuses:
+            coarse = replace(status, packets=0, tried=status.tried // TOLD_EACH)
+            if coarse != self._told.get(status.name):
+                self._told[status.name] = coarse
+                self._out.append(PhaseChanged(status))
