@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from app.account.local_relay import ECHO_NAME, Trial, TrialError, TrialPlace
+from app.account.local_relay import ECHO_NAME, LocalRelay, LocalRelayError, LocalRelayPlace
 from app.account.relay_sessions import Relays
-from app.engine.view import NoticeKind, Picture
+from app.engine.view import NoticeKind, ViewInputs
 from app.ipc import messages
 from app.store import Profile, Store
 from app.system.data_dir import Home
@@ -26,7 +26,7 @@ Answer = Callable[[messages.EngineMessage], None]
 Step = Coroutine[Any, Any, None]
 
 
-class Membership:
+class Account:
     """Owns the home session's life and the trial's. One change at a time: others are refused meanwhile."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Membership:
         home: Home,
         store: Store,
         relays: Relays,
-        picture: Picture,
+        picture: ViewInputs,
         changed: Callable[[], None],
         notify: Callable[[NoticeKind, str, str], None],
     ) -> None:
@@ -45,7 +45,7 @@ class Membership:
         self._changed = changed
         self._notify = notify
         self._tasks = Tasks("membership")
-        self._trial: Trial | None = None
+        self._trial: LocalRelay | None = None
         self.refusal: Rejected | None = None
         """Why the home relay has turned the user away for good; ``None`` when it has not."""
 
@@ -115,7 +115,7 @@ class Membership:
     async def _carry_out(self, work: Step, answer: Answer | None, command: str) -> None:
         try:
             await work
-        except (TrialError, AppError) as error:
+        except (LocalRelayError, AppError) as error:
             self._failed(answer, messages.CommandFailed(command, str(error)))
         except RequestFailed as error:
             field = "name" if error.code in ("name-taken", "not-registered") else "relay"
@@ -143,7 +143,7 @@ class Membership:
     async def _try_here(self, name: str) -> None:
         trial = self._trial
         if trial is None:
-            trial = Trial(self._home.folder, self._moved)
+            trial = LocalRelay(self._home.folder, self._moved)
         try:
             place = await trial.start() if self._trial is None else None
         except BaseException:  # also when the engine ends meanwhile: no child shall be left
@@ -153,11 +153,11 @@ class Membership:
         if place is not None:
             await self._live_at(place, name or TRIAL_NAME)
 
-    def _moved(self, place: TrialPlace) -> None:
+    def _moved(self, place: LocalRelayPlace) -> None:
         name = self._store.documents.profile.name or TRIAL_NAME
         self._tasks.start(self._carry_out(self._live_at(place, name), None, ""), name="trial-moved")
 
-    async def _live_at(self, place: TrialPlace, name: str) -> None:
+    async def _live_at(self, place: LocalRelayPlace, name: str) -> None:
         person = PersonAddress(name, place.relay)
         await self._relays.register(person)
         for contact in self._store.people.contacts():

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from app.account.keyring import KeyringDoor, KeyringSilent, KeyringUnusable
+from app.account.keyring import KeyringClient, KeyringSilent, KeyringUnusable
 from app.system import files
 from app.system.data_dir import Home
 from app.system.errors import AppError, Finding, explain
@@ -75,7 +75,7 @@ def file_only(home: Home, environment: Mapping[str, str]) -> bool:
     return home.chosen or environment.get(PLACE_VARIABLE) == "file"
 
 
-def load_or_create(home: Home, door: KeyringDoor | None, clock: Callable[[], float]) -> KeyLoaded:
+def load_or_create(home: Home, door: KeyringClient | None, clock: Callable[[], float]) -> KeyLoaded:
     """The identity of ``home``, made at the first start.
 
     ``door`` leads to the keyring (``None``: the file alone, see :func:`file_only`); the caller closes it. ``clock``
@@ -93,7 +93,7 @@ def load_identity_of(
     """
     if file_only(home, environment):
         return load_or_create(home, None, clock)
-    door = KeyringDoor()
+    door = KeyringClient()
     try:
         return load_or_create(home, door, clock)
     finally:
@@ -105,7 +105,7 @@ class _Place:
 
     __slots__ = ("_clock", "_door", "_findings", "_home", "_in_keyring", "_loss")
 
-    def __init__(self, home: Home, door: KeyringDoor | None, clock: Callable[[], float]) -> None:
+    def __init__(self, home: Home, door: KeyringClient | None, clock: Callable[[], float]) -> None:
         self._home = home
         self._door = door
         self._clock = clock

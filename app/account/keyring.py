@@ -60,7 +60,7 @@ class _Job:
     error: str = ""
 
 
-class KeyringDoor:
+class KeyringClient:
     """The keyring behind a time limit. Close it when the key has been loaded."""
 
     __slots__ = ("_find", "_jobs", "_limit_s", "_silent", "_thread")

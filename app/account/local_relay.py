@@ -39,7 +39,7 @@ RESTART_AFTER_S = 2.0
 Child = subprocess.Popen[bytes]
 
 
-class TrialError(Exception):
+class LocalRelayError(Exception):
     """The private relay or Echo could not be started. The message is fit to be shown."""
 
 
@@ -52,7 +52,7 @@ class RelayReady(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class TrialPlace:
+class LocalRelayPlace:
     """Where the private relay listens, and the address of Echo on it."""
 
     relay: RelayAddress
@@ -74,19 +74,19 @@ def loopback_binds() -> tuple[str, ...]:
     return ("--bind", LOOPBACK, "--bind", SECOND_LOOPBACK)
 
 
-class Trial:
+class LocalRelay:
     """Owns the two child processes. ``on_place`` is told when the relay had to move to another port."""
 
-    def __init__(self, home: Path, on_place: Callable[[TrialPlace], None]) -> None:
+    def __init__(self, home: Path, on_place: Callable[[LocalRelayPlace], None]) -> None:
         self._folder = home / TRIAL_FOLDER
         self._on_place = on_place
         self._tasks = Tasks("trial")
         self._relay: Child | None = None
         self._echo: Child | None = None
-        self._place: TrialPlace | None = None
+        self._place: LocalRelayPlace | None = None
 
-    async def start(self) -> TrialPlace:
-        """Start both and wait until they are ready. Raises :class:`TrialError`."""
+    async def start(self) -> LocalRelayPlace:
+        """Start both and wait until they are ready. Raises :class:`LocalRelayError`."""
         self._place = await self._start_relay()
         await self._start_echo(self._place)
         self._tasks.start(self._keep(), name="keep")
@@ -114,16 +114,16 @@ class Trial:
                 if self._place is not None and (self._echo is None or self._echo.poll() is not None):
                     _log.warning("Echo ended by itself and is started again")
                     await self._start_echo(self._place)
-            except TrialError as error:
+            except LocalRelayError as error:
                 _log.warning("%s", error)
 
-    async def _start_relay(self) -> TrialPlace:
+    async def _start_relay(self) -> LocalRelayPlace:
         self._relay = None
         port_file = self._folder / PORT_FILE
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise TrialError(f"The private relay needs the folder {self._folder}: {explain(error)}.") from error
+            raise LocalRelayError(f"The private relay needs the folder {self._folder}: {explain(error)}.") from error
         remembered = 0
         with contextlib.suppress(OSError, ValueError):
             remembered = int(port_file.read_text())
@@ -141,10 +141,10 @@ class Trial:
             relay = RelayAddress(told.host, told.port, ready.pin)
             with contextlib.suppress(OSError):  # then it gets another port next time
                 port_file.write_text(str(relay.port))
-            return TrialPlace(relay, PersonAddress(ECHO_NAME, relay))
-        raise TrialError("The private relay did not start. Is something in the way of UDP on this machine?")
+            return LocalRelayPlace(relay, PersonAddress(ECHO_NAME, relay))
+        raise LocalRelayError("The private relay did not start. Is something in the way of UDP on this machine?")
 
-    async def _start_echo(self, place: TrialPlace) -> None:
+    async def _start_echo(self, place: LocalRelayPlace) -> None:
         self._echo = None
         home = str(self._folder / "echo")
         register = spawn("register", str(place.echo), "--home", home)
@@ -153,15 +153,15 @@ class Trial:
         finally:
             await end_child(register)
         if register.returncode != 0:
-            raise TrialError("Echo could not register with the private relay.")
+            raise LocalRelayError("Echo could not register with the private relay.")
         self._echo = child = spawn("echo", "--home", home, "--with-parent")
         if not await first_line(child):
             await end_child(child)
-            raise TrialError("Echo did not start.")
+            raise LocalRelayError("Echo did not start.")
 
 
 def spawn(*arguments: str, prefix: tuple[str, ...] = ()) -> Child:
-    """Start ``segue ARGUMENTS`` with pipes for its input and output. Raises :class:`TrialError`.
+    """Start ``segue ARGUMENTS`` with pipes for its input and output. Raises :class:`LocalRelayError`.
 
     ``prefix``: a command that becomes the one after it, in another place.
     """
@@ -174,7 +174,7 @@ def spawn(*arguments: str, prefix: tuple[str, ...] = ()) -> Child:
             start_new_session=sys.platform != "win32",
         )
     except OSError as error:
-        raise TrialError(f"Another process of Segue could not be started: {error.strerror}") from error
+        raise LocalRelayError(f"Another process of Segue could not be started: {error.strerror}") from error
 
 
 async def first_line(child: Child) -> bytes:

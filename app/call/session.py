@@ -20,7 +20,7 @@ from app.text.networks import nat_for_report
 from app.text.traversal import NAMES as PHASE_NAMES
 from app.text.traversal import Pair, mapping_status, phase_mark, untried
 from transport.ice.candidates import HostAddress
-from transport.ice.pacing import Allowance
+from transport.ice.pacing import HostLimits
 from transport.identity.keys import Identity
 from transport.io.relay_session import RelayClient
 from transport.io.runner import LinkDriver
@@ -69,7 +69,7 @@ class SessionSetup:
     relay: RelayClient
     rng: random.Random = field(repr=False)
     always_relay: bool = False
-    allowance: Allowance | None = None
+    allowance: HostLimits | None = None
     """What all calls of this machine may cost the network together."""
     try_harder: bool = False
     is_contact: bool = False

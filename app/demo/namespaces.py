@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from app.account.local_relay import Child, TrialError, end_child, first_line
+from app.account.local_relay import Child, LocalRelayError, end_child, first_line
 
 # Documentation addresses (RFC 5737): they can stand on a screen and are nobody's.
 RELAY_IPS = ("192.0.2.1", "192.0.2.2")
@@ -180,4 +180,4 @@ def _hold(script: str, folder: Path, *, is_own_user: bool) -> Child:
             start_new_session=True,
         )
     except OSError as error:
-        raise TrialError(f"Another process could not be started: {error.strerror}") from error
+        raise LocalRelayError(f"Another process could not be started: {error.strerror}") from error

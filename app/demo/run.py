@@ -23,7 +23,7 @@ import soxr
 from rich.console import Console
 from rich.live import Live
 
-from app.account.local_relay import Child, TrialError, end_child, first_line, loopback_binds, spawn
+from app.account.local_relay import Child, LocalRelayError, end_child, first_line, loopback_binds, spawn
 from app.demo import screen
 from app.demo.namespaces import INTERNET, RELAY_IPS, DemoNet, Nat, NoNamespacesError
 from app.demo.narration import Story, verdict
@@ -82,7 +82,7 @@ def run(nat: Nat) -> ExitStatus:
     try:
         with tempfile.TemporaryDirectory(prefix="segue-demo-") as folder:
             return run_on_own_loop(_Demo(Path(folder), console, nat).run())
-    except TrialError as error:
+    except LocalRelayError as error:
         raise AppError(str(error)) from error
     except asyncio.CancelledError as error:
         raise AppError("The demo was stopped.") from error
@@ -183,13 +183,13 @@ class _Demo:
         try:
             return str(msgspec.json.decode(await first_line(child), type=dict[str, object])["address"])
         except (msgspec.MsgspecError, KeyError) as error:
-            raise TrialError("The relay of the demo did not start.") from error
+            raise LocalRelayError("The relay of the demo did not start.") from error
 
     async def _register(self, side: Side, relay: str) -> None:
         address = f"{side.name.lower()}@{relay}"
         child = self._own(spawn("register", address, "--home", str(side.home), prefix=self._at(side.name.lower())))
         if not await first_line(child):
-            raise TrialError(f"{side.name} could not register with the relay of the demo.")
+            raise LocalRelayError(f"{side.name} could not register with the relay of the demo.")
 
     def _start_person(self, side: Side, *words: str, play: Path) -> Child:
         record = side.home / "heard.wav"
@@ -210,7 +210,7 @@ class _Demo:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await side.online.wait()
         except TimeoutError as error:
-            raise TrialError(f"{side.name} did not come online.") from error
+            raise LocalRelayError(f"{side.name} did not come online.") from error
 
     async def _attach(self, side: Side) -> None:
         with contextlib.suppress(EngineUnreachable):

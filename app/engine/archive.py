@@ -12,7 +12,7 @@ from app.report.trace import write_trace
 from app.system.errors import AppError
 
 
-class Papers:
+class CallArchive:
     """``report``, ``trace``: where those of each call are written when it has ended, the trace without addresses and
     names unless ``trace_addresses``. ``complain`` hears title and text of what could not be written."""
 

@@ -9,7 +9,7 @@ from app.system.errors import AppError
 from transport.wire.addresses import PersonAddress, parse_person
 
 
-class Book:
+class ContactCommands:
     """Applies the commands that touch nothing but the local data. ``people_changed`` is told of new contacts."""
 
     def __init__(self, store: Store, notices: Notices, people_changed: Callable[[], None]) -> None:

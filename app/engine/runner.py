@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.account.account import Membership
+from app.account.account import Account
 from app.account.key_store import load_identity_of
 from app.account.relay_sessions import Relays, Route
 from app.call import events as ev
@@ -27,24 +27,24 @@ from app.call.machine import Call
 from app.call.session import CallSession, SessionSetup
 from app.engine import reporting
 from app.engine import view as state
-from app.engine.archive import Papers
+from app.engine.archive import CallArchive
 from app.engine.audio import Voice
-from app.engine.contacts import Book
+from app.engine.contacts import ContactCommands
 from app.engine.sound_system import SoundPlan
 from app.ipc import messages
 from app.ipc.server import LocalServer
 from app.ipc.socket import LocalSocketError
 from app.model.key_pinning import Trust, decide
 from app.network.nat_monitor import NatWatch
-from app.network.port_mapping import PortDoor
+from app.network.port_mapping import PortMapping
 from app.network.recall import KnownNetworks
 from app.store import Store
 from app.system.data_dir import Home, HomeLock, prepare
 from app.system.errors import AppError, Finding
 from app.text import calls as words
 from transport.ice.candidates import HostAddress
-from transport.ice.pacing import Allowance
-from transport.io.host_lock import MachineTurn
+from transport.ice.pacing import HostLimits
+from transport.io.host_lock import HostLock
 from transport.io.network_watch import NetworkWatch
 from transport.io.relay_session import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
 from transport.io.tasks import Tasks
@@ -100,9 +100,9 @@ class Engine:
         self._wall_offset_s = time.time() - self._loop.time()
         self._tasks = Tasks("engine")
         self._rng = random.SystemRandom()
-        self._allowance = Allowance(machine=MachineTurn())
+        self._allowance = HostLimits(machine=HostLock())
         self._subscribers: list[Answer] = []
-        self._picture = state.Picture(data_place=str(config.home.folder))
+        self._picture = state.ViewInputs(data_place=str(config.home.folder))
         self._picture_due: asyncio.TimerHandle | None = None
         self._without_window: asyncio.TimerHandle | None = None
         self._session: CallSession | None = None
@@ -110,7 +110,7 @@ class Engine:
         self._closing = False
         self._lock = HomeLock(config.home)
         self._notices = state.Notices()
-        self._papers = Papers(
+        self._papers = CallArchive(
             config.report,
             config.trace,
             trace_addresses=config.trace_addresses,
@@ -135,9 +135,9 @@ class Engine:
         self._relays = Relays(self._identity, self._store, self._rng, self._relay_says)
         self._network = NetworkWatch(self._network_changed)
         self._nat = NatWatch(self._network.hosts, self._stun_servers, self._nat_measured, self._rng)
-        self._door = PortDoor(self._store.documents, self._door_changed, self._rng)
-        self._membership = Membership(config.home, self._store, self._relays, self._picture, self.changed, self._notify)
-        self._book = Book(self._store, self._notices, self._people_changed)
+        self._door = PortMapping(self._store.documents, self._door_changed, self._rng)
+        self._membership = Account(config.home, self._store, self._relays, self._picture, self.changed, self._notify)
+        self._book = ContactCommands(self._store, self._notices, self._people_changed)
         self._picture.me = messages.Me(key=self._identity.key.hex(), key_place=loaded.place)
 
     # -- life ------------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ class Notices:
 
 
 @dataclass(slots=True)
-class Picture:
+class ViewInputs:
     """The parts that change on their own; :func:`build` adds store and call."""
 
     me: messages.Me = field(default_factory=messages.Me)
@@ -95,7 +95,7 @@ class Picture:
 
 
 def build(
-    picture: Picture,
+    picture: ViewInputs,
     store: Store,
     session: CallSession | None,
     notices: Notices,
@@ -127,7 +127,7 @@ def build(
 
 
 def _contacts(
-    people: Iterable[Person], picture: Picture, numbers: SafetyNumbers, last_calls: dict[str, float]
+    people: Iterable[Person], picture: ViewInputs, numbers: SafetyNumbers, last_calls: dict[str, float]
 ) -> Iterable[messages.Contact]:
     for person in people:
         short = person.address.short

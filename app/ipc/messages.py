@@ -126,7 +126,7 @@ class NatProfile(Frozen, frozen=True):
     """How a direct path takes it; empty where that is not known."""
 
 
-class CallChance(Frozen, frozen=True):
+class CallFeasibility(Frozen, frozen=True):
     """What to expect of a call with somebody whose network is ``peer``, in words and in one word ("search": direct
     after some seconds of guessing or searching)."""
 
@@ -158,7 +158,7 @@ class NetworkState(Frozen, frozen=True):
 
     nat: NatProfile = NatProfile()
     measured: float | None = None
-    chances: tuple[CallChance, ...] = ()
+    chances: tuple[CallFeasibility, ...] = ()
     door: str = ""
     """Port mapping in a sentence; empty where none is asked for."""
     door_open: bool = False
@@ -167,7 +167,7 @@ class NetworkState(Frozen, frozen=True):
     known_in_all: int = 0
 
 
-class LadderPhase(Frozen, frozen=True):
+class TraversalStep(Frozen, frozen=True):
     """One rung of the ladder to a direct path. Times are seconds since the call was answered. Rungs may overlap."""
 
     name: PhaseName
@@ -235,7 +235,7 @@ class CallState(Frozen, frozen=True):
     reconnecting_since: float | None = None
     spans: tuple[PathSpan, ...] = ()
     marks: tuple[PathMark, ...] = ()
-    phases: tuple[LadderPhase, ...] = ()
+    phases: tuple[TraversalStep, ...] = ()
     local_nat: NatProfile = NatProfile()
     remote_nat: NatProfile = NatProfile()
 

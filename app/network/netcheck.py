@@ -11,7 +11,7 @@ import random
 import secrets
 from dataclasses import dataclass, field, replace
 
-from app.store.glance import Glance, glance
+from app.store.glance import ProfileSnapshot, glance
 from app.system.data_dir import Home
 from app.text.networks import chances_in_words, nat_in_words
 from transport.ice.candidates import HostAddress
@@ -156,7 +156,9 @@ async def look_at_network(home: Home) -> NetworkFacts:
     return facts
 
 
-async def _visit(relay: RelayAddress, known: Glance, hosts: tuple[HostAddress, ...], facts: NetworkFacts) -> None:
+async def _visit(
+    relay: RelayAddress, known: ProfileSnapshot, hosts: tuple[HostAddress, ...], facts: NetworkFacts
+) -> None:
     facts.relay = str(relay)
     told: asyncio.Future[RelayEvent] = asyncio.get_running_loop().create_future()
 

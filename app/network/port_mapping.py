@@ -21,7 +21,7 @@ from transport.portmap.mapper import MappingStatus, Remembered
 Told = Callable[[tuple[MappedPort, ...], MappingStatus], None]
 
 
-class PortDoor:
+class PortMapping:
     """Starts and ends the mapping as it is wanted or not. ``changed`` is called on the loop; ``look`` is for tests."""
 
     def __init__(self, documents: Documents, changed: Told, rng: random.Random, look: Looks = network_now) -> None:

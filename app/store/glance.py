@@ -11,7 +11,7 @@ from transport.wire.addresses import RelayAddress
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class ProfileSnapshot:
     """What was there. ``relays`` is a copy; nothing that is done with it is written."""
 
     profile: Profile
@@ -23,7 +23,7 @@ class Glance:
         return known.certificate if known is not None else None
 
 
-def glance(path: Path) -> Glance:
+def glance(path: Path) -> ProfileSnapshot:
     """Read the data at ``path``; where there is none yet, nothing is known, and none is made.
 
     Raises :class:`app.store.errors.StoreError`.
@@ -36,4 +36,4 @@ def glance(path: Path) -> Glance:
             relays.load(database.rows(Relays.QUERY), set())
         finally:
             database.close()
-    return Glance(documents.profile, relays)
+    return ProfileSnapshot(documents.profile, relays)

@@ -46,7 +46,7 @@ class ExitStatus(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class UserMessage:
     """Three sentences, the last two of which may be missing."""
 
     happened: str
@@ -59,149 +59,153 @@ class Words:
         return " ".join(part for part in (self.happened, self.now, self.can_do) if part)
 
 
-_ENDED: dict[str, Words] = {
-    "hung-up": Words("The call has ended."),
-    "closed": Words("The call has ended."),
-    "peer-left": Words("The call has ended."),
-    "cancelled": Words("The call was cancelled before it was answered."),
-    "declined": Words("They did not take the call.", "", "Try again later."),
-    "busy": Words("They are in another call.", "", "Try again in a few minutes."),
-    "no-answer": Words("Nobody answered.", "", "Try again later."),
-    "offline": Words(
+_ENDED: dict[str, UserMessage] = {
+    "hung-up": UserMessage("The call has ended."),
+    "closed": UserMessage("The call has ended."),
+    "peer-left": UserMessage("The call has ended."),
+    "cancelled": UserMessage("The call was cancelled before it was answered."),
+    "declined": UserMessage("They did not take the call.", "", "Try again later."),
+    "busy": UserMessage("They are in another call.", "", "Try again in a few minutes."),
+    "no-answer": UserMessage("Nobody answered.", "", "Try again later."),
+    "offline": UserMessage(
         "They cannot be reached at the moment: their Segue is not running, or has no network.",
         "",
         "Try again later, or ask them another way to start it.",
     ),
-    "unknown-name": Words(
+    "unknown-name": UserMessage(
         "Nobody has this name at that relay.", "", "Check the address: the part before the @, and the relay after it."
     ),
-    "key-changed": Words(
+    "key-changed": UserMessage(
         "This address now answers with another key than before. They may have a new computer, or somebody else may "
         "be answering in their place.",
         "Segue did not connect the call.",
         "Ask them another way whether they have set up Segue anew; only then accept the new key.",
     ),
-    "wrong-certificate": Words(
+    "wrong-certificate": UserMessage(
         "Who answered is not the person at this address.",
         "Segue ended the call before anything was heard.",
         "Try again; if it happens again, ask them another way.",
     ),
-    "bad-proof": Words(
+    "bad-proof": UserMessage(
         "The other side could not prove who they are.",
         "Segue ended the call before anything was heard.",
         "Try again; if it happens again, ask them another way.",
     ),
-    "relay-unreachable": Words(
+    "relay-unreachable": UserMessage(
         "The relay of this address does not answer.",
         "",
         "Check your network and the relay's name in the address, then try again.",
     ),
-    "wrong-pin": Words(
+    "wrong-pin": UserMessage(
         "Another relay answers at this address than the one it names: the part after # does not fit.",
         "Segue told it nothing.",
         "Ask whoever runs the relay for its present address.",
     ),
-    "relay-untrusted": Words(
+    "relay-untrusted": UserMessage(
         "Nobody that your computer trusts vouches for this relay.",
         "Segue told it nothing.",
         "If it is a private relay, ask whoever runs it for the address with the part after #.",
     ),
-    "connect-timeout": Words(
+    "connect-timeout": UserMessage(
         "The call was taken, but no connection between the two of you came about.",
         "",
         "Try again; if it happens again, one of the two networks may block such calls.",
     ),
-    "lost": Words("The connection was lost and did not come back.", "", "Check your network, then call again."),
-    "leg-refused": Words("The relay did not carry the call.", "", "Try again in a minute."),
-    "limit": Words("The relay takes no more calls from you just now.", "", "Wait a minute, then try again."),
-    "draining": Words("The relay is about to stop and takes no new calls.", "", "Try again in a few minutes."),
-    "not-registered": Words(
+    "lost": UserMessage("The connection was lost and did not come back.", "", "Check your network, then call again."),
+    "leg-refused": UserMessage("The relay did not carry the call.", "", "Try again in a minute."),
+    "limit": UserMessage("The relay takes no more calls from you just now.", "", "Wait a minute, then try again."),
+    "draining": UserMessage("The relay is about to stop and takes no new calls.", "", "Try again in a few minutes."),
+    "not-registered": UserMessage(
         "The relay does not know you by your name any more.", "", "Register your name again in the settings."
     ),
-    "name-taken": Words("Somebody else has this name at that relay.", "", "Choose another name."),
-    "version": Words(
+    "name-taken": UserMessage("Somebody else has this name at that relay.", "", "Choose another name."),
+    "version": UserMessage(
         "The other side uses another version of Segue, and the two do not understand each other.",
         "",
         "Bring both to the newest version.",
     ),
-    "storage": Words("The relay could not write it down; nothing was changed.", "", "Try again later."),
-    "bad-message": Words("The relay did not understand Segue.", "", "Bring Segue to the newest version."),
-    "protocol": Words(
+    "storage": UserMessage("The relay could not write it down; nothing was changed.", "", "Try again later."),
+    "bad-message": UserMessage("The relay did not understand Segue.", "", "Bring Segue to the newest version."),
+    "protocol": UserMessage(
         "The other side said something that Segue does not understand.",
         "Segue ended the call.",
         "Bring both to the newest version.",
     ),
-    "failed": Words("The call did not work.", "", "Try again."),
+    "failed": UserMessage("The call did not work.", "", "Try again."),
 }
-_MISSED: dict[str, Words] = {
-    "cancelled": Words("They stopped calling before you answered.", "", "You can call them back."),
-    "hung-up": Words("They stopped calling before you answered.", "", "You can call them back."),
-    "no-answer": Words("You did not answer.", "", "You can call them back."),
-    "declined": Words("You declined the call."),
-    "busy": Words("They called while you were in another call.", "", "You can call them back."),
-    "offline": Words("They stopped calling before you answered.", "", "You can call them back."),
+_MISSED: dict[str, UserMessage] = {
+    "cancelled": UserMessage("They stopped calling before you answered.", "", "You can call them back."),
+    "hung-up": UserMessage("They stopped calling before you answered.", "", "You can call them back."),
+    "no-answer": UserMessage("You did not answer.", "", "You can call them back."),
+    "declined": UserMessage("You declined the call."),
+    "busy": UserMessage("They called while you were in another call.", "", "You can call them back."),
+    "offline": UserMessage("They stopped calling before you answered.", "", "You can call them back."),
 }
 # Only these are helped by what the relay adds: it knows how long to wait, or what went wrong on its side.
 _QUOTED: frozenset[str] = frozenset(("limit", "draining", "failed", "storage", "leg-refused", "version"))
-_RELAY: dict[RelayProblem, Words] = {
-    "unreachable": Words("The relay {0} does not answer.", "", "Check your network, and the relay's name."),
-    "wrong-pin": Words(
+_RELAY: dict[RelayProblem, UserMessage] = {
+    "unreachable": UserMessage("The relay {0} does not answer.", "", "Check your network, and the relay's name."),
+    "wrong-pin": UserMessage(
         "Another relay answers at {0} than the one you chose.",
         "Segue told it nothing and stays off line.",
         "Ask whoever runs the relay for its present address.",
     ),
-    "untrusted": Words(
+    "untrusted": UserMessage(
         "Nobody that your computer trusts vouches for the relay {0}.",
         "Segue told it nothing and stays off line.",
         "If it is a private relay, ask whoever runs it for the address with the part after #.",
     ),
-    "version": Words("The relay {0} speaks another version of Segue.", "", "Bring Segue to the newest version."),
-    "refused": Words("The relay {0} does not let you in.", "Segue stays off line.", "Register your name again."),
-    "draining": Words("The relay {0} is about to stop.", "A call that is going on stays.", ""),
-    "replaced": Words(
+    "version": UserMessage("The relay {0} speaks another version of Segue.", "", "Bring Segue to the newest version."),
+    "refused": UserMessage("The relay {0} does not let you in.", "Segue stays off line.", "Register your name again."),
+    "draining": UserMessage("The relay {0} is about to stop.", "A call that is going on stays.", ""),
+    "replaced": UserMessage(
         "Another Segue with your key has signed in at {0}.", "This one stays off line.", "Use one of them at a time."
     ),
 }
-_DEVICE: dict[DeviceSide, dict[DeviceProblem, Words]] = {
+_DEVICE: dict[DeviceSide, dict[DeviceProblem, UserMessage]] = {
     "input": {
-        "none": Words("There is no microphone.", "Others cannot hear you.", "Plug one in; Segue takes it at once."),
-        "gone": Words(
+        "none": UserMessage(
+            "There is no microphone.", "Others cannot hear you.", "Plug one in; Segue takes it at once."
+        ),
+        "gone": UserMessage(
             "The microphone {0} is gone.", "Others hear silence.", "Plug it in again, or choose another one."
         ),
-        "in-use": Words(
+        "in-use": UserMessage(
             "Another program keeps the microphone {0} to itself.",
             "Others hear silence.",
             "Close that program, or choose another microphone.",
         ),
-        "not-allowed": Words(
+        "not-allowed": UserMessage(
             "Your computer does not let Segue use the microphone.",
             "Others hear silence.",
             "Allow it in the privacy settings of your computer.",
         ),
-        "no-sound-system": Words(
+        "no-sound-system": UserMessage(
             "Your computer's sound does not run.", "Others hear silence.", "Start it; Segue looks for it again."
         ),
-        "failed": Words(
+        "failed": UserMessage(
             "The microphone {0} does not work.", "Others hear silence.", "Plug it in again, or choose another one."
         ),
     },
     "output": {
-        "none": Words("There is no speaker.", "You cannot hear others.", "Plug one in; Segue takes it at once."),
-        "gone": Words("The speaker {0} is gone.", "You hear nothing.", "Plug it in again, or choose another one."),
-        "in-use": Words(
+        "none": UserMessage("There is no speaker.", "You cannot hear others.", "Plug one in; Segue takes it at once."),
+        "gone": UserMessage(
+            "The speaker {0} is gone.", "You hear nothing.", "Plug it in again, or choose another one."
+        ),
+        "in-use": UserMessage(
             "Another program keeps the speaker {0} to itself.",
             "You hear nothing.",
             "Close that program, or choose another speaker.",
         ),
-        "not-allowed": Words(
+        "not-allowed": UserMessage(
             "Your computer does not let Segue use the speaker.",
             "You hear nothing.",
             "Allow it in the sound settings of your computer.",
         ),
-        "no-sound-system": Words(
+        "no-sound-system": UserMessage(
             "Your computer's sound does not run.", "You hear nothing.", "Start it; Segue looks for it again."
         ),
-        "failed": Words(
+        "failed": UserMessage(
             "The speaker {0} does not work.", "You hear nothing.", "Plug it in again, or choose another one."
         ),
     },
@@ -221,7 +225,7 @@ _UNREACHABLE: frozenset[str] = frozenset(
 )
 
 
-def ended(reason: str, detail: str = "", *, outgoing: bool = True, answered: bool = False) -> Words:
+def ended(reason: str, detail: str = "", *, outgoing: bool = True, answered: bool = False) -> UserMessage:
     """Why a call is over, or never came to be. An unknown ``reason`` is a failure, with what is known of it."""
     if not outgoing and not answered and reason in _MISSED:
         return _MISSED[reason]
@@ -237,14 +241,14 @@ def end_text(reason: str, detail: str = "", *, outgoing: bool = True, answered: 
     return ended(reason, detail, outgoing=outgoing, answered=answered).text
 
 
-def relay_problem(problem: RelayProblem, relay: str, detail: str = "", retry_s: float | None = None) -> Words:
+def relay_problem(problem: RelayProblem, relay: str, detail: str = "", retry_s: float | None = None) -> UserMessage:
     """Why there is no session with the user's relay, and when Segue tries again (``None``: it does not)."""
     template = _RELAY[problem]
     place = one_line(relay.partition("#")[0], _MAX_DETAIL_CHARS)
     now = template.now
     if retry_s is not None:
         now = "Segue tries again now." if retry_s < 1 else f"Segue tries again in {retry_s:.0f} s."
-    found = Words(template.happened.format(place), now, template.can_do)
+    found = UserMessage(template.happened.format(place), now, template.can_do)
     return _quoting(found, one_line(detail, _MAX_DETAIL_CHARS)) if problem == "refused" else found
 
 
@@ -269,11 +273,11 @@ def relay_problem_of(code: str) -> RelayProblem:
     return known.get(code, "refused")
 
 
-def device_problem(side: DeviceSide, problem: DeviceProblem, device: str = "") -> Words:
+def device_problem(side: DeviceSide, problem: DeviceProblem, device: str = "") -> UserMessage:
     """What is wrong with microphone or speaker. ``device`` is its name, where there is one."""
     template = _DEVICE[side][problem]
     named = f"“{one_line(device, 80)}”" if device else ""
-    return Words(" ".join(template.happened.format(named).split()), template.now, template.can_do)
+    return UserMessage(" ".join(template.happened.format(named).split()), template.now, template.can_do)
 
 
 def path_text(phase: CallPhase, path: PathKind | None, rtt_ms: float | None) -> str:
@@ -297,7 +301,7 @@ def exit_status(reason: str, *, answered: bool) -> ExitStatus:
     return ExitStatus.UNREACHABLE if reason in _UNREACHABLE else ExitStatus.FAILED
 
 
-def _quoting(found: Words, said: str) -> Words:
+def _quoting(found: UserMessage, said: str) -> UserMessage:
     if not said:
         return found
-    return Words(f"{found.happened} (“{said}”)", found.now, found.can_do)
+    return UserMessage(f"{found.happened} (“{said}”)", found.now, found.can_do)

@@ -3,11 +3,11 @@
 import re
 from typing import Literal
 
-from app.ipc.messages import CallChance, NatProfile, NetworkState
+from app.ipc.messages import CallFeasibility, NatProfile, NetworkState
 from app.report.report import NatReport
 from app.text.traversal import door_in_words
 from transport.nat import profile as nat_profile
-from transport.nat.compatibility import PEERS, Chance, chances, outlook
+from transport.nat.compatibility import PEERS, Feasibility, chances, outlook
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind
 from transport.nat.strategy import Technique, strategy
 from transport.portmap.mapper import MappingStatus
@@ -36,17 +36,17 @@ _PEERS: dict[NatKind, str] = {
     NatKind.SYMMETRIC_BLOCK: "a carrier network with few ports",
     NatKind.UDP_BLOCKED: "a network that blocks UDP",
 }
-_CHANCES: dict[Chance, str] = {
-    Chance.GOOD: "direct",
-    Chance.DOUBTFUL: "direct if the routers let it, else over the relay",
-    Chance.NONE: "over the relay",
+_CHANCES: dict[Feasibility, str] = {
+    Feasibility.GOOD: "direct",
+    Feasibility.DOUBTFUL: "direct if the routers let it, else over the relay",
+    Feasibility.NONE: "over the relay",
 }
 
 
-_SHORT: dict[Chance, Literal["direct", "maybe", "relay"]] = {
-    Chance.GOOD: "direct",
-    Chance.DOUBTFUL: "maybe",
-    Chance.NONE: "relay",
+_SHORT: dict[Feasibility, Literal["direct", "maybe", "relay"]] = {
+    Feasibility.GOOD: "direct",
+    Feasibility.DOUBTFUL: "maybe",
+    Feasibility.NONE: "relay",
 }
 # What a technique beyond punching makes of a pair: seconds are the time limits of DESIGN §5.
 _TECHNIQUES: dict[Technique, str] = {
@@ -112,9 +112,9 @@ def chances_in_words(profile: nat_profile.NatProfile) -> tuple[str, ...]:
     return tuple(f"{chance.peer}: {chance.text}" for chance in call_chances(profile))
 
 
-def call_chances(profile: nat_profile.NatProfile) -> tuple[CallChance, ...]:
+def call_chances(profile: nat_profile.NatProfile) -> tuple[CallFeasibility, ...]:
     """What to expect of a call, for each kind of network that the other person may have."""
-    found: list[CallChance] = []
+    found: list[CallFeasibility] = []
     for kind, chance in chances(profile).items():
         if kind is NatKind.SYMMETRIC:
             found += [_strict_chance(profile, strict) for strict in _STRICT]
@@ -123,19 +123,19 @@ def call_chances(profile: nat_profile.NatProfile) -> tuple[CallChance, ...]:
     return tuple(found)
 
 
-def _strict_chance(profile: nat_profile.NatProfile, kind: NatKind) -> CallChance:
+def _strict_chance(profile: nat_profile.NatProfile, kind: NatKind) -> CallFeasibility:
     return _chance(profile, kind, outlook(profile, _STRICT[kind]).chance)
 
 
-def _chance(profile: nat_profile.NatProfile, kind: NatKind, chance: Chance) -> CallChance:
+def _chance(profile: nat_profile.NatProfile, kind: NatKind, chance: Feasibility) -> CallFeasibility:
     is_known = profile.mapping is not Mapping.UNKNOWN or bool(profile.udp_blocked)
     peer = _STRICT.get(kind, PEERS.get(kind))
     technique = None if peer is None else strategy(profile, peer, try_harder=True).technique
-    if technique is not None and chance is not Chance.GOOD:
-        return CallChance(_PEERS[kind], "search", _TECHNIQUES[technique])
+    if technique is not None and chance is not Feasibility.GOOD:
+        return CallFeasibility(_PEERS[kind], "search", _TECHNIQUES[technique])
     # Not knowing our own side is a reason to try, and none to promise anything.
-    expected = chance if is_known or chance is Chance.NONE else Chance.DOUBTFUL
-    return CallChance(_PEERS[kind], _SHORT[expected], _CHANCES[expected])
+    expected = chance if is_known or chance is Feasibility.NONE else Feasibility.DOUBTFUL
+    return CallFeasibility(_PEERS[kind], _SHORT[expected], _CHANCES[expected])
 
 
 def network_in_words(
@@ -153,10 +153,10 @@ def network_in_words(
     return NetworkState(nat_in_words(profile), measured, expected, door, is_open)
 
 
-def _through_door(chance: CallChance) -> CallChance:
+def _through_door(chance: CallFeasibility) -> CallFeasibility:
     if chance.chance == "direct" or chance.peer == _PEERS[NatKind.UDP_BLOCKED]:
         return chance
-    return CallChance(chance.peer, "direct", _CHANCES[Chance.GOOD])
+    return CallFeasibility(chance.peer, "direct", _CHANCES[Feasibility.GOOD])
 
 
 def nat_for_report(profile: nat_profile.NatProfile) -> NatReport:

@@ -8,7 +8,7 @@ the command line the lines; the report keeps the codes.
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from app.ipc.messages import LadderPhase, PhaseName
+from app.ipc.messages import PhaseName, TraversalStep
 from app.model.sanitize import one_line
 from transport.nat.profile import NatKind, NatProfile
 from transport.nat.strategy import Technique, strategy
@@ -286,7 +286,7 @@ def progress(status: PhaseStatus, now: float) -> float:
     return min(_MAX_PROGRESS, max(0.0, share))
 
 
-def phase_in_words(status: PhaseStatus, answered: float | None, now: float, pair: Pair) -> LadderPhase | None:
+def phase_in_words(status: PhaseStatus, answered: float | None, now: float, pair: Pair) -> TraversalStep | None:
     """One rung for the panel, with times since the answer; ``None`` for a name that the panel has no rung for."""
     if status.name not in NAMES:
         return None
@@ -295,7 +295,7 @@ def phase_in_words(status: PhaseStatus, answered: float | None, now: float, pair
     runs = status.outcome == "trying"
     is_search = status.name in ("birthday", "blocks")
     ours, theirs = searched(status, pair) if is_search else (0, 0)
-    return LadderPhase(
+    return TraversalStep(
         name=name,
         outcome=status.outcome,
         progress=progress(status, now),
@@ -331,7 +331,7 @@ def phase_mark(before: PhaseStatus | None, status: PhaseStatus) -> str:
     return ""
 
 
-def phase_line(phase: LadderPhase) -> str:
+def phase_line(phase: TraversalStep) -> str:
     """The phase as the command line tells of it; empty for what is not worth a line."""
     name = _LINE_NAMES.get(phase.name, phase.name)
     took = f" after {phase.ended - phase.started:.1f} s" if None not in (phase.started, phase.ended) else ""  # type: ignore[operator]
@@ -352,7 +352,7 @@ def phase_line(phase: LadderPhase) -> str:
     return ""
 
 
-def _attempt(phase: LadderPhase) -> str:
+def _attempt(phase: TraversalStep) -> str:
     if phase.doors_there:
         return f"trying {doors(phase.doors_there)} on their side"
     if phase.doors_here:

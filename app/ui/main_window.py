@@ -12,16 +12,16 @@ from PySide6.QtWidgets import QApplication, QMainWindow, QStackedWidget, QWidget
 from app.ipc.messages import CallSample, CommandFailed, EndEngine, EngineState, Levels, Report, TryHere
 from app.ui.bridge import Bridge
 from app.ui.pages.call import CallPage
-from app.ui.pages.engine_down import ProblemPage, StartingPage
+from app.ui.pages.engine_down import EngineDownPage, StartingPage
 from app.ui.pages.first_run import FirstRunPage
 from app.ui.pages.home import HomePage
 from app.ui.pages.incoming import IncomingWindow
-from app.ui.pages.key_changed import StopPage
+from app.ui.pages.key_changed import KeyChangedPage
 from app.ui.pages.settings import SettingsPage, Versions
 from app.ui.theme.icons import logo
 from app.ui.theme.theme import Theme, apply_theme
 from app.ui.tray import Tray
-from app.ui.widgets.error_bar import FailureBar
+from app.ui.widgets.error_bar import ErrorBar
 from app.ui.widgets.layout import column
 from app.ui.widgets.notices import NoticesArea
 
@@ -89,7 +89,7 @@ class MainWindow(QMainWindow):
         self.incoming = IncomingWindow(send)
         self.tray = Tray(send, self)
         self.notices = NoticesArea(send)
-        self.failure = FailureBar()
+        self.failure = ErrorBar()
         central = QWidget()
         whole = column(self.notices, self.failure, self._stack, spacing=0)
         whole.setStretchFactor(self._stack, 1)
@@ -118,14 +118,14 @@ class MainWindow(QMainWindow):
         return page
 
     @cached_property
-    def stop(self) -> StopPage:
+    def stop(self) -> KeyChangedPage:
         """The loud stop."""
-        return self._add(StopPage(self._bridge.send))
+        return self._add(KeyChangedPage(self._bridge.send))
 
     @cached_property
-    def problem(self) -> ProblemPage:
+    def problem(self) -> EngineDownPage:
         """No engine."""
-        page = self._add(ProblemPage())
+        page = self._add(EngineDownPage())
         page.restart_wanted.connect(self._restart)
         return page
 

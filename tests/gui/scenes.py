@@ -15,7 +15,6 @@ from app.ipc.messages import (
     Contact,
     EngineState,
     KnownPair,
-    LadderPhase,
     Levels,
     Me,
     NetworkState,
@@ -25,6 +24,7 @@ from app.ipc.messages import (
     PathSpan,
     RecentCall,
     Settings,
+    TraversalStep,
     WindowMessage,
 )
 from app.text.networks import nat_in_words, network_in_words
@@ -194,7 +194,7 @@ OPEN_DOOR = MappingStatus("won", "", "upnp")
 
 def rungs(
     *statuses: PhaseStatus, local: profile.NatProfile = EASY, remote: profile.NatProfile = RANDOM
-) -> tuple[LadderPhase, ...]:
+) -> tuple[TraversalStep, ...]:
     """The ladder 47.2 s after the answer; times in seconds since it."""
     told = (phase_in_words(status, 0.0, 47.2, Pair(local, remote, "Bob")) for status in statuses)
     return tuple(rung for rung in told if rung is not None)

@@ -9,16 +9,16 @@ from pytestqt.qtbot import QtBot
 from app.ipc import messages
 from app.ipc.messages import (
     AnswerCall,
-    CallChance,
+    CallFeasibility,
     CommandFailed,
     DeclineCall,
     EngineState,
-    LadderPhase,
     Levels,
     MeterMicrophone,
     NetworkState,
     Notice,
     PathSpan,
+    TraversalStep,
 )
 from app.ui.main_window import MainWindow, page_for
 from app.ui.pages.incoming import IncomingWindow
@@ -26,7 +26,7 @@ from app.ui.pages.network import summary
 from app.ui.pages.network_history import KnownNetworks
 from app.ui.panel.charts import Chart
 from app.ui.panel.path_strip import PathStrip
-from app.ui.panel.traversal_steps import Ladder, Progress
+from app.ui.panel.traversal_steps import Progress, TraversalSteps
 from app.ui.theme.palette import DARK, LIGHT
 from app.ui.theme.theme import colours
 from app.ui.tray import Tray
@@ -369,7 +369,7 @@ def test_the_idle_page_says_what_the_network_is_like_and_how_old_that_is(qtbot: 
     ],
 )
 def test_the_network_in_a_few_words(chances: tuple[str, ...], expected: str) -> None:
-    told = tuple(CallChance("a router", chance, "text") for chance in chances)  # type: ignore[arg-type]
+    told = tuple(CallFeasibility("a router", chance, "text") for chance in chances)  # type: ignore[arg-type]
     assert summary(NetworkState(chances=told)) == expected
 
 
@@ -507,7 +507,7 @@ def test_the_strip_is_read_with_the_mouse(qtbot: QtBot, window: MainWindow, qapp
 def test_the_ladder_shows_each_phase(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=DIRECT))
     window.call.open_panel(True)
-    ladder = window.findChild(Ladder, "ladder")
+    ladder = window.findChild(TraversalSteps, "ladder")
     assert ladder is not None
     seen = words(ladder)
     for part in ("Port mapping", "Failed", "Skipped", "Won", "902 packets", "4.4 s", "door 871 was open"):
@@ -515,7 +515,7 @@ def test_the_ladder_shows_each_phase(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=TALKING))
     assert "No direct path is being looked for" in words(ladder)
     assert "Waiting" not in words(ladder)
-    some = msgspec.structs.replace(TALKING, phases=(LadderPhase("punch", "trying", 0.5),))
+    some = msgspec.structs.replace(TALKING, phases=(TraversalStep("punch", "trying", 0.5),))
     window.show_state(with_(HOME, call=some))
     assert "Trying" in words(ladder) and "Waiting" not in words(ladder), (
         "a phase that the engine does not have is not promised"
@@ -572,7 +572,7 @@ def test_a_search_of_minutes_and_an_opened_door(window: MainWindow) -> None:
     ("reason", "word"), [("relay-trouble", "Stopped"), ("not-needed", "Not needed"), ("", "Not needed")]
 )
 def test_what_a_cancelled_phase_is_called(window: MainWindow, reason: str, word: str) -> None:
-    phases = (LadderPhase("birthday", "cancelled", started=1.0, ended=2.0, reason=reason),)
+    phases = (TraversalStep("birthday", "cancelled", started=1.0, ended=2.0, reason=reason),)
     window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, phases=phases)))
     window.call.open_panel(True)
     assert word in words(window.call).splitlines()

@@ -11,23 +11,23 @@ from tests.natsim.profiler_host import ProfilerHost
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import Scenario, World, build
 from transport.ice.candidates import HostAddress
-from transport.ice.pacing import Allowance
+from transport.ice.pacing import HostLimits
 from transport.nat import mapping_lifetime
 from transport.nat.profile import NatProfile
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 from transport.traversal.agent import (
     PHASES,
+    AgentCommand,
+    AgentConfig,
+    AgentEvent,
     Begin,
-    Ladder,
-    LadderCommand,
-    LadderConfig,
-    LadderEvent,
     PhaseChanged,
     Prepare,
     RelayRoundTrip,
     TimerFired,
+    TraversalAgent,
 )
-from transport.traversal.round import SayToPeer
+from transport.traversal.round import SendToPeer
 from transport.traversal.technique import DirectFound, PeerSaid, PhaseSpec, ProfileKnown
 from transport.wire import call_messages, stun
 from transport.wire.errors import WireError
@@ -85,23 +85,23 @@ class Log:
 class Climber:
     """One side: a ladder with real sockets' habits on a virtual host."""
 
-    def __init__(self, host: Host, config: LadderConfig, rng: random.Random, clock: VirtualClock) -> None:
+    def __init__(self, host: Host, config: AgentConfig, rng: random.Random, clock: VirtualClock) -> None:
         self.host = host
         self.clock = clock
         self.log = Log()
-        self.allowance = config.allowance or Allowance()
-        self.ladder = Ladder(replace(config, allowance=self.allowance), rng)
+        self.allowance = config.allowance or HostLimits()
+        self.ladder = TraversalAgent(replace(config, allowance=self.allowance), rng)
         self.say: Callable[[call_messages.PeerMessage], None] = lambda message: None
         self.ports: dict[int, int] = {}
         self._timer: Timer | None = None
         self._overdue = 0
 
-    def submit(self, event: LadderEvent) -> None:
+    def submit(self, event: AgentEvent) -> None:
         for command in self.ladder.handle(event, self.clock.now):
             self._carry_out(command)
         self._arm()
 
-    def _carry_out(self, command: LadderCommand) -> None:
+    def _carry_out(self, command: AgentCommand) -> None:
         match command:
             case SendDatagram(socket, destination, data, ttl):
                 self.log.sent.append(Sent(self.clock.now, destination, ttl, has_credentials(data), is_answer(data)))
@@ -118,7 +118,7 @@ class Climber:
                 self.clock.after(0, lambda: self.submit(SocketOpened(socket, local)))
             case CloseSocket(socket):
                 self.host.close(self.ports.pop(socket))
-            case SayToPeer(message):
+            case SendToPeer(message):
                 self.log.said.append(message)
                 self.say(call_messages.decode(call_messages.encode(message)))
             case DirectFound():
@@ -236,7 +236,7 @@ class Climb:
         host = self.world.sides[side].host
         hosts = tuple(HostAddress(ip, 64 if ":" in ip else 24, "eth0") for ip in host.addresses)
         numbers = iter(range(1_000_000))
-        config = LadderConfig(
+        config = AgentConfig(
             controlling=side == 0,
             stun=self.world.stun[:stun_endpoints],
             hosts=hosts,

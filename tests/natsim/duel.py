@@ -12,14 +12,14 @@ from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.network import Address, Host
 from tests.natsim.scenario import build, pair
 from transport.ice.candidates import HostAddress
-from transport.ice.pacing import Allowance
+from transport.ice.pacing import HostLimits
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.nat.strategy import strategy
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 from transport.traversal import birthday
 from transport.traversal.birthday import EasySide, HardSide
-from transport.traversal.probe_round import HardPlan, HardRound
-from transport.traversal.round import RoundCommand, RoundLost, RoundWon, SayToPeer
+from transport.traversal.probe_round import ProbePlan, ProbeRound
+from transport.traversal.round import RoundCommand, RoundLost, RoundWon, SendToPeer
 from transport.wire.stun import IceRole
 
 ONE_WAY_S = 0.02
@@ -32,11 +32,11 @@ FIXED = NatProfile(Mapping.ENDPOINT_INDEPENDENT, _STRICT, Allocation.PRESERVING,
 class Duellist:
     """Runs a round on a virtual host."""
 
-    def __init__(self, made: HardRound, host: Host, clock: VirtualClock) -> None:
+    def __init__(self, made: ProbeRound, host: Host, clock: VirtualClock) -> None:
         self.round = made
         self.host = host
         self.clock = clock
-        self.say: Callable[[SayToPeer], None] = lambda said: None
+        self.say: Callable[[SendToPeer], None] = lambda said: None
         self.ports: dict[int, int] = {}
         self.won = False
         self.lost = ""
@@ -53,7 +53,7 @@ class Duellist:
                     self.host.close(self.ports.pop(socket))
                 case SendDatagram(socket, destination, data):
                     self.host.send(self.ports[socket], destination, data)
-                case SayToPeer():
+                case SendToPeer():
                     self.say(command)
                 case RoundWon():
                     self.won = True
@@ -76,8 +76,8 @@ class Duellist:
             self.run(self.round.received(DatagramReceived(socket, source, data), self.clock.now))
 
 
-def _plan(local: NatProfile, remote: NatProfile, role: IceRole, host: Host, stun: tuple[Address, ...]) -> HardPlan:
-    return HardPlan(
+def _plan(local: NatProfile, remote: NatProfile, role: IceRole, host: Host, stun: tuple[Address, ...]) -> ProbePlan:
+    return ProbePlan(
         number=8,
         role=role,
         strategy=strategy(local, remote),
@@ -87,7 +87,7 @@ def _plan(local: NatProfile, remote: NatProfile, role: IceRole, host: Host, stun
         hosts=(HostAddress(host.ip, 24, "eth0"),),
         peer_public=(remote.reflexive,) if remote.reflexive is not None else (),
         budget=birthday.BUDGET,
-        allowance=Allowance(),
+        allowance=HostLimits(),
         new_socket=iter(range(10**6)).__next__,
     )
 
@@ -101,7 +101,7 @@ def meets(mappings: int, doors: int, seed: int) -> bool:
     hosts = [side.host for side in world.sides]
     stun = world.stun[:6]
     leads, follows = IceRole.CONTROLLING, IceRole.CONTROLLED
-    rounds: tuple[HardRound, HardRound] = (
+    rounds: tuple[ProbeRound, ProbeRound] = (
         HardSide(_plan(RANDOM, FIXED, leads, hosts[0], stun), rng, sockets=mappings, mappings=mappings),
         EasySide(_plan(FIXED, RANDOM, follows, hosts[1], stun), rng, doors=doors),
     )
@@ -122,5 +122,5 @@ def meets(mappings: int, doors: int, seed: int) -> bool:
     return won
 
 
-def _carry(to: Duellist, clock: VirtualClock, said: SayToPeer) -> None:
+def _carry(to: Duellist, clock: VirtualClock, said: SendToPeer) -> None:
     clock.after(ONE_WAY_S, lambda: to.run(to.round.said(said.message, clock.now)))  # type: ignore[arg-type]

@@ -6,25 +6,25 @@ from collections.abc import Callable
 from tests.natsim.machines import Run, Step, Subject, each, on
 from tests.natsim.traverse_machines import HOSTS, LISTED, LOCAL, OUTSIDE, PEER, RUBBISH, STUN, THEIRS
 from transport.ice.candidates import useful_hosts
-from transport.ice.pacing import MAX_SOCKETS, Allowance
+from transport.ice.pacing import MAX_SOCKETS, HostLimits
 from transport.nat.mapping_lifetime import (
     SILENCES_S,
     LifeEvent,
     LifeMeasured,
-    LifeTest,
     LifeTimer,
-    StartLifeTest,
-    StopLifeTest,
+    MappingLifetimeProbe,
+    StartLifetimeProbe,
+    StopLifetimeProbe,
 )
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.nat.strategy import strategy
 from transport.net.sockets import DatagramReceived, OpenSocket, SocketFailed, SocketOpened
 from transport.traversal import birthday, block_search, port_prediction
 from transport.traversal.agent import PHASES
-from transport.traversal.attempt import Climb
-from transport.traversal.hard_phase import HardKind, HardPhase
-from transport.traversal.probe_round import HardPlan, HardRound
-from transport.traversal.technique import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
+from transport.traversal.attempt import Attempt
+from transport.traversal.hard_phase import HardKind, ProbeTechnique
+from transport.traversal.probe_round import ProbePlan, ProbeRound
+from transport.traversal.technique import PeerSaid, PhaseEvent, PhaseTimer, PortsMapped, TraversalContext
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync
 from transport.wire.stun import Address, IceRole
@@ -50,10 +50,12 @@ SIDES: tuple[tuple[HardKind, NatProfile, NatProfile], ...] = (
 )
 
 
-def knowledge(local: NatProfile, remote: NatProfile, role: IceRole, allowance: Allowance) -> Knowledge:
+def knowledge(local: NatProfile, remote: NatProfile, role: IceRole, allowance: HostLimits) -> TraversalContext:
     """What the phases of a call between such NATs know."""
     numbers = iter(range(10**9))
-    know = Knowledge(role, STUN, useful_hosts(HOSTS), lambda: next(numbers), random.Random(1), True, local, remote)
+    know = TraversalContext(
+        role, STUN, useful_hosts(HOSTS), lambda: next(numbers), random.Random(1), True, local, remote
+    )
     know.peer_public, know.allowance = (PEER,), allowance
     return know
 
@@ -86,11 +88,11 @@ def _happens(first: int) -> list[PhaseEvent]:
 
 
 def _phase(kind: HardKind, local: NatProfile, remote: NatProfile, role: IceRole) -> Subject:
-    allowances: list[Allowance] = []
+    allowances: list[HostLimits] = []
 
-    def make(now: float) -> HardPhase:
-        allowances.append(Allowance())
-        phase = HardPhase(kind, knowledge(local, remote, role, allowances[-1]), 0)
+    def make(now: float) -> ProbeTechnique:
+        allowances.append(HostLimits())
+        phase = ProbeTechnique(kind, knowledge(local, remote, role, allowances[-1]), 0)
         phase.start(now, may_tell=True)
         return phase
 
@@ -101,7 +103,7 @@ def _phase(kind: HardKind, local: NatProfile, remote: NatProfile, role: IceRole)
         assert allowances[-1].take_turn("the next one")
 
     return Subject(
-        HardPhase,
+        ProbeTechnique,
         make,
         {**each(*_happens(kind.first)), "permit": lambda phase, now: phase.permit(now)},
         ends,
@@ -110,11 +112,11 @@ def _phase(kind: HardKind, local: NatProfile, remote: NatProfile, role: IceRole)
     )
 
 
-def _plan(kind: HardKind, local: NatProfile, remote: NatProfile, allowance: Allowance) -> HardPlan:
+def _plan(kind: HardKind, local: NatProfile, remote: NatProfile, allowance: HostLimits) -> ProbePlan:
     know = knowledge(local, remote, IceRole.CONTROLLING, allowance)
     stuns = tuple(server for server in STUN if ":" not in server[0])
     both = strategy(local, remote, try_harder=True)
-    return HardPlan(
+    return ProbePlan(
         1, know.role, both, local, remote, stuns, know.hosts, (PEER,), kind.budget, allowance, know.new_socket
     )
 
@@ -124,10 +126,10 @@ def _step(method: str, *arguments: object) -> Step:
 
 
 def _round(kind: HardKind, local: NatProfile, remote: NatProfile) -> Subject:
-    allowances: list[Allowance] = []
+    allowances: list[HostLimits] = []
 
-    def make(now: float) -> HardRound:
-        allowances.append(Allowance())
+    def make(now: float) -> ProbeRound:
+        allowances.append(HostLimits())
         made = kind.make(_plan(kind, local, remote, allowances[-1]), random.Random(1))
         made.begin(now)
         return made
@@ -150,14 +152,14 @@ def _round(kind: HardKind, local: NatProfile, remote: NatProfile) -> Subject:
         if type(event) in methods:
             step = methods[type(event)](event)
             steps[f"{_NAMES[type(event)]} {number}"] = step
-    return Subject(HardRound, make, steps, ends, fire=_step("timer"), once=frozenset({"begin"}))
+    return Subject(ProbeRound, make, steps, ends, fire=_step("timer"), once=frozenset({"begin"}))
 
 
 _NAMES = {SocketOpened: "opened", SocketFailed: "failed", DatagramReceived: "received", PeerSaid: "said"}
 
 
-def _climb(now: float) -> Climb:
-    climb = Climb(0, PHASES, knowledge(FIXED, RANDOM, IceRole.CONTROLLED, Allowance()))
+def _climb(now: float) -> Attempt:
+    climb = Attempt(0, PHASES, knowledge(FIXED, RANDOM, IceRole.CONTROLLED, HostLimits()))
     climb.start(now, may_tell=False)
     return climb
 
@@ -172,7 +174,7 @@ def _climb_stops(run: Run) -> None:
 
 
 CLIMB = Subject(
-    Climb,
+    Attempt,
     _climb,
     {
         **{f"give {number}": _give(event) for number, event in enumerate((*_happens(4), *_happens(8)))},
@@ -186,27 +188,27 @@ CLIMB = Subject(
 
 
 def _life_ends(run: Run) -> None:
-    run.do(on(StartLifeTest(STUN)))
+    run.do(on(StartLifetimeProbe(STUN)))
     opened = [said.socket for said in run.said if isinstance(said, OpenSocket)][-len(SILENCES_S) :]
     for socket in opened:
         run.do(on(SocketOpened(socket, LOCAL)))
     run.wait(10.0)
     assert isinstance(run.said[-1], LifeMeasured) and run.due is None, "nobody has answered"
-    run.do(on(StopLifeTest()))
+    run.do(on(StopLifetimeProbe()))
 
 
-def _life(now: float) -> LifeTest:
+def _life(now: float) -> MappingLifetimeProbe:
     numbers = iter(range(10**9))
-    return LifeTest(lambda: next(numbers), random.Random(1))
+    return MappingLifetimeProbe(lambda: next(numbers), random.Random(1))
 
 
 LIFE = Subject(
-    LifeTest,
+    MappingLifetimeProbe,
     _life,
     each(
-        StartLifeTest(STUN),
-        StartLifeTest(()),
-        StopLifeTest(),
+        StartLifetimeProbe(STUN),
+        StartLifetimeProbe(()),
+        StopLifetimeProbe(),
         LifeTimer(),
         *(SocketOpened(socket, LOCAL) for socket in range(6)),
         *(SocketFailed(socket, "gone") for socket in (0, 2)),

@@ -32,7 +32,7 @@ from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, Sen
 from transport.path import manager as pm
 from transport.path import relay_leg as pl
 from transport.path import state as ps
-from transport.path.paths import Carriage
+from transport.path.paths import Multipath
 from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
 from transport.quic.call_connection import PeerConnection
@@ -562,7 +562,7 @@ def _a_path_carries(run: Run) -> None:
     added = ps.AddPath(0, "relay", "relay", RELAY)
     for event in (ps.PathGone(1), ps.PathGone(2), added, ps.PathClosed(0), ps.PathOpened(0, HERE), ps.PathValidated(0)):
         run.do(on(event))
-    run.do(on(ps.Heard(0)))
+    run.do(on(ps.PacketSeen(0)))
     assert run.machine.carriers and run.machine.silent_since is None
     run.wait(30.0)
     # Nobody is heard: it says so, goes on sending, and asks the first hop for as long as it lasts.
@@ -586,22 +586,22 @@ MANAGER = Subject(
                 ps.PathMoved(path, RELAY),
                 ps.PathValidated(path),
                 ps.PathRefuted(path),
-                ps.Heard(path),
+                ps.PacketSeen(path),
                 ps.PathGone(path),
                 ps.Echoed(path, 0.05),
                 ps.PeerCounted((ps.PathCounted(path, 40, 50, 0.01), ps.PathCounted(1 - path, 50, 50, 0.0))),
-                ps.PeerMisses(path, 0.1),
+                ps.PeerReportsSilence(path, 0.1),
             )
         ),
         ps.AddPath(2, "direct", "punch", FAR),
         ps.PathOpened(2, HERE),
         ps.PathValidated(2),
-        ps.Heard(2),
+        ps.PacketSeen(2),
         ps.Echoed(2, 0.01),
         ps.PeerCounted((ps.PathCounted(2, 100, 100, 0.0),)),
-        ps.PeerMisses(2, 0.1),
+        ps.PeerReportsSilence(2, 0.1),
         ps.PathGone(2),
-        ps.Heard(7),
+        ps.PacketSeen(7),
         ps.MediaSent(),
         ps.PeerUses("direct"),
         ps.PeerUses("relay"),
@@ -670,8 +670,8 @@ REPORTS = Subject(
 COUNTED = call_messages.PathQuality([call_messages.PathCount(1, 50, 50, 0.0, 0.0)])
 
 
-def _carriage(now: float) -> Carriage:
-    carriage = Carriage(ACCESS, random.Random(1), follows=True)
+def _carriage(now: float) -> Multipath:
+    carriage = Multipath(ACCESS, random.Random(1), follows=True)
     carriage.open(now)
     return carriage
 
@@ -695,7 +695,7 @@ def _carriage_returns(run: Run) -> None:
 
 
 CARRIAGE = Subject(
-    Carriage,
+    Multipath,
     _carriage,
     {
         **{f"opened {n}": _socket(lambda number: SocketOpened(number, HERE), "opened", n) for n in (0, -1)},
@@ -832,11 +832,11 @@ _DIRECT_LINK = replace(_LINK, hosts=(HostAddress(HERE[0], 24),), stun=(RELAY,))
 class _SmallLadder:
     """Opens a socket, finds a path with it, and closes at the end what it opened, handed over or not."""
 
-    def __init__(self, config: tt.LadderConfig, rng: random.Random) -> None:
+    def __init__(self, config: tt.AgentConfig, rng: random.Random) -> None:
         self._config = config
         self._opened: list[int] = []
 
-    def handle(self, event: tt.LadderEvent, now: float) -> list[tt.LadderCommand]:
+    def handle(self, event: tt.AgentEvent, now: float) -> list[tt.AgentCommand]:
         match event:
             case tt.Begin() | tt.PathLost():
                 self._opened.append(self._config.new_socket())

@@ -17,7 +17,7 @@ from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import Scenario, World, build
 from tests.natsim.two_paths import INVENTED, UNSTRETCHED, FrameDecoder
 from transport.ice.candidates import HostAddress
-from transport.ice.pacing import Allowance
+from transport.ice.pacing import HostLimits
 from transport.link.link import Answered, Close, Command, CopyArrived, Link, LinkConfig, MediaReceived, Open, SendMedia
 from transport.path.stats import PathStats
 from transport.wire.call_messages import Bye
@@ -83,7 +83,7 @@ class Machines:
         self.clock = VirtualClock()
         self.world: World[RelayNode] = build(scenario, self.clock, self.rng)
         self.stun = self.world.stun[:STUN_ENDPOINTS]
-        self.allowances = (Allowance(), Allowance())
+        self.allowances = (HostLimits(), HostLimits())
         self.profiles = tuple(
             ProfilerHost(side.host, self.stun, self.clock, self.rng.getrandbits(32)).profile()
             for side in self.world.sides

@@ -6,7 +6,14 @@ from functools import partial
 from tests.natsim.clock import VirtualClock
 from tests.natsim.network import Address, Host
 from transport.ice.candidates import HostAddress
-from transport.nat.mapping_lifetime import LifeCommand, LifeEvent, LifeMeasured, LifeTest, LifeTimer, StartLifeTest
+from transport.nat.mapping_lifetime import (
+    LifeCommand,
+    LifeEvent,
+    LifeMeasured,
+    LifeTimer,
+    MappingLifetimeProbe,
+    StartLifetimeProbe,
+)
 from transport.nat.profile import NatProfile
 from transport.nat.profiler import (
     NatProfiler,
@@ -30,7 +37,7 @@ class ProfilerHost:
         self.clock = clock
         numbers = iter(range(1_000)).__next__
         self.machine = NatProfiler(numbers, random.Random(seed))
-        self.life_test = LifeTest(numbers, random.Random(seed))
+        self.life_test = MappingLifetimeProbe(numbers, random.Random(seed))
         self.lives: list[float | None] = []
         self.made: list[NatProfile] = []
         self.sent: list[SendDatagram] = []
@@ -42,7 +49,7 @@ class ProfilerHost:
 
     def be_silent(self) -> None:
         """Begin to find out how long the NAT remembers; what comes of it will be in ``lives``."""
-        self._submit_to_life_test(StartLifeTest(self.stun))
+        self._submit_to_life_test(StartLifetimeProbe(self.stun))
 
     def _submit_to_life_test(self, event: LifeEvent) -> None:
         for command in self.life_test.handle(event, self.clock.now):

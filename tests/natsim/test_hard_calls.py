@@ -16,7 +16,7 @@ from transport.ice.pacing import MAX_SOCKETS
 from transport.link.link import TimerFired
 from transport.path.stats import PathVia
 from transport.traversal import birthday
-from transport.traversal.agent import Ladder
+from transport.traversal.agent import TraversalAgent
 from transport.wire.call_messages import Hello, encode
 from transport.wire.framing import frame
 
@@ -159,7 +159,7 @@ def test_calls_leave_nothing_behind(one: NatKind, via: PathVia, calls: int) -> N
     gc.collect()
     # Of the calls that are over not one ladder is held by anybody.
     assert machines.clock.pending == 0
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, Ladder)]
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, TraversalAgent)]
 
 
 # -- the people in the same house

@@ -8,7 +8,7 @@ from tests.natsim.nat import NatKind
 from tests.natsim.scenario import Scenario, Side
 from tests.natsim.wire import WireSpec
 from transport.ice.candidates import HostAddress
-from transport.traversal.agent import LadderState, NetworkChanged
+from transport.traversal.agent import AgentState, NetworkChanged
 from transport.traversal.hints import Hints, Recall
 
 WIRE = WireSpec(delay_ms=20)
@@ -76,11 +76,11 @@ def test_where_nothing_ever_worked_one_climb_is_enough_until_the_network_changes
         made.answer()
         assert not made.run(30.0)
         climbs.append(len([change for change in made.caller.log.phases if change.status.outcome == "failed"]))
-        assert (made.caller.ladder.state is LadderState.SETTLED) is not hopeful
+        assert (made.caller.ladder.state is AgentState.SETTLED) is not hopeful
     assert climbs[0] >= 3 and climbs[1] == 1
     made.caller.submit(NetworkChanged((HostAddress("192.168.7.7", 24, "wlan0"),)))
     made.clock.run(1.0)
-    assert made.caller.ladder.state is not LadderState.SETTLED
+    assert made.caller.ladder.state is not AgentState.SETTLED
 
 
 @pytest.mark.parametrize("hints", WRONG, ids=lambda hints: str(hints.first))

@@ -251,7 +251,7 @@ def test_what_a_hostile_peer_says_of_the_paths_harms_nobody(said: messages.PeerM
     for _ in range(50):
         document = messages.encode(said)
         peer.send_stream(frame(document))
-        peer.send_datagram(datagrams.encode(datagrams.Remark(document)), rig.clock.now)
+        peer.send_datagram(datagrams.encode(datagrams.UnreliableMessage(document)), rig.clock.now)
         rig.run(0.05)
     rig.run(2.0).finish()
     assert all(side.ended is None for side in rig.sides)
@@ -271,10 +271,12 @@ def test_what_is_said_of_the_paths_counts_at_once_or_not_at_all() -> None:
     rig.run(0.2)
     assert rig.in_use(0) == "direct" and not [1 for _, change in rig.changes(0) if change.state == "suspect"]
     assert link.stats(rig.clock.now).garbage_dropped == 1
-    peer.send_datagram(datagrams.encode(datagrams.Remark(messages.encode(messages.Muted(True)))), rig.clock.now)
+    peer.send_datagram(
+        datagrams.encode(datagrams.UnreliableMessage(messages.encode(messages.Muted(True)))), rig.clock.now
+    )
     rig.run(0.2)
     assert link.stats(rig.clock.now).garbage_dropped == 2 and messages.Muted(True) not in rig.sides[0].messages
-    peer.send_datagram(datagrams.encode(datagrams.Remark(complaint)), rig.clock.now)
+    peer.send_datagram(datagrams.encode(datagrams.UnreliableMessage(complaint)), rig.clock.now)
     rig.run(0.2)
     assert [change.state for _, change in rig.changes(0)][-2:] == ["suspect", "active"], "the path answers"
 
@@ -285,7 +287,7 @@ def test_a_peer_that_complains_for_ever_gets_two_copies_of_everything_and_no_mor
     assert peer is not None
     for _ in range(40):
         for number in range(1, 400):
-            remark = datagrams.Remark(messages.encode(messages.PathSilent(number, 600_000.0)))
+            remark = datagrams.UnreliableMessage(messages.encode(messages.PathSilent(number, 600_000.0)))
             peer.send_datagram(datagrams.encode(remark), rig.clock.now) if number % 50 == 0 else None
         rig.run(0.1)
     rig.finish()

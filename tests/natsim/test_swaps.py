@@ -19,8 +19,8 @@ from transport.link.link import Link as RealLink
 from transport.net.sockets import DatagramReceived
 from transport.path import manager as managers
 from transport.path import schedule
-from transport.path.paths import Carriage
-from transport.path.selector import TRIAL_S, Trial, Verdict
+from transport.path.paths import Multipath
+from transport.path.selector import TRIAL_S, PathEvaluation, Verdict
 from transport.path.state import PathState
 from transport.traversal.agent import PathLost
 from transport.wire.call_messages import Bye, PathInUse
@@ -113,25 +113,25 @@ def test_calls_that_once_lost_frames(seed: int) -> None:
 def _break_before_make(patch: pytest.MonkeyPatch) -> None:
     """The new path carries everything alone, at once and unproven."""
 
-    def verdict(self: Trial, *_: object) -> Verdict:
+    def verdict(self: PathEvaluation, *_: object) -> Verdict:
         return Verdict.PASSED
 
-    patch.setattr(Trial, "verdict", verdict)
+    patch.setattr(PathEvaluation, "verdict", verdict)
     patch.setattr(schedule, "_second", lambda paths, in_use, plan: None)
-    patch.setattr(Carriage, "_send_again", lambda self, again, now: None)
+    patch.setattr(Multipath, "_send_again", lambda self, again, now: None)
 
 
 def _hang_up_the_old_path(patch: pytest.MonkeyPatch) -> None:
     """There is no overlap, and what is still under way on the old path is not listened to."""
     _break_before_make(patch)
-    arrived = Carriage.arrived
+    arrived = Multipath.arrived
 
-    def deaf(self: Carriage, event: DatagramReceived, now: float) -> list[object]:
+    def deaf(self: Multipath, event: DatagramReceived, now: float) -> list[object]:
         if self.paths.state(0) is PathState.STANDBY and self.is_relay_socket(event.socket) and event.data[0] >= 0x40:
             return []
         return arrived(self, event, now)  # type: ignore[return-value]
 
-    patch.setattr(Carriage, "arrived", deaf)
+    patch.setattr(Multipath, "arrived", deaf)
 
 
 def _deliver_copies(patch: pytest.MonkeyPatch) -> None:
@@ -158,20 +158,20 @@ def _nobody_complains(patch: pytest.MonkeyPatch) -> None:
 
 def _nothing_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     """What a dead path has swallowed stays lost."""
-    patch.setattr(Carriage, "_send_again", lambda self, again, now: None)
+    patch.setattr(Multipath, "_send_again", lambda self, again, now: None)
 
 
 def _a_pause_at_the_change(patch: pytest.MonkeyPatch) -> None:
     """Nothing leaves by any path in the last moment of an overlap."""
-    send = Carriage.send
+    send = Multipath.send
 
-    def pausing(self: Carriage, data: bytes, now: float) -> list[object]:
+    def pausing(self: Multipath, data: bytes, now: float) -> list[object]:
         cover = self.paths._cover
         if cover is not None and now > cover[1] - 0.05:
             return []
         return send(self, data, now)  # type: ignore[return-value]
 
-    patch.setattr(Carriage, "send", pausing)
+    patch.setattr(Multipath, "send", pausing)
 
 
 def _swallow_a_frame(patch: pytest.MonkeyPatch) -> None:

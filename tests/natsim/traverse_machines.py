@@ -8,8 +8,8 @@ from tests.natsim.machines import Run, Step, Subject, each, on
 from transport.ice.candidates import CandidateKind, HostAddress, useful_hosts
 from transport.ice.checklist import CheckList, Schedule
 from transport.ice.credentials import Credentials, make_credentials
-from transport.ice.pacing import Purse
-from transport.ice.stun_client import ReflexiveQueries
+from transport.ice.pacing import PacketBudget
+from transport.ice.stun_client import StunClient
 from transport.nat import profiler as tp
 from transport.nat.filtering import FilterTest
 from transport.nat.profile import Filtering, Mapping
@@ -18,10 +18,10 @@ from transport.net.port_mapping import MappedPort
 from transport.net.sockets import DatagramReceived, SocketFailed, SocketOpened
 from transport.traversal import agent as tl
 from transport.traversal import hole_punch
-from transport.traversal.agent import Ladder, LadderConfig
+from transport.traversal.agent import AgentConfig, TraversalAgent
 from transport.traversal.hole_punch import PunchPhase
 from transport.traversal.round import PunchRound, RoundPlan
-from transport.traversal.technique import Knowledge, PeerSaid, PhaseEvent, PhaseTimer, PortsMapped
+from transport.traversal.technique import PeerSaid, PhaseEvent, PhaseTimer, PortsMapped, TraversalContext
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
 from transport.wire.stun import Change, Check, IceRole
@@ -84,14 +84,14 @@ def _mapped() -> list[PortsMapped]:
 
 def _ladder_stops(run: Run) -> None:
     run.do(on(tl.Stop("over")))
-    assert run.due is None and run.machine.state is tl.LadderState.STOPPED
+    assert run.due is None and run.machine.state is tl.AgentState.STOPPED
     assert run.do(on(tl.Begin())) == []
     assert all(status.ended is not None for status in run.machine.phases())
 
 
 LADDER = Subject(
-    Ladder,
-    lambda now: Ladder(LadderConfig(True, STUN, HOSTS, _numbers()), random.Random(1)),
+    TraversalAgent,
+    lambda now: TraversalAgent(AgentConfig(True, STUN, HOSTS, _numbers()), random.Random(1)),
     each(
         *(tl.Prepare(), tl.Begin(), tl.PathLost(), tl.RelayTrouble(), tl.RelayRoundTrip(0.08), tl.TimerFired()),
         *(tl.NetworkChanged(()), tl.NetworkChanged(ELSEWHERE), tl.Stop("over")),
@@ -102,12 +102,12 @@ LADDER = Subject(
     ),
     _ladder_stops,
     fire=on(tl.TimerFired()),
-    events=tl.LadderEvent,
+    events=tl.AgentEvent,
 )
 
 
 def _phase(now: float) -> PunchPhase:
-    know = Knowledge(IceRole.CONTROLLED, STUN, useful_hosts(HOSTS), _numbers(), random.Random(1), True)
+    know = TraversalContext(IceRole.CONTROLLED, STUN, useful_hosts(HOSTS), _numbers(), random.Random(1), True)
     phase = PunchPhase(know, 0)
     phase.start(now, may_tell=False)
     return phase
@@ -172,7 +172,7 @@ ROUND = Subject(
 
 def _checks(now: float) -> CheckList:
     ours = Credentials("oursours", "o" * 24)
-    checks = CheckList(ours, IceRole.CONTROLLED, Purse(hole_punch.BUDGET), random.Random(1), 1)
+    checks = CheckList(ours, IceRole.CONTROLLED, PacketBudget(hole_punch.BUDGET), random.Random(1), 1)
     checks.add_socket(0, 4)
     checks.set_remote(THEIRS)
     times = (now, now + 0.1, now + 5.0)
@@ -215,7 +215,7 @@ CHECKS = Subject(
 )
 
 
-def _answered(made: ReflexiveQueries, now: float) -> None:
+def _answered(made: StunClient, now: float) -> None:
     for sent in made.timer(now):
         made.received(sent.destination, stun.binding_success(stun.parse(sent.data), OUTSIDE), now)
 
@@ -226,8 +226,8 @@ def _all_asked(run: Run) -> None:
 
 
 QUERIES = Subject(
-    ReflexiveQueries,
-    lambda now: ReflexiveQueries(0, STUN[:3], Purse(hole_punch.BUDGET), random.Random(1), now),
+    StunClient,
+    lambda now: StunClient(0, STUN[:3], PacketBudget(hole_punch.BUDGET), random.Random(1), now),
     {
         "timer": lambda made, now: made.timer(now),
         "answered": _answered,
@@ -268,7 +268,7 @@ def _filter_is_told(run: Run) -> None:
 
 FILTER = Subject(
     FilterTest,
-    lambda now: FilterTest(0, STUN[0], Purse(tp.BUDGET), random.Random(1), now),
+    lambda now: FilterTest(0, STUN[0], PacketBudget(tp.BUDGET), random.Random(1), now),
     {
         "timer": lambda made, now: made.timer(now),
         **{

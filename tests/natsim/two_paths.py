@@ -34,7 +34,7 @@ from transport.link.link import (
 )
 from transport.net.sockets import OpenSocket, SocketOpened
 from transport.path.stats import PathVia
-from transport.traversal.agent import Begin, LadderCommand, LadderConfig, LadderEvent, TimerFired
+from transport.traversal.agent import AgentCommand, AgentConfig, AgentEvent, Begin, TimerFired
 from transport.traversal.technique import DirectFound, PhaseStatus
 from transport.wire.stun import IceRole
 
@@ -50,12 +50,12 @@ _KEYS = CheckKeys(Credentials("A" * 8, "p" * 24), Credentials("B" * 8, "q" * 24)
 class ScriptedLadder:
     """Opens sockets and finds paths when it is told to."""
 
-    def __init__(self, config: LadderConfig, rng: random.Random) -> None:
+    def __init__(self, config: AgentConfig, rng: random.Random) -> None:
         self.config = config
-        self.events: list[LadderEvent] = []
+        self.events: list[AgentEvent] = []
         self.local: dict[int, Address] = {}
         self._due: float | None = None
-        self._todo: list[LadderCommand] = []
+        self._todo: list[AgentCommand] = []
 
     def open(self, now: float) -> int:
         """Have a socket opened; returns its number."""
@@ -68,10 +68,10 @@ class ScriptedLadder:
         local = self.local[socket]
         self._say(DirectFound(socket, local, remote, via, rtt_s, _KEYS, 1, local), now)
 
-    def count(self, kind: type[LadderEvent]) -> int:
+    def count(self, kind: type[AgentEvent]) -> int:
         return sum(isinstance(event, kind) for event in self.events)
 
-    def handle(self, event: LadderEvent, now: float) -> list[LadderCommand]:
+    def handle(self, event: AgentEvent, now: float) -> list[AgentCommand]:
         if not isinstance(event, TimerFired):
             self.events.append(event)
         if isinstance(event, SocketOpened):
@@ -87,7 +87,7 @@ class ScriptedLadder:
     def phases(self) -> tuple[PhaseStatus, ...]:
         return ()
 
-    def _say(self, command: LadderCommand, now: float) -> None:
+    def _say(self, command: AgentCommand, now: float) -> None:
         self._todo.append(command)
         self._due = now
 
@@ -299,7 +299,7 @@ class TwoPaths:
             for speaker, listener in (self.sides, self.sides[::-1])
         )
 
-    def _ladder(self, config: LadderConfig, rng: random.Random) -> ScriptedLadder:
+    def _ladder(self, config: AgentConfig, rng: random.Random) -> ScriptedLadder:
         self.ladders.append(ScriptedLadder(config, rng))
         return self.ladders[-1]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from tests.natsim.nat import Allocation as Allocated
 from tests.natsim.nat import Dependence, Nat, NatKind
-from transport.ice.pacing import Budget, Purse
-from transport.ice.stun_client import ReflexiveQueries
+from transport.ice.pacing import Budget, PacketBudget
+from transport.ice.stun_client import StunClient
 from transport.nat.profile import Allocation, NatProfile, classify
 from transport.nat.profiler import SPREAD_S
 from transport.wire import stun
@@ -83,7 +83,7 @@ def profile(kind: NatKind, rng: random.Random, endpoints: int, way: Way) -> NatP
     start = rng.uniform(1, 20)
     nat.from_inside((HOST, 1_234), (SERVER_IPS[0], 9), 0.0)
     servers = [(SERVER_IPS[number % 2], FIRST_SERVER_PORT + number // 2) for number in range(endpoints)]
-    queries = ReflexiveQueries(1, servers, Purse(BUDGET), rng, start, spread_s=SPREAD_S)
+    queries = StunClient(1, servers, PacketBudget(BUDGET), rng, start, spread_s=SPREAD_S)
     number = itertools.count()
     waiting: list[tuple[float, int, bool, stun.Address, bytes]] = []
 

@@ -6,21 +6,21 @@ What judges swaps has to notice this one.
 """
 
 from app.cli.main import main
-from transport.path.events import CarriageCommand
-from transport.path.paths import Carriage
+from transport.path.events import MultipathCommand
+from transport.path.paths import Multipath
 
 GAP_S = 0.06
 
 
 class _BrokenSend:
-    """Takes the place of ``Carriage.send`` for the one call of this process."""
+    """Takes the place of ``Multipath.send`` for the one call of this process."""
 
     def __init__(self) -> None:
-        self._send = Carriage.send
+        self._send = Multipath.send
         self._in_use: int | None = None
         self._silent_until = 0.0
 
-    def __call__(self, carriage: Carriage, data: bytes, now: float) -> list[CarriageCommand]:
+    def __call__(self, carriage: Multipath, data: bytes, now: float) -> list[MultipathCommand]:
         in_use = next(iter(carriage.paths.carriers), None)
         if self._in_use is not None and in_use != self._in_use:
             self._silent_until = now + GAP_S
@@ -32,10 +32,10 @@ def break_swaps() -> None:
     """From now on, in this process."""
     broken = _BrokenSend()
 
-    def send(self: Carriage, data: bytes, now: float) -> list[CarriageCommand]:
+    def send(self: Multipath, data: bytes, now: float) -> list[MultipathCommand]:
         return broken(self, data, now)
 
-    Carriage.send = send  # type: ignore[method-assign]
+    Multipath.send = send  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

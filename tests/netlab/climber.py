@@ -29,7 +29,7 @@ from transport.ice.candidates import HostAddress
 from transport.io.profile_driver import measure_profile
 from transport.io.udp import UdpSocket
 from transport.nat.profile import NatProfile
-from transport.traversal.agent import Begin, LadderConfig, LadderState, Prepare, RelayRoundTrip, Stop
+from transport.traversal.agent import AgentConfig, AgentState, Begin, Prepare, RelayRoundTrip, Stop
 from transport.traversal.technique import PeerSaid
 from transport.wire import call_messages
 
@@ -257,7 +257,7 @@ async def climb(options: Options, command: Command, known: Profiles) -> Answer:
     sides = []
     for number, (person, host, profile) in enumerate(zip(people, hosts, profiles, strict=True)):
         numbers = iter(range(1_000_000))
-        config = LadderConfig(
+        config = AgentConfig(
             controlling=number == 0,
             stun=options.stun,
             hosts=_hosts(person),
@@ -302,7 +302,7 @@ def _carry(clock: RealClock, one_way_s: float, to: Climber, message: call_messag
 
 
 def _is_over(sides: list[Climber]) -> bool:
-    settled = (LadderState.SETTLED, LadderState.STOPPED)
+    settled = (AgentState.SETTLED, AgentState.STOPPED)
     return all(side.log.found for side in sides) or all(side.ladder.state in settled for side in sides)
 
 

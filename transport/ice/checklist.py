@@ -21,7 +21,7 @@ from random import Random
 
 from transport.ice.candidates import CandidateKind, may_be_peer, pair_priority, priority
 from transport.ice.credentials import CheckKeys, Credentials
-from transport.ice.pacing import Bucket, Purse
+from transport.ice.pacing import Bucket, PacketBudget
 from transport.net.sockets import SendDatagram
 from transport.wire import WireError, stun
 from transport.wire.stun import TRANSACTION_ID_BYTES, Address, IceRole, StunClass, StunMessage
@@ -102,7 +102,7 @@ class CheckList:
         self,
         local: Credentials,
         role: IceRole,
-        purse: Purse,
+        purse: PacketBudget,
         rng: Random,
         nomination: int,
         *,

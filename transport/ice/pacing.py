@@ -67,7 +67,7 @@ class Turn(Protocol):
         """Give it back; harmless when it is not ours."""
 
 
-class Allowance:
+class HostLimits:
     """What all phases of all calls of one process draw from: packets a second, sockets, mappings that NATs keep for
     us, and the turn of the one hard traversal that there may be at a time (DESIGN §5). ``machine`` is the turn among
     the processes of the machine; whoever has it may draw all, and all else that a process sends is little."""
@@ -133,7 +133,7 @@ class Allowance:
                 self._machine.end()
 
 
-class Purse:
+class PacketBudget:
     """Pays for every packet that a phase sends unasked. The rate is a token bucket that holds ``burst`` packets:
     the STUN questions of a round leave at once. ``is_focused``: for phases that try many ports of one host, or one
     port from many sockets; what they may cost a victim is their budget's ``packets``."""
@@ -145,7 +145,7 @@ class Purse:
         budget: Budget,
         burst: int = BURST_PACKETS,
         *,
-        allowance: Allowance | None = None,
+        allowance: HostLimits | None = None,
         is_focused: bool = False,
     ) -> None:
         self._allowance = allowance

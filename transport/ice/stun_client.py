@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from transport.ice.candidates import is_believable_reflexive
-from transport.ice.pacing import Purse
+from transport.ice.pacing import PacketBudget
 from transport.net.sockets import SendDatagram
 from transport.wire import WireError, stun
 from transport.wire.stun import TRANSACTION_ID_BYTES, Address, StunClass
@@ -49,7 +49,7 @@ class _Question:
     answer: Observation | None = None
 
 
-class ReflexiveQueries:
+class StunClient:
     """All questions of one socket."""
 
     __slots__ = ("_purse", "_questions", "_rng", "_socket", "unbelievable")
@@ -58,7 +58,7 @@ class ReflexiveQueries:
         self,
         socket: int,
         servers: Iterable[Address],
-        purse: Purse,
+        purse: PacketBudget,
         rng: Random,
         now: float,
         *,

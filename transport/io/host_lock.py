@@ -13,7 +13,7 @@ TURN_PORT = 61_470
 _NO_IPV4 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
-class MachineTurn:
+class HostLock:
     """A :class:`transport.ice.pacing.Turn` that all processes of this machine share. Nothing is ever sent."""
 
     __slots__ = ("_held", "_port")

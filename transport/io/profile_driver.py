@@ -12,7 +12,13 @@ from typing import Any, Generic, TypeVar
 
 from transport.ice.candidates import HostAddress
 from transport.io.udp import UdpSocket
-from transport.nat.mapping_lifetime import LifeMeasured, LifeTest, LifeTimer, StartLifeTest, StopLifeTest
+from transport.nat.mapping_lifetime import (
+    LifeMeasured,
+    LifeTimer,
+    MappingLifetimeProbe,
+    StartLifetimeProbe,
+    StopLifetimeProbe,
+)
 from transport.nat.profile import NatProfile
 from transport.nat.profiler import NatProfiler, ProfileMade, ProfilerTimer, StartProfiling, StopProfiling
 from transport.net.machine import Machine
@@ -38,9 +44,9 @@ async def measure_life(stun: tuple[Address, ...], rng: Random) -> float | None:
     """So long at most, in seconds, our NAT remembers a mapping that nobody uses; ``None`` where that is not known.
 
     Two minutes, with a few packets. Cancelling it closes the sockets."""
-    machine = LifeTest(itertools.count(1).__next__, rng)
+    machine = MappingLifetimeProbe(itertools.count(1).__next__, rng)
     driver = _Measurement[float | None](machine, LifeTimer(), _life_of, asyncio.get_running_loop())
-    return await driver.run(StartLifeTest(stun), StopLifeTest())
+    return await driver.run(StartLifetimeProbe(stun), StopLifetimeProbe())
 
 
 def _profile_of(command: object) -> tuple[NatProfile, ...]:

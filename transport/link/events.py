@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from transport.ice.candidates import HostAddress
-from transport.ice.pacing import Allowance
+from transport.ice.pacing import HostLimits
 from transport.identity.keys import Identity
 from transport.nat.profile import NatProfile
 from transport.net.port_mapping import MappedPort
@@ -54,7 +54,7 @@ class LinkConfig:
     hosts: tuple[HostAddress, ...] = ()
     profile: NatProfile | None = None
     low_ttl: bool = True
-    allowance: Allowance | None = None
+    allowance: HostLimits | None = None
     try_harder: bool = False
     recall: Recall | None = None
     mapped: tuple[MappedPort, ...] = ()

@@ -37,19 +37,19 @@ from transport.link.handshake import Believe, CalleeProof, CallerProof, Disbelie
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.path.events import (
     AskEcho,
-    CarriageCommand,
-    CarriageReady,
-    CarriageRefused,
     CopyArrived,
     DirectLost,
+    MultipathCommand,
+    MultipathReady,
+    MultipathRefused,
+    PacketReceived,
     PathChanged,
     Reconnected,
     Reconnecting,
-    Remark,
-    SayToPeer,
-    SealedArrived,
+    SendControl,
+    SendUnreliable,
 )
-from transport.path.paths import RELAY_PATH, Carriage
+from transport.path.paths import RELAY_PATH, Multipath
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import milliseconds
 from transport.quic.call_connection import (
@@ -66,7 +66,7 @@ from transport.quic.call_connection import (
 from transport.traversal import agent
 from transport.traversal import round as rounds
 from transport.traversal.agent import PhaseChanged
-from transport.traversal.search import MakeLadder, Traversal, TraversalCommand
+from transport.traversal.search import MakeAgent, Traversal, TraversalCommand
 from transport.traversal.technique import DirectFound, PeerSaid, PortsMapped, ProfileKnown
 from transport.wire import WireError, datagrams
 from transport.wire import call_messages as messages
@@ -182,10 +182,10 @@ class Link:
         "_unsent_dropped",
     )
 
-    def __init__(self, config: LinkConfig, rng: random.Random, make_ladder: MakeLadder = agent.Ladder) -> None:
+    def __init__(self, config: LinkConfig, rng: random.Random, make_ladder: MakeAgent = agent.TraversalAgent) -> None:
         self._config = config
         self._rng = rng
-        self._carriage = Carriage(config.leg, rng, follows=config.role == "callee")
+        self._carriage = Multipath(config.leg, rng, follows=config.role == "callee")
         self._traversal = Traversal(config, self._carriage.new_socket, rng, make_ladder)
         self._deframer = Deframer()
         self._peer: PeerConnection | None = None
@@ -392,29 +392,31 @@ class Link:
         else:
             self._run(self._carriage.arrived(event, now), now)
 
-    def _run(self, commands: list[CarriageCommand], now: float) -> None:
+    def _run(self, commands: list[MultipathCommand], now: float) -> None:
         for command in commands:
             match command:
-                case SealedArrived(_, data):
+                case PacketReceived(_, data):
                     if self._peer is not None:
                         self._peer.receive(data, now)
                         self._take_peer_events(command, now)
-                case CarriageReady():
+                case MultipathReady():
                     self._leg_refusal = None
                     if self._peer is not None:
                         self._peer.open(now)
-                case CarriageRefused(code):
+                case MultipathRefused(code):
                     self._leg_refusal = code
                     if self._phase is Phase.CONNECTING:
                         self._give_up("", now)
                 case AskEcho(path, request):
                     self._send_flow(request, path, now)
-                case SayToPeer(message):
+                case SendControl(message):
                     if self._phase is Phase.PROVEN:
                         self._say(message)
-                case Remark(message):
+                case SendUnreliable(message):
                     if self._phase is Phase.PROVEN and self._peer is not None:
-                        self._peer.send_datagram(datagrams.encode(datagrams.Remark(messages.encode(message))), now)
+                        self._peer.send_datagram(
+                            datagrams.encode(datagrams.UnreliableMessage(messages.encode(message))), now
+                        )
                 case CloseSocket(socket):
                     self._traversal.closed(socket)
                     self._out.append(command)
@@ -432,7 +434,7 @@ class Link:
             match command:
                 case DirectFound(socket, local, remote, via, rtt_s):
                     self._run(self._carriage.add_direct(socket, local, remote, via, rtt_s, now), now)
-                case rounds.SayToPeer(message):
+                case rounds.SendToPeer(message):
                     self._say(message)
                     self._note_candidates("local", message)
                 case _:
@@ -455,7 +457,7 @@ class Link:
         for data in self._peer.datagrams_to_send(now):
             self._run(self._carriage.send_by(path, data), now)
 
-    def _take_peer_events(self, origin: SealedArrived | None, now: float) -> None:
+    def _take_peer_events(self, origin: PacketReceived | None, now: float) -> None:
         """Take what QUIC made of the packet ``origin``, or of the time that has passed."""
         if self._peer is None:
             return
@@ -473,7 +475,7 @@ class Link:
             if self._phase is Phase.ENDED:
                 return
 
-    def _peer_datagram(self, data: bytes, origin: SealedArrived | None, now: float) -> None:
+    def _peer_datagram(self, data: bytes, origin: PacketReceived | None, now: float) -> None:
         if self._phase is Phase.CONNECTING:
             self._early_dropped += 1
             return
@@ -503,7 +505,7 @@ class Link:
                         relay.round_trip.smoothed, relay.round_trip.variation, relay.loss.share()
                     )
                     self._traverse(self._traversal.give(trip, now), now)
-            case datagrams.Remark(document):
+            case datagrams.UnreliableMessage(document):
                 self._remark(document, now)
 
     def _remark(self, document: bytes, now: float) -> None:
@@ -517,11 +519,11 @@ class Link:
         else:
             self._garbage_dropped += 1
 
-    def _authentic(self, origin: SealedArrived | None, position: datagrams.RtpPosition | None, now: float) -> None:
+    def _authentic(self, origin: PacketReceived | None, position: datagrams.RtpPosition | None, now: float) -> None:
         if origin is not None:
             self._run(self._carriage.authentic(origin.path, origin.data, position, now), now)
 
-    def _peer_stream(self, data: bytes, origin: SealedArrived | None, now: float) -> None:
+    def _peer_stream(self, data: bytes, origin: PacketReceived | None, now: float) -> None:
         if self._phase is not Phase.CONNECTING:
             self._authentic(origin, None, now)
         try:
@@ -535,7 +537,7 @@ class Link:
             else:
                 self._finish("protocol", str(error), CLOSE_PROTOCOL, now)
 
-    def _message(self, message: messages.PeerMessage, origin: SealedArrived | None, now: float) -> None:
+    def _message(self, message: messages.PeerMessage, origin: PacketReceived | None, now: float) -> None:
         if self._phase is Phase.CONNECTING:
             self._prove(message, origin, now)
         elif isinstance(message, _PROOF):
@@ -569,7 +571,7 @@ class Link:
         if isinstance(message, messages.Candidates):
             self._out.append(CandidatesTold(whose, message.round, tuple(one.kind for one in message.candidates)))
 
-    def _prove(self, message: messages.PeerMessage, origin: SealedArrived | None, now: float) -> None:
+    def _prove(self, message: messages.PeerMessage, origin: PacketReceived | None, now: float) -> None:
         if self._proof is None:
             return
         for command in self._proof.handle(message):

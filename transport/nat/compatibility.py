@@ -6,7 +6,7 @@ from enum import Enum
 from transport.nat.profile import Filtering, Mapping, NatKind, NatProfile
 
 
-class Chance(Enum):
+class Feasibility(Enum):
     """What to expect of server-reflexive IPv4 candidates."""
 
     NONE = "none"
@@ -17,46 +17,46 @@ class Chance(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Compatibility:
     """``reason`` is a code for people's words: "udp-blocked", "both-symmetric", "symmetric-and-port-restricted",
     "symmetric-and-unknown", "same-nat-no-hairpin", "unknown", "punchable"."""
 
-    chance: Chance
+    chance: Feasibility
     reason: str
 
 
-def outlook(one: NatProfile | None, other: NatProfile | None, *, same_nat: bool = False) -> Outlook:
+def outlook(one: NatProfile | None, other: NatProfile | None, *, same_nat: bool = False) -> Compatibility:
     """For two sides; the order does not matter. ``same_nat``: both have the same outside address, so that what one
     sends to the other's has to be turned around by their outermost NAT (hairpin, RFC 4787 §6)."""
     apart = _apart(one, other)
     hairpins = {profile.hairpin for profile in (one, other) if profile is not None}
-    if not same_nat or apart.chance is Chance.NONE or True in hairpins:
+    if not same_nat or apart.chance is Feasibility.NONE or True in hairpins:
         return apart
     # Where nobody has measured it, the checks of a round from either side do.
-    return Outlook(Chance.NONE if False in hairpins else Chance.DOUBTFUL, "same-nat-no-hairpin")
+    return Compatibility(Feasibility.NONE if False in hairpins else Feasibility.DOUBTFUL, "same-nat-no-hairpin")
 
 
-def _apart(one: NatProfile | None, other: NatProfile | None) -> Outlook:
+def _apart(one: NatProfile | None, other: NatProfile | None) -> Compatibility:
     if one is None or other is None:
-        return Outlook(Chance.GOOD, "unknown")
+        return Compatibility(Feasibility.GOOD, "unknown")
     if one.udp_blocked or other.udp_blocked:
-        return Outlook(Chance.NONE, "udp-blocked")
+        return Compatibility(Feasibility.NONE, "udp-blocked")
     if one.symmetric and other.symmetric:
-        return Outlook(Chance.NONE, "both-symmetric")
+        return Compatibility(Feasibility.NONE, "both-symmetric")
     if one.symmetric or other.symmetric:
         return _with_symmetric(other if one.symmetric else one)
     if Mapping.UNKNOWN in (one.mapping, other.mapping):
-        return Outlook(Chance.GOOD, "unknown")
-    return Outlook(Chance.GOOD, "punchable")
+        return Compatibility(Feasibility.GOOD, "unknown")
+    return Compatibility(Feasibility.GOOD, "punchable")
 
 
-def _with_symmetric(easy: NatProfile) -> Outlook:
+def _with_symmetric(easy: NatProfile) -> Compatibility:
     """The symmetric side comes from a port that nobody knows: does the other side's filter mind?"""
     if easy.filtering in (Filtering.ENDPOINT_INDEPENDENT, Filtering.ADDRESS_DEPENDENT):
-        return Outlook(Chance.GOOD, "punchable")
+        return Compatibility(Feasibility.GOOD, "punchable")
     if easy.filtering is Filtering.ADDRESS_AND_PORT_DEPENDENT:
-        return Outlook(Chance.NONE, "symmetric-and-port-restricted")
-    return Outlook(Chance.DOUBTFUL, "symmetric-and-unknown")
+        return Compatibility(Feasibility.NONE, "symmetric-and-port-restricted")
+    return Compatibility(Feasibility.DOUBTFUL, "symmetric-and-unknown")
 
 
 _EIM, _APDM = Mapping.ENDPOINT_INDEPENDENT, Mapping.ADDRESS_AND_PORT_DEPENDENT
@@ -70,6 +70,6 @@ PEERS = {
 }
 
 
-def chances(profile: NatProfile) -> dict[NatKind, Chance]:
+def chances(profile: NatProfile) -> dict[NatKind, Feasibility]:
     """For each kind of peer: the chance of a direct call by punching, where IPv6 and a common network do not help."""
     return {kind: outlook(profile, peer).chance for kind, peer in PEERS.items()}

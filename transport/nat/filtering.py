@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from random import Random
 
-from transport.ice.pacing import Purse
+from transport.ice.pacing import PacketBudget
 from transport.nat.profile import Filtering, Mapping
 from transport.net.sockets import SendDatagram
 from transport.wire import WireError, stun
@@ -60,7 +60,7 @@ class FilterTest:
         "_socket",
     )
 
-    def __init__(self, socket: int, server: Address, purse: Purse, rng: Random, now: float) -> None:
+    def __init__(self, socket: int, server: Address, purse: PacketBudget, rng: Random, now: float) -> None:
         """The first try leaves with the first :meth:`timer`."""
         self._socket = socket
         self._server = server

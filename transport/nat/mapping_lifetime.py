@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from transport.ice.pacing import Budget, Purse
-from transport.ice.stun_client import MAX_TRANSMISSIONS, Observation, ReflexiveQueries
+from transport.ice.pacing import Budget, PacketBudget
+from transport.ice.stun_client import MAX_TRANSMISSIONS, Observation, StunClient
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.wire.stun import Address
 
@@ -26,14 +26,14 @@ BUDGET = Budget(
 
 
 @dataclass(frozen=True, slots=True)
-class StartLifeTest:
+class StartLifetimeProbe:
     """Begin, or begin anew, with the first IPv4 address of these servers."""
 
     stun: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class StopLifeTest:
+class StopLifetimeProbe:
     """Close the sockets and forget them."""
 
 
@@ -50,7 +50,7 @@ class LifeMeasured:
     life_s: float | None
 
 
-LifeEvent = StartLifeTest | StopLifeTest | SocketOpened | SocketFailed | DatagramReceived | LifeTimer
+LifeEvent = StartLifetimeProbe | StopLifetimeProbe | SocketOpened | SocketFailed | DatagramReceived | LifeTimer
 LifeCommand = OpenSocket | CloseSocket | SendDatagram | LifeMeasured
 
 
@@ -59,7 +59,7 @@ class _Silence:
 
     def __init__(self, silence_s: float) -> None:
         self.silence_s = silence_s
-        self.asking: ReflexiveQueries | None = None
+        self.asking: StunClient | None = None
         self.first: Observation | None = None
         self.used_at = 0.0
         self.again_at: float | None = None
@@ -70,13 +70,13 @@ class _Silence:
         return self.again_at if self.again_at is not None or self.asking is None else self.asking.next_deadline()
 
 
-class LifeTest:
+class MappingLifetimeProbe:
     """The machine. It says :class:`LifeMeasured` once for each start."""
 
     def __init__(self, new_socket: Callable[[], int], rng: Random) -> None:
         self._new_socket = new_socket
         self._rng = rng
-        self._purse = Purse(BUDGET)
+        self._purse = PacketBudget(BUDGET)
         self._server: Address = ("", 0)
         self._silences: dict[int, _Silence] = {}
         self._out: list[LifeCommand] = []
@@ -89,10 +89,10 @@ class LifeTest:
     def handle(self, event: LifeEvent, now: float) -> list[LifeCommand]:
         """Take one event; never raises."""
         match event:
-            case StartLifeTest(stun):
+            case StartLifetimeProbe(stun):
                 self._close(tuple(self._silences))
                 self._start(stun)
-            case StopLifeTest():
+            case StopLifetimeProbe():
                 self._close(tuple(self._silences))
             case SocketOpened(socket):
                 silence = self._silences.get(socket)
@@ -119,14 +119,14 @@ class LifeTest:
             self._out.append(LifeMeasured(None))
             return
         self._server = server
-        self._purse = Purse(BUDGET)
+        self._purse = PacketBudget(BUDGET)
         for silence_s in SILENCES_S:
             socket = self._new_socket()
             self._silences[socket] = _Silence(silence_s)
             self._out.append(OpenSocket(socket, "0.0.0.0", server))  # noqa: S104
 
     def _ask(self, socket: int, silence: _Silence, now: float) -> None:
-        silence.asking = ReflexiveQueries(socket, [self._server], self._purse, self._rng, now)
+        silence.asking = StunClient(socket, [self._server], self._purse, self._rng, now)
         self._send(silence, now)
 
     def _send(self, silence: _Silence, now: float) -> None:

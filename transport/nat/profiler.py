@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from transport.ice.candidates import HostAddress
-from transport.ice.pacing import Budget, Purse
-from transport.ice.stun_client import MAX_TRANSMISSIONS, ReflexiveQueries
+from transport.ice.pacing import Budget, PacketBudget
+from transport.ice.stun_client import MAX_TRANSMISSIONS, StunClient
 from transport.nat.filtering import MAX_PACKETS as FILTER_PACKETS
 from transport.nat.filtering import FilterTest
 from transport.nat.profile import MAX_EVIDENCE, Allocation, Mapping, NatProfile, allocation_of_sockets, classify
@@ -85,15 +85,15 @@ class NatProfiler:
         self._filter: FilterTest | None = None
         self._socket: int | None = None
         self._local: Address | None = None
-        self._purse = Purse(BUDGET)
+        self._purse = PacketBudget(BUDGET)
         self._began = 0.0
-        self._queries: ReflexiveQueries | None = None
+        self._queries: StunClient | None = None
         self._made: NatProfile | None = None
         self._hairpin_due: list[float] = []
         self._hairpin_until: float | None = None
         self._hairpin_ids: set[bytes] = set()
         self._hairpin: bool | None = None
-        self._more: dict[int, tuple[int, ReflexiveQueries] | None] = {}
+        self._more: dict[int, tuple[int, StunClient] | None] = {}
         """Further sockets: their inside ports and questions, once they are open."""
         self._more_times = 0
         self._out: list[ProfilerCommand] = []
@@ -138,7 +138,7 @@ class NatProfiler:
 
     def _start(self, task: StartProfiling, now: float) -> None:
         self._task = task
-        self._purse = Purse(BUDGET)
+        self._purse = PacketBudget(BUDGET)
         servers = self._servers()
         if not servers:
             self._finish(NatProfile(made_at=now))
@@ -165,8 +165,8 @@ class NatProfiler:
             self._more[socket] = local[1], self._asking(socket, servers, now)
         self._timer(now)
 
-    def _asking(self, socket: int, servers: list[Address], now: float) -> ReflexiveQueries:
-        return ReflexiveQueries(socket, servers, self._purse, self._rng, now, spread_s=SPREAD_S, began=self._began)
+    def _asking(self, socket: int, servers: list[Address], now: float) -> StunClient:
+        return StunClient(socket, servers, self._purse, self._rng, now, spread_s=SPREAD_S, began=self._began)
 
     def _failed(self, socket: int, now: float) -> None:
         if socket == self._filter_socket:

@@ -18,7 +18,7 @@ from enum import Enum
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 
 
-class Manner(Enum):
+class MappingBehaviour(Enum):
     """How a side's outside port toward the peer comes about."""
 
     FIXED = "fixed"
@@ -45,35 +45,35 @@ class Strategy:
 
     technique: Technique | None
     reason: str
-    local: Manner
-    remote: Manner
+    local: MappingBehaviour
+    remote: MappingBehaviour
     is_sure: bool = True
     """Punching cannot do it; not sure where a filter is not known."""
 
 
-def manner(profile: NatProfile) -> Manner:
+def manner(profile: NatProfile) -> MappingBehaviour:
     """What this NAT is like toward one peer."""
     if profile.mapping in (Mapping.NONE, Mapping.ENDPOINT_INDEPENDENT):
-        return Manner.FIXED
+        return MappingBehaviour.FIXED
     if not profile.symmetric:
-        return Manner.UNKNOWN
+        return MappingBehaviour.UNKNOWN
     match profile.allocation:
         case Allocation.SEQUENTIAL:
-            return Manner.PINNED if profile.mapping is Mapping.ADDRESS_DEPENDENT else Manner.COUNTED
+            return MappingBehaviour.PINNED if profile.mapping is Mapping.ADDRESS_DEPENDENT else MappingBehaviour.COUNTED
         case Allocation.RANDOM:
-            return Manner.RANDOM
+            return MappingBehaviour.RANDOM
         case Allocation.BLOCK:
-            return Manner.BLOCK
-    return Manner.UNKNOWN
+            return MappingBehaviour.BLOCK
+    return MappingBehaviour.UNKNOWN
 
 
 def strategy(local: NatProfile | None, remote: NatProfile | None, *, try_harder: bool = False) -> Strategy:
     """For two sides; the same technique whichever of them asks. ``try_harder``: both sides' people have opted in."""
     if local is None or remote is None:
-        return Strategy(None, "unknown", Manner.UNKNOWN, Manner.UNKNOWN)
+        return Strategy(None, "unknown", MappingBehaviour.UNKNOWN, MappingBehaviour.UNKNOWN)
     ours, theirs = manner(local), manner(remote)
     technique, reason = _technique(local, remote, ours, theirs, try_harder)
-    fixed = [profile for profile, each in ((local, ours), (remote, theirs)) if each is Manner.FIXED]
+    fixed = [profile for profile, each in ((local, ours), (remote, theirs)) if each is MappingBehaviour.FIXED]
     is_sure = all(profile.filtering is Filtering.ADDRESS_AND_PORT_DEPENDENT for profile in fixed)
     return Strategy(technique, reason, ours, theirs, is_sure)
 
@@ -90,24 +90,27 @@ def would_help(local: NatProfile | None, remote: NatProfile | None, *, try_harde
 
 
 def _technique(
-    local: NatProfile, remote: NatProfile, ours: Manner, theirs: Manner, try_harder: bool
+    local: NatProfile, remote: NatProfile, ours: MappingBehaviour, theirs: MappingBehaviour, try_harder: bool
 ) -> tuple[Technique | None, str]:
     both = {ours, theirs}
     if local.udp_blocked or remote.udp_blocked:
         return None, "udp-blocked"
-    if both == {Manner.FIXED}:
+    if both == {MappingBehaviour.FIXED}:
         return None, "not-needed"
-    if Manner.UNKNOWN in both:
+    if MappingBehaviour.UNKNOWN in both:
         return None, "unknown"
-    if Manner.FIXED in both and (local if ours is Manner.FIXED else remote).filtering in _LETS_ANY_PORT_IN:
+    if (
+        MappingBehaviour.FIXED in both
+        and (local if ours is MappingBehaviour.FIXED else remote).filtering in _LETS_ANY_PORT_IN
+    ):
         return None, "not-needed"
-    if not both & {Manner.RANDOM, Manner.BLOCK}:
-        return Technique.PREDICTION, "both-counted" if both == {Manner.COUNTED} else "counted"
-    if both & {Manner.FIXED, Manner.PINNED}:
-        return Technique.BIRTHDAY, "block" if Manner.BLOCK in both else "random"
-    if both == {Manner.BLOCK}:
+    if not both & {MappingBehaviour.RANDOM, MappingBehaviour.BLOCK}:
+        return Technique.PREDICTION, "both-counted" if both == {MappingBehaviour.COUNTED} else "counted"
+    if both & {MappingBehaviour.FIXED, MappingBehaviour.PINNED}:
+        return Technique.BIRTHDAY, "block" if MappingBehaviour.BLOCK in both else "random"
+    if both == {MappingBehaviour.BLOCK}:
         return (Technique.BLOCKS, "both-blocks") if try_harder else (None, "not-opted-in")
-    return None, "counted-and-random" if Manner.COUNTED in both else "both-random"
+    return None, "counted-and-random" if MappingBehaviour.COUNTED in both else "both-random"
 
 
 _LETS_ANY_PORT_IN = (Filtering.ENDPOINT_INDEPENDENT, Filtering.ADDRESS_DEPENDENT)

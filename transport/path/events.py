@@ -1,4 +1,4 @@
-"""What :class:`transport.path.paths.Carriage` tells the link above it."""
+"""What :class:`transport.path.paths.Multipath` tells the link above it."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Reconnected:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedArrived:
+class PacketReceived:
     """A packet for QUIC came by this path. Whether it is authentic, QUIC finds out."""
 
     path: int
@@ -40,12 +40,12 @@ class SealedArrived:
 
 
 @dataclass(frozen=True, slots=True)
-class CarriageReady:
+class MultipathReady:
     """There is a path to send on. Said each time that the leg is bound."""
 
 
 @dataclass(frozen=True, slots=True)
-class CarriageRefused:
+class MultipathRefused:
     """The relay does not accept the grant (STUN error ``code``); it is asked again until it does."""
 
     code: int
@@ -60,14 +60,14 @@ class AskEcho:
 
 
 @dataclass(frozen=True, slots=True)
-class SayToPeer:
+class SendControl:
     """Say this to the peer, end to end."""
 
     message: messages.PeerMessage
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class SendUnreliable:
     """Say this to the peer now or never: a newer one will follow."""
 
     message: messages.PathQuality | messages.PathSilent
@@ -85,19 +85,19 @@ class DirectLost:
     """There is no direct path any more."""
 
 
-CarriageCommand = (
+MultipathCommand = (
     OpenSocket
     | CloseSocket
     | SendDatagram
     | PathChanged
     | Reconnecting
     | Reconnected
-    | SealedArrived
-    | CarriageReady
-    | CarriageRefused
+    | PacketReceived
+    | MultipathReady
+    | MultipathRefused
     | AskEcho
-    | SayToPeer
-    | Remark
+    | SendControl
+    | SendUnreliable
     | CopyArrived
     | DirectLost
 )

@@ -6,8 +6,8 @@ one that was heard last still carries everything, because silence may end by its
 carries everything as well while one of the two is on trial, for a while after a change, and while the one in use is
 suspect. Never more than two.
 
-A path is judged by authentic traffic of the peer (:class:`Heard`) and by what the peer says about ours, not by what
-its first hop answers. Both ends choose for themselves; of direct paths that are equally good one end takes that by
+A path is judged by authentic traffic of the peer (:class:`PacketSeen`) and by what the peer says about ours, not by
+what its first hop answers. Both ends choose for themselves; of direct paths that are equally good one end takes that by
 which the other one talks, since a silence is noticed soonest on a path that brings a voice.
 """
 
@@ -20,8 +20,8 @@ from transport.path.selector import (
     DWELL_S,
     OVERLAP_S,
     RTT_HYSTERESIS_S,
+    PathEvaluation,
     Seen,
-    Trial,
     Verdict,
     is_acceptable,
     is_better,
@@ -31,15 +31,15 @@ from transport.path.selector import (
 from transport.path.state import (
     TRANSITIONS,
     AddPath,
-    AllSilent,
     Cause,
+    ConnectivityLost,
+    ConnectivityRestored,
     Echoed,
     Forgotten,
-    Heard,
-    HeardAgain,
     ManagerCommand,
     ManagerEvent,
     MediaSent,
+    PacketSeen,
     PathClosed,
     PathCounted,
     PathGone,
@@ -50,12 +50,12 @@ from transport.path.state import (
     PathTimer,
     PathValidated,
     PeerCounted,
-    PeerMisses,
+    PeerReportsSilence,
     PeerUses,
+    ReportSilence,
     Revalidate,
     SendAgain,
     StateChanged,
-    TellSilent,
 )
 from transport.path.stats import PathKind, PathQuality, PathStats
 
@@ -104,7 +104,7 @@ class PathManager:
         self._revalidate_at: float | None = None
         self._tick_at: float | None = None
         """With a direct path: when what is not urgent is looked at again."""
-        self._trial: Trial | None = None
+        self._trial: PathEvaluation | None = None
         self._cover: tuple[int, float] | None = None
         """The path that carries everything as well, and until when."""
         self._changed_at = NEVER
@@ -170,11 +170,11 @@ class PathManager:
 
     def _about(self, number: int, path: PathRecord, event: ManagerEvent, now: float) -> list[ManagerCommand]:
         match event:
-            case Heard():
+            case PacketSeen():
                 return self._heard(number, path, now)
             case Echoed(_, rtt_s):
                 return self._echoed(number, path, rtt_s, now)
-            case PeerMisses(_, silent_s):
+            case PeerReportsSilence(_, silent_s):
                 return self._missed(number, path, silent_s, now)
             case PathMoved(_, remote):
                 path.remote = remote
@@ -245,7 +245,7 @@ class PathManager:
             path.counted = None
         if self._silent_since is not None and path.state in IN_USE:
             self._silent_since = self._revalidate_at = None
-            out.append(HeardAgain())
+            out.append(ConnectivityRestored())
         return out
 
     # -- silence -------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class PathManager:
         if now < path.told + TELL_EVERY_S - CLOCK_SLACK_S:
             return []
         path.told = now
-        return [TellSilent(number, now - silent_from)]
+        return [ReportSilence(number, now - silent_from)]
 
     def _missed(self, number: int, path: PathRecord, silent_s: float, now: float) -> list[ManagerCommand]:
         """Whatever the path is now: what was sent on it is missing. It is also no path to change to."""
@@ -363,7 +363,7 @@ class PathManager:
             return []
         self._silent_since = heard
         self._revalidate_at = now + REVALIDATE_EVERY_S
-        return [AllSilent(heard)]
+        return [ConnectivityLost(heard)]
 
     def _usable(self) -> bool:
         return any(path.state in USABLE for path in self._paths.values())
@@ -454,7 +454,7 @@ class PathManager:
 
     def _begin_trial(self, candidate: int, other: int, now: float, *, talking: bool) -> None:
         self._cover = None
-        self._trial = Trial(candidate, other, now, talking=talking)
+        self._trial = PathEvaluation(candidate, other, now, talking=talking)
         self._route()
 
     def _judge(self, now: float) -> list[ManagerCommand]:

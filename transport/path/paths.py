@@ -13,17 +13,17 @@ from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, Sen
 from transport.path.direct_paths import DirectPath, DirectPaths, is_gone
 from transport.path.events import (
     AskEcho,
-    CarriageCommand,
-    CarriageReady,
-    CarriageRefused,
     CopyArrived,
     DirectLost,
+    MultipathCommand,
+    MultipathReady,
+    MultipathRefused,
+    PacketReceived,
     PathChanged,
     Reconnected,
     Reconnecting,
-    Remark,
-    SayToPeer,
-    SealedArrived,
+    SendControl,
+    SendUnreliable,
 )
 from transport.path.manager import PathManager
 from transport.path.probes import Echoes
@@ -46,13 +46,13 @@ from transport.path.relay_leg import (
 from transport.path.retransmit import Arrivals, Sent
 from transport.path.state import (
     AddPath,
-    AllSilent,
+    ConnectivityLost,
+    ConnectivityRestored,
     Echoed,
     Forgotten,
-    Heard,
-    HeardAgain,
     ManagerEvent,
     MediaSent,
+    PacketSeen,
     PathClosed,
     PathCounted,
     PathGone,
@@ -63,12 +63,12 @@ from transport.path.state import (
     PathTimer,
     PathValidated,
     PeerCounted,
-    PeerMisses,
+    PeerReportsSilence,
     PeerUses,
+    ReportSilence,
     Revalidate,
     SendAgain,
     StateChanged,
-    TellSilent,
 )
 from transport.path.stats import PathKind, PathVia, RoundTrip, milliseconds
 from transport.wire import call_messages as messages
@@ -81,7 +81,7 @@ REOPEN_S = 1.0
 RELAY_PATH = 0
 
 
-class Carriage:
+class Multipath:
     """Begins with :meth:`open`; ends when its owner closes :attr:`sockets` and forgets it."""
 
     __slots__ = (
@@ -125,7 +125,7 @@ class Carriage:
         self._reports = Reports()
         self._said_in_use: PathKind = "relay"
         self._had_direct = False
-        self._out: list[CarriageCommand] = []
+        self._out: list[MultipathCommand] = []
         self.foreign_dropped = 0
         self.garbage_dropped = 0
 
@@ -167,13 +167,13 @@ class Carriage:
 
     # -- sockets and paths ---------------------------------------------------------------------------------------
 
-    def open(self, now: float) -> list[CarriageCommand]:
+    def open(self, now: float) -> list[MultipathCommand]:
         """Begin with the relay path."""
         self._manage(AddPath(RELAY_PATH, "relay", "relay", self._relay), now)
         self._open_socket()
         return self._take()
 
-    def opened(self, event: SocketOpened, now: float) -> list[CarriageCommand]:
+    def opened(self, event: SocketOpened, now: float) -> list[MultipathCommand]:
         """A socket is there."""
         if event.socket == self._socket:
             self._local = event.local
@@ -181,7 +181,7 @@ class Carriage:
             self._run_leg(self._leg.handle(StartBinding(), now), now)
         return self._take()
 
-    def failed(self, event: SocketFailed, now: float) -> list[CarriageCommand]:
+    def failed(self, event: SocketFailed, now: float) -> list[MultipathCommand]:
         """A socket could not be opened, or has died."""
         if event.socket == self._socket:
             self._socket_gone(now)
@@ -190,7 +190,7 @@ class Carriage:
             self._manage(PathGone(path), now)
         return self._take()
 
-    def replace_leg(self, access: LegAccess, now: float) -> list[CarriageCommand]:
+    def replace_leg(self, access: LegAccess, now: float) -> list[MultipathCommand]:
         """Use a new grant. One whose relay is not an IP address is ignored."""
         try:
             family = ipaddress.ip_address(access.relay[0]).version
@@ -206,7 +206,7 @@ class Carriage:
 
     def add_direct(
         self, socket: int, local: Address, remote: Address, via: PathVia, rtt_s: float, now: float
-    ) -> list[CarriageCommand]:
+    ) -> list[MultipathCommand]:
         """A checked pair: from now on its socket is ours. A new remote address on the socket of a path moves it."""
         if socket == self._socket or self._direct.path_of(socket, remote) is not None:
             return []
@@ -226,7 +226,7 @@ class Carriage:
         self._manage(PathValidated(path), now)
         return self._take()
 
-    def network_changed(self, hosts: Collection[str], now: float) -> list[CarriageCommand]:
+    def network_changed(self, hosts: Collection[str], now: float) -> list[MultipathCommand]:
         """These are the machine's IP addresses now. Paths from addresses that are gone die at once, the relay leg
         gets another socket then; nothing else is disturbed."""
         for path in self._direct.without_host(hosts):
@@ -240,7 +240,7 @@ class Carriage:
 
     # -- packets -------------------------------------------------------------------------------------------------
 
-    def arrived(self, event: DatagramReceived, now: float) -> list[CarriageCommand]:
+    def arrived(self, event: DatagramReceived, now: float) -> list[MultipathCommand]:
         """A UDP payload came, no check of the traversal's. Only the addresses of the paths are listened to."""
         if event.socket == self._socket and event.source == self._relay:
             path: int | None = RELAY_PATH
@@ -260,14 +260,14 @@ class Carriage:
             self.garbage_dropped += 1
         return self._take()
 
-    def authentic(self, path: int, data: bytes, position: RtpPosition | None, now: float) -> list[CarriageCommand]:
+    def authentic(self, path: int, data: bytes, position: RtpPosition | None, now: float) -> list[MultipathCommand]:
         """QUIC found new and authentic traffic of the peer in ``data``, which came by ``path``."""
         if self._direct:
             self._arrivals.remember(data, path, position, now)
         self._came(path, position, now)
         return self._take()
 
-    def send(self, data: bytes, now: float) -> list[CarriageCommand]:
+    def send(self, data: bytes, now: float) -> list[MultipathCommand]:
         """Send one sealed packet on every path that carries now; on none it is lost, as on any network."""
         carriers = self.paths.carriers
         for path in carriers:
@@ -276,19 +276,19 @@ class Carriage:
             self._sent.remember(data, carriers, now)
         return self._take()
 
-    def send_by(self, path: int, data: bytes) -> list[CarriageCommand]:
+    def send_by(self, path: int, data: bytes) -> list[MultipathCommand]:
         """Send one sealed packet by this path alone."""
         self._send_on(path, data)
         return self._take()
 
-    def media_sent(self, now: float) -> list[CarriageCommand]:
+    def media_sent(self, now: float) -> list[MultipathCommand]:
         """A frame of voice is about to be sent."""
         self._echoes.sent(now)
         if self._direct:
             self._manage(MediaSent(), now)
         return self._take()
 
-    def timer(self, now: float) -> list[CarriageCommand]:
+    def timer(self, now: float) -> list[MultipathCommand]:
         """Do what is due; harmless when nothing is."""
         if self._reopen_at is not None and now >= self._reopen_at:
             self._open_socket()
@@ -314,7 +314,7 @@ class Carriage:
         """An echo request of the peer came by ``path``."""
         self._echo_numbers[path] = sequence
 
-    def echo_answered(self, sequence: int, now: float) -> list[CarriageCommand]:
+    def echo_answered(self, sequence: int, now: float) -> list[MultipathCommand]:
         """An answer of the peer came."""
         path, rtt = self._echoes.answered(sequence, now) or (None, 0.0)
         quality = None if path is None else self.paths.quality(path)
@@ -325,7 +325,7 @@ class Carriage:
 
     def peer_said(
         self, message: messages.PathQuality | messages.PathSilent | messages.PathInUse, now: float
-    ) -> list[CarriageCommand]:
+    ) -> list[MultipathCommand]:
         """The peer speaks of the paths."""
         if isinstance(message, messages.PathInUse):
             self._manage(PeerUses(message.kind), now)
@@ -333,7 +333,7 @@ class Carriage:
         if isinstance(message, messages.PathSilent):
             path = self._echoes.path_of(message.echo)
             if path is not None:
-                self._manage(PeerMisses(path, message.silent_ms / 1_000), now)
+                self._manage(PeerReportsSilence(path, message.silent_ms / 1_000), now)
             return self._take()
         counted = ((self._echoes.path_of(count.echo), count) for count in message.paths)
         counts = tuple(
@@ -346,7 +346,7 @@ class Carriage:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _take(self) -> list[CarriageCommand]:
+    def _take(self) -> list[MultipathCommand]:
         out, self._out = self._out, []
         return out
 
@@ -384,9 +384,9 @@ class Carriage:
             return
         quality.sent(len(data))
 
-    def _sealed(self, path: int, data: bytes, now: float) -> list[CarriageCommand]:
+    def _sealed(self, path: int, data: bytes, now: float) -> list[MultipathCommand]:
         if not self._direct or not self._arrivals.is_known(data):
-            return [SealedArrived(path, data)]
+            return [PacketReceived(path, data)]
         copy = self._arrivals.copy(data, path)
         if copy is not None:
             quality = self.paths.quality(path)
@@ -403,7 +403,7 @@ class Carriage:
             quality.media(position, now)
             if self._direct:
                 self._reports.came(path, now)
-        self._manage(Heard(path), now)
+        self._manage(PacketSeen(path), now)
 
     def _report(self, paths: list[int]) -> None:
         counts = []
@@ -420,7 +420,7 @@ class Carriage:
                     )
                 )
         if counts:
-            self._out.append(Remark(messages.PathQuality(counts[: messages.MAX_PATHS_REPORTED])))
+            self._out.append(SendUnreliable(messages.PathQuality(counts[: messages.MAX_PATHS_REPORTED])))
 
     def _run_leg(self, commands: list[LegCommand], now: float) -> None:
         for command in commands:
@@ -430,11 +430,11 @@ class Carriage:
                         self._out.append(SendDatagram(self._socket, self._relay, data))
                 case LegBound():
                     self._manage(PathValidated(RELAY_PATH), now)
-                    self._out.append(CarriageReady())
+                    self._out.append(MultipathReady())
                 case LegLost():
                     self._manage(PathRefuted(RELAY_PATH), now)
                 case LegRefused(code):
-                    self._out.append(CarriageRefused(code))
+                    self._out.append(MultipathRefused(code))
 
     def _manage(self, event: ManagerEvent, now: float) -> None:
         for command in self.paths.handle(event, now):
@@ -446,15 +446,15 @@ class Carriage:
                     self._run_leg(self._leg.handle(CheckBinding(), now), now)
                 case SendAgain():
                     self._send_again(command, now)
-                case TellSilent(path, silent_s):
+                case ReportSilence(path, silent_s):
                     number = self._echo_numbers.get(path)
                     if number is not None:
-                        self._out.append(Remark(messages.PathSilent(number, silent_s * 1_000)))
+                        self._out.append(SendUnreliable(messages.PathSilent(number, silent_s * 1_000)))
                 case Forgotten(path):
                     self._forget(path)
-                case AllSilent(since):
+                case ConnectivityLost(since):
                     self._out.append(Reconnecting(since))
-                case HeardAgain():
+                case ConnectivityRestored():
                     self._out.append(Reconnected())
         if self._had_direct and not self.paths.has_direct:
             self._out.append(DirectLost())
@@ -470,7 +470,7 @@ class Carriage:
             kind: PathKind = "relay" if direct is None else "direct"
             if kind != self._said_in_use:
                 self._said_in_use = kind
-                self._out.append(SayToPeer(messages.PathInUse(kind)))
+                self._out.append(SendControl(messages.PathInUse(kind)))
 
     def _send_again(self, again: SendAgain, now: float) -> None:
         """Byte for byte: QUIC drops what had arrived, so nothing sent into a dead path is lost, only late."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from transport.path.liveness import MEDIA_PACE_S
 from transport.path.path import IN_USE, PathRecord
 from transport.path.probes import ECHO_EVERY_S
-from transport.path.selector import Trial
+from transport.path.selector import PathEvaluation
 from transport.path.state import PathState
 from transport.path.stats import PathKind
 
@@ -27,7 +27,7 @@ RELAY_STANDBY_PACE_S = 15.0
 class Plan:
     """What the choice rests on beside the states of the paths. ``cover`` carries everything as well if it can."""
 
-    trial: Trial | None
+    trial: PathEvaluation | None
     cover: int | None
     peer_uses: PathKind
 

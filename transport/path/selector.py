@@ -119,7 +119,7 @@ class _Count:
         return self.lost / self.expected if self.expected else 0.0
 
 
-class Trial:
+class PathEvaluation:
     """``candidate`` and ``other`` carry the same; may ``candidate`` do it alone?
 
     ``talking``: media flows, so the peer counts; otherwise echoes have to do."""

@@ -104,7 +104,7 @@ class PathRefuted:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class PacketSeen:
     """Authentic traffic of the peer came by the path. The first of it makes later silence mean something."""
 
     path: int
@@ -148,7 +148,7 @@ class PeerCounted:
 
 
 @dataclass(frozen=True, slots=True)
-class PeerMisses:
+class PeerReportsSilence:
     """The peer has heard nothing by the path for ``silent_s``, and should."""
 
     path: int
@@ -175,11 +175,11 @@ ManagerEvent = (
     | PathValidated
     | PathRefuted
     | PathGone
-    | Heard
+    | PacketSeen
     | MediaSent
     | Echoed
     | PeerCounted
-    | PeerMisses
+    | PeerReportsSilence
     | PeerUses
     | PathTimer
 )
@@ -210,7 +210,7 @@ class SendAgain:
 
 
 @dataclass(frozen=True, slots=True)
-class TellSilent:
+class ReportSilence:
     """The peer has to know that nothing has come by the path for ``silent_s``."""
 
     path: int
@@ -225,15 +225,17 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class AllSilent:
+class ConnectivityLost:
     """No path brings anything any more; the peer was last heard at ``since``."""
 
     since: float
 
 
 @dataclass(frozen=True, slots=True)
-class HeardAgain:
+class ConnectivityRestored:
     """The silence is over."""
 
 
-ManagerCommand = StateChanged | Revalidate | SendAgain | TellSilent | Forgotten | AllSilent | HeardAgain
+ManagerCommand = (
+    StateChanged | Revalidate | SendAgain | ReportSilence | Forgotten | ConnectivityLost | ConnectivityRestored
+)

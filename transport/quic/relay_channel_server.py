@@ -67,7 +67,7 @@ class ControlServer:
 
     def __init__(self, identity: Identity, listener: ChannelListener) -> None:
         self._listener = listener
-        self._doors: list[_Door] = []
+        self._doors: list[_Listener] = []
         self._configuration = QuicConfiguration(
             is_client=False,
             alpn_protocols=[CONTROL_ALPN],
@@ -82,7 +82,7 @@ class ControlServer:
     async def listen(self, udp: socket.socket) -> None:
         """Take over a bound socket. Every client's address is validated by a Retry (RFC 9000 §8.1.2)."""
         _, door = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Door(self._configuration, self._listener), sock=udp
+            lambda: _Listener(self._configuration, self._listener), sock=udp
         )
         self._doors.append(door)
 
@@ -93,7 +93,7 @@ class ControlServer:
         self._doors.clear()
 
 
-class _Door(asyncio.DatagramProtocol):
+class _Listener(asyncio.DatagramProtocol):
     """One listening socket and the channels on it, by connection ID."""
 
     def __init__(self, configuration: QuicConfiguration, listener: ChannelListener) -> None:
@@ -186,7 +186,7 @@ class _Door(asyncio.DatagramProtocol):
 class _AcceptedChannel(ControlChannel):
     """A channel that knows its connection IDs, so that its end need not be searched for."""
 
-    def __init__(self, quic: QuicConnection, listener: ChannelListener, door: _Door) -> None:
+    def __init__(self, quic: QuicConnection, listener: ChannelListener, door: _Listener) -> None:
         super().__init__(quic, listener)
         self._door = door
         self._cids: set[bytes] = set()

@@ -15,20 +15,19 @@ from random import Random
 from msgspec import structs
 
 from transport.ice.candidates import HostAddress, acceptable, is_private, useful_hosts
-from transport.ice.pacing import MAPPING_LIFE_S, Allowance
+from transport.ice.pacing import MAPPING_LIFE_S, HostLimits
 from transport.nat.profile import NatProfile
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal import birthday, block_search, hole_punch, port_prediction
-from transport.traversal.attempt import Climb, ClimbCommand, ClimbFailed
-from transport.traversal.hard_phase import HardKind, HardPhase
+from transport.traversal.attempt import Attempt, AttemptCommand, AttemptFailed
+from transport.traversal.hard_phase import HardKind, ProbeTechnique
 from transport.traversal.hints import Hints, Recall
-from transport.traversal.relay_guard import RelayWatch
-from transport.traversal.round import SayToPeer
+from transport.traversal.relay_guard import RelayGuard
+from transport.traversal.round import SendToPeer
 from transport.traversal.technique import (
     ROUNDS_PER_CLIMB,
     DirectFound,
-    Knowledge,
     PeerSaid,
     Phase,
     PhaseEnded,
@@ -38,6 +37,7 @@ from transport.traversal.technique import (
     PhaseTimer,
     PortsMapped,
     ProfileKnown,
+    TraversalContext,
     TraversalMessage,
 )
 from transport.wire.call_messages import Candidates, WireProfile
@@ -48,7 +48,7 @@ def hard(kind: HardKind, rest_s: float) -> PhaseSpec:
     """The row of a hard technique."""
     return PhaseSpec(
         kind.technique.value,
-        lambda know, climb: HardPhase(kind, know, climb),
+        lambda know, climb: ProbeTechnique(kind, know, climb),
         kind.budget,
         first=kind.first,
         rounds=kind.rounds,
@@ -84,7 +84,7 @@ MAX_CLIMB = 2**16 // ROUNDS_PER_CLIMB - 1
 
 
 @dataclass(frozen=True, slots=True)
-class LadderConfig:
+class AgentConfig:
     """``controlling``: we are the caller. ``stun``: the relay's STUN endpoints, as IP addresses. ``new_socket`` gives
     socket numbers that nobody else uses. ``early``: a contact, so that the link may say Begin before the answer; it
     is the link that keeps to it. ``low_ttl``: sockets here can send a packet with a TTL of its own. ``allowance`` is
@@ -100,7 +100,7 @@ class LadderConfig:
     profile: NatProfile | None = None
     low_ttl: bool = True
     phases: tuple[PhaseSpec, ...] = PHASES
-    allowance: Allowance | None = None
+    allowance: HostLimits | None = None
     try_harder: bool = False
     recall: Recall | None = None
     mapped: tuple[MappedPort, ...] = ()
@@ -162,7 +162,7 @@ class PhaseChanged:
     status: PhaseStatus
 
 
-LadderEvent = (
+AgentEvent = (
     Prepare
     | Begin
     | Stop
@@ -177,10 +177,10 @@ LadderEvent = (
     | RelayRoundTrip
     | TimerFired
 )
-LadderCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | DirectFound | PhaseChanged | ProfileKnown
+AgentCommand = OpenSocket | CloseSocket | SendDatagram | SendToPeer | DirectFound | PhaseChanged | ProfileKnown
 
 
-class LadderState(Enum):
+class AgentState(Enum):
     """Where the ladder stands."""
 
     IDLE = "idle"
@@ -194,12 +194,12 @@ class LadderState(Enum):
     STOPPED = "stopped"
 
 
-class Ladder:
+class TraversalAgent:
     """The machine of one call's traversal. ``rng`` must be a :class:`random.SystemRandom` outside simulations."""
 
-    def __init__(self, config: LadderConfig, rng: Random) -> None:
+    def __init__(self, config: AgentConfig, rng: Random) -> None:
         role = IceRole.CONTROLLING if config.controlling else IceRole.CONTROLLED
-        self._know = Knowledge(
+        self._know = TraversalContext(
             role,
             config.stun,
             useful_hosts(config.hosts),
@@ -207,17 +207,17 @@ class Ladder:
             rng,
             config.low_ttl,
             config.profile,
-            allowance=config.allowance or Allowance(),
+            allowance=config.allowance or HostLimits(),
             try_harder=config.try_harder,
             mapped=config.mapped,
         )
         self._table = config.phases
         self._recall = config.recall
         self._recalled: tuple[str, str] | None = None
-        self.state = LadderState.IDLE
+        self.state = AgentState.IDLE
         self._number = -1
-        self._climb: Climb | None = None
-        self._relay = RelayWatch()
+        self._climb: Attempt | None = None
+        self._relay = RelayGuard()
         self._winner: Phase | None = None
         self._failed_climbs = 0
         self._climb_at: float | None = None
@@ -228,7 +228,7 @@ class Ladder:
         self._held: deque[TraversalMessage] = deque(maxlen=MAX_HELD_MESSAGES)
         self._ended: deque[PhaseStatus] = deque(maxlen=MAX_STATUSES)
         self._told: dict[str, PhaseStatus] = {}
-        self._out: list[LadderCommand] = []
+        self._out: list[AgentCommand] = []
 
     @property
     def profile(self) -> NatProfile | None:
@@ -244,9 +244,9 @@ class Ladder:
         climb = None if self._climb is None else self._climb.next_deadline()
         return min((due for due in (climb, self._climb_at) if due is not None), default=None)
 
-    def handle(self, event: LadderEvent, now: float) -> list[LadderCommand]:
+    def handle(self, event: AgentEvent, now: float) -> list[AgentCommand]:
         """Take one event; never raises."""
-        if self.state is not LadderState.STOPPED:
+        if self.state is not AgentState.STOPPED:
             match event:
                 case SocketOpened() | SocketFailed() | DatagramReceived():
                     self._give(event, now)
@@ -263,18 +263,18 @@ class Ladder:
         out, self._out = self._out, []
         return out
 
-    def _told_by_link(self, event: LadderEvent, now: float) -> None:
+    def _told_by_link(self, event: AgentEvent, now: float) -> None:
         match event:
             case Prepare():
-                if self.state is LadderState.IDLE:
-                    self.state = LadderState.PREPARED
+                if self.state is AgentState.IDLE:
+                    self.state = AgentState.PREPARED
                     self._start(0, now, may_tell=False)
             case Begin():
                 self._begin(now)
             case Stop(reason):
                 if self._climb is not None:
                     self._take(self._climb.stop(reason, now), now)
-                self.state = LadderState.STOPPED
+                self.state = AgentState.STOPPED
                 self._climb_at = None
                 self._held.clear()
             case PathLost():
@@ -294,17 +294,17 @@ class Ladder:
 
     def _path_lost(self, now: float) -> None:
         self._path_stands = False
-        if self.state in (LadderState.DIRECT, LadderState.SETTLED):
+        if self.state in (AgentState.DIRECT, AgentState.SETTLED):
             if self._direct_at is not None and now - self._direct_at >= LASTED_S:
                 self._failed_climbs = 0
             self._rest(now, 0.0)
 
     def _begin(self, now: float) -> None:
-        if self.state is LadderState.PREPARED and self._climb is not None:
-            self.state = LadderState.CLIMBING
+        if self.state is AgentState.PREPARED and self._climb is not None:
+            self.state = AgentState.CLIMBING
             self._climbed_at = now
             self._take(self._climb.permit(now), now)
-        elif self.state is LadderState.IDLE:
+        elif self.state is AgentState.IDLE:
             self._start_climb(0, now)
         else:
             return
@@ -315,7 +315,7 @@ class Ladder:
 
     def _said(self, message: TraversalMessage, now: float) -> None:
         number = message.round // ROUNDS_PER_CLIMB
-        if self.state in (LadderState.IDLE, LadderState.PREPARED):
+        if self.state in (AgentState.IDLE, AgentState.PREPARED):
             self._held.append(message)
         elif number == self._number:
             self._tell_climb(message, now)
@@ -368,25 +368,25 @@ class Ladder:
         self._know.local = None
         self._know.hints, self._recalled = Hints(), None
         self._failed_climbs = 0
-        if self.state is LadderState.PREPARED:
+        if self.state is AgentState.PREPARED:
             self._start(0, now, may_tell=False)
-        elif self.state in (LadderState.CLIMBING, LadderState.RESTING, LadderState.SETTLED):
+        elif self.state in (AgentState.CLIMBING, AgentState.RESTING, AgentState.SETTLED):
             self._climb_at = now + NETWORK_SETTLE_S
 
     def _ports_mapped(self, ports: tuple[MappedPort, ...], now: float) -> None:
         known = {port.external for port in self._know.mapped}
         self._know.mapped = ports
         self._give(PortsMapped(ports), now)
-        if self.state in (LadderState.RESTING, LadderState.SETTLED) and {port.external for port in ports} - known:
+        if self.state in (AgentState.RESTING, AgentState.SETTLED) and {port.external for port in ports} - known:
             # A new door is a new chance.
             self._failed_climbs = 0
             self._climb_at = now + NETWORK_SETTLE_S
 
     def _start_climb(self, number: int, now: float) -> None:
         if number > MAX_CLIMB:
-            self.state = LadderState.SETTLED
+            self.state = AgentState.SETTLED
             return
-        self.state = LadderState.CLIMBING
+        self.state = AgentState.CLIMBING
         self._climbed_at = now
         self._climb_at = None
         self._start(number, now, may_tell=True)
@@ -398,7 +398,7 @@ class Ladder:
             if self._climb.winner is not None:
                 self._winner = self._climb.winner
         self._number = number
-        self._climb = Climb(number, self._table, self._know)
+        self._climb = Attempt(number, self._table, self._know)
         self._take(self._climb.start(now, may_tell=may_tell), now)
 
     def _remember(self) -> None:
@@ -419,20 +419,20 @@ class Ladder:
             # An earlier climb's path may still be in use: authentic checks on it are answered.
             self._take(self._winner.handle(event, now), now)
 
-    def _take(self, commands: Sequence[ClimbCommand], now: float) -> None:
+    def _take(self, commands: Sequence[AttemptCommand], now: float) -> None:
         for command in commands:
             match command:
-                case ClimbFailed(hopeless, rest_s):
+                case AttemptFailed(hopeless, rest_s):
                     self._climb_failed(hopeless, rest_s, now)
                 case DirectFound():
-                    self.state = LadderState.DIRECT
+                    self.state = AgentState.DIRECT
                     self._direct_at = now
                     self._path_stands = True
                     self._climb_at = None
                     self._out.append(command)
-                case SayToPeer(Candidates(profile=WireProfile() as profile) as said) if self._know.try_harder:
+                case SendToPeer(Candidates(profile=WireProfile() as profile) as said) if self._know.try_harder:
                     wish = structs.replace(profile, try_harder=True)
-                    self._out.append(SayToPeer(structs.replace(said, profile=wish)))
+                    self._out.append(SendToPeer(structs.replace(said, profile=wish)))
                 case PhaseEnded():
                     # An earlier climb's: it had its effect then.
                     pass
@@ -440,13 +440,13 @@ class Ladder:
                     self._out.append(command)
 
     def _climb_failed(self, hopeless: bool, rest_s: float, now: float) -> None:
-        if self.state in (LadderState.IDLE, LadderState.PREPARED):
+        if self.state in (AgentState.IDLE, AgentState.PREPARED):
             # What could not be gathered is gathered when the peer may be told; nothing begins before that.
-            self.state = LadderState.IDLE
+            self.state = AgentState.IDLE
         elif self._path_stands:
-            self.state = LadderState.DIRECT
+            self.state = AgentState.DIRECT
         elif hopeless or self._failed_climbs >= MAX_FAILED_CLIMBS or self._never_worked(now):
-            self.state = LadderState.SETTLED
+            self.state = AgentState.SETTLED
             self._climb_at = None
         else:
             self._rest(now, rest_s)
@@ -457,7 +457,7 @@ class Ladder:
         return until is not None and now < until
 
     def _rest(self, now: float, at_least_s: float) -> None:
-        self.state = LadderState.RESTING
+        self.state = AgentState.RESTING
         self._climb_at = now + max(at_least_s, BACK_OFF_S[min(self._failed_climbs, len(BACK_OFF_S) - 1)])
         self._failed_climbs += 1
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from transport.traversal.technique import (
     ROUNDS_PER_CLIMB,
     DirectFound,
-    Knowledge,
     PeerSaid,
     Phase,
     PhaseCommand,
@@ -15,6 +14,7 @@ from transport.traversal.technique import (
     PhaseEvent,
     PhaseSpec,
     PhaseStatus,
+    TraversalContext,
     TraversalMessage,
 )
 from transport.wire.stun import IceRole
@@ -30,7 +30,7 @@ MAX_EARLY_MESSAGES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class ClimbFailed:
+class AttemptFailed:
     """Every phase has come to its end without a path. ``hopeless``: trying again would change nothing. ``rest_s``:
     the next climb should wait so long at least."""
 
@@ -38,13 +38,13 @@ class ClimbFailed:
     rest_s: float
 
 
-ClimbCommand = PhaseCommand | ClimbFailed
+AttemptCommand = PhaseCommand | AttemptFailed
 
 
-class Climb:
+class Attempt:
     """Its phases, in the order in which they began. The owner calls it with :class:`PhaseTimer` when it is due."""
 
-    def __init__(self, number: int, table: tuple[PhaseSpec, ...], knowledge: Knowledge) -> None:
+    def __init__(self, number: int, table: tuple[PhaseSpec, ...], knowledge: TraversalContext) -> None:
         self.number = number
         self._table = table
         self._know = knowledge
@@ -56,7 +56,7 @@ class Climb:
         self._calm_at: float | None = None
         self._hold_until: float | None = None
         self._stopped = False
-        self._out: list[ClimbCommand] = []
+        self._out: list[AttemptCommand] = []
 
     @property
     def statuses(self) -> tuple[PhaseStatus, ...]:
@@ -78,7 +78,7 @@ class Climb:
         deadlines = [self._calm_at, self._hold_until, *(phase.next_deadline() for phase in self._running.values())]
         return min((due for due in deadlines if due is not None), default=None)
 
-    def start(self, now: float, *, may_tell: bool) -> list[ClimbCommand]:
+    def start(self, now: float, *, may_tell: bool) -> list[AttemptCommand]:
         """Begin with what needs to know nothing."""
         self._may_tell = may_tell
         for spec in self._table:
@@ -86,14 +86,14 @@ class Climb:
                 self._start(spec, now)
         return self._take(now)
 
-    def permit(self, now: float) -> list[ClimbCommand]:
+    def permit(self, now: float) -> list[AttemptCommand]:
         """The peer may be told from now on."""
         self._may_tell = True
         for spec, phase in tuple(self._running.items()):
             self._do(spec, phase.permit(now), now)
         return self._take(now)
 
-    def give(self, event: PhaseEvent, now: float) -> list[ClimbCommand]:
+    def give(self, event: PhaseEvent, now: float) -> list[AttemptCommand]:
         """To all; each knows its own sockets and times."""
         if isinstance(event, PeerSaid):
             self._said(event.message, now)
@@ -104,14 +104,14 @@ class Climb:
                 self._stop_others("not-needed", now)
         return self._take(now)
 
-    def relay_trouble(self, now: float) -> list[ClimbCommand]:
+    def relay_trouble(self, now: float) -> list[AttemptCommand]:
         """Stop what could be the cause."""
         for spec, phase in tuple(self._running.items()):
             if spec.yields_to_relay and phase.status.ended is None:
                 self._do(spec, [*phase.stop("relay-trouble", now), PhaseEnded(hopeless=False)], now)
         return self._take(now)
 
-    def stop(self, reason: str, now: float) -> list[ClimbCommand]:
+    def stop(self, reason: str, now: float) -> list[AttemptCommand]:
         """Give up all; a path that was found stays."""
         self._stopped = True
         self._calm_at = self._hold_until = None
@@ -193,12 +193,12 @@ class Climb:
             if spec is not self._winner:
                 self._do(spec, phase.stop(reason, now), now)
 
-    def _take(self, now: float) -> list[ClimbCommand]:
+    def _take(self, now: float) -> list[AttemptCommand]:
         self._consider(now)
         ended = self._hold_until is None and all(phase.status.ended is not None for phase in self._running.values())
         if ended and self._hopeless and self._winner is None and not self._stopped:
             rest_s = max(spec.rest_s for spec in self._running)
-            self._out.append(ClimbFailed(all(self._hopeless.get(spec, True) for spec in self._running), rest_s))
+            self._out.append(AttemptFailed(all(self._hopeless.get(spec, True) for spec in self._running), rest_s))
             self._hopeless.clear()
         out, self._out = self._out, []
         return out

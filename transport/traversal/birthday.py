@@ -17,10 +17,10 @@ from random import Random
 
 from transport.ice.pacing import MAX_SOCKETS, Budget
 from transport.nat.port_blocks import all_doors, doors, estimate_block
-from transport.nat.strategy import Manner, Technique
+from transport.nat.strategy import MappingBehaviour, Technique
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.port_prediction import ANSWERS_S, Pinning
-from transport.traversal.probe_round import HardPlan, HardRound
+from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.wire.call_messages import Candidates
 from transport.wire.stun import Address
 
@@ -50,9 +50,9 @@ MAX_MAPPINGS = 768
 MAX_HARD_SOCKETS = MAX_SOCKETS - 6
 
 
-def make_round(plan: HardPlan, rng: Random) -> HardRound:
+def make_round(plan: ProbePlan, rng: Random) -> ProbeRound:
     """The round that fits the two sides."""
-    if plan.strategy.local in (Manner.FIXED, Manner.PINNED):
+    if plan.strategy.local in (MappingBehaviour.FIXED, MappingBehaviour.PINNED):
         return EasySide(plan, rng)
     return HardSide(plan, rng)
 
@@ -81,7 +81,7 @@ class Pace:
 class EasySide(Pinning):
     """One address; tries the other side's ports."""
 
-    def __init__(self, plan: HardPlan, rng: Random, *, doors: int = MAX_MAPPINGS) -> None:
+    def __init__(self, plan: ProbePlan, rng: Random, *, doors: int = MAX_MAPPINGS) -> None:
         """``doors``: ports to be tried."""
         super().__init__(plan, rng, max_pairs=doors + 8)
         self._doors: Iterator[int] | None = None
@@ -94,7 +94,7 @@ class EasySide(Pinning):
             self._lose("no-sockets")
 
     def _is_open(self, socket: int, now: float) -> None:
-        if self.plan.strategy.local is Manner.PINNED and self.plan.peer_public:
+        if self.plan.strategy.local is MappingBehaviour.PINNED and self.plan.peer_public:
             self._sandwich(socket, self.plan.peer_public[0], now)
         else:
             self._ask(socket, self.plan.stun[:2], now)
@@ -106,7 +106,9 @@ class EasySide(Pinning):
             return
         self._host = told[0][0]
         self.rng.shuffle(told)
-        block = estimate_block([port for _, port in told]) if self.plan.strategy.remote is Manner.BLOCK else None
+        block = (
+            estimate_block([port for _, port in told]) if self.plan.strategy.remote is MappingBehaviour.BLOCK else None
+        )
         self._doors = all_doors(self.rng) if block is None else doors(block, self.rng)
         self._run(self.checks.run(now), now)
 
@@ -138,18 +140,18 @@ class EasySide(Pinning):
         return [self._tell_at, self._pace.next if trying else None]
 
 
-class HardSide(HardRound):
+class HardSide(ProbeRound):
     """Random ports: opens many sockets, each toward the other side's one address."""
 
     def __init__(
-        self, plan: HardPlan, rng: Random, *, sockets: int = MAX_HARD_SOCKETS, mappings: int | None = None
+        self, plan: ProbePlan, rng: Random, *, sockets: int = MAX_HARD_SOCKETS, mappings: int | None = None
     ) -> None:
         """``sockets`` at once, ``mappings`` in all: by default as many as one attempt may make, of a block no more
         than a quarter, questions to servers included."""
         super().__init__(plan, rng, max_pairs=sockets + 8)
         block = plan.local.block
         self.of = mappings or MAX_MAPPINGS
-        if plan.strategy.local is Manner.BLOCK and block is not None:
+        if plan.strategy.local is MappingBehaviour.BLOCK and block is not None:
             # What was seen of it is never more than there is.
             share = (block[1] - block[0] + 1) // BLOCK_SHARE - ASKING_SOCKETS * ENDPOINTS
             self.of = min(self.of, max(ASKING_SOCKETS * 2, share))
@@ -163,7 +165,7 @@ class HardSide(HardRound):
         self._pace = Pace()
 
     def _begin(self, now: float) -> None:
-        if self.plan.strategy.local is Manner.BLOCK:
+        if self.plan.strategy.local is MappingBehaviour.BLOCK:
             # The last attempt's flows still have ports of the same few.
             self.of = max(0, self.of - self.plan.allowance.live_mappings(now))
             if not self.of:
@@ -175,7 +177,7 @@ class HardSide(HardRound):
                 self._asking.append(socket)
         if not self._asking:
             self._lose("no-sockets")
-        elif self.plan.strategy.local is Manner.RANDOM and self.plan.local.reflexive is not None:
+        elif self.plan.strategy.local is MappingBehaviour.RANDOM and self.plan.local.reflexive is not None:
             # Which ports it has does not matter: the other side can begin.
             self._tell([self.plan.local.reflexive])
 

@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from random import Random
 
 from transport.ice.pacing import MAX_LIVE_MAPPINGS, Budget
-from transport.ice.stun_client import ReflexiveQueries
+from transport.ice.stun_client import StunClient
 from transport.nat.mapping_lifetime import SILENCES_S
 from transport.nat.port_blocks import estimate_block
 from transport.nat.strategy import Technique
 from transport.traversal.birthday import PACE_S
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.port_prediction import ANSWERS_S
-from transport.traversal.probe_round import HardPlan, HardRound
+from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.wire.call_messages import Candidates
 from transport.wire.stun import Address
 
@@ -43,15 +43,15 @@ DRAWS = 4
 PAIRS = 4 * MAX_LIVE_MAPPINGS
 
 
-def make_round(plan: HardPlan, rng: Random) -> HardRound:
+def make_round(plan: ProbePlan, rng: Random) -> ProbeRound:
     """Both sides do the same."""
     return BothInBlocks(plan, rng)
 
 
-class BothInBlocks(HardRound):
+class BothInBlocks(ProbeRound):
     """Flows from a few sockets to random ports between those that the peer has told."""
 
-    def __init__(self, plan: HardPlan, rng: Random) -> None:
+    def __init__(self, plan: ProbePlan, rng: Random) -> None:
         super().__init__(plan, rng, max_pairs=PAIRS)
         self.live = _share_of_block(plan.local.block or ())
         """Flows that the NAT may know of at one time."""
@@ -63,7 +63,7 @@ class BothInBlocks(HardRound):
         self._flows: deque[tuple[float, int, Address]] = deque()
         self._alive: set[tuple[int, Address]] = set()
         self._silences: list[tuple[float, float, int, Address, Address]] = []
-        self._again: list[tuple[float, ReflexiveQueries, Address]] = []
+        self._again: list[tuple[float, StunClient, Address]] = []
 
     def _begin(self, now: float) -> None:
         for _ in range(SOCKETS):

@@ -11,11 +11,10 @@ from random import Random
 from transport.ice.pacing import Budget
 from transport.nat.strategy import Technique
 from transport.net.sockets import DatagramReceived, SocketFailed, SocketOpened
-from transport.traversal.probe_round import HardPlan, HardRound
+from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.traversal.round import RoundCommand, RoundLost, RoundWon
 from transport.traversal.technique import (
     ROUNDS_PER_CLIMB,
-    Knowledge,
     PeerSaid,
     PhaseCommand,
     PhaseEnded,
@@ -23,10 +22,11 @@ from transport.traversal.technique import (
     PhaseOutcome,
     PhaseStatus,
     PhaseTimer,
+    TraversalContext,
     direct_found,
 )
 
-MakeRound = Callable[[HardPlan, Random], HardRound]
+MakeRound = Callable[[ProbePlan, Random], ProbeRound]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,15 @@ class HardKind:
     make: MakeRound
 
 
-class HardPhase:
+class ProbeTechnique:
     """The rounds of one technique in one climb."""
 
-    def __init__(self, kind: HardKind, knowledge: Knowledge, climb: int) -> None:
+    def __init__(self, kind: HardKind, knowledge: TraversalContext, climb: int) -> None:
         self._kind = kind
         self._know = knowledge
         self._first = climb * ROUNDS_PER_CLIMB + kind.first
         self._index = -1
-        self._round: HardRound | None = None
+        self._round: ProbeRound | None = None
         self._past = (0, 0)
         self._until: float | None = None
         self._out: list[PhaseCommand] = []
@@ -134,7 +134,7 @@ class HardPhase:
         budget = self._kind.budget
         if self._until is not None:
             budget = replace(budget, seconds=max(0.0, min(budget.seconds, self._until - now)))
-        plan = HardPlan(
+        plan = ProbePlan(
             number=self._first + index,
             role=know.role,
             strategy=know.strategy,

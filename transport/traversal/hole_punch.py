@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from transport.ice.candidates import is_behind_same_nat
 from transport.ice.pacing import Budget
-from transport.nat.compatibility import Chance, Outlook, outlook
+from transport.nat.compatibility import Compatibility, Feasibility, outlook
 from transport.nat.profile import classify, from_wire, renewed
 from transport.net.sockets import DatagramReceived, SocketFailed, SocketOpened
 from transport.traversal.round import (
@@ -18,7 +18,6 @@ from transport.traversal.round import (
 )
 from transport.traversal.technique import (
     ROUNDS_PER_CLIMB,
-    Knowledge,
     PeerSaid,
     PhaseCommand,
     PhaseEnded,
@@ -29,6 +28,7 @@ from transport.traversal.technique import (
     PhaseTimer,
     PortsMapped,
     ProfileKnown,
+    TraversalContext,
     TraversalMessage,
     direct_found,
 )
@@ -54,7 +54,7 @@ MAX_SERVERS = 12
 class PunchPhase:
     """The rounds of one climb."""
 
-    def __init__(self, knowledge: Knowledge, climb: int) -> None:
+    def __init__(self, knowledge: TraversalContext, climb: int) -> None:
         self._know = knowledge
         self._first = climb * ROUNDS_PER_CLIMB
         self._round: PunchRound | None = None
@@ -218,10 +218,10 @@ class PunchPhase:
         self._run(leaving, leaving.stop(), now)
 
     def _judge(self, running: PunchRound) -> None:
-        if self._outlook(running).chance is Chance.NONE:
+        if self._outlook(running).chance is Feasibility.NONE:
             running.spare_reflexive()
 
-    def _outlook(self, running: PunchRound) -> Outlook:
+    def _outlook(self, running: PunchRound) -> Compatibility:
         same_nat = is_behind_same_nat((one for one in self._theirs if ":" not in one.ip), running.our_public)
         return outlook(self._know.local, self._know.remote, same_nat=same_nat)
 
@@ -273,7 +273,7 @@ class PunchPhase:
         expected = self._outlook(source)
         # A mapped port asks nothing of the NATs: it gets a second round against lost packets, and no more.
         is_mapped = source.has_mapped and expected.reason != "udp-blocked"
-        is_bad = expected.chance is not Chance.GOOD and not (is_mapped and index < MAPPED_ROUNDS - 1)
+        is_bad = expected.chance is not Feasibility.GOOD and not (is_mapped and index < MAPPED_ROUNDS - 1)
         self._leave(source, now)
         if reason == "no-sockets":
             self._end("failed", reason, now)

@@ -24,9 +24,9 @@ from transport.ice.pacing import Budget
 from transport.ice.start_sync import Synchroniser, SyncMessage
 from transport.nat.port_allocation import Guess, between
 from transport.nat.profile import NatProfile
-from transport.nat.strategy import Manner, Technique
+from transport.nat.strategy import MappingBehaviour, Technique
 from transport.traversal.hard_phase import HardKind
-from transport.traversal.probe_round import HardPlan, HardRound
+from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.traversal.technique import ROUNDS_PER_CLIMB
 from transport.wire.call_messages import Candidates
 from transport.wire.stun import Address
@@ -57,17 +57,17 @@ FIRST_PORT, LAST_PORT = 1_024, 65_535
 NEWEST_OF = 3
 
 
-def make_round(plan: HardPlan, rng: Random) -> HardRound:
+def make_round(plan: ProbePlan, rng: Random) -> ProbeRound:
     """The round that fits the two sides."""
-    if plan.strategy.local is Manner.COUNTED:
-        return BothCounted(plan, rng) if plan.strategy.remote is Manner.COUNTED else Counted(plan, rng)
+    if plan.strategy.local is MappingBehaviour.COUNTED:
+        return BothCounted(plan, rng) if plan.strategy.remote is MappingBehaviour.COUNTED else Counted(plan, rng)
     return Anchor(plan, rng)
 
 
-class Pinning(HardRound):
+class Pinning(ProbeRound):
     """Questions before and after, and what follows from the answers."""
 
-    def __init__(self, plan: HardPlan, rng: Random, *, max_pairs: int = 64) -> None:
+    def __init__(self, plan: ProbePlan, rng: Random, *, max_pairs: int = 64) -> None:
         super().__init__(plan, rng, max_pairs=max_pairs)
         self._sandwiches: list[int] = []
         self._tell_at: float | None = None
@@ -117,13 +117,13 @@ class Anchor(Pinning):
 
     def _begin(self, now: float) -> None:
         self._open_socket()
-        if self.plan.strategy.local is Manner.PINNED:
+        if self.plan.strategy.local is MappingBehaviour.PINNED:
             self._open_socket()
         if not self.local:
             self._lose("no-sockets")
 
     def _is_open(self, socket: int, now: float) -> None:
-        if self.plan.strategy.local is Manner.PINNED:
+        if self.plan.strategy.local is MappingBehaviour.PINNED:
             if self.plan.peer_public:
                 self._sandwich(socket, self.plan.peer_public[0], now)
         else:
@@ -134,7 +134,7 @@ class Anchor(Pinning):
         if self._tell_at is None or (now < self._tell_at and not self._is_known()):
             return
         self._tell_at = None
-        if self.plan.strategy.local is Manner.PINNED:
+        if self.plan.strategy.local is MappingBehaviour.PINNED:
             self._tell(self._guesses())
         else:
             self._tell(
@@ -142,7 +142,7 @@ class Anchor(Pinning):
             )
 
     def _is_known(self) -> bool:
-        if self.plan.strategy.local is Manner.PINNED:
+        if self.plan.strategy.local is MappingBehaviour.PINNED:
             return self._answered()
         return bool(self._observed())
 
@@ -179,10 +179,10 @@ class Counted(Pinning):
                 self._tell(guesses)
 
 
-class BothCounted(HardRound):
+class BothCounted(ProbeRound):
     """Both count: a burst each, at one instant."""
 
-    def __init__(self, plan: HardPlan, rng: Random) -> None:
+    def __init__(self, plan: ProbePlan, rng: Random) -> None:
         self._window = window(plan.local, plan.remote, max(0, plan.number % ROUNDS_PER_CLIMB - FIRST_ROUND))
         super().__init__(plan, rng, max_pairs=2 * TURNS * self._window)
         self._sync = Synchroniser(plan.number, leads=plan.leads)

@@ -12,13 +12,13 @@ from random import Random
 from transport.ice.candidates import CandidateKind, HostAddress, acceptable, priority
 from transport.ice.checklist import CheckCommand, CheckList, Schedule
 from transport.ice.credentials import Credentials, make_credentials
-from transport.ice.pacing import Allowance, Budget, Purse
+from transport.ice.pacing import Budget, HostLimits, PacketBudget
 from transport.ice.start_sync import SyncMessage
-from transport.ice.stun_client import Observation, ReflexiveQueries
+from transport.ice.stun_client import Observation, StunClient
 from transport.nat.profile import NatProfile
 from transport.nat.strategy import Strategy
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
-from transport.traversal.round import INSIST_S, RoundCommand, RoundLost, RoundWon, SayToPeer
+from transport.traversal.round import INSIST_S, RoundCommand, RoundLost, RoundWon, SendToPeer
 from transport.wire.call_messages import MAX_CANDIDATES, Candidates, WireCandidate, WireProfile
 from transport.wire.stun import TRANSACTION_ID_BYTES, Address, IceRole, binding_request
 
@@ -35,7 +35,7 @@ MAX_TELLINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class HardPlan:
+class ProbePlan:
     """What one round works with. ``local`` and ``remote`` are the profiles, ``strategy`` what follows from them.
     ``peer_public``: the peer's IPv4 addresses as servers see them, told while punching. ``stun`` is IPv4 only."""
 
@@ -48,7 +48,7 @@ class HardPlan:
     hosts: tuple[HostAddress, ...]
     peer_public: tuple[Address, ...]
     budget: Budget
-    allowance: Allowance
+    allowance: HostLimits
     new_socket: Callable[[], int]
 
     @property
@@ -57,20 +57,20 @@ class HardPlan:
         return self.role is IceRole.CONTROLLING
 
 
-class HardRound(ABC):
+class ProbeRound(ABC):
     """One round. Subclasses say what happens when a socket is open, when the peer has told, and in time."""
 
-    def __init__(self, plan: HardPlan, rng: Random, *, max_pairs: int) -> None:
+    def __init__(self, plan: ProbePlan, rng: Random, *, max_pairs: int) -> None:
         self.plan = plan
         self.rng = rng
         self.local: dict[int, Address | None] = {}
         """Our sockets: ``None`` until they are open. Those that were lost or given up are no longer here."""
         self.credentials: Credentials = make_credentials(rng)
-        self.purse = Purse(plan.budget, BURST_PACKETS, allowance=plan.allowance, is_focused=True)
+        self.purse = PacketBudget(plan.budget, BURST_PACKETS, allowance=plan.allowance, is_focused=True)
         self.checks = CheckList(
             self.credentials, plan.role, self.purse, rng, plan.number + 1, max_pairs=max_pairs, ta_s=TA_S
         )
-        self.queries: dict[int, list[ReflexiveQueries]] = {}
+        self.queries: dict[int, list[StunClient]] = {}
         self.peer: Candidates | None = None
         self.won = False
         self.over = False
@@ -221,7 +221,7 @@ class HardRound(ABC):
                 self._out.append(CloseSocket(socket))
 
     def _ask(self, socket: int, servers: Sequence[Address], now: float) -> None:
-        queries = ReflexiveQueries(socket, servers, self.purse, self.rng, now)
+        queries = StunClient(socket, servers, self.purse, self.rng, now)
         self.queries.setdefault(socket, []).append(queries)
         self._out += queries.timer(now)
 
@@ -265,7 +265,7 @@ class HardRound(ABC):
         return self._told is not None
 
     def _say(self, *messages: Candidates | SyncMessage) -> None:
-        self._out += [SayToPeer(message) for message in messages]
+        self._out += [SendToPeer(message) for message in messages]
 
     def _addresses(self, message: Candidates) -> list[Address]:
         """Where the peer may be, likeliest first, as far as it may be sent to."""

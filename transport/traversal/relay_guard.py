@@ -11,7 +11,7 @@ VARIATIONS = 4.0
 LOSS_RISE = 0.03
 
 
-class RelayWatch:
+class RelayGuard:
     """Remembers the calm, and tells the storm."""
 
     __slots__ = ("_loss", "_rtt_s", "_variation_s")

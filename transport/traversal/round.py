@@ -24,9 +24,9 @@ from transport.ice.candidates import (
 )
 from transport.ice.checklist import SYNCHRONISED, TA_S, UNSYNCHRONISED, CheckCommand, CheckList, PairChosen, Schedule
 from transport.ice.credentials import CheckKeys, Credentials, make_credentials
-from transport.ice.pacing import Allowance, Budget, Purse
+from transport.ice.pacing import Budget, HostLimits, PacketBudget
 from transport.ice.start_sync import Synchroniser, SyncMessage
-from transport.ice.stun_client import Observation, ReflexiveQueries
+from transport.ice.stun_client import Observation, StunClient
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.wire.call_messages import Candidates, WireProfile
@@ -65,13 +65,13 @@ class RoundPlan:
     budget: Budget
     opener_ttl: int | None
     relay_rtt_s: float | None
-    allowance: Allowance | None = None
+    allowance: HostLimits | None = None
     mapped: tuple[MappedPort, ...] = ()
     door: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class SayToPeer:
+class SendToPeer:
     """Send this on the control stream of the call."""
 
     message: Candidates | SyncMessage
@@ -111,7 +111,7 @@ class Gathered:
     unbelievable: int
 
 
-RoundCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | RoundWon | RoundLost | RoundUnconfirmed | Gathered
+RoundCommand = OpenSocket | CloseSocket | SendDatagram | SendToPeer | RoundWon | RoundLost | RoundUnconfirmed | Gathered
 
 
 class PunchRound:
@@ -128,10 +128,10 @@ class PunchRound:
         self._local: dict[int, Address] = {}
         self._waiting = set(sockets)
         self._credentials: Credentials = make_credentials(rng)
-        self.purse = Purse(plan.budget, allowance=plan.allowance)
+        self.purse = PacketBudget(plan.budget, allowance=plan.allowance)
         self.checks = CheckList(self._credentials, plan.role, self.purse, rng, plan.number + 1)
         self.sync = Synchroniser(plan.number, leads=plan.leads)
-        self._queries: dict[int, ReflexiveQueries] = {}
+        self._queries: dict[int, StunClient] = {}
         self._told: tuple[Candidate, ...] | None = None
         self._told_at: float | None = None
         self._tellings = 0
@@ -241,7 +241,7 @@ class PunchRound:
             if is_door:
                 # A public one is where the router says; of another one the NAT outside it may make a public address.
                 servers = [] if any(port.is_public for port in self._doors()) else servers[:1]
-            self._queries[event.socket] = ReflexiveQueries(event.socket, servers, self.purse, self._rng, now)
+            self._queries[event.socket] = StunClient(event.socket, servers, self.purse, self._rng, now)
             self.checks.add_socket(event.socket, version, is_door=is_door)
             if not self.plan.synchronised and self.started_at is None:
                 self._refresh_at = now + REFRESH_S
@@ -322,7 +322,7 @@ class PunchRound:
         return out
 
     def _say(self, messages: Iterable[Candidates | SyncMessage]) -> None:
-        self._out += [SayToPeer(message) for message in messages]
+        self._out += [SendToPeer(message) for message in messages]
 
     def _toward(self, version: int) -> Address:
         servers = [server for server in self.plan.stun if _version(server) == version]
@@ -338,7 +338,7 @@ class PunchRound:
             self._out += queries.timer(now)
             self._note(socket, queries, now)
 
-    def _note(self, socket: int, queries: ReflexiveQueries, now: float) -> None:
+    def _note(self, socket: int, queries: StunClient, now: float) -> None:
         """Report what has been observed when there is something new, and soon tell it."""
         seen = queries.observations
         if seen and self._gather_until is not None and not self._settling:
@@ -410,7 +410,7 @@ class PunchRound:
         for socket, version in self._versions.items():
             servers = [server for server in self.plan.stun if _version(server) == version][:1]
             if socket in self._local and socket != self.plan.door:
-                self._queries[socket] = ReflexiveQueries(socket, servers, self.purse, self._rng, now)
+                self._queries[socket] = StunClient(socket, servers, self.purse, self._rng, now)
 
     def _add_remote(self, message: Candidates, now: float) -> None:
         accepted = acceptable(message.candidates, self.plan.hosts, self.our_public)

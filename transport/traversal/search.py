@@ -10,17 +10,17 @@ from typing import Protocol
 
 from transport.link.events import LinkConfig
 from transport.net.sockets import CloseSocket, OpenSocket, SendDatagram, SocketFailed
-from transport.traversal.agent import Begin, Ladder, LadderCommand, LadderConfig, LadderEvent, Prepare
+from transport.traversal.agent import AgentCommand, AgentConfig, AgentEvent, Begin, Prepare, TraversalAgent
 from transport.traversal.technique import DirectFound, PhaseStatus, PortsMapped
 
-TraversalCommand = LadderCommand
-MakeLadder = Callable[[LadderConfig, random.Random], "LadderMachine"]
+TraversalCommand = AgentCommand
+MakeAgent = Callable[[AgentConfig, random.Random], "AgentMachine"]
 
 
-class LadderMachine(Protocol):
-    """What the link needs of :class:`transport.traversal.agent.Ladder`."""
+class AgentMachine(Protocol):
+    """What the link needs of :class:`transport.traversal.agent.TraversalAgent`."""
 
-    def handle(self, event: LadderEvent, now: float) -> list[LadderCommand]:
+    def handle(self, event: AgentEvent, now: float) -> list[AgentCommand]:
         """Take one event; never raises."""
         ...
 
@@ -43,17 +43,17 @@ class Traversal:
         config: LinkConfig,
         new_socket: Callable[[], int],
         rng: random.Random,
-        make: MakeLadder = Ladder,
+        make: MakeAgent = TraversalAgent,
     ) -> None:
         self._early = config.early
         self._is_proven = False
         self._is_taken = False
         self._sockets: set[int] = set()
         self._given: set[int] = set()
-        self._ladder: LadderMachine | None = None
+        self._ladder: AgentMachine | None = None
         if config.hosts and not config.always_relay:
             self._ladder = make(
-                LadderConfig(
+                AgentConfig(
                     controlling=config.role == "caller",
                     stun=config.stun,
                     hosts=config.hosts,
@@ -94,7 +94,7 @@ class Traversal:
         self._is_taken = True
         return self._do(Begin(), now) if self._is_proven else []
 
-    def give(self, event: LadderEvent, now: float) -> list[TraversalCommand]:
+    def give(self, event: AgentEvent, now: float) -> list[TraversalCommand]:
         """Something happened that concerns the ladder."""
         if isinstance(event, SocketFailed):
             self._sockets.discard(event.socket)
@@ -105,12 +105,12 @@ class Traversal:
         """A socket that was handed over is no more."""
         self._given.discard(socket)
 
-    def _do(self, event: LadderEvent, now: float) -> list[TraversalCommand]:
+    def _do(self, event: AgentEvent, now: float) -> list[TraversalCommand]:
         if self._ladder is None:
             return []
         return [command for command in self._ladder.handle(event, now) if self._is_valid(command)]
 
-    def _is_valid(self, command: LadderCommand) -> bool:
+    def _is_valid(self, command: AgentCommand) -> bool:
         """Whether it still makes sense: the ladder does not hear when a path that it has found is closed."""
         match command:
             case OpenSocket(socket):

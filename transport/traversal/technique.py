@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from transport.ice.candidates import CandidateKind, HostAddress, is_private
 from transport.ice.credentials import CheckKeys
-from transport.ice.pacing import Allowance, Budget
+from transport.ice.pacing import Budget, HostLimits
 from transport.ice.start_sync import SyncMessage
 from transport.nat.profile import NatProfile
 from transport.nat.strategy import Strategy, Technique, strategy, would_help
@@ -15,7 +15,7 @@ from transport.net.port_mapping import MappedPort
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.path.stats import PathVia
 from transport.traversal.hints import Hints
-from transport.traversal.round import RoundWon, SayToPeer
+from transport.traversal.round import RoundWon, SendToPeer
 from transport.wire.call_messages import Candidates
 from transport.wire.stun import Address, IceRole
 
@@ -100,11 +100,11 @@ class PhaseEnded:
     hopeless: bool
 
 
-PhaseCommand = OpenSocket | CloseSocket | SendDatagram | SayToPeer | DirectFound | ProfileKnown | PhaseEnded
+PhaseCommand = OpenSocket | CloseSocket | SendDatagram | SendToPeer | DirectFound | ProfileKnown | PhaseEnded
 
 
 @dataclass(slots=True)
-class Knowledge:
+class TraversalContext:
     """What the phases of one call know together. ``relay_rtt_s``: to the peer over the relay, there and back.
     ``peer_public``: the IPv4 addresses that the peer says servers see of it. ``allowance`` is the machine's.
     ``try_harder``: the person here has asked for what takes minutes, ``peer_tries_harder``: the other one, too.
@@ -121,7 +121,7 @@ class Knowledge:
     remote: NatProfile | None = None
     relay_rtt_s: float | None = None
     peer_public: tuple[Address, ...] = ()
-    allowance: Allowance = field(default_factory=Allowance)
+    allowance: HostLimits = field(default_factory=HostLimits)
     try_harder: bool = False
     peer_tries_harder: bool = False
     hints: Hints = field(default_factory=Hints)
@@ -182,7 +182,7 @@ class PhaseSpec:
     waits so long at least."""
 
     name: str
-    make: Callable[[Knowledge, int], Phase]
+    make: Callable[[TraversalContext, int], Phase]
     budget: Budget
     first: int = 0
     rounds: int = ROUNDS_PER_CLIMB

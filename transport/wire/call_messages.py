@@ -165,7 +165,7 @@ class PathCount(Struct, frozen=True, omit_defaults=True):
 
 class PathQuality(Message, frozen=True):
     """How your media comes by each path, counted at one moment; several times a second while it comes by two. You
-    decide with it. Sent as :class:`transport.wire.datagrams.Remark`."""
+    decide with it. Sent as :class:`transport.wire.datagrams.UnreliableMessage`."""
 
     paths: Annotated[list[PathCount], Meta(max_length=MAX_PATHS_REPORTED)]
 
@@ -174,7 +174,7 @@ class PathSilent(Message, frozen=True):
     """Nothing has come by that path for ``silent_ms``, and something should: send by another one as well.
 
     ``echo`` as in :class:`PathCount`. Said again until the path is heard, or given up. Sent as
-    :class:`transport.wire.datagrams.Remark`."""
+    :class:`transport.wire.datagrams.UnreliableMessage`."""
 
     echo: Count
     silent_ms: Milliseconds

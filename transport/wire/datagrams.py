@@ -43,7 +43,7 @@ class EchoReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class UnreliableMessage:
     """One document of :mod:`transport.wire.call_messages`, unparsed, that is of no use later: when it is lost it is
     not sent
     again, and nothing waits for it. On the control stream it would wait for what was lost before it."""
@@ -59,14 +59,14 @@ class RtpPosition:
     timestamp: int
 
 
-Flow = Audio | EchoRequest | EchoReply | Remark
+Flow = Audio | EchoRequest | EchoReply | UnreliableMessage
 
 
 def encode(flow: Flow) -> bytes:
     """One QUIC datagram."""
     if isinstance(flow, Audio):
         return _AUDIO_PREFIX + flow.packet
-    if isinstance(flow, Remark):
+    if isinstance(flow, UnreliableMessage):
         return _REMARK_PREFIX + flow.document
     kind = _REQUEST if isinstance(flow, EchoRequest) else _REPLY
     return _ECHO.pack(ECHO_FLOW, kind, flow.sequence & 0xFFFFFFFF)
@@ -78,7 +78,7 @@ def parse(datagram: bytes) -> Flow:
     if flow == AUDIO_FLOW:
         return Audio(rest)
     if flow == REMARK_FLOW:
-        return Remark(rest)
+        return UnreliableMessage(rest)
     if flow != ECHO_FLOW:
         raise WireError(f"flow {flow} is not one of this protocol")
     if len(rest) != _ECHO.size - 1 or rest[0] not in (_REQUEST, _REPLY):

@@ -8,7 +8,7 @@ from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.layout import Button, Label, Picture, column, row
 
 
-class ProblemPage(QWidget):
+class EngineDownPage(QWidget):
     """The engine has gone, or could not be reached."""
 
     restart_wanted = Signal()

@@ -13,7 +13,7 @@ from app.ui.widgets.layout import Button, Label, Picture, card, column, holder, 
 WIDTH_PX = 640
 
 
-class StopPage(QWidget):
+class KeyChangedPage(QWidget):
     """Nothing is sent until the person has chosen."""
 
     def __init__(self, send: Send) -> None:

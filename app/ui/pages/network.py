@@ -5,7 +5,7 @@ from typing import Literal
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import CallChance, NetworkState
+from app.ipc.messages import CallFeasibility, NetworkState
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.format import age, plain
 from app.ui.widgets.layout import Button, ElidedLabel, Label, Picture, card, clear, column, holder, row, rule, scrolled
@@ -150,7 +150,7 @@ _LOOKS: dict[Literal["", "easy", "hard", "blocked"], tuple[str, str]] = {
 }
 
 
-def _chance_row(chance: CallChance) -> QWidget:
+def _chance_row(chance: CallFeasibility) -> QWidget:
     picture, tone = {
         "direct": ("arrow-left-right", "direct"),
         "search": ("search", "direct"),

@@ -11,7 +11,7 @@ from app.ui.pages.person import COPIED_SHOWN_MS, Send
 from app.ui.panel.charts import Chart, Series
 from app.ui.panel.export import TraceSaver
 from app.ui.panel.path_strip import PathStrip
-from app.ui.panel.traversal_steps import Ladder
+from app.ui.panel.traversal_steps import TraversalSteps
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.format import kilobits, milliseconds, percent, plain
 from app.ui.widgets.layout import (
@@ -181,7 +181,7 @@ class ConnectionPanel(QFrame):
 
     def _build_ladder(self) -> QWidget:
         frame, inside = card(name="ladder_card")
-        self._ladder = Ladder()
+        self._ladder = TraversalSteps()
         inside.addWidget(Label(self.tr("The way to a direct path"), size="strong"))
         inside.addSpacing(4)
         inside.addWidget(self._ladder)

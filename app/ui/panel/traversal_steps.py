@@ -9,7 +9,7 @@ from PySide6.QtCore import QCoreApplication, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ipc.messages import LadderPhase, PhaseName
+from app.ipc.messages import PhaseName, TraversalStep
 from app.ui.theme.theme import GRID_PX, colours
 from app.ui.widgets.format import time_left
 from app.ui.widgets.layout import Label, Picture, column, row
@@ -49,7 +49,7 @@ def phase_task(name: PhaseName) -> str:
     }[name]
 
 
-def outcome_word(phase: LadderPhase) -> str:
+def outcome_word(phase: TraversalStep) -> str:
     """The state of a phase."""
     if phase.outcome == "cancelled" and phase.reason not in ("", "not-needed"):
         return translate("ladder", "Stopped")
@@ -98,14 +98,14 @@ class Progress(QWidget):
         painter.drawRoundedRect(QRectF(left, 0, width, whole.height()), 2, 2)
 
 
-class Rung(QWidget):
+class Step(QWidget):
     """One phase."""
 
     def __init__(self, name: PhaseName) -> None:
         super().__init__()
         self.setObjectName(f"rung_{name}")
         self._name = name
-        self._shown: LadderPhase | None = None
+        self._shown: TraversalStep | None = None
         self._picture = Picture("circle-dashed", "muted")
         self._word = Label(size="small", tone="muted")
         self._figures = Label(size="small", tone="muted")
@@ -119,7 +119,7 @@ class Rung(QWidget):
         whole.setAlignment(self._picture, Qt.AlignmentFlag.AlignTop)
         self.setLayout(whole)
 
-    def show_phase(self, phase: LadderPhase, elapsed: float) -> None:
+    def show_phase(self, phase: TraversalStep, elapsed: float) -> None:
         """Show ``phase`` as it is ``elapsed`` seconds after the answer."""
         running = phase.outcome == "trying"
         if phase == self._shown and not running:
@@ -140,14 +140,14 @@ class Rung(QWidget):
         self.setAccessibleDescription(self._why.text())
 
 
-def _share(phase: LadderPhase, elapsed: float) -> float:
+def _share(phase: TraversalStep, elapsed: float) -> float:
     """What is counted tells how far it is; otherwise time does."""
     if phase.of or phase.until is None or phase.started is None or phase.until <= phase.started:
         return phase.progress
     return max(phase.progress, min(1.0, (elapsed - phase.started) / (phase.until - phase.started)))
 
 
-def _figures(phase: LadderPhase, elapsed: float) -> str:
+def _figures(phase: TraversalStep, elapsed: float) -> str:
     parts = []
     if phase.outcome == "trying":
         if phase.of > 1:
@@ -168,13 +168,13 @@ def _figures(phase: LadderPhase, elapsed: float) -> str:
     return " · ".join(parts)
 
 
-class Ladder(QWidget):
+class TraversalSteps(QWidget):
     """The rungs that the engine tells of, or words where there are none."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("ladder")
-        self._rungs = {name: Rung(name) for name in PHASES}
+        self._rungs = {name: Step(name) for name in PHASES}
         self._none = Label(
             self.tr(
                 "No direct path is being looked for: the call is not answered yet, or you have chosen to keep "
@@ -188,7 +188,7 @@ class Ladder(QWidget):
         self.setLayout(whole)
         self.show_phases(())
 
-    def show_phases(self, phases: tuple[LadderPhase, ...], elapsed: float = 0.0) -> None:
+    def show_phases(self, phases: tuple[TraversalStep, ...], elapsed: float = 0.0) -> None:
         """Show each phase that the engine tells of, ``elapsed`` seconds after the answer."""
         told = {phase.name: phase for phase in phases}
         self._none.setVisible(not told)

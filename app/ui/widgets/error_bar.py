@@ -11,7 +11,7 @@ from app.ui.widgets.layout import Label, Picture, icon_button, row
 SHOWN_MS = 12_000
 
 
-class FailureBar(QFrame):
+class ErrorBar(QFrame):
     """One line at the top of the window."""
 
     def __init__(self) -> None:

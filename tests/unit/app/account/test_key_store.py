@@ -27,7 +27,7 @@ from app.account.key_store import (
     load_identity_of,
     load_or_create,
 )
-from app.account.keyring import KeyringDoor, KeyringSilent, KeyringUnusable, usable_backend
+from app.account.keyring import KeyringClient, KeyringSilent, KeyringUnusable, usable_backend
 from app.system.data_dir import Home, find_home, prepare
 from transport.identity.keys import certificate_key, new_identity
 
@@ -83,7 +83,7 @@ def fake() -> Iterator[FakeKeyring]:
 def load(home: Home, backend: keyring.backend.KeyringBackend | None = None) -> KeyLoaded:
     if backend is None:
         return load_or_create(home, None, lambda: NOW)
-    door = KeyringDoor(lambda: backend, LIMIT_S)
+    door = KeyringClient(lambda: backend, LIMIT_S)
     try:
         return load_or_create(home, door, lambda: NOW)
     finally:
@@ -329,7 +329,7 @@ def test_no_secret_in_what_is_shown(home: Home, fake: FakeKeyring) -> None:
 
 def test_the_door_shuts_after_one_silence(fake: FakeKeyring) -> None:
     fake.block = threading.Event()
-    door = KeyringDoor(lambda: fake, LIMIT_S)
+    door = KeyringClient(lambda: fake, LIMIT_S)
     with pytest.raises(KeyringSilent):
         door.get("me")
     assert not door.close()
@@ -343,7 +343,7 @@ def test_the_door_shuts_after_one_silence(fake: FakeKeyring) -> None:
 
 
 def test_the_door_closes_its_thread(fake: FakeKeyring) -> None:
-    door = KeyringDoor(lambda: fake)
+    door = KeyringClient(lambda: fake)
     assert door.close()
     door.set("me", "x")
     assert door.get("me") == "x"
@@ -355,7 +355,7 @@ def test_a_backend_that_cannot_be_found_is_unusable() -> None:
     def find() -> keyring.backend.KeyringBackend:
         raise RuntimeError("no desktop")
 
-    door = KeyringDoor(find)
+    door = KeyringClient(find)
     with pytest.raises(KeyringUnusable, match="RuntimeError"):
         door.get("me")
     assert door.close()

@@ -103,7 +103,7 @@ def test_a_mapped_port_is_a_row_from_the_beginning_and_only_news_is_told() -> No
 def test_the_picture_tells_of_the_own_network(tmp_path: Path) -> None:
     store = Store(tmp_path / "segue.db")
     try:
-        picture = view.Picture(nat=HOME, mapping=MappingStatus("won", "", "pcp"))
+        picture = view.ViewInputs(nat=HOME, mapping=MappingStatus("won", "", "pcp"))
         built = view.build(picture, store, None, view.Notices(), view.SafetyNumbers(b"k" * 32), 1_000.0)
     finally:
         store.close()

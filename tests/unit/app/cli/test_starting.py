@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import app.account.local_relay
-from app.account.account import Membership
-from app.account.local_relay import Trial, TrialError, loopback_binds
-from app.engine.view import Picture
+from app.account.account import Account
+from app.account.local_relay import LocalRelay, LocalRelayError, loopback_binds
+from app.engine.view import ViewInputs
 from app.ipc.client import EngineUnreachable
 from app.store import Store
 from app.system.data_dir import find_home
@@ -34,8 +34,8 @@ def test_a_trial_without_a_place_says_so(tmp_path: Path) -> None:
     (tmp_path / "trial").write_text("a file where a folder should be")
 
     async def main() -> None:
-        trial = Trial(tmp_path, lambda place: None)
-        with pytest.raises(TrialError, match="file where a folder should be"):
+        trial = LocalRelay(tmp_path, lambda place: None)
+        with pytest.raises(LocalRelayError, match="file where a folder should be"):
             await trial.start()
         await trial.close()
 
@@ -63,14 +63,14 @@ def test_a_relay_on_loopback_has_two_addresses_where_there_are_two(
 
 def test_what_begins_by_itself_and_fails_is_told_to_everybody(tmp_path: Path) -> None:
     told: list[tuple[str, str, str]] = []
-    picture = Picture()
+    picture = ViewInputs()
 
     async def refuse() -> None:
         raise RequestFailed("name-taken", "")
 
     async def main() -> None:
         store = Store(tmp_path / "segue.db")
-        membership = Membership(
+        membership = Account(
             find_home(tmp_path),
             store,
             None,  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_what_begins_by_itself_and_fails_is_told_to_everybody(tmp_path: Path) ->
 @pytest.mark.process
 def test_a_trial_that_is_given_up_while_it_starts_leaves_no_process(tmp_path: Path) -> None:
     async def main() -> None:
-        trial = Trial(tmp_path, lambda place: None)
+        trial = LocalRelay(tmp_path, lambda place: None)
         starting = asyncio.ensure_future(trial.start())
         await asyncio.sleep(0.1)
         starting.cancel()

@@ -5,7 +5,7 @@ import pytest
 
 from app.demo.namespaces import HOUSEHOLDS, RELAY_IPS, Nat, build_script
 from app.demo.narration import MAX_LINES, TALK_LINE_EVERY_S, Story, verdict
-from app.ipc.messages import CallSample, CallState, EngineState, LadderPhase, NatProfile, PathSpan
+from app.ipc.messages import CallSample, CallState, EngineState, NatProfile, PathSpan, TraversalStep
 from app.report.report import CallReport, MediaReport, Times
 
 TALK = CallState("id", "talking", True, "bob@relay", "bob", answered=1.0, path="relay")
@@ -77,11 +77,11 @@ def test_it_says_why_a_call_stayed_on_the_relay() -> None:
 def test_why_is_what_the_caller_heard_of_the_hardest_way() -> None:
     story, change = Story(), msgspec.structs.replace
     assert story.why_relayed() == ""
-    punch = LadderPhase("punch", "failed", why="No packet came through.")
-    skipped = LadderPhase("prediction", "skipped", why="Not needed.", reason="not-needed")
-    search = LadderPhase("birthday", "failed", why="No common door.")
+    punch = TraversalStep("punch", "failed", why="No packet came through.")
+    skipped = TraversalStep("prediction", "skipped", why="Not needed.", reason="not-needed")
+    search = TraversalStep("birthday", "failed", why="No common door.")
     for mapping in ("trying", "failed"):
-        rungs = (LadderPhase("port_mapping", mapping, why="No doors."), punch, search, skipped)
+        rungs = (TraversalStep("port_mapping", mapping, why="No doors."), punch, search, skipped)
         story.state("Alice", EngineState(call=change(TALK, phases=rungs)), 2.0)
         assert story.why_relayed() == "No common door."
     story.state("Bob", EngineState(call=change(TALK, phases=(punch,))), 2.0)
@@ -99,8 +99,8 @@ def test_the_story_of_a_call() -> None:
     alice(change(TALK, phase="calling", answered=None, path=None))
     story.state("Bob", EngineState(call=change(TALK, phase="incoming", answered=None, path=None)), 2.0)
     known = change(TALK, local_nat=NatProfile("Home router", "Easy.", "port-restricted", ""))
-    alice(change(known, phases=(LadderPhase("punch", "trying", why="Both send."),)))
-    won = change(known, phases=(LadderPhase("punch", "won", why="It came."),))
+    alice(change(known, phases=(TraversalStep("punch", "trying", why="Both send."),)))
+    won = change(known, phases=(TraversalStep("punch", "won", why="It came."),))
     alice(won)
     direct = change(won, path="direct", spans=(PathSpan("relay", "relay", 0, 0.25), PathSpan("direct", "punch", 0.25)))
     alice(direct)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from app.network import port_mapping
-from app.network.port_mapping import PortDoor
+from app.network.port_mapping import PortMapping
 from app.store.documents import Documents, OwnPort
 from transport.net.port_mapping import MappedPort
 from transport.portmap.mapper import MappingStatus, NetworkIs, Remembered
@@ -60,7 +60,7 @@ def drivers(monkeypatch: pytest.MonkeyPatch) -> list[Driver]:
     return Driver.made
 
 
-def with_door(test: Callable[[PortDoor, list[Any], Documents], Coroutine[Any, Any, None]]) -> None:
+def with_door(test: Callable[[PortMapping, list[Any], Documents], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         told: list[Any] = []
         documents = Documents(lambda names: None)
@@ -68,7 +68,7 @@ def with_door(test: Callable[[PortDoor, list[Any], Documents], Coroutine[Any, An
         async def nowhere() -> NetworkIs:
             return NetworkIs()
 
-        door = PortDoor(documents, lambda *what: told.append(what), random.Random(1), nowhere)
+        door = PortMapping(documents, lambda *what: told.append(what), random.Random(1), nowhere)
         await test(door, told, documents)
         for driver in Driver.made:
             driver.closing.set()
@@ -78,7 +78,7 @@ def with_door(test: Callable[[PortDoor, list[Any], Documents], Coroutine[Any, An
 
 
 def test_nobody_is_asked_without_a_relay_that_is_somewhere_else(drivers: list[Driver]) -> None:
-    async def test(door: PortDoor, told: list[Any], documents: Documents) -> None:
+    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
         door.allow(True)
         assert drivers == [] and door.status is None
         for here in ("127.0.0.1", "127.8.0.1", "::1"):
@@ -93,7 +93,7 @@ def test_nobody_is_asked_without_a_relay_that_is_somewhere_else(drivers: list[Dr
 
 
 def test_nobody_is_asked_who_hides_or_has_switched_it_off(drivers: list[Driver]) -> None:
-    async def test(door: PortDoor, told: list[Any], documents: Documents) -> None:
+    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
         door.allow(False)
         door.relay_reached(AWAY)
         assert drivers == []
@@ -102,7 +102,7 @@ def test_nobody_is_asked_who_hides_or_has_switched_it_off(drivers: list[Driver])
 
 
 def test_switched_off_in_mid_run_it_is_given_back_and_told(drivers: list[Driver]) -> None:
-    async def test(door: PortDoor, told: list[Any], documents: Documents) -> None:
+    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
         door.allow(True)
         door.relay_reached(AWAY)
         drivers[0].maps()
@@ -121,7 +121,7 @@ def test_switched_off_in_mid_run_it_is_given_back_and_told(drivers: list[Driver]
 
 
 def test_what_happens_is_passed_on(drivers: list[Driver]) -> None:
-    async def test(door: PortDoor, told: list[Any], documents: Documents) -> None:
+    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
         door.reflexive_seen("198.51.100.1")
         door.call_begins()
         door.allow(True)
@@ -137,7 +137,7 @@ def test_what_happens_is_passed_on(drivers: list[Driver]) -> None:
 
 
 def test_it_is_remembered_and_the_nonce_stands_in_no_repr(drivers: list[Driver]) -> None:
-    async def test(door: PortDoor, told: list[Any], documents: Documents) -> None:
+    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
         door.allow(True)
         door.relay_reached(AWAY)
         assert drivers[0].before is None

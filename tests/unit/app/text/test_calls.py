@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.ipc.messages import CallPhase, PathKind
 from app.text import calls
-from app.text.calls import ExitStatus, Words
+from app.text.calls import ExitStatus, UserMessage
 from transport.wire.relay_messages import EndReason, RefusalCode
 
 REASONS = sorted({*get_args(EndReason), *get_args(RefusalCode), *get_args(calls.LocalReason)})
@@ -19,7 +19,7 @@ JARGON = re.compile(
 )
 
 
-def check(found: Words) -> None:
+def check(found: UserMessage) -> None:
     assert found.happened
     assert "{" not in found.text
     assert not JARGON.search(found.text), found.text
@@ -59,7 +59,7 @@ def test_every_trouble_with_the_relay_has_words(problem: calls.RelayProblem, ret
 @pytest.mark.parametrize("device", ["", "USB {0} Headset\n"])
 def test_every_device_problem_has_words(side: calls.DeviceSide, problem: calls.DeviceProblem, device: str) -> None:
     found = calls.device_problem(side, problem, device)
-    check(Words(found.happened.replace("{0} ", ""), found.now, found.can_do))
+    check(UserMessage(found.happened.replace("{0} ", ""), found.now, found.can_do))
     assert found.now
     assert found.can_do
 

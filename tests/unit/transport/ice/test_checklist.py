@@ -23,7 +23,7 @@ from transport.ice.checklist import (
     Schedule,
 )
 from transport.ice.credentials import Credentials, make_credentials
-from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, Budget, Purse
+from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, Budget, PacketBudget
 from transport.net.sockets import SendDatagram
 from transport.wire import stun
 from transport.wire.stun import Address, Check, IceRole
@@ -39,7 +39,7 @@ class Party:
     def __init__(self, role: IceRole, seed: int, nomination: int = 1) -> None:
         rng = random.Random(seed)
         self.credentials = make_credentials(rng)
-        self.purse = Purse(BUDGET)
+        self.purse = PacketBudget(BUDGET)
         self.checks = CheckList(self.credentials, role, self.purse, rng, nomination)
         self.checks.add_socket(0, 4)
         self.chosen: list[PairChosen] = []

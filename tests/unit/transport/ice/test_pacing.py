@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.ice.pacing import MAPPING_LIFE_S, MAX_LIVE_MAPPINGS, MAX_SOCKETS, Allowance, Budget, Purse
+from transport.ice.pacing import MAPPING_LIFE_S, MAX_LIVE_MAPPINGS, MAX_SOCKETS, Budget, HostLimits, PacketBudget
 
 HOST = "203.0.113.1"
 WIDE = Budget(10_000, 1_000, 256, 10.0)
@@ -11,7 +11,7 @@ WIDE = Budget(10_000, 1_000, 256, 10.0)
 
 @given(st.lists(st.floats(0, 0.05), min_size=1, max_size=900))
 def test_never_more_than_two_hundred_packets_in_a_second(pauses: list[float]) -> None:
-    allowance, now, sent = Allowance(), 0.0, []
+    allowance, now, sent = HostLimits(), 0.0, []
     for pause in pauses:
         now += pause
         if allowance.take(now):
@@ -21,14 +21,14 @@ def test_never_more_than_two_hundred_packets_in_a_second(pauses: list[float]) ->
 
 
 def test_two_purses_draw_from_one_allowance() -> None:
-    allowance = Allowance()
-    purses = [Purse(WIDE, 100, allowance=allowance, is_focused=True) for _ in range(2)]
+    allowance = HostLimits()
+    purses = [PacketBudget(WIDE, 100, allowance=allowance, is_focused=True) for _ in range(2)]
     paid = sum(purse.pay((HOST, 2_000 + number), 0.0) for number in range(100) for purse in purses)
     assert paid == 30 and sum(purse.spent for purse in purses) == 30
 
 
 def test_mappings_are_counted_for_as_long_as_a_nat_may_know_them() -> None:
-    allowance = Allowance()
+    allowance = HostLimits()
     assert all(allowance.map(1, (HOST, port), 0.0) for port in range(2_000, 2_000 + MAX_LIVE_MAPPINGS))
     assert not allowance.map(1, (HOST, 1_999), 1.0), "full"
     assert allowance.map(1, (HOST, 2_000), 1.0), "one that is there already costs nothing"
@@ -37,7 +37,7 @@ def test_mappings_are_counted_for_as_long_as_a_nat_may_know_them() -> None:
 
 
 def test_sockets_are_few_and_come_back() -> None:
-    allowance = Allowance()
+    allowance = HostLimits()
     assert sum(allowance.open_socket() for _ in range(300)) == MAX_SOCKETS
     allowance.close_socket()
     assert allowance.open_socket() and not allowance.open_socket()
@@ -47,7 +47,7 @@ def test_sockets_are_few_and_come_back() -> None:
 
 
 def test_one_hard_traversal_at_a_time() -> None:
-    allowance = Allowance()
+    allowance = HostLimits()
     assert allowance.take_turn("one") and allowance.take_turn("one") and not allowance.take_turn("other")
     allowance.end_turn("other")
     assert not allowance.take_turn("other"), "only its owner ends a turn"

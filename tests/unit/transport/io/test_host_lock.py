@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from transport.ice.pacing import Allowance
-from transport.io.host_lock import MachineTurn
+from transport.ice.pacing import HostLimits
+from transport.io.host_lock import HostLock
 
 PATIENCE_S = 30.0
 TAKES_IT = """
@@ -29,7 +29,7 @@ def port() -> int:
 
 
 def test_the_turn_is_one_owners_until_it_ends_it(port: int) -> None:
-    one, other = MachineTurn(port), MachineTurn(port)
+    one, other = HostLock(port), HostLock(port)
     assert one.take() and one.take() and not other.take()
     other.end()
     assert not other.take(), "only its owner ends a turn"
@@ -40,7 +40,7 @@ def test_the_turn_is_one_owners_until_it_ends_it(port: int) -> None:
 
 
 def test_one_hard_traversal_at_a_time_among_all_processes(port: int) -> None:
-    elsewhere, allowance = MachineTurn(port), Allowance(machine=MachineTurn(port))
+    elsewhere, allowance = HostLock(port), HostLimits(machine=HostLock(port))
     assert elsewhere.take() and not allowance.take_turn("one"), "another process has it"
     elsewhere.end()
     assert allowance.take_turn("one") and not elsewhere.take()
@@ -62,7 +62,7 @@ def test_without_ipv4_everybody_may_and_after_any_other_failure_nobody(
     def fails(*_: object) -> socket.socket:
         raise OSError(number, "made up")
 
-    turn = MachineTurn(port)
+    turn = HostLock(port)
     with monkeypatch.context() as patched:
         patched.setattr(socket, "socket", fails)
         assert turn.take() is may
@@ -75,7 +75,7 @@ def test_a_process_that_is_killed_has_given_it_back(port: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", TAKES_IT, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        turn = MachineTurn(port)
+        turn = HostLock(port)
         try:
             assert process.stdout is not None and process.stdout.readline() == "True\n"
             assert not turn.take()

@@ -16,10 +16,10 @@ from transport.nat.mapping_lifetime import (
     BUDGET,
     SILENCES_S,
     LifeMeasured,
-    LifeTest,
     LifeTimer,
-    StartLifeTest,
-    StopLifeTest,
+    MappingLifetimeProbe,
+    StartLifetimeProbe,
+    StopLifetimeProbe,
 )
 from transport.net.sockets import OpenSocket, SocketFailed, SocketOpened
 
@@ -74,13 +74,13 @@ def test_another_outside_address_says_nothing() -> None:
 def test_nobody_to_ask_no_sockets_and_no_answers_end_without_a_figure() -> None:
     server = (("192.0.2.1", 3_478),)
     numbers = iter(range(100))
-    test = LifeTest(lambda: next(numbers), random.Random(1))
-    assert test.handle(StartLifeTest(()), 0.0) == [LifeMeasured(None)]
-    opening = [said.socket for said in test.handle(StartLifeTest(server), 0.0) if isinstance(said, OpenSocket)]
+    test = MappingLifetimeProbe(lambda: next(numbers), random.Random(1))
+    assert test.handle(StartLifetimeProbe(()), 0.0) == [LifeMeasured(None)]
+    opening = [said.socket for said in test.handle(StartLifetimeProbe(server), 0.0) if isinstance(said, OpenSocket)]
     assert len(opening) == BUDGET.sockets
     said = [each for socket in opening for each in test.handle(SocketFailed(socket, "no more files"), 0.0)]
     assert said == [LifeMeasured(None)]
-    opening = [said.socket for said in test.handle(StartLifeTest(server), 0.0) if isinstance(said, OpenSocket)]
+    opening = [said.socket for said in test.handle(StartLifetimeProbe(server), 0.0) if isinstance(said, OpenSocket)]
     for socket in opening:
         test.handle(SocketOpened(socket, ("192.168.1.2", 5_000)), 0.0)
     now, results = 0.0, []
@@ -88,4 +88,4 @@ def test_nobody_to_ask_no_sockets_and_no_answers_end_without_a_figure() -> None:
         now = due
         results += [each for each in test.handle(LifeTimer(), now) if isinstance(each, LifeMeasured)]
     assert results == [LifeMeasured(None)] and now < 10.0, "nobody waits for what never came"
-    assert test.handle(StopLifeTest(), now) == []
+    assert test.handle(StopLifetimeProbe(), now) == []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile, from_wire
-from transport.nat.strategy import Manner, Technique, manner, strategy, would_help
+from transport.nat.strategy import MappingBehaviour, Technique, manner, strategy, would_help
 
 EIM, ADM, APDM = Mapping.ENDPOINT_INDEPENDENT, Mapping.ADDRESS_DEPENDENT, Mapping.ADDRESS_AND_PORT_DEPENDENT
 STRICT = Filtering.ADDRESS_AND_PORT_DEPENDENT
@@ -80,7 +80,7 @@ def test_both_sides_come_to_the_same(one: NatProfile, other: NatProfile, try_har
 
 
 def test_what_can_never_succeed_is_never_chosen() -> None:
-    hopeless = {Manner.RANDOM, Manner.BLOCK, Manner.UNKNOWN}
+    hopeless = {MappingBehaviour.RANDOM, MappingBehaviour.BLOCK, MappingBehaviour.UNKNOWN}
     every = [NatProfile(m, f, a) for m, f, a in itertools.product(Mapping, Filtering, Allocation)]
     for one, other in itertools.product(every, every):
         if {manner(one), manner(other)} <= hopeless:

@@ -10,15 +10,15 @@ from transport.path.selector import DWELL_S, OVERLAP_S, PARK_S
 from transport.path.state import (
     TRANSITIONS,
     AddPath,
-    AllSilent,
     Cause,
+    ConnectivityLost,
+    ConnectivityRestored,
     Echoed,
     Forgotten,
-    Heard,
-    HeardAgain,
     ManagerCommand,
     ManagerEvent,
     MediaSent,
+    PacketSeen,
     PathClosed,
     PathCounted,
     PathGone,
@@ -29,12 +29,12 @@ from transport.path.state import (
     PathTimer,
     PathValidated,
     PeerCounted,
-    PeerMisses,
+    PeerReportsSilence,
     PeerUses,
+    ReportSilence,
     Revalidate,
     SendAgain,
     StateChanged,
-    TellSilent,
 )
 
 RELAY = ("192.0.2.1", 7851)
@@ -76,36 +76,36 @@ def test_silence_means_nothing_before_the_peer_was_ever_heard() -> None:
 
 def test_silence_makes_a_path_suspect_then_dead_and_a_word_brings_it_back() -> None:
     manager = active()
-    manager.handle(Heard(0), 1.0)
+    manager.handle(PacketSeen(0), 1.0)
     assert manager.next_deadline() == pytest.approx(1.0 + SUSPECT_AFTER_S)
     assert manager.handle(PathTimer(), 1.0 + SUSPECT_AFTER_S) == [
         StateChanged(0, PathState.SUSPECT),
         Revalidate(0),
     ]
     assert manager.carriers == (0,)
-    assert manager.handle(PathTimer(), 1.0 + DEAD_AFTER_S) == [StateChanged(0, PathState.DEAD), AllSilent(1.0)]
+    assert manager.handle(PathTimer(), 1.0 + DEAD_AFTER_S) == [StateChanged(0, PathState.DEAD), ConnectivityLost(1.0)]
     assert manager.silent_since == 1.0 and manager.stats()[0].active_to == 1.0 + DEAD_AFTER_S
     # Silence may end by itself: what was heard last still carries.
     assert manager.carriers == (0,)
     assert manager.handle(PathTimer(), 1.0 + DEAD_AFTER_S + REVALIDATE_EVERY_S) == [Revalidate(0)]
-    assert manager.handle(Heard(0), 5.0) == [
+    assert manager.handle(PacketSeen(0), 5.0) == [
         StateChanged(0, PathState.STANDBY),
         StateChanged(0, PathState.ACTIVE),
-        HeardAgain(),
+        ConnectivityRestored(),
     ]
     assert manager.silent_since is None
 
 
 def test_a_suspect_that_is_heard_is_active_without_a_word_of_reconnecting() -> None:
     manager = active()
-    manager.handle(Heard(0), 1.0)
+    manager.handle(PacketSeen(0), 1.0)
     manager.handle(PathTimer(), 1.5)
-    assert manager.handle(Heard(0), 1.6) == [StateChanged(0, PathState.ACTIVE)]
+    assert manager.handle(PacketSeen(0), 1.6) == [StateChanged(0, PathState.ACTIVE)]
 
 
 def test_what_the_first_hop_says_does_not_judge_a_path_in_use() -> None:
     manager = active()
-    manager.handle(Heard(0), 1.0)
+    manager.handle(PacketSeen(0), 1.0)
     assert manager.handle(PathRefuted(0), 1.0) == []
     assert manager.carriers == (0,)
     manager.handle(PathTimer(), 3.0)
@@ -116,9 +116,9 @@ def test_what_the_first_hop_says_does_not_judge_a_path_in_use() -> None:
 def test_a_second_path_stands_by_and_steps_in_when_the_first_dies() -> None:
     manager = active(paths=2)
     assert (manager.state(0), manager.state(1)) == (PathState.ACTIVE, PathState.STANDBY)
-    manager.handle(Heard(0), 1.0)
+    manager.handle(PacketSeen(0), 1.0)
     out = manager.handle(PathTimer(), 2.0)
-    assert StateChanged(1, PathState.ACTIVE) in out and not any(isinstance(said, AllSilent) for said in out)
+    assert StateChanged(1, PathState.ACTIVE) in out and not any(isinstance(said, ConnectivityLost) for said in out)
     assert manager.carriers == (1,)
 
 
@@ -129,12 +129,12 @@ def test_an_idle_path_that_is_refuted_is_tried_again() -> None:
 
 def test_a_lost_socket_is_silence_and_a_new_one_ends_it() -> None:
     manager = active()
-    manager.handle(Heard(0), 1.0)
-    assert manager.handle(PathClosed(0), 1.5) == [StateChanged(0, PathState.CANDIDATE), AllSilent(1.0)]
+    manager.handle(PacketSeen(0), 1.0)
+    assert manager.handle(PathClosed(0), 1.5) == [StateChanged(0, PathState.CANDIDATE), ConnectivityLost(1.0)]
     assert manager.carriers == ()
     manager.handle(PathOpened(0, HERE), 2.0)
     manager.handle(PathValidated(0), 2.1)
-    assert manager.handle(Heard(0), 2.2) == [HeardAgain()]
+    assert manager.handle(PacketSeen(0), 2.2) == [ConnectivityRestored()]
 
 
 def test_a_moved_path_is_the_same_path_elsewhere() -> None:
@@ -161,7 +161,7 @@ EVENTS = st.integers(0, 2).flatmap(
             PathMoved(path, RELAY),
             PathValidated(path),
             PathRefuted(path),
-            Heard(path),
+            PacketSeen(path),
             PathTimer(),
         ]
     )
@@ -184,10 +184,10 @@ def test_the_invariant_holds_whatever_happens(steps: list[tuple[ManagerEvent, fl
             assert manager.carriers == ()
         for said in out:
             # Silence and its end are told in turn.
-            if isinstance(said, AllSilent):
+            if isinstance(said, ConnectivityLost):
                 assert not silent
                 silent = True
-            elif isinstance(said, HeardAgain):
+            elif isinstance(said, ConnectivityRestored):
                 assert silent
                 silent = False
         assert silent == (manager.silent_since is not None)
@@ -216,7 +216,7 @@ def on_relay(now: float = 1.0) -> PathManager:
     quality = manager.quality(0)
     assert quality is not None
     quality.round_trip.sample(0.08)
-    manager.handle(Heard(0), now)
+    manager.handle(PacketSeen(0), now)
     manager.handle(MediaSent(), now)
     return manager
 
@@ -226,7 +226,7 @@ def say(manager: PathManager, path: int, now: float) -> None:
     quality = manager.quality(path)
     assert quality is not None
     quality.media_at = now
-    manager.handle(Heard(path), now)
+    manager.handle(PacketSeen(path), now)
 
 
 def counted(**frames: int) -> PeerCounted:
@@ -273,7 +273,7 @@ def test_a_path_that_the_peer_misses_passes_no_trial_until_it_has_answered() -> 
     manager = on_relay()
     add_direct(manager, 1, 1.0)
     manager.handle(counted(p0=1, p1=1), 1.1)
-    manager.handle(PeerMisses(1, 0.06), 1.3)
+    manager.handle(PeerReportsSilence(1, 0.06), 1.3)
     say(manager, 1, 1.4)
     # What the peer had counted was true when it was said.
     assert manager.handle(counted(p0=16, p1=16), 1.4) == []
@@ -301,7 +301,7 @@ def test_a_path_on_trial_that_falls_silent_is_told_of_though_the_peer_has_not_sa
         say(manager, 0, now)
         if now < 1.4:
             say(manager, 1, now)
-        told += [(now, said) for said in manager.handle(PathTimer(), now) if isinstance(said, TellSilent)]
+        told += [(now, said) for said in manager.handle(PathTimer(), now) if isinstance(said, ReportSilence)]
     at = [when for when, _ in told]
     assert 1.4 + SUSPECT_AFTER_S <= at[0] <= 1.4 + SUSPECT_AFTER_S + TICK_S + 0.02
     assert all(after - before == pytest.approx(TELL_EVERY_S, abs=TICK_S + 0.01) for before, after in pairwise(at))
@@ -317,7 +317,7 @@ def test_a_trial_that_fails_parks_the_path_longer_each_time() -> None:
     while now < 80.0:
         now += 0.05
         for path in (0, 1):
-            manager.handle(Heard(path), now)
+            manager.handle(PacketSeen(path), now)
         manager.handle(MediaSent(), now)
         manager.handle(PathTimer(), now)
         on_trial = manager.carriers == (0, 1)
@@ -337,12 +337,12 @@ def test_silence_of_the_direct_path_brings_the_relay_in_at_once() -> None:
     assert out[:2] == [StateChanged(1, PathState.SUSPECT), Revalidate(1)]
     (again,) = [said for said in out if isinstance(said, SendAgain)]
     assert (again.lost_on, again.onto) == (1, 0) and again.since < now
-    assert TellSilent(1, pytest.approx(MEDIA_UNEXPECTED_S + 0.001)) in out and manager.carriers == (1, 0)
+    assert ReportSilence(1, pytest.approx(MEDIA_UNEXPECTED_S + 0.001)) in out and manager.carriers == (1, 0)
     # Heard again: it is in use as before, and covered for a while.
-    assert manager.handle(Heard(1), at + 0.1) == [StateChanged(1, PathState.ACTIVE)]
+    assert manager.handle(PacketSeen(1), at + 0.1) == [StateChanged(1, PathState.ACTIVE)]
     assert manager.carriers == (1, 0)
     for step in range(10):
-        manager.handle(Heard(1), at + 0.1 + step * 0.04)
+        manager.handle(PacketSeen(1), at + 0.1 + step * 0.04)
         manager.handle(PathTimer(), at + 0.1 + step * 0.04)
     assert manager.carriers == (1,)
 
@@ -350,29 +350,29 @@ def test_silence_of_the_direct_path_brings_the_relay_in_at_once() -> None:
 def test_a_second_of_silence_ends_it_and_a_dead_path_that_is_heard_stands_by() -> None:
     manager, now = swapped()
     manager.handle(PathTimer(), now + 0.1)
-    manager.handle(Heard(0), now + 0.9)
+    manager.handle(PacketSeen(0), now + 0.9)
     out = manager.handle(PathTimer(), now + DEAD_AFTER_S)
     assert out[:2] == [StateChanged(1, PathState.DEAD), StateChanged(0, PathState.ACTIVE)]
-    assert manager.carriers == (0,) and not any(isinstance(said, AllSilent) for said in out)
-    assert manager.handle(Heard(1), now + 2.0) == [StateChanged(1, PathState.STANDBY)]
+    assert manager.carriers == (0,) and not any(isinstance(said, ConnectivityLost) for said in out)
+    assert manager.handle(PacketSeen(1), now + 2.0) == [StateChanged(1, PathState.STANDBY)]
     assert manager.state(0) is PathState.ACTIVE
 
 
 def test_what_the_peer_misses_is_sent_by_the_relay_as_well_until_the_path_answers() -> None:
     manager, now = swapped()
-    out = manager.handle(PeerMisses(1, 0.06), now)
+    out = manager.handle(PeerReportsSilence(1, 0.06), now)
     assert StateChanged(1, PathState.SUSPECT) in out and any(isinstance(said, SendAgain) for said in out)
     # That we hear the peer by it says nothing about the other direction.
-    assert manager.handle(Heard(1), now + 0.02) == [] and manager.carriers == (1, 0)
+    assert manager.handle(PacketSeen(1), now + 0.02) == [] and manager.carriers == (1, 0)
     for step in range(1, 15):
-        manager.handle(Heard(1), now + step * 0.05)
+        manager.handle(PacketSeen(1), now + step * 0.05)
         manager.handle(PathTimer(), now + step * 0.05)
     assert manager.state(1) is PathState.SUSPECT, "that the peer says no more may be that its words are lost"
     # An answer to what was asked before the word came says nothing either.
     now += 0.75
     manager.handle(Echoed(1, 0.8), now)
     assert manager.state(1) is PathState.SUSPECT
-    manager.handle(Heard(1), now)
+    manager.handle(PacketSeen(1), now)
     assert StateChanged(1, PathState.ACTIVE) in manager.handle(Echoed(1, 0.02), now)
     assert manager.carriers == (1, 0), "covered for a while"
 
@@ -382,13 +382,13 @@ def test_every_word_of_the_peers_sends_again_what_had_left_before_the_silence() 
     manager.handle(PathTimer(), now + MEDIA_UNEXPECTED_S + 0.001)
     assert manager.state(1) is PathState.SUSPECT
     # Found silent by ourselves, for less long than the peer misses it.
-    (again,) = manager.handle(PeerMisses(1, 0.3), now + 0.1)
+    (again,) = manager.handle(PeerReportsSilence(1, 0.3), now + 0.1)
     assert isinstance(again, SendAgain) and (again.lost_on, again.onto) == (1, 0)
     assert again.since < now + 0.1 - 0.3
     # Also of a path that has been left meanwhile.
     manager.handle(PathTimer(), now + DEAD_AFTER_S)
     assert manager.state(1) is PathState.DEAD
-    (again,) = manager.handle(PeerMisses(1, 0.3), now + DEAD_AFTER_S)
+    (again,) = manager.handle(PeerReportsSilence(1, 0.3), now + DEAD_AFTER_S)
     assert isinstance(again, SendAgain) and (again.lost_on, again.onto) == (1, 0)
 
 
@@ -397,9 +397,9 @@ def test_complaints_for_a_second_end_a_path_that_we_still_hear() -> None:
     end = now + DEAD_AFTER_S + 0.1
     while now < end:
         now += 0.05
-        manager.handle(Heard(0), now)
-        manager.handle(Heard(1), now)
-        manager.handle(PeerMisses(1, 0.06), now)
+        manager.handle(PacketSeen(0), now)
+        manager.handle(PacketSeen(1), now)
+        manager.handle(PeerReportsSilence(1, 0.06), now)
         manager.handle(PathTimer(), now)
     # Heard as it is, it stands by: a trial would find out whether it carries again.
     assert manager.state(1) is PathState.STANDBY and manager.state(0) is PathState.ACTIVE
@@ -436,7 +436,7 @@ def test_a_faster_direct_path_replaces_a_slower_one_but_not_within_the_dwell() -
     while later < now + DWELL_S:
         later += 0.05
         say(manager, 1, later)
-        manager.handle(Heard(2), later)
+        manager.handle(PacketSeen(2), later)
         manager.handle(MediaSent(), later)
         manager.handle(PathTimer(), later)
     assert manager.carriers == (1, 2)
@@ -458,9 +458,9 @@ def _all_events(path: int) -> st.SearchStrategy[ManagerEvent]:
                 PathMoved(path, RELAY),
                 PathValidated(path),
                 PathRefuted(path),
-                Heard(path),
+                PacketSeen(path),
                 MediaSent(),
-                PeerMisses(path, 0.1),
+                PeerReportsSilence(path, 0.1),
                 PeerUses("direct"),
                 PeerUses("relay"),
                 PathTimer(),
@@ -504,10 +504,10 @@ def test_with_direct_paths_the_invariants_hold_whatever_happens(steps: list[tupl
             assert len(manager.carriers) == 2
         assert all(path in states and states[path] is not None for path in manager.echo_paces)
         for said in out:
-            if isinstance(said, AllSilent):
+            if isinstance(said, ConnectivityLost):
                 assert not silent
                 silent = True
-            elif isinstance(said, HeardAgain):
+            elif isinstance(said, ConnectivityRestored):
                 assert silent
                 silent = False
             elif isinstance(said, SendAgain):
@@ -517,7 +517,7 @@ def test_with_direct_paths_the_invariants_hold_whatever_happens(steps: list[tupl
         if isinstance(event, PathTimer):
             assert due is None or due > now
     # No stuck state: a peer that is heard by the relay again is talked to by it or by something better.
-    for event in (PathOpened(0, HERE), PathValidated(0), Heard(0), PathTimer()):
+    for event in (PathOpened(0, HERE), PathValidated(0), PacketSeen(0), PathTimer()):
         manager.handle(event, now)
     if manager.state(0) is not None:
         assert manager.carriers and manager.silent_since is None

@@ -16,7 +16,7 @@ from transport.path.schedule import (
     echo_paces,
     fallback,
 )
-from transport.path.selector import Trial
+from transport.path.selector import PathEvaluation
 from transport.path.state import AddPath, PathState
 from transport.path.stats import PathKind
 
@@ -36,7 +36,7 @@ def test_what_is_in_use_carries_alone_unless_it_is_covered() -> None:
     paths = {0: record("relay", PathState.STANDBY), 1: record("direct", PathState.ACTIVE)}
     assert carriers(paths, CALM) == (1,)
     assert carriers(paths, Plan(None, 0, "relay")) == (1, 0)
-    assert carriers(paths, Plan(Trial(1, 0, 0.0, talking=True), None, "relay")) == (1, 0)
+    assert carriers(paths, Plan(PathEvaluation(1, 0, 0.0, talking=True), None, "relay")) == (1, 0)
     paths[1].state = PathState.SUSPECT
     assert carriers(paths, CALM) == (1, 0)
     # What does not stand by covers nothing.
@@ -70,7 +70,7 @@ def test_never_more_than_two_and_never_one_that_cannot(
 ) -> None:
     paths = {n: record("direct" if n else "relay", state, heard=heard) for n, (state, heard) in enumerate(drawn)}
     known = [number for number in tried or () if number in paths]
-    trial = Trial(known[0], known[1], 0.0, talking=True) if len(known) == 2 else None
+    trial = PathEvaluation(known[0], known[1], 0.0, talking=True) if len(known) == 2 else None
     chosen = carriers(paths, Plan(trial, cover if cover in paths else None, "relay"))
     assert len(chosen) == len(set(chosen)) <= 2
     in_use = [number for number, path in paths.items() if path.state in (PathState.ACTIVE, PathState.SUSPECT)]
@@ -92,7 +92,7 @@ def test_each_role_has_its_pace() -> None:
     # Only answers show that it lives when the peer sends by another.
     assert echo_paces(paths, (1,), CALM)[1] == LONE_PACE_S
     for talking, pace in ((True, TRIAL_PACE_S), (False, QUIET_TRIAL_PACE_S)):
-        plan = Plan(Trial(1, 0, 0.0, talking=talking), None, "direct")
+        plan = Plan(PathEvaluation(1, 0, 0.0, talking=talking), None, "direct")
         assert echo_paces(paths, (1, 0), plan)[0] == pace
     assert echo_paces(paths, (1, 0), Plan(None, 0, "direct"))[0] == ECHO_EVERY_S
 

@@ -14,8 +14,8 @@ from transport.path.selector import (
     TRIAL_FRAMES,
     TRIAL_LASTS_S,
     TRIAL_S,
+    PathEvaluation,
     Seen,
-    Trial,
     Verdict,
     is_better,
     overlap_s,
@@ -58,13 +58,13 @@ def test_a_path_that_fails_rests_twice_as_long_each_time() -> None:
     assert park_s(1_000) == MAX_PARK_S
 
 
-def talking() -> Trial:
-    trial = Trial(1, 0, 0.0, talking=True)
+def talking() -> PathEvaluation:
+    trial = PathEvaluation(1, 0, 0.0, talking=True)
     trial.report({0: (100, 100), 1: (1, 1)})
     return trial
 
 
-def verdict(trial: Trial, now: float, candidate: Seen = DIRECT) -> Verdict:
+def verdict(trial: PathEvaluation, now: float, candidate: Seen = DIRECT) -> Verdict:
     return trial.verdict(candidate, RELAY, now)
 
 
@@ -79,7 +79,7 @@ def test_a_clean_path_passes_after_300_ms_and_15_frames() -> None:
 
 
 def test_nothing_is_passed_without_a_count_of_the_peer() -> None:
-    trial = Trial(1, 0, 0.0, talking=True)
+    trial = PathEvaluation(1, 0, 0.0, talking=True)
     for _ in range(100):
         trial.echoed(1)
     assert verdict(trial, TRIAL_LASTS_S - 0.01) is Verdict.GOING
@@ -112,7 +112,7 @@ def test_a_slow_path_does_not_pass_however_clean() -> None:
 
 
 def test_in_silence_echoes_pass_a_path_until_somebody_talks() -> None:
-    trial = Trial(1, 0, 0.0, talking=False)
+    trial = PathEvaluation(1, 0, 0.0, talking=False)
     for _ in range(TRIAL_ECHOES - 1):
         trial.echoed(1)
     trial.echoed(0)
@@ -130,7 +130,7 @@ COUNTS = st.dictionaries(st.integers(0, 3), st.tuples(st.integers(0, 2**53), st.
 def test_whatever_the_peer_counts_there_is_a_verdict_in_time(
     counts: list[dict[int, tuple[int, int]]], is_talking: bool, candidate: Seen, other: Seen
 ) -> None:
-    trial = Trial(1, 0, 0.0, talking=is_talking)
+    trial = PathEvaluation(1, 0, 0.0, talking=is_talking)
     for count in counts:
         trial.report(count)
     assert trial.verdict(candidate, other, TRIAL_LASTS_S) is not Verdict.GOING

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 from transport.ice.candidates import HostAddress
 from transport.ice.credentials import make_credentials
-from transport.ice.pacing import Allowance
+from transport.ice.pacing import HostLimits
 from transport.nat.profile import NatProfile
 from transport.nat.strategy import strategy
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal.hard_phase import HardKind
-from transport.traversal.probe_round import HardPlan, HardRound
-from transport.traversal.round import RoundCommand, RoundLost, RoundWon, SayToPeer
+from transport.traversal.probe_round import ProbePlan, ProbeRound
+from transport.traversal.round import RoundCommand, RoundLost, RoundWon, SendToPeer
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, WireCandidate
 from transport.wire.stun import Address, IceRole
@@ -30,12 +30,12 @@ def plan(
     remote: NatProfile,
     *,
     controlling: bool = True,
-    allowance: Allowance | None = None,
+    allowance: HostLimits | None = None,
     number: int = 4,
-) -> HardPlan:
+) -> ProbePlan:
     """For a round between such NATs."""
     numbers = iter(range(10**6))
-    return HardPlan(
+    return ProbePlan(
         number=number,
         role=IceRole.CONTROLLING if controlling else IceRole.CONTROLLED,
         strategy=strategy(local, remote, try_harder=True),
@@ -45,7 +45,7 @@ def plan(
         hosts=HOSTS,
         peer_public=(PEER,),
         budget=kind.budget,
-        allowance=allowance or Allowance(),
+        allowance=allowance or HostLimits(),
         new_socket=lambda: next(numbers),
     )
 
@@ -60,7 +60,7 @@ def told(number: int, *ports: int, host: str = PEER[0]) -> Candidates:
 class RoundLab:
     """``maps`` is our NAT: the outside port of a new flow, by socket and destination."""
 
-    round: HardRound
+    round: ProbeRound
     maps: Callable[[int, Address], int]
     now: float = 100.0
     max_open: int = 10**6
@@ -128,7 +128,7 @@ class RoundLab:
                         mapped = (OUTSIDE, self.flows[socket, destination])
                         answer = stun.binding_success(stun.parse(data), mapped)
                         pending += self.round.received(DatagramReceived(socket, destination, answer), self.now)
-                case SayToPeer(message):
+                case SendToPeer(message):
                     if isinstance(message, Candidates):
                         self.said.append(message)
                     else:

@@ -19,12 +19,11 @@ from transport.traversal.agent import (
     MAX_CLIMB,
     MAX_FAILED_CLIMBS,
     MAX_STATUSES,
+    AgentCommand,
+    AgentConfig,
+    AgentEvent,
+    AgentState,
     Begin,
-    Ladder,
-    LadderCommand,
-    LadderConfig,
-    LadderEvent,
-    LadderState,
     NetworkChanged,
     PathLost,
     Prepare,
@@ -32,19 +31,20 @@ from transport.traversal.agent import (
     RelayTrouble,
     Stop,
     TimerFired,
+    TraversalAgent,
 )
 from transport.traversal.attempt import HOLD_S
-from transport.traversal.round import SayToPeer
+from transport.traversal.round import SendToPeer
 from transport.traversal.technique import (
     ROUNDS_PER_CLIMB,
     DirectFound,
-    Knowledge,
     PeerSaid,
     PhaseCommand,
     PhaseEnded,
     PhaseEvent,
     PhaseSpec,
     PhaseStatus,
+    TraversalContext,
 )
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
@@ -65,21 +65,21 @@ def their_candidates(number: int, profile: WireProfile | None = None) -> PeerSai
 class World:
     """A ladder whose sockets open and STUN servers answer at once, and whose peer is what a test makes of it."""
 
-    ladder: Ladder
+    ladder: TraversalAgent
     now: float = 100.0
     answers: bool = True
     opened: set[int] = field(default_factory=set)
     handed: set[int] = field(default_factory=set)
     sent: list[tuple[float, SendDatagram]] = field(default_factory=list)
-    said: list[tuple[float, SayToPeer]] = field(default_factory=list)
+    said: list[tuple[float, SendToPeer]] = field(default_factory=list)
 
-    def do(self, event: LadderEvent) -> None:
+    def do(self, event: AgentEvent) -> None:
         pending = [event]
         while pending:
             for command in self.ladder.handle(pending.pop(0), self.now):
                 pending += self._carry_out(command)
 
-    def _carry_out(self, command: LadderCommand) -> list[LadderEvent]:
+    def _carry_out(self, command: AgentCommand) -> list[AgentEvent]:
         match command:
             case OpenSocket(socket):
                 assert socket not in self.opened
@@ -96,7 +96,7 @@ class World:
                 self.sent.append((self.now, command))
                 if destination in STUN and self.answers:
                     return [DatagramReceived(socket, destination, stun.binding_success(stun.parse(data), OUTSIDE))]
-            case SayToPeer():
+            case SendToPeer():
                 self.said.append((self.now, command))
         return []
 
@@ -123,7 +123,7 @@ class World:
 def world(*, controlling: bool = True, answers: bool = True, **fields: object) -> World:
     numbers = iter(range(10**6))
     values = {"controlling": controlling, "stun": STUN, "hosts": HOSTS, "new_socket": lambda: next(numbers)} | fields
-    return World(Ladder(LadderConfig(**values), random.Random(1)), answers=answers)  # type: ignore[arg-type]
+    return World(TraversalAgent(AgentConfig(**values), random.Random(1)), answers=answers)  # type: ignore[arg-type]
 
 
 def climbed(**fields: object) -> World:
@@ -134,7 +134,7 @@ def climbed(**fields: object) -> World:
     lab.do(their_candidates(0))
     lab.wait(0.01)
     lab.answer_checks()
-    assert lab.ladder.state is LadderState.DIRECT
+    assert lab.ladder.state is AgentState.DIRECT
     return lab
 
 
@@ -170,14 +170,14 @@ def test_what_was_prepared_is_told_at_once_and_kept_open_while_the_peer_is_await
 def waited(lab: World) -> float:
     """Lose the path, and get another: how long it was until the ladder told fresh candidates for that."""
     lab.do(PathLost())
-    assert lab.ladder.state is LadderState.RESTING
+    assert lab.ladder.state is AgentState.RESTING
     lost, told = lab.now, len(lab.said)
     lab.wait(40.0)
     [(at, said)] = lab.said[told:]
     assert isinstance(said.message, Candidates) and said.message.round % ROUNDS_PER_CLIMB == 0
     lab.do(their_candidates(said.message.round))
     lab.answer_checks()
-    assert lab.ladder.state is LadderState.DIRECT
+    assert lab.ladder.state is AgentState.DIRECT
     return at - lost
 
 
@@ -213,7 +213,7 @@ def test_the_path_that_was_found_outlives_everything_else() -> None:
     [mine] = lab.handed
     lab.do(Stop("hung-up"))
     assert lab.opened == {mine}
-    assert lab.ladder.next_deadline() is None and lab.ladder.state is LadderState.STOPPED
+    assert lab.ladder.next_deadline() is None and lab.ladder.state is AgentState.STOPPED
     sent = len(lab.sent)
     for event in (Begin(), PathLost(), their_candidates(8), TimerFired(), NetworkChanged(())):
         lab.do(event)
@@ -246,10 +246,10 @@ def test_what_both_nats_make_impossible_is_not_tried_twice() -> None:
     assert (status.outcome, status.reason) == ("failed", "both-symmetric") and status.ended is not None
     assert status.ended - began <= 2.0 and not lab.checks and not lab.opened
     lab.wait(600.0)
-    assert lab.ladder.state is LadderState.SETTLED and len(lab.ladder.phases()) == 1
+    assert lab.ladder.state is AgentState.SETTLED and len(lab.ladder.phases()) == 1
     lab.do(NetworkChanged((HostAddress("10.0.0.5", 24, "wlan0"),)))
     lab.wait(1.0)
-    assert lab.ladder.state is LadderState.CLIMBING, "another network, another chance"
+    assert lab.ladder.state is AgentState.CLIMBING, "another network, another chance"
 
 
 def test_climbs_end_for_a_peer_that_never_answers() -> None:
@@ -261,7 +261,7 @@ def test_climbs_end_for_a_peer_that_never_answers() -> None:
         lab.do(their_candidates(number - number % ROUNDS_PER_CLIMB))
         lab.wait(20.0)
     statuses = lab.ladder.phases()
-    assert lab.ladder.state is LadderState.SETTLED
+    assert lab.ladder.state is AgentState.SETTLED
     assert len(statuses) <= MAX_FAILED_CLIMBS + 1 and {one.outcome for one in statuses} == {"failed"}
     per_round = hole_punch.BUDGET.packets
     assert all(one.packets <= per_round * one.rounds for one in statuses)
@@ -319,7 +319,7 @@ class Idle:
 
     made: list["Idle"]
 
-    def __init__(self, knowledge: Knowledge, climb: int) -> None:
+    def __init__(self, knowledge: TraversalContext, climb: int) -> None:
         self.know = knowledge
         self.outcome = "trying"
         self.ended: float | None = None
@@ -375,7 +375,7 @@ def test_what_fits_runs_beside_and_yields_to_the_relay() -> None:
     assert [one.outcome for one in Idle.made] == ["trying", "cancelled"], "the first is too small to harm"
     lab.do(SocketFailed(0, "over"))
     due = lab.ladder.next_deadline()
-    assert lab.ladder.state is LadderState.RESTING and due is not None and due - lab.now >= 7.0
+    assert lab.ladder.state is AgentState.RESTING and due is not None and due - lab.now >= 7.0
 
 
 def test_what_does_not_fit_is_not_begun() -> None:
@@ -393,7 +393,7 @@ def test_what_does_not_fit_is_not_begun() -> None:
 
 # -- all states × all inputs
 
-EVENTS: st.SearchStrategy[LadderEvent] = st.one_of(
+EVENTS: st.SearchStrategy[AgentEvent] = st.one_of(
     st.sampled_from(
         [
             *(Prepare(), Begin(), PathLost(), RelayTrouble(), TimerFired()),
@@ -425,7 +425,7 @@ EVENTS: st.SearchStrategy[LadderEvent] = st.one_of(
     st.lists(st.tuples(EVENTS, st.sampled_from([0.0, 0.001, 0.03, 0.5, 3.0, 40.0])), max_size=40),
 )
 def test_no_event_in_any_state_raises_or_sticks(
-    controlling: bool, answers: bool, steps: list[tuple[LadderEvent, float]]
+    controlling: bool, answers: bool, steps: list[tuple[AgentEvent, float]]
 ) -> None:
     lab = world(controlling=controlling, answers=answers)
     begun = False
@@ -451,7 +451,7 @@ def test_numbers_of_rounds_end_without_harm() -> None:
     lab.wait(0.5)
     lab.do(PathLost())
     lab.wait(100.0)
-    assert lab.ladder.state is LadderState.SETTLED and (MAX_CLIMB + 1) * ROUNDS_PER_CLIMB - 1 == 65_535
+    assert lab.ladder.state is AgentState.SETTLED and (MAX_CLIMB + 1) * ROUNDS_PER_CLIMB - 1 == 65_535
 
 
 def test_gathering_that_fails_before_the_permission_tells_nobody_anything() -> None:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.unit.transport.traversal.hard_lab import OUTSIDE, PEER, RoundLab, plan, told
-from transport.ice.pacing import MAX_SOCKETS, Allowance
+from transport.ice.pacing import MAX_SOCKETS, HostLimits
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.traversal import birthday
 from transport.traversal.birthday import BLOCK_SHARE
@@ -18,7 +18,7 @@ RANDOM = NatProfile(APDM, STRICT, Allocation.RANDOM, reflexive=(OUTSIDE, 4_000))
 BLOCK = NatProfile(APDM, STRICT, Allocation.BLOCK, block=(8_192, 9_215), reflexive=(OUTSIDE, 8_300))
 
 
-def hard(local: NatProfile = RANDOM, *, max_open: int = 10**6, allowance: Allowance | None = None) -> RoundLab:
+def hard(local: NatProfile = RANDOM, *, max_open: int = 10**6, allowance: HostLimits | None = None) -> RoundLab:
     ports = random.Random(3)
     made = birthday.make_round(plan(birthday.KIND, local, FIXED, allowance=allowance), random.Random(1))
     return RoundLab(made, lambda socket, destination: ports.randint(8_192, 9_215), max_open=max_open).begin()
@@ -86,7 +86,7 @@ def test_where_the_system_allows_few_sockets_it_goes_on_with_those(max_open: int
 
 def test_without_any_socket_it_is_lost_at_once() -> None:
     assert hard(max_open=0).lost == ["no-sockets"]
-    full = Allowance(sockets=0)
+    full = HostLimits(sockets=0)
     assert hard(allowance=full).lost == ["no-sockets"]
 
 

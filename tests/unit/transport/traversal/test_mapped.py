@@ -18,7 +18,7 @@ from transport.ice.credentials import CheckKeys, make_credentials
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import CloseSocket, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal import hole_punch
-from transport.traversal.round import PunchRound, RoundPlan, RoundWon, SayToPeer
+from transport.traversal.round import PunchRound, RoundPlan, RoundWon, SendToPeer
 from transport.traversal.technique import direct_found
 from transport.wire.call_messages import Candidates, WireCandidate
 from transport.wire.stun import IceRole
@@ -109,7 +109,7 @@ def test_a_port_that_is_taken_is_not_told(event: SocketOpened | SocketFailed) ->
     made.opened(SocketOpened(1, ("2001:db8:a::20", 40_002)), 0.0)
     out = made.opened(event, 0.0) if isinstance(event, SocketOpened) else made.failed(event, 0.0)
     assert (CloseSocket(9) in out) is isinstance(event, SocketOpened)
-    said = [one.message for one in made.timer(1.0) if isinstance(one, SayToPeer)]
+    said = [one.message for one in made.timer(1.0) if isinstance(one, SendToPeer)]
     assert said and isinstance(said[0], Candidates)
     assert {one.kind for one in said[0].candidates} == {"host"} and 9 not in made.sockets
 
@@ -118,10 +118,10 @@ def test_a_mapping_that_comes_later_is_told_with_the_rest() -> None:
     made, _ = a_round()
     made.opened(SocketOpened(0, ("192.168.1.20", 40_001)), 0.0)
     made.opened(SocketOpened(1, ("2001:db8:a::20", 40_002)), 0.0)
-    first = [one.message for one in made.timer(1.0) if isinstance(one, SayToPeer)]
+    first = [one.message for one in made.timer(1.0) if isinstance(one, SendToPeer)]
     (opened,) = [one for one in made.map_ports((DOOR,), 1.1) if isinstance(one, OpenSocket)]
     assert (opened.socket, opened.port) == (9, 25_000)
-    later = [one.message for one in made.opened(SocketOpened(9, BASE), 1.2) if isinstance(one, SayToPeer)]
+    later = [one.message for one in made.opened(SocketOpened(9, BASE), 1.2) if isinstance(one, SendToPeer)]
     assert isinstance(first[0], Candidates) and isinstance(later[0], Candidates)
     assert (first[0].ufrag, {"mapped"}) == (
         later[0].ufrag,

@@ -10,7 +10,7 @@ from transport.ice.candidates import HostAddress
 from transport.link.events import LinkConfig
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import OpenSocket
-from transport.traversal.agent import Ladder, LadderConfig
+from transport.traversal.agent import AgentConfig, TraversalAgent
 from transport.traversal.search import Traversal
 from transport.traversal.technique import PortsMapped
 
@@ -21,12 +21,12 @@ def a_config(**fields: object) -> LinkConfig:
     return replace(Call().caller.driver.link._config, hosts=HOSTS, **fields)  # type: ignore[arg-type]
 
 
-def told(config: LinkConfig) -> list[LadderConfig]:
-    heard: list[LadderConfig] = []
+def told(config: LinkConfig) -> list[AgentConfig]:
+    heard: list[AgentConfig] = []
 
-    def make(ladder: LadderConfig, rng: random.Random) -> Ladder:
+    def make(ladder: AgentConfig, rng: random.Random) -> TraversalAgent:
         heard.append(ladder)
-        return Ladder(ladder, rng)
+        return TraversalAgent(ladder, rng)
 
     Traversal(config, lambda: 7, random.Random(1), make)
     return heard
@@ -48,10 +48,10 @@ DOOR = MappedPort(25_000, ("198.51.100.1", 25_000), "upnp", 9_000.0, is_public=T
 
 def test_what_routers_map_is_known_from_the_beginning_and_kept_up_to_date_before_the_proof() -> None:
     assert [ladder.mapped for ladder in told(a_config(mapped=(DOOR,)))] == [(DOOR,)]
-    made: list[Ladder] = []
+    made: list[TraversalAgent] = []
 
-    def make(config: LadderConfig, rng: random.Random) -> Ladder:
-        made.append(Ladder(config, rng))
+    def make(config: AgentConfig, rng: random.Random) -> TraversalAgent:
+        made.append(TraversalAgent(config, rng))
         return made[0]
 
     traversal = Traversal(a_config(), iter(range(100)).__next__, random.Random(1), make)

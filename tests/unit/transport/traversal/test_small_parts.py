@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.ice.credentials import make_credentials
-from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, MAX_PACKETS_PER_HOST, Bucket, Budget, Purse
+from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, MAX_PACKETS_PER_HOST, Bucket, Budget, PacketBudget
 from transport.ice.start_sync import Synchroniser
-from transport.ice.stun_client import LAST_WAIT_S, MAX_TRANSMISSIONS, ReflexiveQueries
-from transport.nat.compatibility import Chance, chances, outlook
+from transport.ice.stun_client import LAST_WAIT_S, MAX_TRANSMISSIONS, StunClient
+from transport.nat.compatibility import Feasibility, chances, outlook
 from transport.nat.profile import Filtering, Mapping, NatKind, NatProfile
 from transport.net.sockets import SendDatagram
 from transport.wire import stun
@@ -24,7 +24,7 @@ OUTSIDE = ("198.51.100.1", 4_000)
 
 
 def test_no_address_and_no_host_gets_more_than_stated() -> None:
-    purse = Purse(BUDGET)
+    purse = PacketBudget(BUDGET)
     paid = [purse.pay(("192.0.2.1", 5_000), second) for second in range(50)]
     assert sum(paid) == MAX_PACKETS_PER_ADDRESS
     paid = [purse.pay(("192.0.2.1", 5_001 + n), 100.0 + n) for n in range(100)]
@@ -32,14 +32,14 @@ def test_no_address_and_no_host_gets_more_than_stated() -> None:
 
 
 def test_who_has_proven_itself_is_no_victim() -> None:
-    purse = Purse(BUDGET)
+    purse = PacketBudget(BUDGET)
     purse.prove(("192.0.2.1", 5_000))
     assert sum(purse.pay(("192.0.2.1", 5_000), float(second)) for second in range(300)) == BUDGET.packets
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 0.5)), max_size=400))
 def test_the_budget_holds_whatever_is_asked_of_it(asked: list[tuple[int, float]]) -> None:
-    purse, now, paid = Purse(BUDGET), 0.0, []
+    purse, now, paid = PacketBudget(BUDGET), 0.0, []
     for number, later in asked:
         now += later
         if purse.pay((f"192.0.2.{number}", 5_000), now):
@@ -104,8 +104,8 @@ def test_no_order_of_messages_disturbs_it(leads: bool, steps: list[tuple[str, in
 # -- questions to STUN servers
 
 
-def questions(now: float = 0.0) -> ReflexiveQueries:
-    return ReflexiveQueries(7, SERVERS, Purse(BUDGET), random.Random(1), now)
+def questions(now: float = 0.0) -> StunClient:
+    return StunClient(7, SERVERS, PacketBudget(BUDGET), random.Random(1), now)
 
 
 def answer(sent: SendDatagram, mapped: stun.Address = OUTSIDE) -> bytes:
@@ -173,39 +173,39 @@ SYMMETRIC = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT)
 
 
 def test_the_outlook_is_that_of_the_table() -> None:
-    assert outlook(SYMMETRIC, SYMMETRIC).chance is Chance.NONE
-    assert outlook(SYMMETRIC, cone(Filtering.ADDRESS_AND_PORT_DEPENDENT)).chance is Chance.NONE
-    assert outlook(cone(Filtering.UNKNOWN), SYMMETRIC).chance is Chance.DOUBTFUL
-    assert outlook(cone(Filtering.ADDRESS_DEPENDENT), SYMMETRIC).chance is Chance.GOOD
-    assert outlook(cone(Filtering.ADDRESS_AND_PORT_DEPENDENT), cone(Filtering.UNKNOWN)).chance is Chance.GOOD
-    assert outlook(None, SYMMETRIC).chance is Chance.GOOD, "nothing is given up for want of knowledge"
+    assert outlook(SYMMETRIC, SYMMETRIC).chance is Feasibility.NONE
+    assert outlook(SYMMETRIC, cone(Filtering.ADDRESS_AND_PORT_DEPENDENT)).chance is Feasibility.NONE
+    assert outlook(cone(Filtering.UNKNOWN), SYMMETRIC).chance is Feasibility.DOUBTFUL
+    assert outlook(cone(Filtering.ADDRESS_DEPENDENT), SYMMETRIC).chance is Feasibility.GOOD
+    assert outlook(cone(Filtering.ADDRESS_AND_PORT_DEPENDENT), cone(Filtering.UNKNOWN)).chance is Feasibility.GOOD
+    assert outlook(None, SYMMETRIC).chance is Feasibility.GOOD, "nothing is given up for want of knowledge"
     assert outlook(NatProfile(udp_blocked=True), cone(Filtering.UNKNOWN)).reason == "udp-blocked"
 
 
 @pytest.mark.parametrize(
     ("hairpins", "chance"),
     [
-        ((None, None), Chance.DOUBTFUL),
-        ((False, None), Chance.NONE),
-        ((True, None), Chance.GOOD),
+        ((None, None), Feasibility.DOUBTFUL),
+        ((False, None), Feasibility.NONE),
+        ((True, None), Feasibility.GOOD),
         # The same outer NAT was seen to do it once: silence is the weaker evidence.
-        ((True, False), Chance.GOOD),
+        ((True, False), Feasibility.GOOD),
     ],
 )
-def test_behind_one_nat_it_has_to_turn_packets_around(hairpins: tuple[bool | None, ...], chance: Chance) -> None:
+def test_behind_one_nat_it_has_to_turn_packets_around(hairpins: tuple[bool | None, ...], chance: Feasibility) -> None:
     one, other = (replace(cone(Filtering.UNKNOWN), hairpin=hairpin) for hairpin in hairpins)
     for expected in (outlook(one, other, same_nat=True), outlook(other, one, same_nat=True)):
         assert expected.chance is chance
-        assert (expected.reason == "same-nat-no-hairpin") is (chance is not Chance.GOOD)
-    assert outlook(one, other).chance is Chance.GOOD, "with NATs of their own it does not matter"
+        assert (expected.reason == "same-nat-no-hairpin") is (chance is not Feasibility.GOOD)
+    assert outlook(one, other).chance is Feasibility.GOOD, "with NATs of their own it does not matter"
     assert outlook(SYMMETRIC, SYMMETRIC, same_nat=True).reason == "both-symmetric"
-    assert outlook(None, None, same_nat=True).chance is Chance.DOUBTFUL
+    assert outlook(None, None, same_nat=True).chance is Feasibility.DOUBTFUL
 
 
 def test_chances_per_kind_of_peer() -> None:
     of = chances(SYMMETRIC)
-    assert of[NatKind.FULL_CONE] is of[NatKind.OPEN] is Chance.GOOD
-    assert of[NatKind.PORT_RESTRICTED] is of[NatKind.SYMMETRIC] is of[NatKind.UDP_BLOCKED] is Chance.NONE
+    assert of[NatKind.FULL_CONE] is of[NatKind.OPEN] is Feasibility.GOOD
+    assert of[NatKind.PORT_RESTRICTED] is of[NatKind.SYMMETRIC] is of[NatKind.UDP_BLOCKED] is Feasibility.NONE
 
 
 @given(*[st.builds(NatProfile, st.sampled_from(Mapping), st.sampled_from(Filtering))] * 2)

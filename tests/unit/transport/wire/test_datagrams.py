@@ -8,7 +8,7 @@ FLOWS = st.one_of(
     st.builds(datagrams.Audio, st.binary(max_size=1_200)),
     st.builds(datagrams.EchoRequest, st.integers(0, 2**32 - 1)),
     st.builds(datagrams.EchoReply, st.integers(0, 2**32 - 1)),
-    st.builds(datagrams.Remark, st.binary(max_size=1_200)),
+    st.builds(datagrams.UnreliableMessage, st.binary(max_size=1_200)),
 )
 
 
