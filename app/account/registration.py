@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from app.account.key_store import load_identity_of
 from app.account.relay_sessions import Relays
+from app.model.exit_status import ExitStatus
 from app.store import Profile, Store
 from app.system.data_dir import Home, HomeLock, prepare
 from app.system.errors import AppError
 from app.text import calls
-from app.text.calls import ExitStatus
 from transport.io.relay_session import RequestFailed
 from transport.wire.addresses import PersonAddress
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from app.ipc.messages import KeyTrust, PathKind
+from app.model.terms import KeyTrust, PathKind
 from transport.wire.call_messages import Bye, PeerMessage
 from transport.wire.relay_messages import ClientMessage, EndReason, Leg, Person
 

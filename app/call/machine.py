@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.call import events as ev
 from app.call.events import Command, Event
-from app.ipc.messages import CallPhase, KeyTrust
+from app.model.terms import CallPhase, KeyTrust
 from transport.wire import call_messages, relay_messages
 
 # A relay that has not answered an invite by then is not going to (QUIC has retried since the first second).

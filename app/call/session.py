@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from app.call import events as ev
 from app.call.machine import Call
 from app.engine.audio import Voice
-from app.ipc.messages import CallPhase, CallSample, PathFigures
+from app.ipc.messages import CallSample, PathFigures
+from app.model.terms import CallPhase
 from app.report.paths_seen import PathsSeen
 from app.report.recorder import ReportBuilder
 from app.report.report import MediaReport, Role

@@ -16,11 +16,11 @@ from app.account.registration import register_name
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
 from app.ipc import messages
+from app.model.exit_status import ExitStatus, exit_status
 from app.network.netcheck import look_at_network
 from app.system.data_dir import Home
 from app.system.loop import run_on_own_loop
 from app.system.parent_watch import watch_parent
-from app.text.calls import ExitStatus, exit_status
 from app.text.traversal import phase_line
 from transport.io.tasks import Tasks
 from transport.wire.addresses import PersonAddress

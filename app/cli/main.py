@@ -18,11 +18,11 @@ from app.cli import relay as relay_command
 from app.demo import run as demo
 from app.demo.namespaces import Nat
 from app.engine.process import run_engine_process
+from app.model.exit_status import ExitStatus
 from app.system.data_dir import find_home
 from app.system.errors import AppError
 from app.system.logs import log_level
 from app.system.own_stderr import keep_stderr
-from app.text.calls import ExitStatus
 from relay.config import DRAIN_S, RelayConfig
 from transport.wire.addresses import DEFAULT_PORT, PersonAddress, parse_person
 from transport.wire.errors import WireError

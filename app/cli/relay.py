@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import typer
 
+from app.model.exit_status import ExitStatus
 from app.system.parent_watch import watch_parent
-from app.text.calls import ExitStatus
 from relay.config import Ready, RelayConfig
 from relay.errors import RelayError
 from relay.server import relay_loop_factory, run_relay

@@ -29,10 +29,10 @@ from app.demo.namespaces import INTERNET, RELAY_IPS, DemoNet, Nat, NoNamespacesE
 from app.demo.narration import Story, verdict
 from app.ipc import messages as protocol
 from app.ipc.client import EngineClient, EngineUnreachable
+from app.model.exit_status import ExitStatus
 from app.report.report import CallReport
 from app.system.errors import AppError
 from app.system.loop import run_on_own_loop
-from app.text.calls import ExitStatus
 from transport.io.tasks import Tasks
 
 CALL_SECONDS = 12

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from app.call.events import Tone
 from app.engine.sound_system import SoundPlan, SoundSystem, TestTape
 from app.ipc import messages
+from app.model import settings
 from app.report.report import MediaReport, media_report
 from media.codec import OpusDecoder, OpusEncoder
 from media.pipeline import CaptureChain, PlayoutChain
@@ -97,7 +98,7 @@ class Voice:
     """
 
     def __init__(
-        self, plan: SoundPlan, settings: messages.Settings, changed: Callable[[], None], rng: random.Random
+        self, plan: SoundPlan, settings: settings.Settings, changed: Callable[[], None], rng: random.Random
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = changed
@@ -255,7 +256,7 @@ class Voice:
         self._play(None)
         self.meter(self._tape is not None)
 
-    def use(self, settings: messages.Settings) -> None:
+    def use(self, settings: settings.Settings) -> None:
         """Devices may have changed; what is open moves to the new ones at once."""
         before, self._settings = self._settings, settings
         if settings.input_device != before.input_device and (self._in_call or self._metering):

@@ -8,11 +8,11 @@ import signal
 
 from app.engine.runner import Engine, EngineConfig, raise_priority
 from app.engine.sound_system import SoundPlan
+from app.model.exit_status import ExitStatus
 from app.system.data_dir import AlreadyRunning, Home, prepare
 from app.system.errors import AppError
 from app.system.logs import log_level
 from app.system.loop import run_on_own_loop
-from app.text.calls import ExitStatus
 
 _log = logging.getLogger(__name__)
 

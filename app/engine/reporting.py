@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from app.call import events as ev
 from app.call.session import CallSession
-from app.ipc.messages import RecentCall
 from app.model import network_history
+from app.model.history import RecentCall
 from app.report.redact import redacted, redacted_trace
 from app.report.report import CallReport, MediaReport, encode_report
 from app.report.trace import CallTrace, encode_trace

@@ -11,8 +11,8 @@ from pathlib import Path
 from app.account.local_relay import own_program
 from app.ipc import messages as protocol
 from app.ipc import socket as local_socket
+from app.model.exit_status import ExitStatus
 from app.system.data_dir import Home, find_home
-from app.text.calls import ExitStatus
 from transport.wire.errors import WireError
 from transport.wire.framing import LOCAL_FRAMING, Deframer, frame
 

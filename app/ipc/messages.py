@@ -11,19 +11,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from app.model.history import RecentCall
+from app.model.settings import Settings
+from app.model.terms import CallPhase, Frozen, KeyTrust, PathKind, PhaseName, PhaseOutcome, ShortText
 from transport.wire.errors import WireError
 
 ENGINE_VERSION = 1
 
 # Each picture of the engine carries them all.
 MAX_KNOWN_SHOWN = 20
-
-Text = Annotated[str, Meta(max_length=2_000)]
-ShortText = Annotated[str, Meta(max_length=400)]
-
-
-class Frozen(Struct, frozen=True, omit_defaults=True):
-    """A value inside a state."""
 
 
 class Tagged(Struct, frozen=True, tag=True, omit_defaults=True):
@@ -33,19 +29,6 @@ class Tagged(Struct, frozen=True, tag=True, omit_defaults=True):
 # -- values of a state ---------------------------------------------------------------------------------------------
 
 RelayStatus = Literal["none", "connecting", "online", "offline", "refused"]
-CallPhase = Literal[
-    "calling",  # outgoing: looking the person up, inviting
-    "ringing",  # outgoing: it rings there
-    "incoming",  # incoming: it rings here
-    "connecting",  # taken, end-to-end link not proven yet
-    "talking",
-    "reconnecting",  # talking, no path at the moment
-    "ended",  # kept for a moment so that a person can read why
-]
-PathKind = Literal["relay", "direct"]
-PhaseName = Literal["port_mapping", "punch", "prediction", "birthday", "blocks"]
-PhaseOutcome = Literal["waiting", "trying", "won", "failed", "skipped", "cancelled"]
-KeyTrust = Literal["unknown", "first-use", "verified", "changed"]
 
 
 class Me(Frozen, frozen=True):
@@ -79,18 +62,6 @@ class Contact(Frozen, frozen=True):
     def title(self) -> str:
         """How to call them in the window."""
         return self.alias or self.address.partition("@")[0]
-
-
-class RecentCall(Frozen, frozen=True):
-    """One line of the history, newest first. ``seconds`` is the time talked."""
-
-    call_id: str
-    address: str
-    outgoing: bool
-    at: float
-    seconds: float
-    outcome: Literal["answered", "missed", "declined", "busy", "cancelled", "no-answer", "unreachable", "failed"]
-    was_direct: bool = False
 
 
 class AudioDevice(Frozen, frozen=True):
@@ -238,23 +209,6 @@ class CallState(Frozen, frozen=True):
     phases: tuple[TraversalStep, ...] = ()
     local_nat: NatProfile = NatProfile()
     remote_nat: NatProfile = NatProfile()
-
-
-class Settings(Frozen, frozen=True):
-    """What the person chose. Changed as a whole by :class:`ChangeSettings`."""
-
-    theme: Literal["system", "light", "dark"] = "system"
-    input_device: str = ""
-    output_device: str = ""
-    always_relay: bool = False
-    try_harder: bool = False
-    """Use up to half of a carrier's port block for five minutes, where both networks are of that kind."""
-    port_mapping: bool = True
-    """Ask the router for a port (PCP, NAT-PMP, UPnP)."""
-    keep_call_without_window: bool = True
-    notifications: bool = True
-    ring_volume: Annotated[float, Meta(ge=0, le=1)] = 0.7
-    start_in_tray: bool = False
 
 
 class Notice(Frozen, frozen=True):

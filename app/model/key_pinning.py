@@ -12,7 +12,7 @@ import hmac
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from app.ipc.messages import KeyTrust
+from app.model.terms import KeyTrust
 
 
 class Trust(Enum):

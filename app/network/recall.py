@@ -2,8 +2,9 @@
 
 from typing import get_args
 
-from app.ipc.messages import MAX_KNOWN_SHOWN, KnownPair, PhaseName
+from app.ipc.messages import MAX_KNOWN_SHOWN, KnownPair
 from app.model.network_history import Ended, NetworkPair, hints, tag, tag_key
+from app.model.terms import PhaseName
 from app.store.networks import Networks
 from app.text.networks import headline
 from transport.nat.profile import NatProfile

@@ -1,6 +1,7 @@
 """Which path carried the call when, for the strip, the report and the line under the name (pure)."""
 
-from app.ipc.messages import PathKind, PathMark, PathSpan
+from app.ipc.messages import PathMark, PathSpan
+from app.model.terms import PathKind
 from transport.path.events import PathChanged
 
 # The strip of a day-long call with a bad network stays readable, and small; the oldest go first.

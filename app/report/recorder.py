@@ -4,7 +4,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from app.ipc.messages import PathKind, PhaseName
+from app.model.terms import PathKind, PhaseName
 from app.report.report import (
     REPORT_VERSION,
     CallReport,

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from app.ipc.messages import PathKind, PhaseName
+from app.model.terms import PathKind, PhaseName
 from app.system import files
 from app.system.errors import AppError, explain
 

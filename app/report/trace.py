@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from app.ipc.messages import CallPhase, PathKind, PhaseName, PhaseOutcome
+from app.model.terms import CallPhase, PathKind, PhaseName, PhaseOutcome
 from app.report.report import CallReport, Count, Milliseconds, NatReport, Seconds, Share, Via
 from app.system import files
 from app.system.errors import AppError, explain

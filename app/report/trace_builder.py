@@ -6,7 +6,8 @@ from typing import overload
 
 import msgspec
 
-from app.ipc.messages import CallPhase, CallSample, PathKind, PhaseName
+from app.ipc.messages import CallSample
+from app.model.terms import CallPhase, PathKind, PhaseName
 from app.report.report import CallReport, NatReport, Via
 from app.report.trace import (
     TRACE_VERSION,

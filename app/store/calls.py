@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from app.ipc.messages import RecentCall
+from app.model.history import RecentCall
 from app.model.sanitize import one_line
 from app.store.database import Row, Statement
 from transport.wire.addresses import parse_person

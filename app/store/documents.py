@@ -8,8 +8,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from app.ipc.messages import Settings
 from app.model.sanitize import one_line
+from app.model.settings import Settings
 from app.store.database import Row, Statement
 from transport.portmap.pcp import NONCE_BYTES
 

@@ -23,7 +23,7 @@ _FIRST = (
     """
     CREATE TABLE calls (
         number INTEGER PRIMARY KEY,  -- counts up; call ids are the other side's choice and could repeat
-        call BLOB NOT NULL  -- app.ipc.messages.RecentCall as JSON
+        call BLOB NOT NULL  -- app.model.history.RecentCall as JSON
     ) STRICT
     """,
     """

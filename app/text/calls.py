@@ -5,11 +5,10 @@ to be done. No jargon, no blame. What a stranger wrote (``detail``) is cut, clea
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Literal
 
-from app.ipc.messages import CallPhase, PathKind
 from app.model.sanitize import one_line
+from app.model.terms import CallPhase, PathKind
 from app.system.errors import FindingKind
 
 NoticeKind = FindingKind
@@ -33,16 +32,6 @@ DeviceSide = Literal["input", "output"]
 
 # Enough for one sentence of a relay; more would push our own words out of sight.
 _MAX_DETAIL_CHARS = 200
-
-
-class ExitStatus(IntEnum):
-    """What the command line ends with (DESIGN §10)."""
-
-    OK = 0
-    USAGE = 2
-    UNREACHABLE = 3
-    DECLINED = 4
-    FAILED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,19 +199,6 @@ _DEVICE: dict[DeviceSide, dict[DeviceProblem, UserMessage]] = {
         ),
     },
 }
-_UNREACHABLE: frozenset[str] = frozenset(
-    (
-        "offline",
-        "unknown-name",
-        "no-answer",
-        "relay-unreachable",
-        "wrong-pin",
-        "relay-untrusted",
-        "limit",
-        "draining",
-        "not-registered",
-    )
-)
 
 
 def ended(reason: str, detail: str = "", *, outgoing: bool = True, answered: bool = False) -> UserMessage:
@@ -290,15 +266,6 @@ def path_text(phase: CallPhase, path: PathKind | None, rtt_ms: float | None) -> 
         return ""
     place = "Direct" if path == "direct" else "On the relay"
     return place if rtt_ms is None else f"{place} · {rtt_ms:.0f} ms"
-
-
-def exit_status(reason: str, *, answered: bool) -> ExitStatus:
-    """The exit status for a call that ended with ``reason``."""
-    if answered:
-        return ExitStatus.OK if reason in ("hung-up", "closed", "peer-left") else ExitStatus.FAILED
-    if reason in ("declined", "busy"):
-        return ExitStatus.DECLINED
-    return ExitStatus.UNREACHABLE if reason in _UNREACHABLE else ExitStatus.FAILED
 
 
 def _quoting(found: UserMessage, said: str) -> UserMessage:

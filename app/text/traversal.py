@@ -8,8 +8,9 @@ the command line the lines; the report keeps the codes.
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from app.ipc.messages import PhaseName, TraversalStep
+from app.ipc.messages import TraversalStep
 from app.model.sanitize import one_line
+from app.model.terms import PhaseName
 from transport.nat.profile import NatKind, NatProfile
 from transport.nat.strategy import Technique, strategy
 from transport.portmap.mapper import MappingStatus

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from app.ipc.messages import Settings
+from app.model.settings import Settings
 
 
 def changed(settings: Settings, **fields: object) -> Settings:

@@ -22,11 +22,11 @@ from app.ipc.messages import (
     PathFigures,
     PathMark,
     PathSpan,
-    RecentCall,
-    Settings,
     TraversalStep,
     WindowMessage,
 )
+from app.model.history import RecentCall
+from app.model.settings import Settings
 from app.text.networks import nat_in_words, network_in_words
 from app.text.traversal import Pair, phase_in_words
 from app.ui.bridge import Bridge, EngineLink

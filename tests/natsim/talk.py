@@ -14,7 +14,7 @@ from typing import Literal
 
 from app.call import events as ev
 from app.call.machine import Call
-from app.ipc.messages import KeyTrust
+from app.model.terms import KeyTrust
 from media.codec import Decoder, Encoder, OpusDecoder, OpusEncoder
 from media.delay_estimator import DelayConfig
 from media.jitter import JitterConfig

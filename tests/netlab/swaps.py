@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from app.ipc import messages
+from app.model import terms
 from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from tests.audio_compare import read_wav
 from tests.continuity.chirp import ChirpReport, chirps, compare_around
@@ -209,5 +210,5 @@ def _slow_down(world: KernelWorld, by_ms: float) -> None:
         time.sleep(STEP_EVERY_S if by_ms else 0.0)
 
 
-def _until_both(watchers: Sequence[Watcher], kind: messages.PathKind) -> bool:
+def _until_both(watchers: Sequence[Watcher], kind: terms.PathKind) -> bool:
     return until(lambda: all(watcher.path == kind for watcher in watchers), SWAPS_WITHIN_S)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from app.ipc import messages as protocol
 from app.ipc.client import EngineClient
+from app.model import terms
 
 # Far more than anything takes here; a watcher that waits so long has failed.
 PATIENCE_S = 30.0
@@ -40,7 +41,7 @@ class Watcher:
             await client.close()
 
     @property
-    def path(self) -> protocol.PathKind | None:
+    def path(self) -> terms.PathKind | None:
         """What carries the call now."""
         return None if self.call is None else self.call.path
 

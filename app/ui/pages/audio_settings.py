@@ -11,9 +11,9 @@ from app.ipc.messages import (
     Levels,
     MeterMicrophone,
     RefreshDevices,
-    Settings,
     TestRecording,
 )
+from app.model.settings import Settings
 from app.ui.commands import changed
 from app.ui.pages.person import Send
 from app.ui.theme.theme import GRID_PX

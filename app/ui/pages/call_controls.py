@@ -6,7 +6,8 @@ from PySide6.QtCore import QPoint, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
 
-from app.ipc.messages import Audio, AudioDevice, ChangeSettings, RefreshDevices, SetMuted, Settings
+from app.ipc.messages import Audio, AudioDevice, ChangeSettings, RefreshDevices, SetMuted
+from app.model.settings import Settings
 from app.ui.commands import changed
 from app.ui.pages.person import Send
 from app.ui.theme.icons import icon

@@ -7,7 +7,8 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
-from app.ipc.messages import AddContact, EngineState, EraseHistory, Me, PlaceCall, RecentCall
+from app.ipc.messages import AddContact, EngineState, EraseHistory, Me, PlaceCall
+from app.model.history import RecentCall
 from app.ui.pages.network import NetworkLine, NetworkPage
 from app.ui.pages.people_list import PeopleList
 from app.ui.pages.person import PersonPage, Send, call_row

@@ -6,16 +6,8 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
-from app.ipc.messages import (
-    AddContact,
-    BlockContact,
-    Contact,
-    PlaceCall,
-    RecentCall,
-    RemoveContact,
-    TrustKey,
-    WindowMessage,
-)
+from app.ipc.messages import AddContact, BlockContact, Contact, PlaceCall, RemoveContact, TrustKey, WindowMessage
+from app.model.history import RecentCall
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.dialogs import ask_texts, confirm
 from app.ui.widgets.fields import Field

@@ -9,7 +9,8 @@ from PySide6.QtCore import QCoreApplication, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ipc.messages import PhaseName, TraversalStep
+from app.ipc.messages import TraversalStep
+from app.model.terms import PhaseName
 from app.ui.theme.theme import GRID_PX, colours
 from app.ui.widgets.format import time_left
 from app.ui.widgets.layout import Label, Picture, column, row

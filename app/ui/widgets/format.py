@@ -5,7 +5,8 @@ import unicodedata
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
-from app.ipc.messages import Contact, RecentCall
+from app.ipc.messages import Contact
+from app.model.history import RecentCall
 
 MINUTE_S = 60
 HOUR_S = 3_600

@@ -17,11 +17,11 @@ from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
 from app.engine.view import MAX_NUMBERS, SafetyNumbers
 from app.ipc import messages
+from app.model.exit_status import ExitStatus
 from app.model.network_history import Ended
 from app.network import nat_monitor
 from app.system.data_dir import HomeLock, find_home
 from app.system.errors import AppError
-from app.text.calls import ExitStatus
 from tests.unit.relay.live import running
 from transport.ice.candidates import HostAddress
 from transport.nat.profile import Mapping, NatKind, NatProfile

@@ -14,11 +14,11 @@ from app.account.registration import register_name
 from app.cli.main import cli
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
+from app.model.exit_status import ExitStatus
 from app.network import netcheck
 from app.network.netcheck import NetworkFacts, look_at_network
 from app.store import Profile, Store
 from app.system.data_dir import Home, HomeLock, find_home
-from app.text.calls import ExitStatus
 from app.text.networks import chances_in_words
 from relay.config import Ready
 from relay.server import Relay

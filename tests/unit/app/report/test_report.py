@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ipc.messages import PhaseName
+from app.model.terms import PhaseName
 from app.report import recorder
 from app.report.recorder import ReportBuilder
 from app.report.report import (

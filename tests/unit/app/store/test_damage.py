@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.ipc.messages import RecentCall, Settings
+from app.model.history import RecentCall
+from app.model.settings import Settings
 from app.store import StoreBusy, StoreFull, StoreReadOnly
 from app.store.schema import MIGRATIONS, VERSION
 from tests.unit.app.store.conftest import MakeStore

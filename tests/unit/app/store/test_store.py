@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.ipc.messages import RecentCall, Settings
+from app.model.history import RecentCall
 from app.model.key_pinning import Trust
 from app.model.sanitize import one_line
+from app.model.settings import Settings
 from app.store import ListFull, Profile, Store, calls, people, relays
 from app.store.documents import salvage
 from tests.unit.app.store.conftest import Clock, MakeStore

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ipc.messages import CallPhase, PathKind
+from app.model import exit_status
+from app.model.exit_status import ExitStatus
+from app.model.terms import CallPhase, PathKind
 from app.text import calls
-from app.text.calls import ExitStatus, UserMessage
+from app.text.calls import UserMessage
 from transport.wire.relay_messages import EndReason, RefusalCode
 
 REASONS = sorted({*get_args(EndReason), *get_args(RefusalCode), *get_args(calls.LocalReason)})
@@ -85,12 +87,12 @@ def test_every_device_problem_has_words(side: calls.DeviceSide, problem: calls.D
     ],
 )
 def test_exit_status(reason: str, answered: bool, status: int) -> None:
-    assert calls.exit_status(reason, answered=answered) == status
+    assert exit_status.exit_status(reason, answered=answered) == status
 
 
 @given(st.one_of(st.sampled_from(REASONS), st.text()), st.booleans())
 def test_only_an_answered_call_is_a_success(reason: str, answered: bool) -> None:
-    status = calls.exit_status(reason, answered=answered)
+    status = exit_status.exit_status(reason, answered=answered)
     assert status in (ExitStatus.OK, ExitStatus.UNREACHABLE, ExitStatus.DECLINED, ExitStatus.FAILED)
     if status is ExitStatus.OK:
         assert answered

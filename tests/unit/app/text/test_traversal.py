@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ipc.messages import PhaseName, PhaseOutcome
+from app.model.terms import PhaseName, PhaseOutcome
 from app.text import traversal
 from app.text.networks import call_chances, nat_in_words, network_in_words
 from app.text.traversal import Pair, mapping_status, phase_in_words, phase_line, phase_mark, phase_reason, untried

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ipc.messages import Contact, RecentCall
+from app.ipc.messages import Contact
+from app.model.history import RecentCall
 from app.ui.widgets.format import (
     age,
     breakable,
