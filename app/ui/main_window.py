@@ -51,12 +51,7 @@ class MainWindow(QMainWindow):
     quit_wanted = Signal()
 
     def __init__(
-        self,
-        bridge: Bridge,
-        versions: Versions,
-        *,
-        try_here: bool = False,
-        now: Callable[[], float] = time.time,
+        self, bridge: Bridge, versions: Versions, *, try_here: bool = False, now: Callable[[], float] = time.time
     ) -> None:
         super().__init__()
         self.setObjectName("main_window")

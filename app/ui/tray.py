@@ -5,7 +5,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
 from app.ipc.messages import AnswerCall, CallState, DeclineCall, EngineState, HangUp, SetMuted
-from app.ui.pages.person import Send
+from app.ui.commands import Send
 from app.ui.theme.icons import logo
 from app.ui.widgets.format import menu_text, plain, short_address, translate
 

@@ -30,7 +30,8 @@ from app.ui.panel.traversal_steps import Progress, TraversalSteps
 from app.ui.theme.palette import DARK, LIGHT
 from app.ui.theme.theme import colours
 from app.ui.tray import Tray
-from app.ui.widgets.layout import ElidedLabel, LevelMeter
+from app.ui.widgets.labels import ElidedLabel
+from app.ui.widgets.meter import LevelMeter
 from tests.gui.pictures import StillStyle
 from tests.gui.scenes import (
     BOB,

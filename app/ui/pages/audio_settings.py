@@ -14,12 +14,14 @@ from app.ipc.messages import (
     TestRecording,
 )
 from app.model.settings import Settings
-from app.ui.commands import changed
-from app.ui.pages.person import Send
+from app.ui.commands import Send, changed
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import Button, icon_button
 from app.ui.widgets.fields import Choice
 from app.ui.widgets.format import plain
-from app.ui.widgets.layout import Button, Label, LevelMeter, Picture, card, column, icon_button, row
+from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.layout import card, column, row
+from app.ui.widgets.meter import LevelMeter
 
 
 class SoundCheck(QWidget):

@@ -19,13 +19,17 @@ from app.ipc.messages import (
     Report,
     TraceSaved,
 )
+from app.ui.commands import Send
 from app.ui.pages.call_controls import CallControls
-from app.ui.pages.person import Send
 from app.ui.panel.panel import ConnectionPanel
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Appear, Pulse
+from app.ui.widgets.avatar import Avatar
+from app.ui.widgets.buttons import Button
 from app.ui.widgets.format import clock, menu_text, plain, short_address
-from app.ui.widgets.layout import Avatar, Button, ElidedLabel, Label, LevelMeter, Picture, card, column, holder, row
+from app.ui.widgets.labels import ElidedLabel, Label, Picture
+from app.ui.widgets.layout import card, column, holder, row
+from app.ui.widgets.meter import LevelMeter
 
 COLUMN_PX = 424
 SIDE_PX = 408

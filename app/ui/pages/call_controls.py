@@ -8,12 +8,11 @@ from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
 
 from app.ipc.messages import Audio, AudioDevice, ChangeSettings, RefreshDevices, SetMuted
 from app.model.settings import Settings
-from app.ui.commands import changed
-from app.ui.pages.person import Send
+from app.ui.commands import Send, changed
 from app.ui.theme.icons import icon
 from app.ui.theme.theme import colours
+from app.ui.widgets.buttons import Button
 from app.ui.widgets.format import menu_text
-from app.ui.widgets.layout import Button
 
 
 class CallControls(QWidget):

@@ -5,7 +5,9 @@ from PySide6.QtWidgets import QWidget
 
 from app.ui.theme.icons import logo_pixmap
 from app.ui.theme.theme import GRID_PX
-from app.ui.widgets.layout import Button, Label, Picture, column, row
+from app.ui.widgets.buttons import Button
+from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.layout import column, row
 
 
 class EngineDownPage(QWidget):

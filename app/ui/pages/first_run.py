@@ -4,13 +4,15 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QWidget
 
 from app.ipc.messages import CommandFailed, EngineState, Levels, PlaceCall, Register, TryHere
+from app.ui.commands import Send
 from app.ui.pages.audio_settings import SoundCheck
-from app.ui.pages.person import Send
 from app.ui.theme.icons import logo_pixmap
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import Button
 from app.ui.widgets.fields import Field, OneOf
 from app.ui.widgets.format import plain
-from app.ui.widgets.layout import Button, Label, Picture, column, holder, row, scrolled
+from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.layout import column, holder, row, scrolled
 
 WIDTH_PX = 480
 NAME, RELAY, SOUND, READY = range(4)
@@ -174,11 +176,7 @@ class FirstRunPage(QWidget):
     def _build_sound(self) -> QWidget:
         self._sound = SoundCheck(self._send)
         on = Button(
-            self.tr("Continue"),
-            kind="primary",
-            name="sound_next",
-            tall=True,
-            clicked=lambda: self._show_step(READY),
+            self.tr("Continue"), kind="primary", name="sound_next", tall=True, clicked=lambda: self._show_step(READY)
         )
         return _step(self.tr("Can Segue hear you?"), self.tr("Say something; the bar should move."), self._sound, on)
 

@@ -9,28 +9,19 @@ from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
 from app.ipc.messages import AddContact, EngineState, EraseHistory, Me, PlaceCall
 from app.model.history import RecentCall
+from app.ui.commands import Send
 from app.ui.pages.network import NetworkLine, NetworkPage
 from app.ui.pages.people_list import PeopleList
-from app.ui.pages.person import PersonPage, Send, call_row
+from app.ui.pages.person import PersonPage
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.avatar import PresenceDot
+from app.ui.widgets.buttons import Button, icon_button
+from app.ui.widgets.call_row import call_row
 from app.ui.widgets.dialogs import ask_texts, confirm
 from app.ui.widgets.fields import Field
 from app.ui.widgets.format import milliseconds, plain, short_address
-from app.ui.widgets.layout import (
-    Button,
-    ElidedLabel,
-    Label,
-    Picture,
-    PresenceDot,
-    card,
-    clear,
-    column,
-    holder,
-    icon_button,
-    row,
-    rule,
-    scrolled,
-)
+from app.ui.widgets.labels import ElidedLabel, Label, Picture
+from app.ui.widgets.layout import card, clear, column, holder, row, rule, scrolled
 
 SIDE_PX = 304
 SHOWN_CALLS = 30
@@ -209,10 +200,7 @@ class HomePage(QWidget):
         frame, inside = card(name="latest_card")
         inside.addLayout(self._latest_rows)
         whole = column(
-            row(Label(self.tr("Recent calls"), size="title"), None, self._erase),
-            frame,
-            None,
-            spacing=2 * GRID_PX,
+            row(Label(self.tr("Recent calls"), size="title"), None, self._erase), frame, None, spacing=2 * GRID_PX
         )
         whole.setContentsMargins(0, 4 * GRID_PX, 0, 3 * GRID_PX)
         body = QWidget()

@@ -8,11 +8,14 @@ from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import QWidget
 
 from app.ipc.messages import AnswerCall, CallState, DeclineCall
-from app.ui.pages.person import Send
+from app.ui.commands import Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Pulse
+from app.ui.widgets.avatar import Avatar
+from app.ui.widgets.buttons import Button
 from app.ui.widgets.format import plain, short_address
-from app.ui.widgets.layout import Avatar, Button, ElidedLabel, Label, column, row
+from app.ui.widgets.labels import ElidedLabel, Label
+from app.ui.widgets.layout import column, row
 
 WIDTH_PX = 400
 # Somebody who is typing when the window rises must not answer with their next Enter.

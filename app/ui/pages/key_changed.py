@@ -4,11 +4,13 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QWidget
 
 from app.ipc.messages import CallState, DeclineCall, DismissCall, HangUp, TrustKey
-from app.ui.pages.person import Send
+from app.ui.commands import Send
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import Button
 from app.ui.widgets.dialogs import confirm
 from app.ui.widgets.format import plain, short_address
-from app.ui.widgets.layout import Button, Label, Picture, card, column, holder, row, scrolled
+from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.layout import card, column, holder, row, scrolled
 
 WIDTH_PX = 640
 

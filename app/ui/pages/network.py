@@ -7,8 +7,10 @@ from PySide6.QtWidgets import QWidget
 
 from app.ipc.messages import CallFeasibility, NetworkState
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import Button
 from app.ui.widgets.format import age, plain
-from app.ui.widgets.layout import Button, ElidedLabel, Label, Picture, card, clear, column, holder, row, rule, scrolled
+from app.ui.widgets.labels import ElidedLabel, Label, Picture
+from app.ui.widgets.layout import card, clear, column, holder, row, rule, scrolled
 
 MAX_WIDTH_PX = 640
 

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from PySide6.QtWidgets import QFrame, QWidget
 
 from app.ipc.messages import EraseNetworks, KnownPair, NetworkState
-from app.ui.pages.person import Send
+from app.ui.commands import Send
 from app.ui.panel.traversal_steps import phase_name
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import Button
 from app.ui.widgets.dialogs import confirm
 from app.ui.widgets.format import age, plain
-from app.ui.widgets.layout import Button, ElidedLabel, Label, Picture, clear, column, holder, row, rule
+from app.ui.widgets.labels import ElidedLabel, Label, Picture
+from app.ui.widgets.layout import clear, column, holder, row, rule
 
 
 class KnownNetworks(QFrame):

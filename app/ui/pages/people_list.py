@@ -19,8 +19,8 @@ from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemD
 
 from app.ipc.messages import Contact
 from app.ui.theme.theme import BODY_PX, GRID_PX, SMALL_PX, colours, font
+from app.ui.widgets.avatar import paint_avatar, paint_presence
 from app.ui.widgets.format import initials, plain, presence, short_address, when
-from app.ui.widgets.layout import paint_avatar, paint_presence
 
 ROW_PX = 64
 AVATAR_PX = 40

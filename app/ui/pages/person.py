@@ -4,39 +4,23 @@ import time
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QWidget
 
-from app.ipc.messages import AddContact, BlockContact, Contact, PlaceCall, RemoveContact, TrustKey, WindowMessage
+from app.ipc.messages import AddContact, BlockContact, Contact, PlaceCall, RemoveContact, TrustKey
 from app.model.history import RecentCall
-from app.ui.theme.theme import GRID_PX
+from app.ui.commands import COPIED_SHOWN_MS, Send
+from app.ui.theme.theme import GRID_PX, digits_font
+from app.ui.widgets.avatar import Avatar, PresenceDot
+from app.ui.widgets.buttons import Button, icon_button
+from app.ui.widgets.call_row import call_row
 from app.ui.widgets.dialogs import ask_texts, confirm
 from app.ui.widgets.fields import Field
-from app.ui.widgets.format import outcome, outcome_icon, plain, presence, safety_rows, short_address, when
-from app.ui.widgets.layout import (
-    Avatar,
-    Button,
-    ElidedLabel,
-    Label,
-    Picture,
-    PresenceDot,
-    card,
-    clear,
-    column,
-    copy_text,
-    digits_font,
-    holder,
-    icon_button,
-    row,
-    rule,
-    scrolled,
-)
+from app.ui.widgets.format import plain, presence, safety_rows, short_address
+from app.ui.widgets.labels import ElidedLabel, Label, Picture
+from app.ui.widgets.layout import card, clear, column, copy_text, holder, row, rule, scrolled
 
 MAX_WIDTH_PX = 640
 SHOWN_CALLS = 6
-# Long enough to be seen, short enough to be gone at the next look.
-COPIED_SHOWN_MS = 1_500
-
-Send = Callable[[WindowMessage], None]
 
 
 class PersonPage(QWidget):
@@ -264,22 +248,3 @@ class PersonPage(QWidget):
             lambda: self._send(TrustKey(address=address, verified=True)),
             danger=False,
         )
-
-
-def call_row(call: RecentCall, now: float, who: str) -> QWidget:
-    """One past call: direction, who (where the page does not say it), when, and how it went."""
-    missed = call.outcome == "missed"
-    words = ElidedLabel(plain(who) if who else when(call.at, now))
-    made: QHBoxLayout = row(Picture(outcome_icon(call), "warn" if missed else "muted", 18), words, spacing=12)
-    made.setStretch(1, 1)
-    if who:
-        made.addWidget(Label(when(call.at, now), size="small", tone="muted"))
-    if call.was_direct:
-        made.addWidget(Label(made.tr("Direct"), size="small", tone="direct"))
-    ended = Label(outcome(call), size="small", tone="warn" if missed else "muted")
-    ended.setMinimumWidth(88)
-    ended.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    made.addWidget(ended)
-    whole = holder(made)
-    whole.setMinimumHeight(36)
-    return whole

@@ -19,30 +19,17 @@ from app.ipc.messages import (
     Report,
     SignOff,
 )
-from app.ui.commands import changed
+from app.ui.commands import COPIED_SHOWN_MS, Send, changed
 from app.ui.pages.audio_settings import SoundCheck
 from app.ui.pages.network_history import KnownNetworks
-from app.ui.pages.person import COPIED_SHOWN_MS, Send
 from app.ui.theme.icons import logo_pixmap
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import Button, icon_button
 from app.ui.widgets.dialogs import confirm
 from app.ui.widgets.fields import Choice, OneOf, Switch
 from app.ui.widgets.format import plain, short_address
-from app.ui.widgets.layout import (
-    Button,
-    ElidedLabel,
-    Label,
-    Picture,
-    card,
-    clear,
-    column,
-    copy_text,
-    holder,
-    icon_button,
-    row,
-    rule,
-    scrolled,
-)
+from app.ui.widgets.labels import ElidedLabel, Label, Picture
+from app.ui.widgets.layout import card, clear, column, copy_text, holder, row, rule, scrolled
 
 SIDE_PX = 224
 WIDTH_PX = 600

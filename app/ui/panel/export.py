@@ -6,8 +6,10 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from app.ipc.messages import SaveTrace, TraceSaved
-from app.ui.pages.person import COPIED_SHOWN_MS, Send
-from app.ui.widgets.layout import Button, Label, row
+from app.ui.commands import COPIED_SHOWN_MS, Send
+from app.ui.widgets.buttons import Button
+from app.ui.widgets.labels import Label
+from app.ui.widgets.layout import row
 
 FILE_NAME = "segue-trace.json"
 

@@ -7,25 +7,16 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
 from app.ipc.messages import CallSample, CallState, GetReport, NatProfile, PathFigures, Report, TraceSaved
-from app.ui.pages.person import COPIED_SHOWN_MS, Send
+from app.ui.commands import COPIED_SHOWN_MS, Send
 from app.ui.panel.charts import Chart, Series
 from app.ui.panel.export import TraceSaver
 from app.ui.panel.path_strip import PathStrip
 from app.ui.panel.traversal_steps import TraversalSteps
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import Button, icon_button
 from app.ui.widgets.format import kilobits, milliseconds, percent, plain
-from app.ui.widgets.layout import (
-    Button,
-    ElidedLabel,
-    Label,
-    Picture,
-    card,
-    column,
-    copy_text,
-    icon_button,
-    row,
-    scrolled,
-)
+from app.ui.widgets.labels import ElidedLabel, Label, Picture
+from app.ui.widgets.layout import card, column, copy_text, row, scrolled
 
 # Scales do not shrink under these, so that small wobbles look small.
 LEAST_RTT_MS = 50.0
@@ -76,14 +67,10 @@ class ConnectionPanel(QFrame):
         relay = _of_kind(sample, "relay")
         direct = _of_kind(sample, "direct")
         self._rtt.add(
-            sample.at,
-            (relay.rtt_ms if relay else None, direct.rtt_ms if direct else None),
-            milliseconds(sample.rtt_ms),
+            sample.at, (relay.rtt_ms if relay else None, direct.rtt_ms if direct else None), milliseconds(sample.rtt_ms)
         )
         self._loss.add(
-            sample.at,
-            (relay.loss if relay else None, direct.loss if direct else None),
-            percent(sample.loss),
+            sample.at, (relay.loss if relay else None, direct.loss if direct else None), percent(sample.loss)
         )
         self._delay.add(sample.at, (sample.playout_delay_ms, sample.jitter_ms), milliseconds(sample.playout_delay_ms))
         self._rate.add(sample.at, (sample.sent_kbps, sample.received_kbps), kilobits(sample.sent_kbps))

@@ -13,7 +13,8 @@ from app.ipc.messages import TraversalStep
 from app.model.terms import PhaseName
 from app.ui.theme.theme import GRID_PX, colours
 from app.ui.widgets.format import time_left
-from app.ui.widgets.layout import Label, Picture, column, row
+from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.layout import column, row
 
 PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
 LOOKS = {

@@ -1,4 +1,4 @@
-"""Icons of one set (Lucide, see icons/LICENSE), drawn in a colour of the palette at any scale."""
+"""Icons of one set (Lucide, see svg/LICENSE), drawn in a colour of the palette at any scale."""
 
 from functools import lru_cache
 from importlib import resources
@@ -17,7 +17,7 @@ _KEPT_SOURCES = 128
 
 @lru_cache(maxsize=_KEPT_SOURCES)
 def _source(name: str) -> str:
-    return resources.files("app.ui").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("app.ui.theme").joinpath(name).read_text(encoding="utf-8")
 
 
 def _render(svg: str, size_px: int, ratio: float) -> QPixmap:
@@ -35,7 +35,7 @@ def pixmap(name: str, colour: str, size_px: int = ICON_PX, ratio: float = 1.0) -
     key = f"segue:{name}:{colour}:{size_px}:{ratio}"
     kept = QPixmap()
     if not QPixmapCache.find(key, kept):
-        kept = _render(_source(f"icons/{name}.svg").replace("currentColor", colour), size_px, ratio)
+        kept = _render(_source(f"svg/{name}.svg").replace("currentColor", colour), size_px, ratio)
         QPixmapCache.insert(key, kept)
     return kept
 
@@ -81,5 +81,5 @@ def logo() -> QIcon:
 
 def icon_names() -> list[str]:
     """Every icon that is shipped."""
-    folder = resources.files("app.ui").joinpath("icons")
+    folder = resources.files("app.ui.theme").joinpath("svg")
     return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".svg"))

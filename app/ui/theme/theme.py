@@ -12,7 +12,7 @@ from typing import Literal
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
-from PySide6.QtWidgets import QApplication, QStyle
+from PySide6.QtWidgets import QApplication, QStyle, QWidget
 
 from app.ui.theme.palette import DARK, LIGHT, Colours
 
@@ -212,3 +212,15 @@ QMenu::indicator { width: 16px; height: 16px; left: 4px; }
 QToolTip { background: $raised; color: $text; border: 1px solid $line; padding: 4px 8px; }
 """
 )
+
+
+def restyle(widget: QWidget) -> None:
+    """Apply the style sheet anew after a dynamic property changed."""
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+    widget.update()
+
+
+def digits_font() -> QFont:
+    """Body size, for numbers that are read aloud."""
+    return font(BODY_PX, QFont.Weight.Medium)

@@ -6,8 +6,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QWidget
 
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import Button
 from app.ui.widgets.fields import Field
-from app.ui.widgets.layout import Button, Label, column, row
+from app.ui.widgets.labels import Label
+from app.ui.widgets.layout import column, row
 
 
 class Question(QDialog):
@@ -25,12 +27,7 @@ class Question(QDialog):
         self.yes = Button(yes, kind="danger" if danger else "primary", name="question_yes", clicked=self.accept)
         self.no = Button(self.tr("Cancel"), name="question_no", clicked=self.reject)
         whole = column(
-            Label(title, size="title"),
-            self.said,
-            self.middle,
-            GRID_PX,
-            row(None, self.no, self.yes),
-            spacing=GRID_PX,
+            Label(title, size="title"), self.said, self.middle, GRID_PX, row(None, self.no, self.yes), spacing=GRID_PX
         )
         whole.setContentsMargins(3 * GRID_PX, 3 * GRID_PX, 3 * GRID_PX, 3 * GRID_PX)
         self.setLayout(whole)

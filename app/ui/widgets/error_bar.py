@@ -4,8 +4,10 @@ from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QFrame
 
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import icon_button
 from app.ui.widgets.format import plain
-from app.ui.widgets.layout import Label, Picture, icon_button, row
+from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.layout import row
 
 # Long enough to read two lines twice.
 SHOWN_MS = 12_000

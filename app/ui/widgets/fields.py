@@ -5,8 +5,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QAbstractButton, QCheckBox, QComboBox, QLineEdit
 
 from app.ui.theme.icons import paint_icon
-from app.ui.theme.theme import GRID_PX, colours
-from app.ui.widgets.layout import restyle
+from app.ui.theme.theme import GRID_PX, colours, restyle
 
 # As long as the longest text that the engine takes for an address or a name.
 MAX_TYPED_CHARS = 400

@@ -3,10 +3,12 @@
 from PySide6.QtWidgets import QFrame, QWidget
 
 from app.ipc.messages import DismissNotice, Notice
-from app.ui.pages.person import Send
+from app.ui.commands import Send
 from app.ui.theme.theme import GRID_PX
+from app.ui.widgets.buttons import icon_button
 from app.ui.widgets.format import plain
-from app.ui.widgets.layout import Label, Picture, clear, column, icon_button, row
+from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.layout import clear, column, row
 
 # More would push the page out of sight; the rest comes when these have been read.
 SHOWN = 3

@@ -23,11 +23,11 @@ def test_every_icon_is_used_and_every_used_icon_is_there() -> None:
 
 
 def test_the_licence_lies_beside_them() -> None:
-    text = (FOLDER / "icons" / "LICENSE").read_text(encoding="utf-8")
+    text = (FOLDER / "theme" / "svg" / "LICENSE").read_text(encoding="utf-8")
     assert "ISC License" in text and "Lucide" in text
 
 
 def test_icons_take_their_colour_from_the_palette() -> None:
     for name in icon_names():
-        svg = (FOLDER / "icons" / f"{name}.svg").read_text(encoding="utf-8")
+        svg = (FOLDER / "theme" / "svg" / f"{name}.svg").read_text(encoding="utf-8")
         assert 'stroke="currentColor"' in svg and "script" not in svg and "href" not in svg
