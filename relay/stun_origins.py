@@ -8,7 +8,8 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TypeVar
 
-from transport.wire.stun import Address, Change
+from transport.net.sockets import Address
+from transport.wire.stun import Change
 
 AnyT = TypeVar("AnyT", str, int)
 

@@ -49,11 +49,11 @@ from transport.io.network_watch import NetworkWatch
 from transport.io.relay_session import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
 from transport.io.tasks import Tasks
 from transport.net.port_mapping import MappedPort
+from transport.net.sockets import Address
 from transport.portmap.mapper import MappingStatus
 from transport.wire import relay_messages
 from transport.wire.addresses import GUEST_PREFIX, PersonAddress, parse_person
 from transport.wire.errors import WireError
-from transport.wire.stun import Address
 
 _log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from transport.io.profile_driver import measure_life, measure_profile
 from transport.io.tasks import Tasks
 from transport.nat.mapping_lifetime import SILENCES_S
 from transport.nat.profile import Allocation, NatProfile, renewed
-from transport.wire.stun import Address
+from transport.net.sockets import Address
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from tests.continuity.exact import FIRST, IndexDecoder, Report, check
 from tests.natsim.sound import CardConfig, Numbers
 from tests.natsim.talk import INDEX, Codec, Options, Person, Talk, World
 from tests.natsim.wire import Wire
-from transport.link.link import Event, SendMedia
+from transport.link.events import Event, SendMedia
 
 # Tails and round trips: after so long everything that was said has been played.
 TAIL_S = 2.0

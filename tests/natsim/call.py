@@ -11,9 +11,8 @@ from tests.natsim.network import Network
 from tests.natsim.relay import RelayNode
 from tests.natsim.wire import Wire
 from transport.identity.keys import Identity, new_identity
-from transport.link.link import (
+from transport.link.events import (
     Command,
-    Link,
     LinkConfig,
     LinkEnded,
     MediaReceived,
@@ -22,6 +21,7 @@ from transport.link.link import (
     Proven,
     SendMedia,
 )
+from transport.link.link import Link
 from transport.path.relay_leg import LegAccess
 from transport.wire.call_messages import PeerMessage
 

@@ -5,17 +5,10 @@ from collections.abc import Callable
 
 from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.network import Host
-from transport.link.link import (
-    CloseSocket,
-    Command,
-    DatagramReceived,
-    Event,
-    Link,
-    OpenSocket,
-    SendDatagram,
-    SocketOpened,
-    TimerFired,
-)
+from transport.link.events import Command, Event
+from transport.link.link import Link
+from transport.net.machine import TimerFired
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 
 # A real timer never fires in the very instant that it was set for.
 TICK_S = 1e-6

@@ -18,7 +18,7 @@ from transport.nat.mapping_lifetime import (
 )
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.nat.strategy import strategy
-from transport.net.sockets import DatagramReceived, OpenSocket, SocketFailed, SocketOpened
+from transport.net.sockets import Address, DatagramReceived, OpenSocket, SocketFailed, SocketOpened
 from transport.traversal import birthday, block_search, port_prediction
 from transport.traversal.agent import PHASES
 from transport.traversal.attempt import Attempt
@@ -27,7 +27,7 @@ from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.traversal.technique import PeerSaid, PhaseEvent, PhaseTimer, PortsMapped, TraversalContext
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync
-from transport.wire.stun import Address, IceRole
+from transport.wire.stun import IceRole
 
 _APDM, _ADM = Mapping.ADDRESS_AND_PORT_DEPENDENT, Mapping.ADDRESS_DEPENDENT
 _STRICT = Filtering.ADDRESS_AND_PORT_DEPENDENT

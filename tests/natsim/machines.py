@@ -25,8 +25,10 @@ from tests.unit.relay.people import authenticate, call_id, person
 from tests.unit.relay.world import NAMES, World
 from transport.ice.candidates import HostAddress
 from transport.ice.credentials import CheckKeys, Credentials
-from transport.link import link as tl
+from transport.link import events as tl
 from transport.link.handshake import admission_token
+from transport.link.link import Link
+from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.path import manager as pm
@@ -38,7 +40,7 @@ from transport.path.receiver_reports import Reports
 from transport.quic.call_connection import PeerConnection
 from transport.traversal import agent as tt
 from transport.traversal.search import Traversal
-from transport.traversal.technique import DirectFound, PhaseStatus
+from transport.traversal.technique import DirectFound, PhaseStatus, PortsMapped
 from transport.wire import call_messages, relay_messages, stun
 from transport.wire.datagrams import RtpPosition
 from transport.wire.stun import IceRole
@@ -798,16 +800,16 @@ def _link_ends(run: Run) -> None:
 
 
 LINK = Subject(
-    tl.Link,
-    lambda now: tl.Link(_LINK, random.Random(1)),
+    Link,
+    lambda now: Link(_LINK, random.Random(1)),
     each(
         tl.Open(),
-        tl.SocketOpened(0, HERE),
-        tl.SocketOpened(1, HERE),
-        tl.SocketFailed(0, "down"),
-        tl.DatagramReceived(0, RELAY, b"\x40" * 60),
-        tl.DatagramReceived(0, RELAY, b"\x01\x01" + bytes(30)),
-        tl.DatagramReceived(0, HERE, b""),
+        SocketOpened(0, HERE),
+        SocketOpened(1, HERE),
+        SocketFailed(0, "down"),
+        DatagramReceived(0, RELAY, b"\x40" * 60),
+        DatagramReceived(0, RELAY, b"\x01\x01" + bytes(30)),
+        DatagramReceived(0, HERE, b""),
         tl.SendMedia(b"x" * 80),
         tl.SendMessage(call_messages.Muted(True)),
         tl.SendMessage(call_messages.Bye()),
@@ -817,11 +819,11 @@ LINK = Subject(
         tl.Answered(),
         tl.NetworkChanged((HostAddress(HERE[0], 24),)),
         tl.NetworkChanged((HostAddress("203.0.113.77", 24),)),
-        tl.PortsMapped((MappedPort(25_000, ("198.51.100.7", 25_000), "upnp", 9_000.0, True),)),
-        tl.TimerFired(),
+        PortsMapped((MappedPort(25_000, ("198.51.100.7", 25_000), "upnp", 9_000.0, True),)),
+        TimerFired(),
     ),
     _link_ends,
-    fire=on(tl.TimerFired()),
+    fire=on(TimerFired()),
     events=tl.Event,
 )
 

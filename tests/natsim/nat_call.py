@@ -18,7 +18,9 @@ from tests.natsim.scenario import Scenario, World, build
 from tests.natsim.two_paths import INVENTED, UNSTRETCHED, FrameDecoder
 from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
-from transport.link.link import Answered, Close, Command, CopyArrived, Link, LinkConfig, MediaReceived, Open, SendMedia
+from transport.link.events import Answered, Close, Command, LinkConfig, MediaReceived, Open, SendMedia
+from transport.link.link import Link
+from transport.path.events import CopyArrived
 from transport.path.stats import PathStats
 from transport.wire.call_messages import Bye
 

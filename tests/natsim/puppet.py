@@ -2,8 +2,8 @@
 
 from tests.natsim.call import Call
 from transport.identity.statements import call_statement
+from transport.link.events import Close, Open
 from transport.link.handshake import admission_token
-from transport.link.link import Close, Open
 from transport.quic.call_connection import DatagramArrived, PeerConnection, StreamBytes
 from transport.wire import call_messages as messages
 from transport.wire.framing import frame

@@ -34,8 +34,11 @@ from tests.natsim.sound import Card, CardConfig, Numbers, Voice, Vowel
 from tests.natsim.wire import Wire
 from transport.ice.candidates import HostAddress
 from transport.identity.keys import Identity
-from transport.link import link
-from transport.link.link import LegAccess, Link, LinkConfig
+from transport.link import events as link
+from transport.link.events import LinkConfig
+from transport.link.link import Link
+from transport.path.events import CopyArrived, Reconnected, Reconnecting
+from transport.path.relay_leg import LegAccess
 from transport.wire import call_messages, relay_messages
 
 REPORT_EVERY_S = 1.0
@@ -226,7 +229,7 @@ class Talk:
                     self._early.append((data, self.clock.now))
                 else:
                     self.playout.on_packet(data, self.clock.now)
-            case link.CopyArrived(position):
+            case CopyArrived(position):
                 if self.playout is not None:
                     self.playout.observe_copy(position.timestamp, self.clock.now)
             case link.MessageReceived(call_messages.ReceiverReport() as report):
@@ -235,10 +238,10 @@ class Talk:
                 self.feed(ev.PeerSaid(message))
             case link.Proven(peer_home):
                 self.feed(ev.LinkProven(peer_home))
-            case link.Reconnecting():
+            case Reconnecting():
                 self.person.control.network_changed()
                 self.feed(ev.LinkSilent())
-            case link.Reconnected():
+            case Reconnected():
                 if self._rates is not None:
                     self._rates = RateControl(self.clock.now)
                 self.feed(ev.LinkBack())

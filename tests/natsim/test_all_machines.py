@@ -21,7 +21,8 @@ from tests.natsim.machines import SUBJECTS as OTHER_SUBJECTS
 from tests.natsim.machines import Run, Subject
 from tests.natsim.portmap_machines import PORTMAP_SUBJECTS
 from tests.natsim.traverse_machines import TRAVERSE_SUBJECTS
-from transport.link.link import Close, LinkEnded, TimerFired
+from transport.link.events import Close, LinkEnded
+from transport.net.machine import TimerFired
 from transport.wire.call_messages import Bye
 
 SUBJECTS = (*OTHER_SUBJECTS, *TRAVERSE_SUBJECTS, *HARD_SUBJECTS, *PORTMAP_SUBJECTS)

@@ -6,17 +6,9 @@ import pytest
 
 from tests.natsim.call import Call, rtp
 from tests.natsim.wire import Bernoulli, GilbertElliott, Wire
-from transport.link.link import (
-    FAREWELL_S,
-    LINGER_S,
-    Close,
-    LinkEnded,
-    MessageReceived,
-    PathChanged,
-    Proven,
-    SendMedia,
-    SendMessage,
-)
+from transport.link.events import Close, LinkEnded, MessageReceived, Proven, SendMedia, SendMessage
+from transport.link.link import FAREWELL_S, LINGER_S
+from transport.path.events import PathChanged
 from transport.wire.call_messages import Accept, Bye, Muted
 
 

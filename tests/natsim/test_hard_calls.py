@@ -13,7 +13,7 @@ from tests.natsim.scenario import Scenario, Side
 from tests.natsim.two_paths import INVENTED
 from tests.natsim.wire import WireSpec
 from transport.ice.pacing import MAX_SOCKETS
-from transport.link.link import TimerFired
+from transport.net.machine import TimerFired
 from transport.path.stats import PathVia
 from transport.traversal import birthday
 from transport.traversal.agent import TraversalAgent

@@ -8,18 +8,10 @@ from tests.natsim.call import CALLEE_IP, CALLER_IP, Call
 from tests.natsim.two_paths import DIRECT_IPS, TwoPaths
 from tests.natsim.wire import Wire
 from transport.ice.candidates import HostAddress
-from transport.link.link import (
-    Answered,
-    LegReplaced,
-    Link,
-    LinkConfig,
-    NetworkChanged,
-    PathChanged,
-    PhaseChanged,
-    Reconnected,
-    Reconnecting,
-)
-from transport.traversal.agent import Begin, PathLost, Prepare
+from transport.link.events import Answered, LegReplaced, LinkConfig, NetworkChanged
+from transport.link.link import Link
+from transport.path.events import PathChanged, Reconnected, Reconnecting
+from transport.traversal.agent import Begin, PathLost, PhaseChanged, Prepare
 from transport.traversal.agent import NetworkChanged as LadderNetworkChanged
 from transport.wire import call_messages as messages
 from transport.wire import datagrams

@@ -4,7 +4,8 @@ import pytest
 
 from tests.natsim.nat_call import Ear, Machines
 from tests.natsim.scenario_file import load
-from transport.link.link import Command, PathChanged, Reconnecting
+from transport.link.events import Command
+from transport.path.events import PathChanged, Reconnecting
 
 ASLEEP_S = 5.0
 # A trial that the sleep has spoilt fails after 3 s, and the next may begin when the call has been on the relay for 2 s.

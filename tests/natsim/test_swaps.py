@@ -14,11 +14,12 @@ from tests.natsim.call import FRAME_S, frame_index
 from tests.natsim.swaps import Condition, draw, faults, run
 from tests.natsim.two_paths import FrameDecoder, TwoPaths
 from tests.natsim.wire import Wire
-from transport.link.link import Close, CopyArrived, MediaReceived
+from transport.link.events import Close, MediaReceived
 from transport.link.link import Link as RealLink
 from transport.net.sockets import DatagramReceived
 from transport.path import manager as managers
 from transport.path import schedule
+from transport.path.events import CopyArrived
 from transport.path.paths import Multipath
 from transport.path.selector import TRIAL_S, PathEvaluation, Verdict
 from transport.path.state import PathState

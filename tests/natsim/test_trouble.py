@@ -9,17 +9,9 @@ from tests.natsim.call import CALLEE_IP, CALLER_IP, Call, identity
 from tests.natsim.network import Packet
 from tests.natsim.puppet import prove, with_puppet
 from tests.natsim.wire import Wire
+from transport.link.events import LegReplaced, LinkEnded, MediaReceived, MessageReceived, Proven, SendMessage
 from transport.link.handshake import admission_token
-from transport.link.link import (
-    LegReplaced,
-    LinkEnded,
-    MediaReceived,
-    MessageReceived,
-    Proven,
-    Reconnected,
-    Reconnecting,
-    SendMessage,
-)
+from transport.path.events import Reconnected, Reconnecting
 from transport.quic.call_connection import PeerConnection
 from transport.wire import call_messages as messages
 from transport.wire import datagrams as flow

@@ -15,7 +15,7 @@ from transport.nat.filtering import FilterTest
 from transport.nat.profile import Filtering, Mapping
 from transport.nat.profiler import NatProfiler
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import DatagramReceived, SocketFailed, SocketOpened
+from transport.net.sockets import Address, DatagramReceived, SocketFailed, SocketOpened
 from transport.traversal import agent as tl
 from transport.traversal import hole_punch
 from transport.traversal.agent import AgentConfig, TraversalAgent
@@ -185,7 +185,7 @@ def _from_peer(transaction: bytes, nomination: int, password: str = "o" * 24) ->
     return stun.connectivity_check(transaction, f"oursours:{THEIRS.ufrag}", password, check)
 
 
-def _arrives(source: stun.Address, data: bytes) -> Step:
+def _arrives(source: Address, data: bytes) -> Step:
     return lambda checks, now: checks.received(0, source, data, now)
 
 

@@ -21,18 +21,10 @@ from tests.natsim.network import Address, Network, Packet
 from tests.natsim.wire import Wire
 from transport.ice.candidates import HostAddress
 from transport.ice.credentials import CheckKeys, Credentials
-from transport.link.link import (
-    Answered,
-    Command,
-    CopyArrived,
-    DatagramReceived,
-    Event,
-    Link,
-    MediaReceived,
-    PathChanged,
-    SendMedia,
-)
-from transport.net.sockets import OpenSocket, SocketOpened
+from transport.link.events import Answered, Command, Event, MediaReceived, SendMedia
+from transport.link.link import Link
+from transport.net.sockets import DatagramReceived, OpenSocket, SocketOpened
+from transport.path.events import CopyArrived, PathChanged
 from transport.path.stats import PathVia
 from transport.traversal.agent import AgentCommand, AgentConfig, AgentEvent, Begin, TimerFired
 from transport.traversal.technique import DirectFound, PhaseStatus

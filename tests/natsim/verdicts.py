@@ -15,6 +15,7 @@ from transport.ice.pacing import Budget, PacketBudget
 from transport.ice.stun_client import StunClient
 from transport.nat.profile import Allocation, NatProfile, classify
 from transport.nat.profiler import SPREAD_S
+from transport.net.sockets import Address
 from transport.wire import stun
 
 HOST = "192.168.1.20"
@@ -85,9 +86,9 @@ def profile(kind: NatKind, rng: random.Random, endpoints: int, way: Way) -> NatP
     servers = [(SERVER_IPS[number % 2], FIRST_SERVER_PORT + number // 2) for number in range(endpoints)]
     queries = StunClient(1, servers, PacketBudget(BUDGET), rng, start, spread_s=SPREAD_S)
     number = itertools.count()
-    waiting: list[tuple[float, int, bool, stun.Address, bytes]] = []
+    waiting: list[tuple[float, int, bool, Address, bytes]] = []
 
-    def later(now: float, answer: bool, server: stun.Address, data: bytes) -> None:
+    def later(now: float, answer: bool, server: Address, data: bytes) -> None:
         if rng.random() >= way.loss:
             arrives = now + way.delay_s / 2 + rng.random() * way.jitter_s
             heapq.heappush(waiting, (arrives, next(number), answer, server, data))

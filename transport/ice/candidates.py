@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Literal
 
 from transport.net.port_mapping import MappedPort
+from transport.net.sockets import Address
 from transport.wire.call_messages import MAX_CANDIDATES, WireCandidate
-from transport.wire.stun import Address
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

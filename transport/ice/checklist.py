@@ -22,9 +22,9 @@ from random import Random
 from transport.ice.candidates import CandidateKind, may_be_peer, pair_priority, priority
 from transport.ice.credentials import CheckKeys, Credentials
 from transport.ice.pacing import Bucket, PacketBudget
-from transport.net.sockets import SendDatagram
+from transport.net.sockets import Address, SendDatagram
 from transport.wire import WireError, stun
-from transport.wire.stun import TRANSACTION_ID_BYTES, Address, IceRole, StunClass, StunMessage
+from transport.wire.stun import TRANSACTION_ID_BYTES, IceRole, StunClass, StunMessage
 
 # RFC 8445 §14.2: no faster than 50 ms together with others' traffic, 5 ms at least. Each pair's first check waits
 # for those before it, and a voice call sends as often itself.

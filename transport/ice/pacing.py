@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from transport.wire.stun import Address
+from transport.net.sockets import Address
 
 # A peer names the addresses that we send to, so it could name a victim's: no address gets more than this many
 # packets a round before the peer has proven that it answers there ...

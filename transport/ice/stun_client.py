@@ -10,9 +10,9 @@ from random import Random
 
 from transport.ice.candidates import is_believable_reflexive
 from transport.ice.pacing import PacketBudget
-from transport.net.sockets import SendDatagram
+from transport.net.sockets import Address, SendDatagram
 from transport.wire import WireError, stun
-from transport.wire.stun import TRANSACTION_ID_BYTES, Address, StunClass
+from transport.wire.stun import TRANSACTION_ID_BYTES, StunClass
 
 RTO_S = 0.1
 MAX_RTO_S = 0.8

@@ -15,7 +15,15 @@ from transport.io.tasks import Tasks
 from transport.io.udp import UdpSocket
 from transport.io.upnp import UpnpGateway
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.portmap.igd_client import IgdCommand
 from transport.portmap.lease import LEASE_S
 from transport.portmap.mapper import (
@@ -39,7 +47,6 @@ from transport.portmap.mapper import (
     free_port,
 )
 from transport.portmap.natpmp import ANNOUNCEMENT_PORT
-from transport.wire.stun import Address
 
 _log = logging.getLogger(__name__)
 

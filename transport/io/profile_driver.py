@@ -22,8 +22,15 @@ from transport.nat.mapping_lifetime import (
 from transport.nat.profile import NatProfile
 from transport.nat.profiler import NatProfiler, ProfileMade, ProfilerTimer, StartProfiling, StopProfiling
 from transport.net.machine import Machine
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
-from transport.wire.stun import Address
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 
 ResultT = TypeVar("ResultT")
 

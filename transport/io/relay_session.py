@@ -16,6 +16,7 @@ from typing import TypeVar
 from transport.identity.keys import Identity
 from transport.identity.statements import registration_statement, session_statement
 from transport.io.tasks import Tasks
+from transport.net.sockets import Address
 from transport.quic.relay_channel_client import (
     HANDSHAKE_TIMEOUT_S,
     ControlConnection,
@@ -46,7 +47,6 @@ from transport.wire.relay_messages import (
     Watch,
     Welcome,
 )
-from transport.wire.stun import Address
 
 # Doubling from what a person does not notice to what does not burden a relay that has just come back.
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)

@@ -9,18 +9,10 @@ from collections import deque
 from collections.abc import Callable
 
 from transport.io.udp import UdpSocket
-from transport.link.link import (
-    CloseSocket,
-    Command,
-    DatagramReceived,
-    Event,
-    Link,
-    OpenSocket,
-    SendDatagram,
-    SocketFailed,
-    SocketOpened,
-    TimerFired,
-)
+from transport.link.events import Command, Event
+from transport.link.link import Link
+from transport.net.machine import TimerFired
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 
 _log = logging.getLogger(__name__)
 

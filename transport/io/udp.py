@@ -10,8 +10,8 @@ import socket
 import sys
 from collections.abc import Callable
 
+from transport.net.sockets import Address
 from transport.wire.demux import MAX_DATAGRAM_BYTES
-from transport.wire.stun import Address
 
 # A second of a call both ways, at the kernel's price of some 2.3 kB for each small packet, four times over: an
 # engine that is stopped for a moment loses nothing. Linux grants at most net.core.rmem_max (208 KiB by default),

@@ -20,6 +20,7 @@ from async_upnp_client.exceptions import UpnpActionError, UpnpCommunicationError
 from async_upnp_client.ssdp import build_ssdp_search_packet, decode_ssdp_packet
 
 from transport.io.udp import UdpSocket
+from transport.net.sockets import Address
 from transport.portmap.igd_client import (
     ASK_S,
     SEARCH_S,
@@ -36,7 +37,6 @@ from transport.portmap.igd_client import (
     IgdLookUp,
     IgdSearch,
 )
-from transport.wire.stun import Address
 
 _log = logging.getLogger(__name__)
 # The library takes a router's faults for errors of its own; here they are what is to be expected.

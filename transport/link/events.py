@@ -8,8 +8,17 @@ from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
 from transport.identity.keys import Identity
 from transport.nat.profile import NatProfile
+from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
@@ -17,7 +26,6 @@ from transport.traversal.agent import PhaseChanged
 from transport.traversal.hints import Recall
 from transport.traversal.technique import PhaseStatus, PortsMapped, ProfileKnown
 from transport.wire.call_messages import Bye, PeerMessage
-from transport.wire.stun import Address
 
 EndReason = Literal["closed", "peer-left", "lost", "wrong-certificate", "bad-proof", "protocol", "leg-refused"]
 LinkPhase = Literal["new", "connecting", "proven", "leaving", "ended"]
@@ -109,11 +117,6 @@ class NetworkChanged:
     """The machine's interfaces have these addresses now; all of them."""
 
     hosts: tuple[HostAddress, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TimerFired:
-    """The deadline has come."""
 
 
 Event = (

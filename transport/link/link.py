@@ -31,26 +31,22 @@ from transport.link.events import (
     Proven,
     SendMedia,
     SendMessage,
-    TimerFired,
 )
 from transport.link.handshake import Believe, CalleeProof, CallerProof, Disbelieve, Proof, Say, admission_token
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.machine import TimerFired
+from transport.net.sockets import CloseSocket, DatagramReceived, SocketFailed, SocketOpened
 from transport.path.events import (
     AskEcho,
-    CopyArrived,
     DirectLost,
     MultipathCommand,
     MultipathReady,
     MultipathRefused,
     PacketReceived,
     PathChanged,
-    Reconnected,
-    Reconnecting,
     SendControl,
     SendUnreliable,
 )
 from transport.path.paths import RELAY_PATH, Multipath
-from transport.path.relay_leg import LegAccess
 from transport.path.stats import milliseconds
 from transport.quic.call_connection import (
     CLOSE_BAD_PROOF,
@@ -65,48 +61,12 @@ from transport.quic.call_connection import (
 )
 from transport.traversal import agent
 from transport.traversal import round as rounds
-from transport.traversal.agent import PhaseChanged
 from transport.traversal.search import MakeAgent, Traversal, TraversalCommand
-from transport.traversal.technique import DirectFound, PeerSaid, PortsMapped, ProfileKnown
+from transport.traversal.technique import DirectFound, PeerSaid, PortsMapped
 from transport.wire import WireError, datagrams
 from transport.wire import call_messages as messages
 from transport.wire.demux import PacketKind, packet_kind
 from transport.wire.framing import Deframer, frame
-
-__all__ = [
-    "Answered",
-    "Close",
-    "CloseSocket",
-    "Command",
-    "CopyArrived",
-    "DatagramReceived",
-    "EndReason",
-    "Event",
-    "LegAccess",
-    "LegReplaced",
-    "Link",
-    "LinkConfig",
-    "LinkEnded",
-    "LinkStats",
-    "MediaReceived",
-    "MessageReceived",
-    "NetworkChanged",
-    "Open",
-    "OpenSocket",
-    "PathChanged",
-    "PhaseChanged",
-    "PortsMapped",
-    "ProfileKnown",
-    "Proven",
-    "Reconnected",
-    "Reconnecting",
-    "SendDatagram",
-    "SendMedia",
-    "SendMessage",
-    "SocketFailed",
-    "SocketOpened",
-    "TimerFired",
-]
 
 # Both sides begin when the phone starts to ring, so this long without a proven peer means it will not come. At 20 %
 # loss each way a handshake needs more than 5 s in one of 10**4 calls.

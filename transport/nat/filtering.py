@@ -14,9 +14,9 @@ from random import Random
 
 from transport.ice.pacing import PacketBudget
 from transport.nat.profile import Filtering, Mapping
-from transport.net.sockets import SendDatagram
+from transport.net.sockets import Address, SendDatagram
 from transport.wire import WireError, stun
-from transport.wire.stun import TRANSACTION_ID_BYTES, Address, Change, StunClass, StunMessage
+from transport.wire.stun import TRANSACTION_ID_BYTES, Change, StunClass, StunMessage
 
 PLAIN = Change(ip=False, port=False)
 OTHER_PORT = Change(ip=False, port=True)

@@ -14,8 +14,15 @@ from random import Random
 
 from transport.ice.pacing import Budget, PacketBudget
 from transport.ice.stun_client import MAX_TRANSMISSIONS, Observation, StunClient
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
-from transport.wire.stun import Address
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 
 # Just above the time-outs that are found in the field, so that the bound is a close one: 20 s, 30 s (Linux, not
 # answered), 60 s, and the two minutes that RFC 4787 REQ-5 demands.

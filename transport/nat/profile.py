@@ -12,8 +12,8 @@ from enum import Enum
 
 from transport.ice.stun_client import Observation
 from transport.nat.port_allocation import MAX_STEP, Seen, randomness, track
+from transport.net.sockets import Address
 from transport.wire.call_messages import MAX_STRANGERS_PER_S, WireProfile
-from transport.wire.stun import Address
 
 # Older profiles are renewed before a call (DESIGN §4).
 FRESH_S = 60.0

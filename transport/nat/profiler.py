@@ -16,9 +16,17 @@ from transport.ice.stun_client import MAX_TRANSMISSIONS, StunClient
 from transport.nat.filtering import MAX_PACKETS as FILTER_PACKETS
 from transport.nat.filtering import FilterTest
 from transport.nat.profile import MAX_EVIDENCE, Allocation, Mapping, NatProfile, allocation_of_sockets, classify
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.wire import WireError, stun
-from transport.wire.stun import TRANSACTION_ID_BYTES, Address, StunClass
+from transport.wire.stun import TRANSACTION_ID_BYTES, StunClass
 
 MAX_SERVERS = 12
 # Where one socket does not tell how ports are chosen. With address-dependent mapping it shows two ports at most: eight

@@ -2,14 +2,20 @@
 
 Time is an argument (seconds of any monotonic clock, the same one for all calls to one machine) and so is
 randomness. A driver carries out the commands, feeds results back as events and arms one timer for
-``next_deadline``; when it fires the driver calls ``handle`` with the machine's own timer event. The same machine
+``next_deadline``; when it fires the driver calls ``handle`` with :class:`TimerFired`. The same machine
 runs under the asyncio driver and under the virtual clock of ``tests/natsim``.
 """
 
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 EventT = TypeVar("EventT", contravariant=True)
 CommandT = TypeVar("CommandT")
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The deadline of the machine has come."""
 
 
 class Machine(Protocol[EventT, CommandT]):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from transport.wire.stun import Address
+from transport.net.sockets import Address
 
 MappingProtocol = Literal["pcp", "nat-pmp", "upnp"]
 

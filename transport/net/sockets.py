@@ -1,8 +1,9 @@
-"""What a machine says about UDP sockets, and what it is told about them. Socket numbers are the machine's choice."""
+"""What a machine orders of UDP sockets, and what it learns about them. Socket numbers are the machine's choice."""
 
 from dataclasses import dataclass
 
-from transport.wire.stun import Address
+Address = tuple[str, int]
+"""IP address and port."""
 
 
 @dataclass(frozen=True, slots=True)

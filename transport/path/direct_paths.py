@@ -4,8 +4,8 @@ import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from transport.net.sockets import Address
 from transport.path.stats import PathVia
-from transport.wire.stun import Address
 
 
 @dataclass(slots=True)

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from transport.net.sockets import CloseSocket, OpenSocket, SendDatagram
+from transport.net.sockets import Address, CloseSocket, OpenSocket, SendDatagram
 from transport.path.stats import PathKind, PathVia
 from transport.wire import call_messages as messages
 from transport.wire.datagrams import EchoRequest, RtpPosition
-from transport.wire.stun import Address
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """What the path manager holds of one path."""
 
+from transport.net.sockets import Address
 from transport.path.selector import Seen
 from transport.path.state import AddPath, PathState
 from transport.path.stats import PathKind, PathQuality, PathStats, milliseconds
-from transport.wire.stun import Address
 
 IN_USE = (PathState.ACTIVE, PathState.SUSPECT)
 USABLE = (*IN_USE, PathState.STANDBY)

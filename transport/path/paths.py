@@ -9,7 +9,15 @@ import ipaddress
 import random
 from collections.abc import Collection
 
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.path.direct_paths import DirectPath, DirectPaths, is_gone
 from transport.path.events import (
     AskEcho,
@@ -74,7 +82,6 @@ from transport.path.stats import PathKind, PathVia, RoundTrip, milliseconds
 from transport.wire import call_messages as messages
 from transport.wire.datagrams import RtpPosition
 from transport.wire.demux import PacketKind, packet_kind
-from transport.wire.stun import Address
 
 # A socket that could not be opened is tried again this often, until the call is lost.
 REOPEN_S = 1.0

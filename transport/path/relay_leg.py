@@ -10,13 +10,13 @@ import random
 from dataclasses import dataclass, field
 from enum import Enum
 
+from transport.net.sockets import Address
 from transport.path.stats import RoundTrip
 from transport.wire import WireError
 from transport.wire.stun import (
     STALE_LEG,
     TRANSACTION_ID_BYTES,
     UNAUTHENTICATED,
-    Address,
     StunClass,
     StunMessage,
     binding_request,

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from transport.net.sockets import Address
 from transport.path.stats import PathKind, PathVia
-from transport.wire.stun import Address
 
 
 class PathState(Enum):

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from transport.net.sockets import CloseSocket, OpenSocket, SendDatagram
-from transport.wire.stun import Address
+from transport.net.sockets import Address, CloseSocket, OpenSocket, SendDatagram
 
 # RFC 6886 §3.3 recommends two hours; an hour limits what a crash leaves behind.
 LEASE_S = 3_600

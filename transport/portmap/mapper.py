@@ -12,13 +12,12 @@ from typing import Literal
 
 from transport.ice.candidates import is_private
 from transport.net.port_mapping import MappedPort, MappingProtocol
-from transport.net.sockets import CloseSocket, DatagramReceived, SocketFailed, SocketOpened
+from transport.net.sockets import Address, CloseSocket, DatagramReceived, SocketFailed, SocketOpened
 from transport.portmap import natpmp, pcp
 from transport.portmap.igd_client import IgdClient, IgdCommand, IgdEvent, IgdTask
 from transport.portmap.lease import LEASE_S, ClientCommand, Lease, Standing
 from transport.portmap.natpmp_client import MAX_TRIES, NatPmpClient, NatPmpTask
 from transport.portmap.pcp_client import PcpClient, PcpTask
-from transport.wire.stun import Address
 
 # A router in the same house answers within this (RFC 6886 §3.1 has it as its first waiting time).
 FIRST_ANSWER_S = 0.25

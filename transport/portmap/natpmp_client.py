@@ -4,7 +4,15 @@ from dataclasses import dataclass
 
 from transport.ice.candidates import is_believable_reflexive
 from transport.net.port_mapping import MappingProtocol
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.portmap import natpmp
 from transport.portmap.lease import (
     FIRST_EXTERNAL_PORT,
@@ -20,7 +28,6 @@ from transport.portmap.lease import (
     usable_lifetime,
 )
 from transport.wire.errors import WireError
-from transport.wire.stun import Address
 
 # RFC 6886 §3.1: 250 ms, doubling, nine times.
 FIRST_WAIT_S, MAX_TRIES = 0.25, 9

@@ -5,8 +5,8 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from transport.net.sockets import Address
 from transport.wire.errors import WireError
-from transport.wire.stun import Address
 
 SERVER_PORT = 5351
 VERSION = 2

@@ -5,7 +5,15 @@ from random import Random
 
 from transport.ice.candidates import is_believable_reflexive
 from transport.net.port_mapping import MappingProtocol
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.portmap import pcp
 from transport.portmap.lease import (
     FIRST_EXTERNAL_PORT,
@@ -21,7 +29,6 @@ from transport.portmap.lease import (
     usable_lifetime,
 )
 from transport.wire.errors import WireError
-from transport.wire.stun import Address
 
 # RFC 6887 §8.1.1: IRT, MRT, RAND. NAT-PMP, asked beside it, makes up for a first packet that is lost.
 FIRST_WAIT_S, MAX_WAIT_S, SPREAD = 3.0, 1_024.0, 0.1

@@ -18,7 +18,15 @@ from transport.ice.candidates import HostAddress, acceptable, is_private, useful
 from transport.ice.pacing import MAPPING_LIFE_S, HostLimits
 from transport.nat.profile import NatProfile
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.traversal import birthday, block_search, hole_punch, port_prediction
 from transport.traversal.attempt import Attempt, AttemptCommand, AttemptFailed
 from transport.traversal.hard_phase import HardKind, ProbeTechnique
@@ -41,7 +49,7 @@ from transport.traversal.technique import (
     TraversalMessage,
 )
 from transport.wire.call_messages import Candidates, WireProfile
-from transport.wire.stun import Address, IceRole
+from transport.wire.stun import IceRole
 
 
 def hard(kind: HardKind, rest_s: float) -> PhaseSpec:

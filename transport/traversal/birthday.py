@@ -18,11 +18,11 @@ from random import Random
 from transport.ice.pacing import MAX_SOCKETS, Budget
 from transport.nat.port_blocks import all_doors, doors, estimate_block
 from transport.nat.strategy import MappingBehaviour, Technique
+from transport.net.sockets import Address
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.port_prediction import ANSWERS_S, Pinning
 from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.wire.call_messages import Candidates
-from transport.wire.stun import Address
 
 SECONDS = 10.0
 BUDGET = Budget(packets=1_600, packets_per_second=170, sockets=MAX_SOCKETS, seconds=SECONDS)

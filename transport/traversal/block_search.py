@@ -19,12 +19,12 @@ from transport.ice.stun_client import StunClient
 from transport.nat.mapping_lifetime import SILENCES_S
 from transport.nat.port_blocks import estimate_block
 from transport.nat.strategy import Technique
+from transport.net.sockets import Address
 from transport.traversal.birthday import PACE_S
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.port_prediction import ANSWERS_S
 from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.wire.call_messages import Candidates
-from transport.wire.stun import Address
 
 SECONDS = 300.0
 BUDGET = Budget(packets=20_000, packets_per_second=170, sockets=8, seconds=SECONDS)

@@ -6,7 +6,7 @@ from transport.ice.candidates import is_behind_same_nat
 from transport.ice.pacing import Budget
 from transport.nat.compatibility import Compatibility, Feasibility, outlook
 from transport.nat.profile import classify, from_wire, renewed
-from transport.net.sockets import DatagramReceived, SocketFailed, SocketOpened
+from transport.net.sockets import Address, DatagramReceived, SocketFailed, SocketOpened
 from transport.traversal.round import (
     Gathered,
     PunchRound,
@@ -33,7 +33,7 @@ from transport.traversal.technique import (
     direct_found,
 )
 from transport.wire.call_messages import Candidates, WireCandidate
-from transport.wire.stun import Address, IceRole
+from transport.wire.stun import IceRole
 
 NAME = "punch"
 ROUNDS = 4

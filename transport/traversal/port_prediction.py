@@ -25,11 +25,11 @@ from transport.ice.start_sync import Synchroniser, SyncMessage
 from transport.nat.port_allocation import Guess, between
 from transport.nat.profile import NatProfile
 from transport.nat.strategy import MappingBehaviour, Technique
+from transport.net.sockets import Address
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.traversal.technique import ROUNDS_PER_CLIMB
 from transport.wire.call_messages import Candidates
-from transport.wire.stun import Address
 
 BUDGET = Budget(packets=240, packets_per_second=170, sockets=6, seconds=3.0)
 SECONDS = 5.0

@@ -17,10 +17,18 @@ from transport.ice.start_sync import SyncMessage
 from transport.ice.stun_client import Observation, StunClient
 from transport.nat.profile import NatProfile
 from transport.nat.strategy import Strategy
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.traversal.round import INSIST_S, RoundCommand, RoundLost, RoundWon, SendToPeer
 from transport.wire.call_messages import MAX_CANDIDATES, Candidates, WireCandidate, WireProfile
-from transport.wire.stun import TRANSACTION_ID_BYTES, Address, IceRole, binding_request
+from transport.wire.stun import TRANSACTION_ID_BYTES, IceRole, binding_request
 
 # Pairs of these rounds are many and each is tried a few times: twenty of them are through in a tenth of a second,
 # and the allowance of the machine holds the rate.

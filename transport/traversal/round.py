@@ -28,9 +28,17 @@ from transport.ice.pacing import Budget, HostLimits, PacketBudget
 from transport.ice.start_sync import Synchroniser, SyncMessage
 from transport.ice.stun_client import Observation, StunClient
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.wire.call_messages import Candidates, WireProfile
-from transport.wire.stun import Address, IceRole
+from transport.wire.stun import IceRole
 
 # From the first STUN answer on: the others were asked in the same instant, so they come with it or are lost.
 SETTLE_S = 0.05

@@ -12,12 +12,20 @@ from transport.ice.start_sync import SyncMessage
 from transport.nat.profile import NatProfile
 from transport.nat.strategy import Strategy, Technique, strategy, would_help
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.path.stats import PathVia
 from transport.traversal.hints import Hints
 from transport.traversal.round import RoundWon, SendToPeer
 from transport.wire.call_messages import Candidates
-from transport.wire.stun import Address, IceRole
+from transport.wire.stun import IceRole
 
 ROUNDS_PER_CLIMB = 16
 """Numbers of rounds that belong to one climb; each phase has a stretch of them of its own."""

@@ -11,9 +11,9 @@ from enum import Enum
 
 from aioice import stun as codec
 
+from transport.net.sockets import Address
 from transport.wire.errors import WireError
 
-Address = tuple[str, int]
 TRANSACTION_ID_BYTES = 12
 # The longest real message (credentials, IPv6 address, software) is under 200 bytes.
 MAX_STUN_BYTES = 548

@@ -10,7 +10,8 @@ from tests.natsim.driver import SimDriver
 from tests.natsim.relay import RelayNode
 from tests.natsim.scenario import World, build
 from tests.natsim.scenario_file import load
-from transport.link.link import Link, LinkConfig, Open
+from transport.link.events import LinkConfig, Open
+from transport.link.link import Link
 from transport.path.relay_leg import LegAccess
 
 CALL_ID = "c" * 32

@@ -14,8 +14,9 @@ from relay.limits import Limiter, Rate, RelayLimits
 from relay.media_port import DatagramHandler
 from relay.stun_origins import Origins
 from tests.unit.relay.live import Udp, running
+from transport.net.sockets import Address
 from transport.wire import stun
-from transport.wire.stun import Address, Change
+from transport.wire.stun import Change
 
 TWO_BY_TWO: tuple[Address, ...] = (("192.0.2.1", 7851), ("192.0.2.2", 7851), ("192.0.2.1", 7852), ("192.0.2.2", 7852))
 SIX: tuple[Address, ...] = (("2001:db8::1", 7851), ("2001:db8::1", 7852))

@@ -25,9 +25,9 @@ from app.system.errors import AppError
 from tests.unit.relay.live import running
 from transport.ice.candidates import HostAddress
 from transport.nat.profile import Mapping, NatKind, NatProfile
+from transport.net.sockets import Address
 from transport.wire import relay_messages
 from transport.wire.addresses import PersonAddress, parse_person
-from transport.wire.stun import Address
 
 SPEECH = Path(__file__).parents[3] / "data" / "speech.wav"
 PATIENCE_S = 20.0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.network.nat_monitor import MAX_NETWORKS, SETTLE_S, KnownNats, NatWatch, network_key
 from transport.ice.candidates import HostAddress
 from transport.nat.profile import FRESH_S, Allocation, Filtering, Mapping, NatProfile
-from transport.wire.stun import Address
+from transport.net.sockets import Address
 
 STUN: tuple[Address, ...] = (("192.0.2.1", 7_851), ("192.0.2.2", 7_851))
 HOME = (HostAddress("192.168.1.5", 24, "wlan0"),)

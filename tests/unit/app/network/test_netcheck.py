@@ -27,6 +27,7 @@ from tests.unit.relay.people import person
 from tests.unit.transport.io.stun_places import stun_places
 from transport.nat.compatibility import chances
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile
+from transport.net.sockets import Address
 from transport.quic.relay_channel import ControlChannel
 from transport.quic.relay_channel_server import ControlServer, bind_udp
 from transport.wire.addresses import parse_person
@@ -41,7 +42,6 @@ from transport.wire.relay_messages import (
     Welcome,
     decode_client_message,
 )
-from transport.wire.stun import Address
 
 SPEECH = Path(__file__).parents[3] / "data" / "speech.wav"
 NAT_KEYS = {

@@ -24,9 +24,9 @@ from transport.ice.checklist import (
 )
 from transport.ice.credentials import Credentials, make_credentials
 from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, Budget, PacketBudget
-from transport.net.sockets import SendDatagram
+from transport.net.sockets import Address, SendDatagram
 from transport.wire import stun
-from transport.wire.stun import Address, Check, IceRole
+from transport.wire.stun import Check, IceRole
 
 BUDGET = Budget(packets=200, packets_per_second=100, sockets=2, seconds=2.0)
 ANN, BEN, EVE = ("198.51.100.1", 4_000), ("203.0.113.1", 5_000), ("192.0.2.66", 6_000)

@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from transport.io.udp import UdpSocket
+from transport.net.sockets import Address
 from transport.wire import stun
-from transport.wire.stun import Address
 
 See = Callable[[int, Address], Address]
 """(number of the endpoint, true source) -> the source that this endpoint sees."""

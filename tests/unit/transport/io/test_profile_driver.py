@@ -11,7 +11,7 @@ from transport.ice.candidates import HostAddress
 from transport.io import profile_driver
 from transport.io.profile_driver import measure_life, measure_profile
 from transport.nat.profile import Allocation, Mapping, NatKind, NatProfile
-from transport.wire.stun import Address
+from transport.net.sockets import Address
 
 TWO_BY_THREE = ("127.0.0.2", "127.0.0.3") * 3
 OUTSIDE = "203.0.113.7"

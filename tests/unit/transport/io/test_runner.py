@@ -16,11 +16,9 @@ from relay.sockets import DatagramSockets
 from tests.natsim.call import frame_index, identity, rtp
 from transport.io.runner import LinkDriver
 from transport.io.udp import UdpSocket
-from transport.link.link import (
+from transport.link.events import (
     Close,
     Command,
-    LegAccess,
-    Link,
     LinkConfig,
     LinkEnded,
     MediaReceived,
@@ -29,8 +27,10 @@ from transport.link.link import (
     Proven,
     SendMedia,
     SendMessage,
-    TimerFired,
 )
+from transport.link.link import Link
+from transport.net.machine import TimerFired
+from transport.path.relay_leg import LegAccess
 from transport.wire.call_messages import Accept, Bye
 
 CALL_ID = "00112233445566778899aabbccddeeff"

@@ -12,34 +12,26 @@ from tests.natsim.network import Packet
 from tests.natsim.puppet import prove, with_puppet
 from tests.natsim.wire import Bernoulli, Wire
 from transport.ice.candidates import HostAddress
-from transport.link.link import (
-    LOST_AFTER_S,
-    MAX_EARLY_MESSAGES,
+from transport.link.events import (
     Answered,
     Close,
-    CloseSocket,
     Command,
-    DatagramReceived,
     Event,
-    LegAccess,
     LegReplaced,
-    Link,
     LinkConfig,
     LinkEnded,
     NetworkChanged,
     Open,
-    OpenSocket,
-    PathChanged,
     Proven,
-    Reconnected,
-    SendDatagram,
     SendMedia,
     SendMessage,
-    SocketFailed,
-    SocketOpened,
-    TimerFired,
 )
+from transport.link.link import LOST_AFTER_S, MAX_EARLY_MESSAGES, Link
+from transport.net.machine import TimerFired
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.path.events import PathChanged, Reconnected
 from transport.path.paths import REOPEN_S
+from transport.path.relay_leg import LegAccess
 from transport.wire import call_messages as messages
 from transport.wire import datagrams
 from transport.wire.framing import frame

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from transport.ice.pacing import Budget, PacketBudget
 from transport.nat.filtering import LAST_WAIT_S, MAX_PACKETS, OTHER_BOTH, OTHER_PORT, TRIES_AT_S, FilterTest
 from transport.nat.profile import Filtering, Mapping
-from transport.net.sockets import SendDatagram
+from transport.net.sockets import Address, SendDatagram
 from transport.wire import stun
-from transport.wire.stun import Address, Change
+from transport.wire.stun import Change
 
 SERVER: Address = ("192.0.2.1", 3_478)
 OTHER: Address = ("192.0.2.2", 3_479)

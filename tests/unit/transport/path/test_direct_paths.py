@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from transport.net.sockets import Address
 from transport.path.direct_paths import DirectPath, DirectPaths, is_gone
-from transport.wire.stun import Address
 
 OURS: Address = ("192.168.1.23", 5_000)
 ADDRESSES = st.sampled_from([("203.0.113.1", 1_000 + number) for number in range(4)])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transport.net.sockets import Address
 from transport.path import relay_leg as legs
 from transport.path.relay_leg import (
     KEEPALIVE_S,
@@ -37,7 +38,7 @@ def request_in(commands: list[legs.LegCommand]) -> stun.StunMessage:
     return stun.parse(sent.data)
 
 
-def success(request: stun.StunMessage, password: str = ACCESS.password, source: stun.Address = ME) -> StunArrived:
+def success(request: stun.StunMessage, password: str = ACCESS.password, source: Address = ME) -> StunArrived:
     return StunArrived(stun.binding_success(request, source, password))
 
 

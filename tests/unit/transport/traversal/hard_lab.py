@@ -9,13 +9,21 @@ from transport.ice.credentials import make_credentials
 from transport.ice.pacing import HostLimits
 from transport.nat.profile import NatProfile
 from transport.nat.strategy import strategy
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.traversal.round import RoundCommand, RoundLost, RoundWon, SendToPeer
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, WireCandidate
-from transport.wire.stun import Address, IceRole
+from transport.wire.stun import IceRole
 
 HOSTS = (HostAddress("192.168.1.20", 24, "eth0"),)
 STUN = (("192.0.2.1", 3_478), ("192.0.2.2", 3_478), ("192.0.2.1", 3_479), ("192.0.2.2", 3_479))

@@ -7,9 +7,9 @@ import pytest
 from tests.unit.transport.traversal.hard_lab import OUTSIDE, PEER, RoundLab, plan, told
 from transport.ice.pacing import MAX_SOCKETS, HostLimits
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
+from transport.net.sockets import Address
 from transport.traversal import birthday
 from transport.traversal.birthday import BLOCK_SHARE
-from transport.wire.stun import Address
 
 STRICT = Filtering.ADDRESS_AND_PORT_DEPENDENT
 APDM = Mapping.ADDRESS_AND_PORT_DEPENDENT

@@ -11,7 +11,7 @@ from transport.ice.start_sync import Synchroniser
 from transport.ice.stun_client import LAST_WAIT_S, MAX_TRANSMISSIONS, StunClient
 from transport.nat.compatibility import Feasibility, chances, outlook
 from transport.nat.profile import Filtering, Mapping, NatKind, NatProfile
-from transport.net.sockets import SendDatagram
+from transport.net.sockets import Address, SendDatagram
 from transport.wire import stun
 from transport.wire.call_messages import Connect, ConnectAck, Sync
 
@@ -108,7 +108,7 @@ def questions(now: float = 0.0) -> StunClient:
     return StunClient(7, SERVERS, PacketBudget(BUDGET), random.Random(1), now)
 
 
-def answer(sent: SendDatagram, mapped: stun.Address = OUTSIDE) -> bytes:
+def answer(sent: SendDatagram, mapped: Address = OUTSIDE) -> bytes:
     return stun.binding_success(stun.parse(sent.data), mapped)
 
 
