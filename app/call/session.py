@@ -24,7 +24,7 @@ from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
 from transport.identity.keys import Identity
 from transport.io.relay_session import RelayClient
-from transport.io.runner import LinkDriver
+from transport.io.runner import Runner
 from transport.io.tasks import Tasks
 from transport.link import events as link
 from transport.link.events import LinkConfig, LinkStats
@@ -112,7 +112,7 @@ class CallSession:
         self._feeding = False
         self._timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
-        self._driver: LinkDriver | None = None
+        self._driver: Runner | None = None
         self._link: Link | None = None
         self._leg_access: LegAccess | None = None
         self._link_is_over = asyncio.Event()
@@ -191,7 +191,7 @@ class CallSession:
                     await self._link_is_over.wait()
         await self._tasks.close()
         if self._driver is not None:
-            await self._driver.close()
+            self._driver.close()
             self._driver = None
 
     # -- out -------------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ class CallSession:
             recall=self._recall,
         )
         self._link = Link(config, self._setup.rng)
-        self._driver = LinkDriver(self._link, self._on_link)
+        self._driver = Runner(self._link, self._on_link)
         self._driver.submit(link.Open())
 
     def _recall(self, ours: str, theirs: str) -> Hints:

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from random import Random
 
 from transport.ice.candidates import HostAddress, useful_hosts
-from transport.io.profile_driver import measure_life, measure_profile
+from transport.io.nat_measurement import measure_life, measure_profile
 from transport.io.tasks import Tasks
 from transport.nat.mapping_lifetime import SILENCES_S
 from transport.nat.profile import Allocation, NatProfile, renewed

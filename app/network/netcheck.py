@@ -16,8 +16,8 @@ from app.system.data_dir import Home
 from app.text.networks import chances_in_words, nat_in_words
 from transport.ice.candidates import HostAddress
 from transport.identity.keys import SECRET_BYTES, Identity, new_identity
+from transport.io.nat_measurement import measure_profile
 from transport.io.network_watch import host_addresses
-from transport.io.profile_driver import measure_profile
 from transport.io.relay_session import Connected, Disconnected, Rejected, RelayClient, RelayEvent
 from transport.io.tasks import Tasks
 from transport.nat.compatibility import chances

@@ -26,7 +26,7 @@ from tests.natsim.climb import Climber
 from tests.natsim.clock import Timer
 from tests.natsim.network import TTL_HOPS, Address, Receiver
 from transport.ice.candidates import HostAddress
-from transport.io.profile_driver import measure_profile
+from transport.io.nat_measurement import measure_profile
 from transport.io.udp import UdpSocket
 from transport.nat.profile import NatProfile
 from transport.traversal.agent import AgentConfig, AgentState, Begin, Prepare, RelayRoundTrip, Stop

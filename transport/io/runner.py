@@ -1,37 +1,47 @@
-"""Runs one :class:`transport.link.link.Link` on an asyncio loop: its sockets, its one timer, its clock.
+"""Runs one machine on an asyncio loop: its sockets, its one timer, its clock.
 
-It decides nothing. What the link commands about sockets is carried out; everything else goes to ``on_command``.
+It decides nothing. What the machine commands about sockets is carried out; everything else goes to ``on_command``.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from transport.io.udp import UdpSocket
-from transport.link.events import Command, Event
-from transport.link.link import Link
-from transport.net.machine import TimerFired
+from transport.net.machine import Machine, TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+
+ResultT = TypeVar("ResultT")
+
+TIMER_FIRED = TimerFired()
 
 _log = logging.getLogger(__name__)
 
 
-class LinkDriver:
-    """Not thread-safe: use it on its loop. ``on_command`` is called in order, never from within itself: what it
-    submits is handled after it has returned. It must not raise; if it does, that is logged and the link goes on."""
+class Runner:
+    """Not thread-safe: use it on its loop. ``timer`` is what the machine takes when its deadline has come.
+
+    ``on_command`` is called in order, never from within itself: what it submits is handled after it has returned. It
+    must not raise; if it does, that is logged and the machine goes on.
+    """
 
     def __init__(
         self,
-        link: Link,
-        on_command: Callable[[Command], None],
-        loop: asyncio.AbstractEventLoop | None = None,
+        machine: Machine[Any, Any],
+        on_command: Callable[[Any], None],
+        *,
+        timer: object = TIMER_FIRED,
     ) -> None:
-        self.link = link
+        self._handle = machine.handle
+        self._next_deadline = machine.next_deadline
+        self._timer_event = timer
         self._on_command = on_command
-        self._loop = loop if loop is not None else asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._sockets: dict[int, UdpSocket] = {}
-        self._events: deque[Event] = deque()
+        self._events: deque[object] = deque()
         self._handling = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -42,8 +52,8 @@ class LinkDriver:
         """Packets that the operating system did not take, on all sockets so far."""
         return self._send_errors + sum(udp.send_errors for udp in self._sockets.values())
 
-    def submit(self, event: Event) -> None:
-        """Give the link an event; after :meth:`close` nothing happens."""
+    def submit(self, event: object) -> None:
+        """Give the machine an event; after :meth:`close` nothing happens."""
         if self._closed:
             return
         self._events.append(event)
@@ -52,23 +62,21 @@ class LinkDriver:
         self._handling = True
         try:
             while self._events:
-                for command in self.link.handle(self._events.popleft(), self._loop.time()):
+                for command in self._handle(self._events.popleft(), self._loop.time()):
                     self._carry_out(command)
         finally:
             self._handling = False
         self._arm()
 
-    async def close(self) -> None:
-        """Release sockets and timer at once, whatever the link's state; submit a Close before for a goodbye."""
+    def close(self) -> None:
+        """Release sockets and timer at once, whatever the machine's state."""
         self._closed = True
         self._events.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._arm()
         for number in list(self._sockets):
             self._release(number)
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: object) -> None:
         match command:
             case SendDatagram(socket, destination, data, ttl):
                 udp = self._sockets.get(socket)
@@ -104,8 +112,8 @@ class LinkDriver:
             udp.close()
 
     def _arm(self) -> None:
-        """Keep one timer at or before the link's deadline; a timer that fires too early arms the next one."""
-        due = None if self._closed else self.link.next_deadline()
+        """Keep one timer at or before the machine's deadline; a timer that fires too early arms the next one."""
+        due = None if self._closed else self._next_deadline()
         if due is None:
             if self._timer is not None:
                 self._timer.cancel()
@@ -117,8 +125,27 @@ class LinkDriver:
 
     def _fire(self) -> None:
         self._timer = None
-        due = self.link.next_deadline()
+        due = self._next_deadline()
         if due is not None and due <= self._loop.time():
-            self.submit(TimerFired())
+            self.submit(self._timer_event)
         else:
             self._arm()
+
+
+async def run_to_result(
+    machine: Machine[Any, Any], start: object, stop: object, result: type[ResultT], *, timer: object = TIMER_FIRED
+) -> ResultT:
+    """Run a machine from ``start`` to its first command of the kind ``result``; then, or when cancelled, ``stop``."""
+    made: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+
+    def take(command: object) -> None:
+        if isinstance(command, result) and not made.done():
+            made.set_result(command)
+
+    runner = Runner(machine, take, timer=timer)
+    with contextlib.closing(runner):
+        try:
+            runner.submit(start)
+            return await made
+        finally:
+            runner.submit(stop)

@@ -14,7 +14,7 @@ from relay.limits import Limiter, RelayLimits
 from relay.media_port import DatagramHandler
 from relay.sockets import DatagramSockets
 from tests.natsim.call import frame_index, identity, rtp
-from transport.io.runner import LinkDriver
+from transport.io.runner import Runner
 from transport.io.udp import UdpSocket
 from transport.link.events import (
     Close,
@@ -60,9 +60,8 @@ class Loopback:
         self.grants = grants
         legs.create(CALL_ID, *grants, asyncio.get_running_loop().time())
         self.said: tuple[list[Command], list[Command]] = ([], [])
-        self.drivers = tuple(
-            LinkDriver(Link(self.config(index), SystemRandom()), self.said[index].append) for index in range(2)
-        )
+        self.links = tuple(Link(self.config(index), SystemRandom()) for index in range(2))
+        self.drivers = tuple(Runner(link, said.append) for link, said in zip(self.links, self.said, strict=True))
 
     def config(self, index: int) -> LinkConfig:
         grant = self.grants[index]
@@ -82,7 +81,7 @@ class Loopback:
 
     async def close(self) -> None:
         for driver in self.drivers:
-            await driver.close()
+            driver.close()
         self.relay.close()
 
 
@@ -127,7 +126,7 @@ def test_the_timer_alone_keeps_the_promise_and_measures_the_round_trip() -> None
             driver.submit(Open())
         await until(lambda: bool(net.of(0, Proven) and net.of(1, Proven)))
         loop = asyncio.get_running_loop()
-        link = net.drivers[0].link
+        link = net.links[0]
         await until(lambda: link.stats(loop.time()).rtt_ms is not None)
         before = net.relay.received
         # Nobody submits anything any more, and packets go on.
@@ -140,13 +139,13 @@ def test_a_driver_that_is_closed_leaves_nothing_and_does_nothing() -> None:
     async def test(net: Loopback) -> None:
         net.drivers[0].submit(Open())
         await asyncio.sleep(0.05)
-        await net.drivers[0].close()
+        net.drivers[0].close()
         said = len(net.said[0])
         net.drivers[0].submit(Close(Bye()))
         net.drivers[0].submit(TimerFired())
         await asyncio.sleep(0.2)
         assert len(net.said[0]) == said
-        await net.drivers[0].close()
+        net.drivers[0].close()
 
     on_loopback(test)
 
@@ -161,13 +160,13 @@ def test_what_a_command_causes_is_handled_after_it() -> None:
                 driver.submit(Close(Bye()))
                 order.append("asked to close")
 
-        driver = LinkDriver(net.drivers[0].link, on_command)
+        driver = Runner(net.links[0], on_command)
         net.drivers[1].submit(Open())
         driver.submit(Open())
         try:
             await until(lambda: "LinkEnded" in order)
         finally:
-            await driver.close()
+            driver.close()
         assert order[order.index("Proven") + 1] == "asked to close"
         assert order[-1] == "LinkEnded"
 
@@ -182,13 +181,13 @@ def test_a_fault_of_whoever_listens_is_logged_and_the_link_goes_on(caplog: pytes
             heard.append(command)
             raise ZeroDivisionError
 
-        driver = LinkDriver(net.drivers[0].link, on_command)
+        driver = Runner(net.links[0], on_command)
         net.drivers[1].submit(Open())
         driver.submit(Open())
         try:
             await until(lambda: any(isinstance(command, Proven) for command in heard))
         finally:
-            await driver.close()
+            driver.close()
         assert "ZeroDivisionError" in caplog.text
 
     on_loopback(test)
@@ -198,12 +197,12 @@ def test_a_socket_that_cannot_be_had_is_an_event() -> None:
     async def test(net: Loopback) -> None:
         config = replace(net.config(0), leg=LegAccess(("2001:db8::1", 9), "username", "password"))
         said: list[Command] = []
-        driver = LinkDriver(Link(config, SystemRandom()), said.append)
+        driver = Runner(Link(config, SystemRandom()), said.append)
         driver.submit(Open())
         await asyncio.sleep(0.05)
         # Without IPv6 the socket fails, with it the packets have nowhere to go: neither is an exception.
         assert not any(isinstance(command, LinkEnded) for command in said)
-        await driver.close()
+        driver.close()
 
     on_loopback(test)
 

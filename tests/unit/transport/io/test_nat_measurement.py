@@ -1,4 +1,4 @@
-"""transport.io.profile_driver with real sockets on loopback."""
+"""transport.io.nat_measurement with real sockets on loopback."""
 
 import asyncio
 import random
@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.transport.io.stun_places import See, stun_places
 from transport.ice.candidates import HostAddress
-from transport.io import profile_driver
-from transport.io.profile_driver import measure_life, measure_profile
+from transport.io import runner
+from transport.io.nat_measurement import measure_life, measure_profile
 from transport.nat.profile import Allocation, Mapping, NatKind, NatProfile
 from transport.net.sockets import Address
 
@@ -68,7 +68,7 @@ def test_nobody_to_ask_and_no_socket_end_at_once(monkeypatch: pytest.MonkeyPatch
         async with asyncio.timeout(1):
             return await measure_profile((("127.0.0.2", 9),), HOSTS, random.Random(1), online=True)
 
-    monkeypatch.setattr(profile_driver, "UdpSocket", refuse)
+    monkeypatch.setattr(runner, "UdpSocket", refuse)
     assert asyncio.run(without_sockets()).kind is NatKind.UNKNOWN
 
 
