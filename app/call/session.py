@@ -36,8 +36,8 @@ from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
 from transport.portmap.mapper import MappingStatus
 from transport.traversal.agent import PhaseChanged
-from transport.traversal.hints import Hints, Recall
-from transport.traversal.technique import PhaseStatus, PortsMapped, ProfileKnown
+from transport.traversal.context import Hints, PortsMapped, Recall
+from transport.traversal.technique import PhaseStatus, ProfileKnown
 from transport.wire import call_messages, relay_messages
 from transport.wire.addresses import PersonAddress
 

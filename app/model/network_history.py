@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from transport.nat.profile import NatKind, NatProfile
-from transport.traversal.hints import Hints
+from transport.traversal.context import Hints
 from transport.traversal.technique import PhaseOutcome, PhaseStatus
 
 # What providers give to neighbours; single addresses change with each dial-in.

@@ -8,7 +8,7 @@ from app.model.terms import PhaseName
 from app.store.networks import Networks
 from app.text.networks import headline
 from transport.nat.profile import NatProfile
-from transport.traversal.hints import Hints
+from transport.traversal.context import Hints
 
 # A later version's file may name others.
 _WAYS = get_args(PhaseName)

@@ -7,9 +7,8 @@ from app.ipc.messages import CallFeasibility, NatProfile, NetworkState
 from app.report.report import NatReport
 from app.text.traversal import door_in_words
 from transport.nat import profile as nat_profile
-from transport.nat.compatibility import PEERS, Feasibility, chances, outlook
+from transport.nat.compatibility import PEERS, Feasibility, Technique, chances, outlook, strategy
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind
-from transport.nat.strategy import Technique, strategy
 from transport.portmap.mapper import MappingStatus
 
 _HEADLINES: dict[NatKind, tuple[str, str]] = {

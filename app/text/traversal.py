@@ -11,8 +11,8 @@ from typing import Literal, get_args
 from app.ipc.messages import TraversalStep
 from app.model.sanitize import one_line
 from app.model.terms import PhaseName
+from transport.nat.compatibility import Technique, strategy
 from transport.nat.profile import NatKind, NatProfile
-from transport.nat.strategy import Technique, strategy
 from transport.portmap.mapper import MappingStatus
 from transport.traversal.technique import PhaseStatus
 

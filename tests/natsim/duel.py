@@ -13,8 +13,8 @@ from tests.natsim.network import Address, Host
 from tests.natsim.scenario import build, pair
 from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
+from transport.nat.compatibility import strategy
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
-from transport.nat.strategy import strategy
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 from transport.traversal import birthday
 from transport.traversal.birthday import EasySide, HardSide

@@ -7,6 +7,7 @@ from tests.natsim.machines import Run, Step, Subject, each, on
 from tests.natsim.traverse_machines import HOSTS, LISTED, LOCAL, OUTSIDE, PEER, RUBBISH, STUN, THEIRS
 from transport.ice.candidates import useful_hosts
 from transport.ice.pacing import MAX_SOCKETS, HostLimits
+from transport.nat.compatibility import strategy
 from transport.nat.mapping_lifetime import (
     SILENCES_S,
     LifeEvent,
@@ -17,14 +18,14 @@ from transport.nat.mapping_lifetime import (
     StopLifetimeProbe,
 )
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
-from transport.nat.strategy import strategy
 from transport.net.sockets import Address, DatagramReceived, OpenSocket, SocketFailed, SocketOpened
 from transport.traversal import birthday, block_search, port_prediction
 from transport.traversal.agent import PHASES
 from transport.traversal.attempt import Attempt
+from transport.traversal.context import PortsMapped, TraversalContext
 from transport.traversal.hard_phase import HardKind, ProbeTechnique
 from transport.traversal.probe_round import ProbePlan, ProbeRound
-from transport.traversal.technique import PeerSaid, PhaseEvent, PhaseTimer, PortsMapped, TraversalContext
+from transport.traversal.technique import PeerSaid, PhaseEvent, PhaseTimer
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync
 from transport.wire.stun import IceRole

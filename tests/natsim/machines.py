@@ -2,8 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.call import events as ev
@@ -24,13 +23,12 @@ from tests.natsim.driver import TICK_S
 from tests.unit.relay.people import authenticate, call_id, person
 from tests.unit.relay.world import NAMES, World
 from transport.ice.candidates import HostAddress
-from transport.ice.credentials import CheckKeys, Credentials
 from transport.link import events as tl
 from transport.link.handshake import admission_token
 from transport.link.link import Link
 from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SocketFailed, SocketOpened
 from transport.path import manager as pm
 from transport.path import relay_leg as pl
 from transport.path import state as ps
@@ -38,12 +36,9 @@ from transport.path.paths import Multipath
 from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
 from transport.quic.call_connection import PeerConnection
-from transport.traversal import agent as tt
-from transport.traversal.search import Traversal
-from transport.traversal.technique import DirectFound, PhaseStatus, PortsMapped
+from transport.traversal.technique import PortsMapped
 from transport.wire import call_messages, relay_messages, stun
 from transport.wire.datagrams import RtpPosition
-from transport.wire.stun import IceRole
 
 RELAY = ("192.0.2.1", 7851)
 HERE = ("198.51.100.1", 40_000)
@@ -827,82 +822,7 @@ LINK = Subject(
     events=tl.Event,
 )
 
-CHECK_KEYS = CheckKeys(Credentials("A" * 8, "p" * 24), Credentials("B" * 8, "q" * 24), IceRole.CONTROLLING, 1)
-_DIRECT_LINK = replace(_LINK, hosts=(HostAddress(HERE[0], 24),), stun=(RELAY,))
-
-
-class _SmallLadder:
-    """Opens a socket, finds a path with it, and closes at the end what it opened, handed over or not."""
-
-    def __init__(self, config: tt.AgentConfig, rng: random.Random) -> None:
-        self._config = config
-        self._opened: list[int] = []
-
-    def handle(self, event: tt.AgentEvent, now: float) -> list[tt.AgentCommand]:
-        match event:
-            case tt.Begin() | tt.PathLost():
-                self._opened.append(self._config.new_socket())
-                return [OpenSocket(self._opened[-1], "0.0.0.0", FAR)]
-            case SocketOpened(socket, local):
-                found = DirectFound(socket, local, FAR, "punch", 0.05, CHECK_KEYS, 1, local)
-                return [SendDatagram(socket, FAR, b"\x00\x01"), found, SendDatagram(socket, FAR, b"\x00\x01")]
-            case tt.Stop():
-                return [CloseSocket(socket) for socket in self._opened]
-            case _:
-                return []
-
-    def next_deadline(self) -> None:
-        return None
-
-    def phases(self) -> tuple[PhaseStatus, ...]:
-        return ()
-
-
-def _traversal() -> Traversal:
-    return Traversal(_DIRECT_LINK, count(1).__next__, random.Random(1), _SmallLadder)
-
-
-def _traversal_stops(run: Run) -> None:
-    run.do(lambda traversal, now: traversal.proven(now))
-    run.do(lambda traversal, now: traversal.give(tt.Stop("call-over"), now))
-    opened = {said.socket for said in run.said if isinstance(said, OpenSocket)}
-    closed = {said.socket for said in run.said if isinstance(said, CloseSocket)}
-    found = {said.socket for said in run.said if isinstance(said, DirectFound)}
-    # Every socket is closed or handed over, and nothing is sent on one that is neither.
-    assert run.machine.sockets == frozenset() and closed <= opened and not closed & found
-    assert {said.socket for said in run.said if isinstance(said, SendDatagram)} <= opened
-    assert run.due is None
-
-
-TRAVERSAL = Subject(
-    Traversal,
-    lambda now: _traversal(),
-    {
-        "proven": lambda traversal, now: traversal.proven(now),
-        "permit": lambda traversal, now: traversal.permit(now),
-        **{
-            f"give {number}": lambda traversal, now, event=event: traversal.give(event, now)
-            for number, event in enumerate(
-                (
-                    tt.TimerFired(),
-                    tt.PathLost(),
-                    tt.RelayTrouble(),
-                    tt.RelayRoundTrip(0.1),
-                    tt.NetworkChanged((HostAddress("203.0.113.77", 24),)),
-                    SocketOpened(1, HERE),
-                    SocketOpened(2, HERE),
-                    SocketFailed(1, "down"),
-                    DatagramReceived(1, RELAY, b"\x00\x01" + bytes(30)),
-                )
-            )
-        },
-        "closed": lambda traversal, now: traversal.closed(1),
-    },
-    _traversal_stops,
-    fire=lambda traversal, now: traversal.give(tt.TimerFired(), now),
-)
-
 SUBJECTS = (
     CALL, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, REPORTS, CARRIAGE, PEER,
-    LINK, TRAVERSAL,
+    LINK,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from tests.natsim.climb import Climb
 from tests.natsim.port_mapping import Habits, MappingRouter, SimMapper
 from tests.natsim.scenario import Scenario
 from transport.net.port_mapping import MappedPort
-from transport.traversal.technique import PortsMapped
+from transport.traversal.context import PortsMapped
 
 # Longer than the slowest of the three protocols takes: programs run for a while before a call.
 MAPPED_S = 3.0

@@ -31,7 +31,7 @@ PAUSES = (0.0, 0.0, 0.001, 0.02, 0.13, 0.5, 1.1, 6.0, 16.0, 31.0, 61.0)
 # The shape itself, and processes that are told the time because they draw or drive, not because they decide.
 NOT_MACHINES = {
     "transport.net.machine.Machine",
-    "transport.traversal.search.AgentMachine",
+    "transport.traversal.agent.AgentMachine",
     "transport.traversal.technique.Phase",
 }
 

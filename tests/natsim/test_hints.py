@@ -9,7 +9,7 @@ from tests.natsim.scenario import Scenario, Side
 from tests.natsim.wire import WireSpec
 from transport.ice.candidates import HostAddress
 from transport.traversal.agent import AgentState, NetworkChanged
-from transport.traversal.hints import Hints, Recall
+from transport.traversal.context import Hints, Recall
 
 WIRE = WireSpec(delay_ms=20)
 STUN_ALONE = NatKind(allowed_udp_ports=(3_478, 3_479, 3_480, 3_481, 3_482))

@@ -8,7 +8,7 @@ from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
 from transport.ice.candidates import CandidateKind
 from transport.traversal.agent import PathLost
-from transport.traversal.technique import PortsMapped
+from transport.traversal.context import PortsMapped
 
 WIRE = WireSpec(delay_ms=20)
 ANY = ("open", "port-restricted", "linux", "symmetric-sequential", "symmetric-random", "linux-random", "block")

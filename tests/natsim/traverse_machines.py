@@ -15,13 +15,22 @@ from transport.nat.filtering import FilterTest
 from transport.nat.profile import Filtering, Mapping
 from transport.nat.profiler import NatProfiler
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import Address, DatagramReceived, SocketFailed, SocketOpened
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
 from transport.traversal import agent as tl
 from transport.traversal import hole_punch
 from transport.traversal.agent import AgentConfig, TraversalAgent
+from transport.traversal.context import PortsMapped, TraversalContext
 from transport.traversal.hole_punch import PunchPhase
 from transport.traversal.round import PunchRound, RoundPlan
-from transport.traversal.technique import PeerSaid, PhaseEvent, PhaseTimer, PortsMapped, TraversalContext
+from transport.traversal.technique import PeerSaid, PhaseEvent, PhaseTimer
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
 from transport.wire.stun import Change, Check, IceRole
@@ -87,19 +96,26 @@ def _ladder_stops(run: Run) -> None:
     assert run.due is None and run.machine.state is tl.AgentState.STOPPED
     assert run.do(on(tl.Begin())) == []
     assert all(status.ended is not None for status in run.machine.phases())
+    opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
+    closed = [said.socket for said in run.said if isinstance(said, CloseSocket)]
+    assert len(set(opened)) == len(opened) and len(set(closed)) == len(closed) and set(closed) <= set(opened)
+    assert {said.socket for said in run.said if isinstance(said, SendDatagram)} <= set(opened)
 
 
 LADDER = Subject(
     TraversalAgent,
     lambda now: TraversalAgent(AgentConfig(True, STUN, HOSTS, _numbers()), random.Random(1)),
-    each(
-        *(tl.Prepare(), tl.Begin(), tl.PathLost(), tl.RelayTrouble(), tl.RelayRoundTrip(0.08), tl.TimerFired()),
-        *(tl.NetworkChanged(()), tl.NetworkChanged(ELSEWHERE), tl.Stop("over")),
-        *_said(),
-        *_sockets(),
-        *_mapped(),
-        *_datagrams(),
-    ),
+    {
+        **each(
+            *(tl.Prepare(), tl.Begin(), tl.PathLost(), tl.RelayTrouble(), tl.RelayRoundTrip(0.08), tl.TimerFired()),
+            *(tl.NetworkChanged(()), tl.NetworkChanged(ELSEWHERE), tl.Stop("over")),
+            *_said(),
+            *_sockets(),
+            *_mapped(),
+            *_datagrams(),
+        ),
+        "path_closed": lambda agent, now: agent.path_closed(0),
+    },
     _ladder_stops,
     fire=on(tl.TimerFired()),
     events=tl.AgentEvent,

@@ -79,6 +79,9 @@ class ScriptedLadder:
     def phases(self) -> tuple[PhaseStatus, ...]:
         return ()
 
+    def path_closed(self, socket: int) -> None:
+        pass
+
     def _say(self, command: AgentCommand, now: float) -> None:
         self._todo.append(command)
         self._due = now

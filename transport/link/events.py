@@ -23,8 +23,8 @@ from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconne
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
 from transport.traversal.agent import PhaseChanged
-from transport.traversal.hints import Recall
-from transport.traversal.technique import PhaseStatus, PortsMapped, ProfileKnown
+from transport.traversal.context import PortsMapped, Recall
+from transport.traversal.technique import PhaseStatus, ProfileKnown
 from transport.wire.call_messages import Bye, PeerMessage
 
 EndReason = Literal["closed", "peer-left", "lost", "wrong-certificate", "bad-proof", "protocol", "leg-refused"]

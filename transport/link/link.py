@@ -7,6 +7,7 @@ Before :class:`Proven` nothing of the peer is believed or delivered, on either s
 
 import hmac
 import random
+from collections.abc import Callable
 from enum import Enum
 from typing import Literal
 
@@ -61,8 +62,9 @@ from transport.quic.call_connection import (
 )
 from transport.traversal import agent
 from transport.traversal import round as rounds
-from transport.traversal.search import MakeAgent, Traversal, TraversalCommand
-from transport.traversal.technique import DirectFound, PeerSaid, PortsMapped
+from transport.traversal.agent import AgentConfig, AgentEvent, MakeAgent
+from transport.traversal.context import PortsMapped
+from transport.traversal.technique import DirectFound, PeerSaid
 from transport.wire import WireError, datagrams
 from transport.wire import call_messages as messages
 from transport.wire.demux import PacketKind, packet_kind
@@ -120,6 +122,7 @@ class Link:
     proof and the STUN transaction identifiers come from it."""
 
     __slots__ = (
+        "_answered",
         "_carriage",
         "_config",
         "_deadline",
@@ -142,11 +145,12 @@ class Link:
         "_unsent_dropped",
     )
 
-    def __init__(self, config: LinkConfig, rng: random.Random, make_ladder: MakeAgent = agent.TraversalAgent) -> None:
+    def __init__(self, config: LinkConfig, rng: random.Random, make_agent: MakeAgent = agent.TraversalAgent) -> None:
         self._config = config
         self._rng = rng
         self._carriage = Multipath(config.leg, rng, follows=config.role == "callee")
-        self._traversal = Traversal(config, self._carriage.new_socket, rng, make_ladder)
+        self._traversal = make_agent(_agent_config(config, self._carriage.new_socket), rng)
+        self._answered = False
         self._deframer = Deframer()
         self._peer: PeerConnection | None = None
         self._proof: Proof | None = None
@@ -189,17 +193,19 @@ class Link:
                 self._open(now)
             case SocketOpened():
                 self._run(self._carriage.opened(event, now), now)
-                self._traverse(self._traversal.give(event, now), now)
+                self._traverse(event, now)
             case SocketFailed():
                 self._run(self._carriage.failed(event, now), now)
-                self._traverse(self._traversal.give(event, now), now)
+                self._traverse(event, now)
             case Answered():
-                self._traverse(self._traversal.permit(now), now)
+                self._answered = True
+                if self._phase is Phase.PROVEN:
+                    self._traverse(agent.Begin(), now)
             case NetworkChanged(hosts):
                 self._run(self._carriage.network_changed({host.ip for host in hosts}, now), now)
-                self._traverse(self._traversal.give(agent.NetworkChanged(hosts), now), now)
+                self._traverse(agent.NetworkChanged(hosts), now)
             case PortsMapped():
-                self._traverse(self._traversal.give(event, now), now)
+                self._traverse(event, now)
             case LegReplaced(leg):
                 self._leg_refusal = None
                 self._run(self._carriage.replace_leg(leg, now), now)
@@ -286,7 +292,7 @@ class Link:
 
     def _leave(self, reason: EndReason, text: str, seconds: float, now: float) -> None:
         self._phase = Phase.LEAVING
-        self._traverse(self._traversal.give(agent.Stop("call-over"), now), now)
+        self._traverse(agent.Stop("call-over"), now)
         self._parting = (reason, text)
         self._deadline = now + seconds
 
@@ -301,10 +307,9 @@ class Link:
         if self._phase is Phase.ENDED:
             return
         # What the search holds is the machine's, and other calls wait for it: however this one ends, it is given back.
-        self._traverse(self._traversal.give(agent.Stop("call-over"), self._now), self._now)
+        self._traverse(agent.Stop("call-over"), self._now)
         self._phase = Phase.ENDED
-        sockets = (*self._carriage.sockets, *self._traversal.sockets)
-        self._out += [CloseSocket(socket) for socket in sockets]
+        self._out += [CloseSocket(socket) for socket in self._carriage.sockets]
         self._early.clear()
         self._out.append(LinkEnded(reason, text))
 
@@ -325,7 +330,7 @@ class Link:
         if self._peer is not None:
             self._peer.advance(now)
             self._take_peer_events(None, now)
-        self._traverse(self._traversal.give(agent.TimerFired(), now), now)
+        self._traverse(agent.TimerFired(), now)
 
     def _too_long(self, now: float) -> None:
         if self._phase is Phase.LEAVING:
@@ -348,7 +353,7 @@ class Link:
     def _arrived(self, event: DatagramReceived, now: float) -> None:
         if not self._carriage.is_relay_socket(event.socket) and packet_kind(event.data) is PacketKind.STUN:
             # Also on a path's socket: the peer's checks go on, and may move the path.
-            self._traverse(self._traversal.give(event, now), now)
+            self._traverse(event, now)
         else:
             self._run(self._carriage.arrived(event, now), now)
 
@@ -378,19 +383,19 @@ class Link:
                             datagrams.encode(datagrams.UnreliableMessage(messages.encode(message))), now
                         )
                 case CloseSocket(socket):
-                    self._traversal.closed(socket)
+                    self._traversal.path_closed(socket)
                     self._out.append(command)
                 case PathChanged("relay", _, _, "suspect" | "validating" | "dead"):
                     # What the ladder sends may be the cause.
                     self._out.append(command)
-                    self._traverse(self._traversal.give(agent.RelayTrouble(), now), now)
+                    self._traverse(agent.RelayTrouble(), now)
                 case DirectLost():
-                    self._traverse(self._traversal.give(agent.PathLost(), now), now)
+                    self._traverse(agent.PathLost(), now)
                 case _:
                     self._out.append(command)
 
-    def _traverse(self, commands: list[TraversalCommand], now: float) -> None:
-        for command in commands:
+    def _traverse(self, event: AgentEvent, now: float) -> None:
+        for command in self._traversal.handle(event, now):
             match command:
                 case DirectFound(socket, local, remote, via, rtt_s):
                     self._run(self._carriage.add_direct(socket, local, remote, via, rtt_s, now), now)
@@ -464,7 +469,7 @@ class Link:
                     trip = agent.RelayRoundTrip(
                         relay.round_trip.smoothed, relay.round_trip.variation, relay.loss.share()
                     )
-                    self._traverse(self._traversal.give(trip, now), now)
+                    self._traverse(trip, now)
             case datagrams.UnreliableMessage(document):
                 self._remark(document, now)
 
@@ -517,7 +522,7 @@ class Link:
         match message:
             case messages.Candidates() | messages.Connect() | messages.ConnectAck() | messages.Sync():
                 self._note_candidates("remote", message)
-                self._traverse(self._traversal.give(PeerSaid(message), now), now)
+                self._traverse(PeerSaid(message), now)
             case messages.PathQuality() | messages.PathSilent():
                 # What is said of the paths comes as remarks; here it would be too late to be believed.
                 self._garbage_dropped += 1
@@ -548,7 +553,9 @@ class Link:
                     early, self._early = self._early, []
                     for kept in early:
                         self._say(kept)
-                    self._traverse(self._traversal.proven(now), now)
+                    # A contact may learn our addresses while it rings, everybody else when the call is answered.
+                    may_begin = self._answered or self._config.early
+                    self._traverse(agent.Begin() if may_begin else agent.Prepare(), now)
                 case Disbelieve(text):
                     self._finish("bad-proof", text, CLOSE_BAD_PROOF, now)
 
@@ -584,3 +591,19 @@ class Link:
             return
         if self._peer is None or self._peer.send_stream(document) is None:
             self._unsent_dropped += 1
+
+
+def _agent_config(config: LinkConfig, new_socket: Callable[[], int]) -> AgentConfig:
+    return AgentConfig(
+        controlling=config.role == "caller",
+        stun=config.stun,
+        hosts=config.hosts,
+        new_socket=new_socket,
+        enabled=bool(config.hosts) and not config.always_relay,
+        profile=config.profile,
+        low_ttl=config.low_ttl,
+        allowance=config.allowance,
+        try_harder=config.try_harder,
+        recall=config.recall,
+        mapped=config.mapped,
+    )

@@ -1,9 +1,14 @@
-"""Which pairs of NATs hole punching can bring together, from what is known of both (RFC 5128 §3)."""
+"""Which pairs of NATs can be brought together, and by which technique (RFC 5128 §3, RFC 4787 §4-§5). Pure.
 
-from dataclasses import dataclass
+:func:`outlook` says whether hole punching can succeed. Where it cannot, :func:`strategy` names the technique that can,
+and who does what in it. Both sides come to the same answer from the two profiles, so neither has to ask. What counts
+is how a side's outside port toward the peer comes about (:class:`MappingBehaviour`).
+"""
+
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from transport.nat.profile import Filtering, Mapping, NatKind, NatProfile
+from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile
 
 
 class Feasibility(Enum):
@@ -73,3 +78,106 @@ PEERS = {
 def chances(profile: NatProfile) -> dict[NatKind, Feasibility]:
     """For each kind of peer: the chance of a direct call by punching, where IPv6 and a common network do not help."""
     return {kind: outlook(profile, peer).chance for kind, peer in PEERS.items()}
+
+
+class MappingBehaviour(Enum):
+    """How a side's outside port toward the peer comes about (RFC 4787 §4)."""
+
+    ENDPOINT_INDEPENDENT = "endpoint-independent"
+    """One port for all destinations: the peer sees what a STUN server sees."""
+    ADDRESS_DEPENDENT_SEQUENTIAL = "address-dependent, sequential"
+    """One port for each host, the next one of a counter: it lies between two others that servers see."""
+    SEQUENTIAL = "sequential"
+    """A port for every destination, the next one of a counter."""
+    RANDOM = "random"
+    """A port for every destination, any."""
+    BLOCK = "block"
+    """A port for every destination, any of the few that the subscriber has."""
+    UNKNOWN = "unknown"
+
+
+class Technique(Enum):
+    """Beyond punching. The value is the phase's name."""
+
+    PREDICTION = "prediction"
+    BIRTHDAY = "birthday"
+    BLOCKS = "blocks"
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """``technique`` is ``None`` where there is none, or none is needed; ``reason`` is a code for people's words:
+    "not-needed", "unknown", "udp-blocked", "both-random", "counted-and-random", "not-opted-in", and for a technique
+    "counted", "both-counted", "random", "block", "both-blocks"."""
+
+    technique: Technique | None
+    reason: str
+    local: MappingBehaviour
+    remote: MappingBehaviour
+    is_sure: bool = True
+    """Punching cannot do it; not sure where a filter is not known."""
+
+
+def mapping_behaviour(profile: NatProfile) -> MappingBehaviour:
+    """How this NAT maps toward one peer."""
+    if profile.mapping in (Mapping.NONE, Mapping.ENDPOINT_INDEPENDENT):
+        return MappingBehaviour.ENDPOINT_INDEPENDENT
+    if not profile.symmetric:
+        return MappingBehaviour.UNKNOWN
+    if profile.allocation is Allocation.SEQUENTIAL and profile.mapping is Mapping.ADDRESS_DEPENDENT:
+        return MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL
+    return _BY_ALLOCATION.get(profile.allocation, MappingBehaviour.UNKNOWN)
+
+
+def strategy(local: NatProfile | None, remote: NatProfile | None, *, try_harder: bool = False) -> Strategy:
+    """For two sides; the same technique whichever of them asks. ``try_harder``: both sides' people have opted in."""
+    if local is None or remote is None:
+        return Strategy(None, "unknown", MappingBehaviour.UNKNOWN, MappingBehaviour.UNKNOWN)
+    ours, theirs = mapping_behaviour(local), mapping_behaviour(remote)
+    filters = {
+        profile.filtering
+        for profile, behaviour in ((local, ours), (remote, theirs))
+        if behaviour is MappingBehaviour.ENDPOINT_INDEPENDENT
+    }
+    if local.udp_blocked or remote.udp_blocked:
+        technique, reason = None, "udp-blocked"
+    else:
+        technique, reason = _technique({ours, theirs}, filters, try_harder)
+    return Strategy(technique, reason, ours, theirs, filters <= {Filtering.ADDRESS_AND_PORT_DEPENDENT})
+
+
+def would_help(local: NatProfile | None, remote: NatProfile | None, *, try_harder: bool = False) -> bool:
+    """Whether there would be a technique if it were known how a NAT chooses ports, and it is not."""
+    if local is None or remote is None or not (local.hides_rule or remote.hides_rule):
+        return False
+    for rule in (Allocation.SEQUENTIAL, Allocation.BLOCK):
+        ours, theirs = (replace(each, allocation=rule) if each.hides_rule else each for each in (local, remote))
+        if strategy(ours, theirs, try_harder=try_harder).technique is not None:
+            return True
+    return False
+
+
+def _technique(both: set[MappingBehaviour], filters: set[Filtering], try_harder: bool) -> tuple[Technique | None, str]:
+    """``filters``: of the sides with endpoint-independent mapping."""
+    one_port = MappingBehaviour.ENDPOINT_INDEPENDENT
+    sequential, pinned = MappingBehaviour.SEQUENTIAL, MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL
+    if both == {one_port}:
+        return None, "not-needed"
+    if MappingBehaviour.UNKNOWN in both:
+        return None, "unknown"
+    if filters & {Filtering.ENDPOINT_INDEPENDENT, Filtering.ADDRESS_DEPENDENT}:
+        return None, "not-needed"
+    if not both & {MappingBehaviour.RANDOM, MappingBehaviour.BLOCK}:
+        return Technique.PREDICTION, "both-counted" if both == {sequential} else "counted"
+    if both & {one_port, pinned}:
+        return Technique.BIRTHDAY, "block" if MappingBehaviour.BLOCK in both else "random"
+    if both == {MappingBehaviour.BLOCK}:
+        return (Technique.BLOCKS, "both-blocks") if try_harder else (None, "not-opted-in")
+    return None, "counted-and-random" if sequential in both else "both-random"
+
+
+_BY_ALLOCATION = {
+    Allocation.SEQUENTIAL: MappingBehaviour.SEQUENTIAL,
+    Allocation.RANDOM: MappingBehaviour.RANDOM,
+    Allocation.BLOCK: MappingBehaviour.BLOCK,
+}

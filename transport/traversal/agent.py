@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
+from typing import Protocol
 
 from msgspec import structs
 
@@ -29,8 +30,8 @@ from transport.net.sockets import (
 )
 from transport.traversal import birthday, block_search, hole_punch, port_prediction
 from transport.traversal.attempt import Attempt, AttemptCommand, AttemptFailed
+from transport.traversal.context import Hints, PortsMapped, Recall, TraversalContext
 from transport.traversal.hard_phase import HardKind, ProbeTechnique
-from transport.traversal.hints import Hints, Recall
 from transport.traversal.relay_guard import RelayGuard
 from transport.traversal.round import SendToPeer
 from transport.traversal.technique import (
@@ -43,9 +44,7 @@ from transport.traversal.technique import (
     PhaseSpec,
     PhaseStatus,
     PhaseTimer,
-    PortsMapped,
     ProfileKnown,
-    TraversalContext,
     TraversalMessage,
 )
 from transport.wire.call_messages import Candidates, WireProfile
@@ -94,17 +93,16 @@ MAX_CLIMB = 2**16 // ROUNDS_PER_CLIMB - 1
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
     """``controlling``: we are the caller. ``stun``: the relay's STUN endpoints, as IP addresses. ``new_socket`` gives
-    socket numbers that nobody else uses. ``early``: a contact, so that the link may say Begin before the answer; it
-    is the link that keeps to it. ``low_ttl``: sockets here can send a packet with a TTL of its own. ``allowance`` is
-    shared by all calls of the machine. ``try_harder``: the person here wants what takes minutes tried as well.
-    ``recall`` is asked what is remembered of the two networks as soon as both are known. ``mapped`` is what routers
-    map for us."""
+    socket numbers that nobody else uses. ``enabled``: no, where all is to go by the relay. ``low_ttl``: sockets here
+    can send a packet with a TTL of its own. ``allowance`` is shared by all calls of the machine. ``try_harder``: the
+    person here wants what takes minutes tried as well. ``recall`` is asked what is remembered of the two networks as
+    soon as both are known. ``mapped`` is what routers map for us."""
 
     controlling: bool
     stun: tuple[Address, ...]
     hosts: tuple[HostAddress, ...]
     new_socket: Callable[[], int]
-    early: bool = False
+    enabled: bool = True
     profile: NatProfile | None = None
     low_ttl: bool = True
     phases: tuple[PhaseSpec, ...] = PHASES
@@ -188,6 +186,29 @@ AgentEvent = (
 AgentCommand = OpenSocket | CloseSocket | SendDatagram | SendToPeer | DirectFound | PhaseChanged | ProfileKnown
 
 
+class AgentMachine(Protocol):
+    """What the link needs of a :class:`TraversalAgent`."""
+
+    def handle(self, event: AgentEvent, now: float) -> list[AgentCommand]:
+        """Take one event; never raises."""
+        ...
+
+    def next_deadline(self) -> float | None:
+        """When its timer is due."""
+        ...
+
+    def phases(self) -> tuple[PhaseStatus, ...]:
+        """All that were tried."""
+        ...
+
+    def path_closed(self, socket: int) -> None:
+        """A socket that was handed over is no more."""
+        ...
+
+
+MakeAgent = Callable[[AgentConfig, Random], AgentMachine]
+
+
 class AgentState(Enum):
     """Where the ladder stands."""
 
@@ -219,10 +240,13 @@ class TraversalAgent:
             try_harder=config.try_harder,
             mapped=config.mapped,
         )
+        self._sockets: set[int] = set()
+        """Ours: open or being opened, and not handed over."""
+        self._handed_over: set[int] = set()
         self._table = config.phases
         self._recall = config.recall
         self._recalled: tuple[str, str] | None = None
-        self.state = AgentState.IDLE
+        self.state = AgentState.IDLE if config.enabled else AgentState.STOPPED
         self._number = -1
         self._climb: Attempt | None = None
         self._relay = RelayGuard()
@@ -254,6 +278,9 @@ class TraversalAgent:
 
     def handle(self, event: AgentEvent, now: float) -> list[AgentCommand]:
         """Take one event; never raises."""
+        if isinstance(event, SocketFailed):
+            self.path_closed(event.socket)
+            self._sockets.discard(event.socket)
         if self.state is not AgentState.STOPPED:
             match event:
                 case SocketOpened() | SocketFailed() | DatagramReceived():
@@ -269,7 +296,32 @@ class TraversalAgent:
             # The path that was found outlives the looking for it.
             self._give(event, now)
         out, self._out = self._out, []
-        return out
+        return [command for command in out if self._is_valid(command)]
+
+    def path_closed(self, socket: int) -> None:
+        """A socket that was handed over is no more."""
+        self._handed_over.discard(socket)
+
+    def _is_valid(self, command: AgentCommand) -> bool:
+        """Whether it still makes sense: a path that was found may have been closed."""
+        match command:
+            case OpenSocket(socket):
+                self._sockets.add(socket)
+            case CloseSocket(socket):
+                # One that was handed over is closed with its path.
+                if socket not in self._sockets:
+                    return False
+                self._sockets.discard(socket)
+            case DirectFound(socket):
+                if socket in self._sockets:
+                    self._sockets.discard(socket)
+                    self._handed_over.add(socket)
+                return socket in self._handed_over
+            case SendDatagram(socket):
+                return socket in self._sockets or socket in self._handed_over
+            case _:
+                pass
+        return True
 
     def _told_by_link(self, event: AgentEvent, now: float) -> None:
         match event:

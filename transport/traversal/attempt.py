@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from transport.traversal.context import TraversalContext
 from transport.traversal.technique import (
     ROUNDS_PER_CLIMB,
     DirectFound,
@@ -14,7 +15,6 @@ from transport.traversal.technique import (
     PhaseEvent,
     PhaseSpec,
     PhaseStatus,
-    TraversalContext,
     TraversalMessage,
 )
 from transport.wire.stun import IceRole

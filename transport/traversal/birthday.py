@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from random import Random
 
 from transport.ice.pacing import MAX_SOCKETS, Budget
+from transport.nat.compatibility import MappingBehaviour, Technique
 from transport.nat.port_blocks import all_doors, doors, estimate_block
-from transport.nat.strategy import MappingBehaviour, Technique
 from transport.net.sockets import Address
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.port_prediction import ANSWERS_S, Pinning
@@ -52,7 +52,7 @@ MAX_HARD_SOCKETS = MAX_SOCKETS - 6
 
 def make_round(plan: ProbePlan, rng: Random) -> ProbeRound:
     """The round that fits the two sides."""
-    if plan.strategy.local in (MappingBehaviour.FIXED, MappingBehaviour.PINNED):
+    if plan.strategy.local in (MappingBehaviour.ENDPOINT_INDEPENDENT, MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL):
         return EasySide(plan, rng)
     return HardSide(plan, rng)
 
@@ -94,7 +94,7 @@ class EasySide(Pinning):
             self._lose("no-sockets")
 
     def _is_open(self, socket: int, now: float) -> None:
-        if self.plan.strategy.local is MappingBehaviour.PINNED and self.plan.peer_public:
+        if self.plan.strategy.local is MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL and self.plan.peer_public:
             self._sandwich(socket, self.plan.peer_public[0], now)
         else:
             self._ask(socket, self.plan.stun[:2], now)

@@ -16,9 +16,9 @@ from random import Random
 
 from transport.ice.pacing import MAX_LIVE_MAPPINGS, Budget
 from transport.ice.stun_client import StunClient
+from transport.nat.compatibility import Technique
 from transport.nat.mapping_lifetime import SILENCES_S
 from transport.nat.port_blocks import estimate_block
-from transport.nat.strategy import Technique
 from transport.net.sockets import Address
 from transport.traversal.birthday import PACE_S
 from transport.traversal.hard_phase import HardKind

@@ -1,4 +1,4 @@
-"""A phase of hard rounds: prediction, birthday or blocks, as :mod:`transport.nat.strategy` says.
+"""A phase of hard rounds: prediction, birthday or blocks, as :mod:`transport.nat.compatibility` says.
 
 Both sides begin by themselves when both profiles say so. A round that is lost is followed by the next at once; who
 hears of a later round than its own leaves its own for it, so the two are never further apart than a message.
@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from transport.ice.pacing import Budget
-from transport.nat.strategy import Technique
+from transport.nat.compatibility import Technique
 from transport.net.sockets import DatagramReceived, SocketFailed, SocketOpened
+from transport.traversal.context import TraversalContext
 from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.traversal.round import RoundCommand, RoundLost, RoundWon
 from transport.traversal.technique import (
@@ -22,7 +23,6 @@ from transport.traversal.technique import (
     PhaseOutcome,
     PhaseStatus,
     PhaseTimer,
-    TraversalContext,
     direct_found,
 )
 

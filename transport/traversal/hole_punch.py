@@ -7,6 +7,7 @@ from transport.ice.pacing import Budget
 from transport.nat.compatibility import Compatibility, Feasibility, outlook
 from transport.nat.profile import classify, from_wire, renewed
 from transport.net.sockets import Address, DatagramReceived, SocketFailed, SocketOpened
+from transport.traversal.context import PortsMapped, TraversalContext
 from transport.traversal.round import (
     Gathered,
     PunchRound,
@@ -26,9 +27,7 @@ from transport.traversal.technique import (
     PhaseSpec,
     PhaseStatus,
     PhaseTimer,
-    PortsMapped,
     ProfileKnown,
-    TraversalContext,
     TraversalMessage,
     direct_found,
 )

@@ -22,9 +22,9 @@ from random import Random
 
 from transport.ice.pacing import Budget
 from transport.ice.start_sync import Synchroniser, SyncMessage
+from transport.nat.compatibility import MappingBehaviour, Technique
 from transport.nat.port_allocation import Guess, between
 from transport.nat.profile import NatProfile
-from transport.nat.strategy import MappingBehaviour, Technique
 from transport.net.sockets import Address
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.probe_round import ProbePlan, ProbeRound
@@ -59,8 +59,8 @@ NEWEST_OF = 3
 
 def make_round(plan: ProbePlan, rng: Random) -> ProbeRound:
     """The round that fits the two sides."""
-    if plan.strategy.local is MappingBehaviour.COUNTED:
-        return BothCounted(plan, rng) if plan.strategy.remote is MappingBehaviour.COUNTED else Counted(plan, rng)
+    if plan.strategy.local is MappingBehaviour.SEQUENTIAL:
+        return BothCounted(plan, rng) if plan.strategy.remote is MappingBehaviour.SEQUENTIAL else Counted(plan, rng)
     return Anchor(plan, rng)
 
 
@@ -117,13 +117,13 @@ class Anchor(Pinning):
 
     def _begin(self, now: float) -> None:
         self._open_socket()
-        if self.plan.strategy.local is MappingBehaviour.PINNED:
+        if self.plan.strategy.local is MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL:
             self._open_socket()
         if not self.local:
             self._lose("no-sockets")
 
     def _is_open(self, socket: int, now: float) -> None:
-        if self.plan.strategy.local is MappingBehaviour.PINNED:
+        if self.plan.strategy.local is MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL:
             if self.plan.peer_public:
                 self._sandwich(socket, self.plan.peer_public[0], now)
         else:
@@ -134,7 +134,7 @@ class Anchor(Pinning):
         if self._tell_at is None or (now < self._tell_at and not self._is_known()):
             return
         self._tell_at = None
-        if self.plan.strategy.local is MappingBehaviour.PINNED:
+        if self.plan.strategy.local is MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL:
             self._tell(self._guesses())
         else:
             self._tell(
@@ -142,7 +142,7 @@ class Anchor(Pinning):
             )
 
     def _is_known(self) -> bool:
-        if self.plan.strategy.local is MappingBehaviour.PINNED:
+        if self.plan.strategy.local is MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL:
             return self._answered()
         return bool(self._observed())
 

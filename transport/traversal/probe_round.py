@@ -15,8 +15,8 @@ from transport.ice.credentials import Credentials, make_credentials
 from transport.ice.pacing import Budget, HostLimits, PacketBudget
 from transport.ice.start_sync import SyncMessage
 from transport.ice.stun_client import Observation, StunClient
+from transport.nat.compatibility import Strategy
 from transport.nat.profile import NatProfile
-from transport.nat.strategy import Strategy
 from transport.net.sockets import (
     Address,
     CloseSocket,

@@ -1,17 +1,15 @@
 """What every phase of the ladder is like, and what all of them know."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from random import Random
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from transport.ice.candidates import CandidateKind, HostAddress, is_private
+from transport.ice.candidates import CandidateKind, is_private
 from transport.ice.credentials import CheckKeys
-from transport.ice.pacing import Budget, HostLimits
+from transport.ice.pacing import Budget
 from transport.ice.start_sync import SyncMessage
+from transport.nat.compatibility import Technique
 from transport.nat.profile import NatProfile
-from transport.nat.strategy import Strategy, Technique, strategy, would_help
-from transport.net.port_mapping import MappedPort
 from transport.net.sockets import (
     Address,
     CloseSocket,
@@ -22,10 +20,9 @@ from transport.net.sockets import (
     SocketOpened,
 )
 from transport.path.stats import PathVia
-from transport.traversal.hints import Hints
+from transport.traversal.context import PortsMapped, TraversalContext
 from transport.traversal.round import RoundWon, SendToPeer
 from transport.wire.call_messages import Candidates
-from transport.wire.stun import IceRole
 
 ROUNDS_PER_CLIMB = 16
 """Numbers of rounds that belong to one climb; each phase has a stretch of them of its own."""
@@ -43,13 +40,6 @@ class PeerSaid:
 @dataclass(frozen=True, slots=True)
 class PhaseTimer:
     """The phase's deadline has come."""
-
-
-@dataclass(frozen=True, slots=True)
-class PortsMapped:
-    """Routers map these ports for us now, all of them, and no others (any more)."""
-
-    ports: tuple[MappedPort, ...]
 
 
 PhaseEvent = SocketOpened | SocketFailed | DatagramReceived | PeerSaid | PhaseTimer | PortsMapped
@@ -109,47 +99,6 @@ class PhaseEnded:
 
 
 PhaseCommand = OpenSocket | CloseSocket | SendDatagram | SendToPeer | DirectFound | ProfileKnown | PhaseEnded
-
-
-@dataclass(slots=True)
-class TraversalContext:
-    """What the phases of one call know together. ``relay_rtt_s``: to the peer over the relay, there and back.
-    ``peer_public``: the IPv4 addresses that the peer says servers see of it. ``allowance`` is the machine's.
-    ``try_harder``: the person here has asked for what takes minutes, ``peer_tries_harder``: the other one, too.
-    ``hints``: what is remembered of the two networks. ``mapped``: what routers map for us; ``peer_maps``: the peer
-    has told a mapped candidate."""
-
-    role: IceRole
-    stun: tuple[Address, ...]
-    hosts: tuple[HostAddress, ...]
-    new_socket: Callable[[], int]
-    rng: Random
-    low_ttl: bool
-    local: NatProfile | None = None
-    remote: NatProfile | None = None
-    relay_rtt_s: float | None = None
-    peer_public: tuple[Address, ...] = ()
-    allowance: HostLimits = field(default_factory=HostLimits)
-    try_harder: bool = False
-    peer_tries_harder: bool = False
-    hints: Hints = field(default_factory=Hints)
-    mapped: tuple[MappedPort, ...] = ()
-    peer_maps: bool = False
-
-    @property
-    def has_door(self) -> bool:
-        """One side can be reached from everywhere, as a router says: that is tried before what costs a lot."""
-        return self.peer_maps or any(port.is_public and ":" not in port.external[0] for port in self.mapped)
-
-    @property
-    def strategy(self) -> Strategy:
-        """What fits both NATs, as far as they are known."""
-        return strategy(self.local, self.remote, try_harder=self.try_harder and self.peer_tries_harder)
-
-    @property
-    def may_learn(self) -> bool:
-        """Whether another look at the NATs may show a technique that fits."""
-        return would_help(self.local, self.remote, try_harder=self.try_harder and self.peer_tries_harder)
 
 
 class Phase(Protocol):

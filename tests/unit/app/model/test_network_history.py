@@ -23,7 +23,7 @@ from app.model.network_history import (
     updated,
 )
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile
-from transport.traversal.hints import Hints
+from transport.traversal.context import Hints
 from transport.traversal.technique import PhaseStatus
 
 KEY = tag_key(b"s" * 32)

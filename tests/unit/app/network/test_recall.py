@@ -14,7 +14,7 @@ from app.model.network_history import HOPELESS_AFTER, Ended, NetworkPair
 from app.network.recall import KnownNetworks
 from app.store import Store
 from transport.nat.profile import NatKind, NatProfile
-from transport.traversal.hints import Hints
+from transport.traversal.context import Hints
 from transport.traversal.technique import PhaseStatus
 
 HOME, FRIEND = "203.0.113.7", "198.51.100.20"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from transport.ice.candidates import HostAddress
 from transport.ice.credentials import make_credentials
 from transport.ice.pacing import HostLimits
+from transport.nat.compatibility import strategy
 from transport.nat.profile import NatProfile
-from transport.nat.strategy import strategy
 from transport.net.sockets import (
     Address,
     CloseSocket,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from transport.ice.candidates import HostAddress
 from transport.ice.credentials import make_credentials
 from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, Budget
+from transport.nat.compatibility import Technique
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile, from_wire
-from transport.nat.strategy import Technique
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal import hole_punch
 from transport.traversal.agent import (
@@ -34,6 +34,7 @@ from transport.traversal.agent import (
     TraversalAgent,
 )
 from transport.traversal.attempt import HOLD_S
+from transport.traversal.context import TraversalContext
 from transport.traversal.round import SendToPeer
 from transport.traversal.technique import (
     ROUNDS_PER_CLIMB,
@@ -44,7 +45,6 @@ from transport.traversal.technique import (
     PhaseEvent,
     PhaseSpec,
     PhaseStatus,
-    TraversalContext,
 )
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile

@@ -1,4 +1,4 @@
-"""transport.nat.strategy: both sides choose the same, and only what can succeed."""
+"""transport.nat.compatibility: both sides choose the same, and only what can succeed."""
 
 import itertools
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transport.nat.compatibility import MappingBehaviour, Technique, mapping_behaviour, strategy, would_help
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile, from_wire
-from transport.nat.strategy import MappingBehaviour, Technique, manner, strategy, would_help
 
 EIM, ADM, APDM = Mapping.ENDPOINT_INDEPENDENT, Mapping.ADDRESS_DEPENDENT, Mapping.ADDRESS_AND_PORT_DEPENDENT
 STRICT = Filtering.ADDRESS_AND_PORT_DEPENDENT
@@ -83,7 +83,7 @@ def test_what_can_never_succeed_is_never_chosen() -> None:
     hopeless = {MappingBehaviour.RANDOM, MappingBehaviour.BLOCK, MappingBehaviour.UNKNOWN}
     every = [NatProfile(m, f, a) for m, f, a in itertools.product(Mapping, Filtering, Allocation)]
     for one, other in itertools.product(every, every):
-        if {manner(one), manner(other)} <= hopeless:
+        if {mapping_behaviour(one), mapping_behaviour(other)} <= hopeless:
             assert strategy(one, other).technique is None
 
 
