@@ -18,7 +18,7 @@ esac
 say() { echo "segue: $*"; }
 fail() { for line in "$@"; do echo "segue: $line" >&2; done; exit 1; }
 
-# Runs a command in silence, and shows the end of what it said only when it fails.
+# Runs a command in silence, and shows the end of its output only when it fails.
 quietly() {
     if "$@" >"$log" 2>&1; then return 0; fi
     tail -n 15 "$log" >&2
@@ -100,7 +100,7 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
         quietly $apt update || true
         # shellcheck disable=SC2086
         quietly $apt install --no-install-recommends $missing </dev/null ||
-            fail "apt-get could not install them; what it said is above." \
+            fail "apt-get could not install them; its output is above." \
                 "When that is mended, run:  $by_hand" "Then run make $purpose again."
     fi
 else
@@ -118,14 +118,14 @@ is_installed() { [ -x "$bin/segue" ] && [ "$(cat "$(stamp_of "$1")" 2>/dev/null)
 
 pip_install() {
     quietly "$bin/python" -m pip install --disable-pip-version-check --no-input --quiet "$@" ||
-        fail "the Python packages could not be installed; what pip said is above." \
+        fail "the Python packages could not be installed; pip's output is above." \
             "They come from your package index: check the network and pip's settings, then run make $purpose again."
 }
 
 if ! is_installed "$lock"; then
     say "installing Python packages into $venv (a minute or two the first time)"
     if [ "$(cat "$venv/base" 2>/dev/null)" != "$base" ]; then
-        quietly "$python" -m venv --clear "$venv" || fail "$python could not make $venv; what it said is above."
+        quietly "$python" -m venv --clear "$venv" || fail "$python could not make $venv; its output is above."
         echo "$base" >"$venv/base"
     fi
     rm -f "$venv"/*.installed

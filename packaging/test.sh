@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every test once. First those that only compute, in two processes at the same time; then, also in two, those that start
-# processes; and by themselves those with voices in real time or with devices: a busy machine would be heard.
+# processes; and by themselves those with voices in real time or with devices: on a busy machine they would stutter.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 # Far more than anything takes here; a test that waits so long has failed.
-PATIENCE_S = 60.0
-END_PATIENCE_S = 10.0
+TIMEOUT_S = 60.0
+END_TIMEOUT_S = 10.0
 _LOOK_EVERY_S = 0.05
 
 SEGUE = [sys.executable, "-m", "app"]
@@ -24,12 +24,12 @@ SEGUE = [sys.executable, "-m", "app"]
 
 @dataclass
 class Running:
-    """A process and what it has said so far. Use through :func:`segue`."""
+    """A process and its output so far. Use through :func:`segue`."""
 
     process: "subprocess.Popen[str]"
     lines: list[str] = field(default_factory=list)
     _unread: "queue.Queue[str | None]" = field(default_factory=queue.Queue)
-    _all_said: bool = False
+    _is_complete: bool = False
 
     def read_on(self) -> None:
         """Collect lines in a thread, so that a full pipe stops nobody."""
@@ -41,24 +41,24 @@ class Running:
     def wait_for(self, beginning: str) -> str:
         """The next line that begins so; fails when the process ends before."""
         while True:
-            line = self._unread.get(timeout=PATIENCE_S)
-            assert line is not None, f"ended before it said “{beginning}”: {self.lines}"
+            line = self._unread.get(timeout=TIMEOUT_S)
+            assert line is not None, f"ended before it printed “{beginning}”: {self.lines}"
             self.lines.append(line)
             if line.startswith(beginning):
                 return line
 
     def wait(self) -> int:
-        """The exit status; everything said is in ``lines``."""
-        status = self.process.wait(PATIENCE_S)
-        while not self._all_said:
-            line = self._unread.get(timeout=PATIENCE_S)
-            self._all_said = line is None
+        """The exit status; all output is in ``lines``."""
+        status = self.process.wait(TIMEOUT_S)
+        while not self._is_complete:
+            line = self._unread.get(timeout=TIMEOUT_S)
+            self._is_complete = line is None
             if line is not None:
                 self.lines.append(line)
         return status
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """All of it."""
         return "\n".join(self.lines)
 
@@ -90,7 +90,7 @@ def program(*command: str, env: Mapping[str, str] | None = None) -> Iterator[Run
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(END_PATIENCE_S)
+                process.wait(END_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -117,7 +117,7 @@ def register(name: str, relay_address: str, home: Path) -> str:
     """Claim a name; gives the full address."""
     address = f"{name}@{relay_address}"
     done = run("register", address, "--home", home)
-    assert done.process.returncode == 0, done.said
+    assert done.process.returncode == 0, done.output
     return address
 
 
@@ -141,7 +141,7 @@ def processes_of(folder: Path) -> dict[int, str]:
 
 def await_nothing_left(folder: Path) -> None:
     """Wait until every process of that folder has ended by itself; what has not is killed, and fails the test."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while left := processes_of(folder):
         if time.monotonic() > end:
             for pid in left:

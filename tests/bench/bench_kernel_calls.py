@@ -20,7 +20,7 @@ from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
 from tests.netlab.lab import KernelWorld, kernel_world
 from tests.netlab.people import Person, register, relay_in
-from tests.netlab.swaps import AFTER_S, BEFORE_S, BROKEN_SEGUE, Cut, Heard, cut_call, swapping_call
+from tests.netlab.swaps import AFTER_S, BEFORE_S, BROKEN_SEGUE, Cut, Recorded, cut_call, swapping_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Homes:
 
     @contextlib.contextmanager
     def world(self, seed: int = 1) -> Iterator[tuple[KernelWorld, Path]]:
-        """The laboratory, and a folder for what is said in it."""
+        """The laboratory, and a folder for its recordings."""
         scenario = pair(self.one, self.other, WireSpec(delay_ms=self.wire_ms, jitter_ms=self.jitter_ms))
         with tempfile.TemporaryDirectory(prefix="segue-bench-") as folder, kernel_world(scenario, seed) as world:
             yield world, Path(folder)
@@ -81,7 +81,7 @@ REMAINS_REST_S = 130.0
 
 def run_swaps(homes: Sequence[Homes] = SWAPPING, there_and_back: int = THERE_AND_BACK) -> Section:
     """Calls between these homes, each of which goes direct, and so often back to the relay and direct again."""
-    sides: list[Heard] = []
+    sides: list[Recorded] = []
     for where in homes:
         with where.world() as (world, folder):
             sides += swapping_call(world, folder, there_and_back, relay_ms=where.relay_ms)
@@ -102,16 +102,16 @@ def run_swaps(homes: Sequence[Homes] = SWAPPING, there_and_back: int = THERE_AND
                 " to the direct path, away from it when it has become slower, and back",
             ),
             Figure(
-                "swaps of which nothing is heard",
+                "inaudible swaps",
                 f"{whole} of {len(judged)}",
-                f"recorded at the far end, compared with what was said every 10 ms from {BEFORE_S} s before to"
-                f" {AFTER_S} s after; not told: {len(swaps) - len(judged)}, where the machine was so late itself that"
+                f"recorded at the far end, compared with what was sent every 10 ms from {BEFORE_S} s before to"
+                f" {AFTER_S} s after; not judged: {len(swaps) - len(judged)}, where the machine was so late itself that"
                 f" playout lost its pace ({len(sides) - calm} of {len(sides)} recordings)",
             ),
             Figure(
                 "least likeness of 10 ms around a swap",
                 f"{min((swap.least for swap in judged), default=0.0):.2f}",
-                "1 is the same; Opus alone leaves more than 0.9; 0.8 counts as heard",
+                "1 is the same; Opus alone leaves more than 0.9; below 0.8 counts as audible",
             ),
             Figure("samples lost", f"{sum(side.lost for side in sides) * FRAME_SAMPLES}", how),
             Figure("frames doubled or too late", f"{sum(side.doubled + side.late for side in sides)}", how),
@@ -122,7 +122,7 @@ def run_swaps(homes: Sequence[Homes] = SWAPPING, there_and_back: int = THERE_AND
             ),
             Figure(
                 "the same with a swap that is broken on purpose",
-                f"{sum(not swap.continuous for swap in broken.swaps)} of {len(broken.swaps)} heard",
+                f"{sum(not swap.continuous for swap in broken.swaps)} of {len(broken.swaps)} audible",
                 f"nothing sent for three frames; frames lost: {broken.lost}; least likeness"
                 f" {min((swap.least for swap in broken.swaps), default=0.0):.2f}",
             ),
@@ -285,7 +285,7 @@ def run_remains(calls: int = REMAINS_CALLS, rest_s: float = REMAINS_REST_S) -> S
                 f"{len(ended)}",
                 f"real programs, {REMAINS_HOMES.one} × {REMAINS_HOMES.other}, {REMAINS_TALK_S:.0f} s each; ends that"
                 f" searched by birthday: {len(searched)}, that went direct by it: {ways.count('birthday')}; the"
-                " allowance of 1,024 mappings a minute leaves the others on the relay",
+                " budget of 1,024 mappings a minute leaves the others on the relay",
             ),
             *(
                 Figure(

@@ -25,7 +25,7 @@ STARTS = 5
 CHARTS_S = 10.0
 # A page that was just opened is drawn as a whole a few times.
 SETTLE_S = 1.0
-END_PATIENCE_S = 20.0
+END_TIMEOUT_S = 20.0
 
 
 class BenchWindow:
@@ -55,7 +55,7 @@ class BenchWindow:
         """As the desktop ends it."""
         self.process.terminate()
         try:
-            self.process.wait(END_PATIENCE_S)
+            self.process.wait(END_TIMEOUT_S)
         finally:
             if self.process.poll() is None:
                 self.process.kill()

@@ -14,7 +14,7 @@ from app.ipc.client import EngineClient
 from app.ipc.socket import read_info
 from transport.io.tasks import Tasks
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 SPEECH = Path(__file__).parents[1] / "data" / "speech.wav"
 
 
@@ -66,7 +66,7 @@ class Person:
 
     async def until(self, wanted: Callable[[protocol.EngineState], bool]) -> protocol.EngineState:
         """Wait for a state."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while not wanted(self.state):
                 self._news.clear()
                 await self._news.wait()
@@ -99,7 +99,7 @@ async def attached(*homes: Path) -> AsyncIterator[list[Person]]:
     async with contextlib.AsyncExitStack() as stack:
         people = []
         for home in homes:
-            client = await EngineClient.connect(home, wait_s=PATIENCE_S)
+            client = await EngineClient.connect(home, wait_s=TIMEOUT_S)
             stack.push_async_callback(client.close)
             people.append(Person(home, client))
         stack.push_async_callback(tasks.close)

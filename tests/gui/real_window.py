@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from app.ipc.client import EngineClient, EngineUnreachable
 from app.ipc.messages import EndEngine, EngineMessage, EngineState, GetReport, Report, WindowMessage
-from tests.processes import PATIENCE_S, await_nothing_left
+from tests.processes import TIMEOUT_S, await_nothing_left
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "tests" / "artifacts" / "screenshots"
@@ -38,7 +38,7 @@ def missing_tools() -> list[str]:
 
 def wait_until(look: Callable[[], Found | None], what: str | Callable[[], str]) -> Found:
     """Look again and again until there is something to see; ``what``: what is missing when there never is."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while not (found := look()):
         if time.monotonic() > end:
             raise AssertionError(f"waited in vain for {what if isinstance(what, str) else what()}")
@@ -65,7 +65,7 @@ def screen() -> Iterator[str]:
             yield f":{number}"
         finally:
             server.terminate()
-            server.wait(PATIENCE_S)
+            server.wait(TIMEOUT_S)
 
 
 class RealWindow:
@@ -99,7 +99,7 @@ class RealWindow:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"ask": question, **more}) + "\n")
         self.process.stdin.flush()
-        line = self._answers.get(timeout=PATIENCE_S)
+        line = self._answers.get(timeout=TIMEOUT_S)
         assert line is not None, "the window's process has ended"
         return json.loads(line)
 
@@ -135,7 +135,7 @@ class RealWindow:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
         try:
-            self.process.wait(PATIENCE_S)
+            self.process.wait(TIMEOUT_S)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
@@ -159,7 +159,7 @@ class RealWindow:
 
     def _xdotool(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["xdotool", *arguments], env=self._env, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+            ["xdotool", *arguments], env=self._env, capture_output=True, text=True, timeout=TIMEOUT_S, check=True
         )
         return done.stdout
 
@@ -183,12 +183,12 @@ def ask_engine(home: Path, wanted: Callable[[EngineMessage], bool], *commands: W
     """Attach as a watcher, send ``commands`` and return the first message that is ``wanted``."""
 
     async def talk() -> EngineMessage:
-        client = await EngineClient.connect(home, watch_only=True, wait_s=PATIENCE_S)
+        client = await EngineClient.connect(home, watch_only=True, wait_s=TIMEOUT_S)
         last: EngineMessage | None = None
         try:
             for command in commands:
                 client.send(command)
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 async for message in client.messages():
                     if wanted(message):
                         return message

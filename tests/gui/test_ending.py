@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.gui.real_window import RealWindow, missing_tools, screen, wait_until
-from tests.processes import PATIENCE_S, SEGUE, await_nothing_left
+from tests.processes import SEGUE, TIMEOUT_S, await_nothing_left
 
 _MISSING = missing_tools()
 pytestmark = [
@@ -64,7 +64,7 @@ def run_and_end(way: Way, folder: Path) -> tuple[int, list[str]]:
         try:
             wait_until(lambda: window.ask("page") not in ("", "starting"), "the engine's first word")
             way(window, shown)
-            status = window.process.wait(PATIENCE_S)
+            status = window.process.wait(TIMEOUT_S)
         finally:
             window.end(kill=True)
     return status, [line for line in log.read_text().splitlines() if not line.startswith(QT_SAYS)]
@@ -81,5 +81,5 @@ def test_ctrl_c_while_the_program_is_loaded(tmp_path: Path) -> None:
     # One of the first libraries is there, and the command line is not.
     wait_until(lambda: "_multiarray_umath" in Path(f"/proc/{process.pid}/maps").read_text(), "numpy")
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=PATIENCE_S)
+    said, _ = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, said) == (130, "")

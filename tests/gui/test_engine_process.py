@@ -19,7 +19,7 @@ from tests.gui.scenes import VERSIONS
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 # A cold start of Python with aioquic and cryptography on a busy machine takes a few seconds.
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 def alive(pid: int) -> bool:
@@ -38,7 +38,7 @@ def engine(tmp_path: Path) -> Iterator[LocalEngine]:
     # Whatever became of the test: its engine goes.
     if made.reap():
         os.kill(read_info(home).pid, signal.SIGKILL)
-    for _ in range(int(PATIENCE_S * 50)):
+    for _ in range(int(TIMEOUT_S * 50)):
         if not made.reap():
             return
         time.sleep(0.02)
@@ -57,7 +57,7 @@ def test_an_engine_that_is_killed_is_told_of_and_restarted(
     pids: list[int] = []
 
     async def until(page: str) -> None:
-        for _ in range(int(PATIENCE_S * 50)):
+        for _ in range(int(TIMEOUT_S * 50)):
             if window.shown_page() == page:
                 seen.append(page)
                 return

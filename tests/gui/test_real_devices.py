@@ -23,7 +23,7 @@ from tests.audio_lab import PulseLab
 from tests.audio_lab import missing_tools as missing_audio
 from tests.gui import real_window as real
 from tests.gui.real_window import RealWindow, ask_engine, engine_report, engine_state, real_window
-from tests.processes import PATIENCE_S, await_nothing_left, processes_of, read_report, register, relay, segue
+from tests.processes import TIMEOUT_S, await_nothing_left, processes_of, read_report, register, relay, segue
 
 _MISSING = [*missing_audio(), *real.missing_tools()]
 pytestmark = [
@@ -167,7 +167,7 @@ def test_a_voice_through_microphone_and_speaker(desk: Desk, home: Path, tmp_path
             real.wait_until(lambda name=chart, was=before: window.ask("looks", name=name) != was, f"{chart} moves")
         pictures(window, home, "panel")
         saying.terminate()
-        saying.wait(PATIENCE_S)
+        saying.wait(TIMEOUT_S)
         window.click("hang_up")
         in_phase(home, "ended")
         pictures(window, home, "ended")
@@ -271,8 +271,8 @@ def lost_with_a_window_that_stands_still(desk: Desk, folder: Path) -> dict[str, 
                     )
                     window.await_text("mute_button", "Mute")
                     in_phase(alice, "talking")
-                assert caller.wait() == 0, caller.said
-            assert listener.wait() == 0, listener.said
+                assert caller.wait() == 0, caller.output
+            assert listener.wait() == 0, listener.output
     lost = {}
     for person in (alice, bob):
         media = read_report(folder / f"{person.name}.json")["media"]
@@ -335,7 +335,7 @@ def test_a_killed_engine_is_shown_and_started_again(desk: Desk, home: Path, tmp_
                 state = engine_state(home, lambda state: state.me.relay == "online")
                 window.await_page("home")
                 assert engine_pid(home) != killed and state.call is None
-                assert listener.wait() == 5, listener.said
+                assert listener.wait() == 5, listener.output
     told = read_report(report)
     assert (told["outcome"], told["reason"]) == ("failed", "lost"), told
     assert told["media"]["frames_received"] > 0 and told["times"]["ended"] > told["times"]["answered"]

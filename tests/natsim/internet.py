@@ -117,8 +117,8 @@ class StunServer:
 
     def _answering(self, number: int) -> Callable[[bytes, Address], None]:
         def received(data: bytes, source: Address) -> None:
-            told = source if self.lie is None else self.lie(source)
-            for (leaving, _), answer in self._handler.question(data, (number, told), self.host.network.clock.now):
+            claimed = source if self.lie is None else self.lie(source)
+            for (leaving, _), answer in self._handler.question(data, (number, claimed), self.host.network.clock.now):
                 self.asked += 1
                 ip, port = self._bound[leaving]
                 self.host.send(port, source, bytes(answer), ip=ip)

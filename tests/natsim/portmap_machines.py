@@ -132,10 +132,10 @@ class _Igd(ig.IgdClient):
 
     newest: ig.IgdCommand | None = None
 
-    def _ask(self, command: ig.IgdCommand, patience_s: float, now: float) -> list[ig.IgdCommand]:
+    def _ask(self, command: ig.IgdCommand, timeout_s: float, now: float) -> list[ig.IgdCommand]:
         self.newest = command
         assert not isinstance(command, ig.IgdAdd) or command.lease_s > 0, "a lease for ever"
-        return super()._ask(command, patience_s, now)
+        return super()._ask(command, timeout_s, now)
 
 
 def _new_igd(now: float) -> _Igd:

@@ -72,12 +72,12 @@ class KernelBench:
         transaction = self._asked.to_bytes(stun.TRANSACTION_ID_BYTES, "big")
         self._send(port, server, stun.binding_request(transaction), ttl)
         others: dict[bytes, Address] = {}
-        while told := self._host.ask({"do": "receive", "local": (self._any_ip, port), "wait_s": self._wait_s}):
-            data = bytes.fromhex(told["data"])
+        while answer := self._host.ask({"do": "receive", "local": (self._any_ip, port), "wait_s": self._wait_s}):
+            data = bytes.fromhex(answer["data"])
             mapped = mapped_in(data, transaction)
             if mapped is not None:
                 return mapped, others
-            others[data] = (told["source"][0], told["source"][1])
+            others[data] = (answer["source"][0], answer["source"][1])
         return None, others
 
     def _send(self, port: int, target: Address, data: bytes, ttl: int) -> None:

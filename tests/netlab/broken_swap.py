@@ -20,12 +20,12 @@ class _BrokenSend:
         self._in_use: int | None = None
         self._silent_until = 0.0
 
-    def __call__(self, carriage: Multipath, data: bytes, now: float) -> list[MultipathCommand]:
-        in_use = next(iter(carriage.paths.carriers), None)
+    def __call__(self, paths: Multipath, data: bytes, now: float) -> list[MultipathCommand]:
+        in_use = next(iter(paths.paths.carriers), None)
         if self._in_use is not None and in_use != self._in_use:
             self._silent_until = now + GAP_S
         self._in_use = in_use
-        return [] if now < self._silent_until else self._send(carriage, data, now)
+        return [] if now < self._silent_until else self._send(paths, data, now)
 
 
 def break_swaps() -> None:

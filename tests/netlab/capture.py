@@ -45,11 +45,11 @@ class Capture:
 
     def seen(self) -> list[Seen]:
         """Everything since the last time. Fails when something was missed."""
-        told = self._talker.ask({})
-        assert not told["missed"], told["missed"]
+        answer = self._talker.ask({})
+        assert not answer["missed"], answer["missed"]
         return [
             Seen(at, (source[0], source[1]), (destination[0], destination[1]), bytes.fromhex(payload))
-            for at, source, destination, payload in told["packets"]
+            for at, source, destination, payload in answer["packets"]
         ]
 
 

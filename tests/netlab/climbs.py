@@ -12,7 +12,7 @@ from tests.netlab.lab import MID, KernelWorld, kernel_world
 RING_S = 1.0
 # As bench_traverse: the relay's STUN endpoints by port and then address, three ports on each of two addresses.
 STUN_ENDPOINTS = 6
-_PATIENCE_S = FOLLOWED_S + 20.0
+_TIMEOUT_S = FOLLOWED_S + 20.0
 
 
 class Climbs:
@@ -35,7 +35,7 @@ class Climbs:
 
     def call(self, command: Command) -> Answer:
         """One call."""
-        told = self._talker.ask(msgspec.to_builtins(command), _PATIENCE_S)
+        told = self._talker.ask(msgspec.to_builtins(command), _TIMEOUT_S)
         return msgspec.convert(told, Answer)
 
 

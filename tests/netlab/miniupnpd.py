@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.natsim.scenario import Scenario, pair
 from tests.natsim.wire import WireSpec
 from tests.netlab.lab import Box, KernelWorld
-from tests.netlab.namespaces import PATIENCE_S
+from tests.netlab.namespaces import TIMEOUT_S
 from tests.processes import Running, program
 from transport.io.upnp import SSDP_PORT
 from transport.portmap.pcp import SERVER_PORT
@@ -112,7 +112,7 @@ class Miniupnpd:
 
     def _wait_until_it_serves(self, running: Running) -> None:
         """It says so with its number in front of each line; the kernel's list of open ports is easier to read."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + TIMEOUT_S
         ssdp = f":{SSDP_PORT:04X} "
         while ssdp not in self.world.held.output(self.name, "cat", "/proc/net/udp"):
             assert time.monotonic() < end and running.process.poll() is None, list(running._unread.queue)

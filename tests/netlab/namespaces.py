@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 _TOOLS = ("unshare", "nsenter", "ip", "nft")
 # `ip netns` keeps its names in /run, which belongs to the machine: the holder has a /run of its own.
 _HOLD = "mount -t tmpfs tmpfs /run && ip link set lo up && echo ready && exec cat"
@@ -38,7 +38,7 @@ def why_not() -> str:
         return "the kernel laboratory needs /dev/net/tun, which this user may not open"
     problems = []
     for unshare in _unshares():
-        done = subprocess.run([*unshare, "sh", "-c", _TRY], capture_output=True, text=True, timeout=PATIENCE_S)
+        done = subprocess.run([*unshare, "sh", "-c", _TRY], capture_output=True, text=True, timeout=TIMEOUT_S)
         if done.returncode == 0:
             return ""
         problems.append((done.stderr.strip().splitlines() or ["no reason given"])[-1])
@@ -51,7 +51,7 @@ def _unshares() -> list[list[str]]:
 
 
 class NamespaceError(AssertionError):
-    """A command in a namespace failed; the text is what it said."""
+    """A command in a namespace failed; the text is its output."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Namespaces:
     def script(self, text: str) -> None:
         """Run shell commands in the holder's own namespace, from where ``ip -n NAME`` reaches the others."""
         done = subprocess.run(
-            [*self.enter, "sh", "-ec", text], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            [*self.enter, "sh", "-ec", text], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
         if done.returncode:
             raise NamespaceError(f"{done.stderr.strip()}\nin\n{text}")
@@ -77,7 +77,7 @@ class Namespaces:
     def output(self, name: str, *command: str) -> str:
         """Run a command in a namespace to its end; what it says."""
         done = subprocess.run(
-            [*self.prefix(name), *command], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            [*self.prefix(name), *command], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
         if done.returncode:
             raise NamespaceError(f"{' '.join(command)}: {done.stderr.strip()}")
@@ -120,12 +120,12 @@ class Talker:
         """Wait until it serves."""
         self._answer()
 
-    def ask(self, command: dict[str, Any], patience_s: float = PATIENCE_S) -> dict[str, Any]:
+    def ask(self, command: dict[str, Any], timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """Give a command and wait for the answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
-        answer = self._answer(patience_s)
+        answer = self._answer(timeout_s)
         assert "error" not in answer, answer
         return answer
 
@@ -134,10 +134,10 @@ class Talker:
         end(self.process)
         self._reader.join()
 
-    def _answer(self, patience_s: float = PATIENCE_S) -> dict[str, Any]:
-        line = self._answers.get(timeout=patience_s)
+    def _answer(self, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+        line = self._answers.get(timeout=timeout_s)
         if not line:
-            raise NamespaceError(f"the process has ended with status {self.process.wait(PATIENCE_S)}")
+            raise NamespaceError(f"the process has ended with status {self.process.wait(TIMEOUT_S)}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -155,7 +155,7 @@ def end(process: "subprocess.Popen[str]") -> None:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
     try:
-        process.wait(PATIENCE_S)
+        process.wait(TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -77,7 +77,7 @@ def listen_in(file: TextIO) -> None:
 
         return decoded
 
-    # A program that is to be watched as it is has no door for this.
+    # A program that is to be watched as it is has no way in for this.
     for module, name, way, whom in WITNESSED:
         wrap = encoding if way == "sent" else decoding
         setattr(module, name, wrap(getattr(module, name), whom))

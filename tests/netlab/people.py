@@ -23,7 +23,7 @@ class Person:
     folder: Path
     sound: Path = SPEECH
     program: Sequence[str] = tuple(SEGUE)
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
 
     @property
     def report(self) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class Person:
 
     @property
     def recording(self) -> Path:
-        return self.folder / "heard.wav"
+        return self.folder / "recording.wav"
 
     def start(self, *arguments: str) -> contextlib.AbstractContextManager[Running]:
         """``segue ARGUMENTS`` with this person's home, in the namespace of the host."""
@@ -44,7 +44,7 @@ class Person:
         return program(*inside, *self.program, *arguments, "--home", str(self.home))
 
     def start_talking(self, *arguments: str) -> contextlib.AbstractContextManager[Running]:
-        """The same for a command that carries a voice: it goes out, what is heard and a report are kept."""
+        """The same for a command that carries a voice: it is sent; a recording and a report are kept."""
         files = (
             "--play",
             str(self.sound),
@@ -65,7 +65,7 @@ def register(relay: str, *people: Person) -> list[str]:
             for person, address in zip(people, addresses, strict=True)
         ]
         for each in started:
-            assert each.wait() == 0, each.said
+            assert each.wait() == 0, each.output
     return addresses
 
 
@@ -106,6 +106,6 @@ def in_call(
             with caller.start_talking("call", bob, "--for", str(seconds), *options, *caller_options) as calling:
                 listening.wait_for("talking")
                 yield caller, callee
-                assert calling.wait() == 0, calling.said
-            assert listening.wait() == 0, listening.said
-            caller.said, callee.said = calling.lines, listening.lines
+                assert calling.wait() == 0, calling.output
+            assert listening.wait() == 0, listening.output
+            caller.output, callee.output = calling.lines, listening.lines

@@ -1,4 +1,4 @@
-"""Calls that swap back and forth between relay and direct path, and what was heard of it; cuts of the direct path.
+"""Calls that swap back and forth between relay and direct path, and what the far end recorded; cuts of the direct path.
 
 Real programs with Opus in the kernel laboratory. They say chirps; the recordings are compared every 10 ms (DESIGN §9).
 The direct path becomes slower than the relay little by little, so that the product decides to leave it, and then as
@@ -44,15 +44,15 @@ END_S = 0.6
 # A path is dead after a second without an answer; until then both carry everything.
 CUT_FOR_S = 2.5
 # What was made up for a cut, and the peer's resending, are over by then.
-CUT_HEARD_WITHIN_S = 1.5
+CUT_NOTICED_WITHIN_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one side heard of the other, and of the other's ``swaps``: each a comparison from BEFORE_S to AFTER_S around
-    the moment in which the other chose another path to send by. Counts are those of the whole call; ``concealed`` and
-    ``stretched`` are samples, ``slips`` moments in which a sound card had to wait or was not waited for, the others
-    frames."""
+class Recorded:
+    """What one side recorded of the other, and of the other's ``swaps``: each a comparison from BEFORE_S to AFTER_S
+    around the moment in which the other chose another path to send by. Counts are those of the whole call;
+    ``concealed`` and ``stretched`` are samples, ``slips`` moments in which a sound card had to wait or was not
+    waited for, the others frames."""
 
     swaps: tuple[ChirpReport, ...]
     frames: int
@@ -85,7 +85,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One cut of the direct path, both ways, as heard by one side. ``back_s``: heal → on the direct path again."""
+    """One cut of the direct path, both ways, as one side recorded it. ``back_s``: heal → on the direct path again."""
 
     concealed_ms: float
     back_s: float | None
@@ -101,17 +101,17 @@ def write_chirps(path: Path, seconds: float) -> Path:
     return path
 
 
-def judge(listener: Person, speaker: Person, spans: Sequence[messages.PathSpan]) -> Heard:
+def judge(listener: Person, speaker: Person, spans: Sequence[messages.PathSpan]) -> Recorded:
     """Report and recording of a listener, when the call is over. ``spans``: by which paths the speaker sent when."""
     times = speaker.report["times"]
     began_s = times["first_audio_sent"] - times["answered"]
     talked_s = times["ended"] - times["first_audio_sent"] - END_S
     swaps = [after.start - began_s for before, after in pairwise(spans) if before.kind != after.kind]
-    said, heard = chirps(talked_s), read_wav(listener.recording).astype(np.int16)
+    sent, recorded = chirps(talked_s), read_wav(listener.recording).astype(np.int16)
     moments = [round(at_s * SAMPLE_RATE_HZ) for at_s in swaps if at_s + AFTER_S < talked_s]
     media = listener.report["media"]
-    return Heard(
-        swaps=tuple(compare_around(said, heard, moment, _BEFORE, _AFTER) for moment in moments),
+    return Recorded(
+        swaps=tuple(compare_around(sent, recorded, moment, _BEFORE, _AFTER) for moment in moments),
         frames=media["frames_received"],
         lost=media["frames_lost"],
         late=media["frames_late"],
@@ -129,7 +129,7 @@ def swapping_call(
     *,
     relay_ms: float = 0.0,
     caller_program: Sequence[str] = SEGUE,
-) -> tuple[Heard, Heard]:
+) -> tuple[Recorded, Recorded]:
     """A call that goes direct, and then so often back to the relay and direct again. The relay is ``relay_ms`` further
     one way than the direct path."""
     seconds = SETTLE_S + there_and_back * 2 * SWAPS_WITHIN_S + 10.0
@@ -173,9 +173,9 @@ def cut_call(
             time.sleep(settle_s)
             before = [watcher.concealed_ms for watcher in watchers]
             world.direct_way(cut=True)
-            time.sleep(CUT_HEARD_WITHIN_S)
+            time.sleep(CUT_NOTICED_WITHIN_S)
             concealed = [watcher.concealed_ms - had for watcher, had in zip(watchers, before, strict=True)]
-            time.sleep(CUT_FOR_S - CUT_HEARD_WITHIN_S)
+            time.sleep(CUT_FOR_S - CUT_NOTICED_WITHIN_S)
             world.direct_way(cut=False)
             back = _seconds_to_direct(watchers)
             one, other = (Cut(*each) for each in zip(concealed, back, strict=True))

@@ -18,7 +18,7 @@ import pytest
 
 from app.ipc.client import EngineClient
 from app.ipc.messages import BlockContact, EngineState
-from tests.processes import PATIENCE_S, SEGUE, Running, program, read_report, register, relay, run, segue
+from tests.processes import SEGUE, TIMEOUT_S, Running, program, read_report, register, relay, run, segue
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -43,11 +43,11 @@ def address_of(place: Path, name: str) -> str:
 
 
 def ends_with(running: Running, status: int, *words: str) -> None:
-    """It is over, with that status, and said each of these words (in any case)."""
-    assert running.wait() == status, running.said
-    assert "Traceback" not in running.said, running.said
+    """It is over, with that status, and its output has each of these words (in any case)."""
+    assert running.wait() == status, running.output
+    assert "Traceback" not in running.output, running.output
     for word in words:
-        assert word.casefold() in running.said.casefold(), (word, running.said)
+        assert word.casefold() in running.output.casefold(), (word, running.output)
 
 
 def sound(folder: Path, name: str) -> list[str | Path]:
@@ -59,9 +59,9 @@ def ask(home: Path, command: BlockContact) -> None:
     """Give a running engine a command, as a window would, and wait until it is done."""
 
     async def tell() -> None:
-        client = await EngineClient.connect(home, watch_only=True, wait_s=PATIENCE_S)
+        client = await EngineClient.connect(home, watch_only=True, wait_s=TIMEOUT_S)
         client.send(command)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             async for message in client.messages():
                 if isinstance(message, EngineState) and any(one.blocked for one in message.contacts):
                     break
@@ -73,7 +73,7 @@ def ask(home: Path, command: BlockContact) -> None:
 # -- addresses -----------------------------------------------------------------------------------------------------
 
 
-def test_who_is_not_there_is_told_in_words(place: Path, tmp_path: Path) -> None:
+def test_an_absent_callee_is_explained(place: Path, tmp_path: Path) -> None:
     wrong_pin = f"{address_of(place, 'bob').partition('#')[0]}#{'0' * 32}"
     with contextlib.ExitStack() as stack:
         calls = {
@@ -94,7 +94,7 @@ def test_a_blocked_caller_is_declined_and_does_not_ring(place: Path, tmp_path: P
         # The next caller rings: it was the block, not the listener.
         ends_with(run(*call, "--home", tmp_path / "carol", "--for", "0.5"), 0, "talking")
         bob.wait_for("ended:")
-    assert bob.said.count("incoming call") == 1 and "alice" not in bob.said.partition("incoming")[2], bob.said
+    assert bob.output.count("incoming call") == 1 and "alice" not in bob.output.partition("incoming")[2], bob.output
 
 
 # -- files ---------------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_a_wav_that_cannot_be_played_is_named(place: Path, tmp_path: Path) -> No
         }
         for file, running in calls.items():
             ends_with(running, 5, file.name)
-            assert "calling" not in running.said, running.said
+            assert "calling" not in running.output, running.output
 
 
 def test_a_recording_that_cannot_be_written_stops_before_the_call(place: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_recording_that_cannot_be_written_stops_before_the_call(place: Path, t
     for record in (tmp_path / "no" / "such" / "out.wav", tmp_path / "folder.wav"):
         call = run("call", address_of(place, "bob"), "--home", tmp_path / "home", "--play", SPEECH, "--record", record)
         ends_with(call, 5, record.name)
-        assert "calling" not in call.said, call.said
+        assert "calling" not in call.output, call.output
 
 
 def test_a_report_that_cannot_be_written_costs_no_call(place: Path, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_damaged_database_is_set_aside(place: Path, tmp_path: Path) -> None:
     assert [one.read_bytes() for one in kept] == [spoilt]
     again = run("call", address_of(place, "nobody"), "--home", home, *sound(tmp_path, "out"))
     ends_with(again, 3)
-    assert "could not be read" not in again.said
+    assert "could not be read" not in again.output
 
 
 def test_a_damaged_key_is_set_aside_and_not_taken_for_the_old_one(place: Path, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_damaged_key_is_set_aside_and_not_taken_for_the_old_one(place: Path, t
         ends_with(listener, 3, "key file was damaged", "new key", "does not let you in")
     kept = list(home.glob("identity.key.damaged-*"))
     assert [one.read_bytes() for one in kept] == [whole[: len(whole) // 2]]
-    # With its new key it can still call, as somebody new to the relay: the reason is told, and it is the right one.
+    # With its new key it can still call, as somebody new to the relay: the reason is given, and it is the right one.
     call = run("call", address_of(place, "bob"), "--home", home, *sound(tmp_path, "out"))
     ends_with(call, 3, "register your name again")
 
@@ -206,7 +206,7 @@ def namespaces() -> str:
     if shutil.which("unshare") is None:
         return "unshare is not installed"
     tried = subprocess.run(
-        ["unshare", "-Urm", "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, text=True, timeout=PATIENCE_S
+        ["unshare", "-Urm", "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, text=True, timeout=TIMEOUT_S
     )
     return "" if tried.returncode == 0 else f"no user and mount namespaces: {tried.stderr.strip()}"
 
@@ -245,7 +245,7 @@ def test_a_full_disk(place: Path, tmp_path: Path, when: str) -> None:
 
 
 def wait_for_file(path: Path) -> None:
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while not path.exists():
         assert time.monotonic() < end, f"waited in vain for {path}"
         time.sleep(0.05)
@@ -279,7 +279,7 @@ def test_a_relay_sets_a_damaged_directory_aside_and_keeps_its_address(tmp_path: 
     (data / "names.sqlite3").write_bytes(spoilt)
     with segue("relay", "--bind", "127.0.0.1", "--port", "0", "--data", data, "--drain", "0") as running:
         again = running.wait_for("ready ").removeprefix("ready ")
-        assert "damaged" in running.said and "Traceback" not in running.said, running.said
+        assert "damaged" in running.output and "Traceback" not in running.output, running.output
         assert again.partition("#")[2] == pin
         register("bob", again, tmp_path / "bob")
     assert [one.read_bytes() for one in data.glob("names.sqlite3.damaged-*")] == [spoilt]

@@ -100,9 +100,9 @@ def test_a_call_goes_on_and_direct_again(tmp_path: Path) -> None:
         assert_it_went_on(slept.result(), ASLEEP_S + NOTICED_S)
     (mover, _), (waiting, sleeper) = moved.result(), slept.result()
     assert mover.report["paths"][-1]["local"].startswith(NEW_IP + ":"), mover.report["paths"]
-    assert waiting.said.index("reconnecting") < waiting.said.index("talking again"), waiting.said
-    # Nobody told the one who slept that anything was wrong: for it no time has passed.
-    assert "reconnecting" not in sleeper.said, sleeper.said
+    assert waiting.output.index("reconnecting") < waiting.output.index("talking again"), waiting.output
+    # The one who slept sees nothing wrong: for it no time has passed.
+    assert "reconnecting" not in sleeper.output, sleeper.output
 
 
 def call_with_another_interface(folder: Path) -> People:
@@ -125,5 +125,5 @@ def assert_it_went_on(people: People, silent_s: float) -> None:
         first, *_, last = report["paths"]
         assert (first["kind"], last["kind"]) == ("relay", "direct"), report["paths"]
         times = report["times"]
-        heard_s = media["frames_received"] / FRAMES_PER_S
-        assert heard_s > times["ended"] - times["answered"] - silent_s, (media, times)
+        received_s = media["frames_received"] / FRAMES_PER_S
+        assert received_s > times["ended"] - times["answered"] - silent_s, (media, times)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import PATIENCE_S, SEGUE, Running, await_nothing_left, processes_of, segue
+from tests.processes import SEGUE, TIMEOUT_S, Running, await_nothing_left, processes_of, segue
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -76,13 +76,13 @@ def test_with_and_without_a_terminal(tmp_path: Path) -> None:
     # The second one has no tools for networks: its people are on loopback, and it says so.
     bare = {"TMPDIR": str(pipe), "PATH": without_tools(tmp_path / "bin")}
     with in_terminal("demo", env=screen) as (process, shown), segue("demo", env=bare) as plain:
-        plain_status, status = plain.wait(), process.wait(PATIENCE_S)
+        plain_status, status = plain.wait(), process.wait(TIMEOUT_S)
     # Without a terminal: lines when they come, the report, figures for programs; nothing that moves a cursor.
-    assert "\x1b" not in plain.said and "Traceback" not in plain.said
-    assert plain.lines[0].startswith("No NATs here (there is no “unshare” (package util-linux))"), plain.said
-    assert "frames received" in plain.said and "answered → first audio played" in plain.said
-    assert "Alice calls Bob" in plain.said or "it rings at Bob's" in plain.said
-    check_verdict(plain_status, plain.said)
+    assert "\x1b" not in plain.output and "Traceback" not in plain.output
+    assert plain.lines[0].startswith("No NATs here (there is no “unshare” (package util-linux))"), plain.output
+    assert "frames received" in plain.output and "answered → first audio played" in plain.output
+    assert "Alice calls Bob" in plain.output or "it rings at Bob's" in plain.output
+    check_verdict(plain_status, plain.output)
     # In a terminal it was drawn again and again while the call went on.
     text = b"".join(shown).decode(errors="replace")
     assert text.count("Alice") > 20 and "frames received" in text and "Traceback" not in text
@@ -95,12 +95,12 @@ def test_with_and_without_a_terminal(tmp_path: Path) -> None:
 def test_behind_two_nats_it_goes_direct_and_loses_nothing(tmp_path: Path, kernel: None) -> None:
     with segue("demo", env={"TMPDIR": str(tmp_path)}) as demo:
         status = demo.wait()
-    assert "No NATs here" not in demo.said and "203.0.113.10" in demo.lines[0], demo.said
+    assert "No NATs here" not in demo.output and "203.0.113.10" in demo.lines[0], demo.output
     for side in ("Alice", "Bob"):
-        relayed = demo.said.index(f"{side}'s voice goes over the relay")
-        assert relayed < demo.said.index(f"{side}'s voice moves to the direct path"), demo.said
-    assert re.search(r"^Direct \d+\.\d\d s after the answer\.$", demo.said, re.MULTILINE), demo.said
-    check_verdict(status, demo.said)
+        relayed = demo.output.index(f"{side}'s voice goes over the relay")
+        assert relayed < demo.output.index(f"{side}'s voice moves to the direct path"), demo.output
+    assert re.search(r"^Direct \d+\.\d\d s after the answer\.$", demo.output, re.MULTILINE), demo.output
+    check_verdict(status, demo.output)
     await_nothing_left(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -117,14 +117,14 @@ def test_stopped_in_the_middle(tmp_path: Path) -> None:
             demo.process.send_signal(number)
         for demo in demos.values():
             assert demo.wait() != 0
-            assert "Traceback" not in demo.said, demo.said
+            assert "Traceback" not in demo.output, demo.output
     for folder in folders.values():
         await_nothing_left(folder)
         assert not list(folder.iterdir())
 
 
 def await_call(demo: Running, folder: Path) -> None:
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while not any(" call " in command for command in processes_of(folder).values()):
-        assert time.monotonic() < end and demo.process.poll() is None, demo.said
+        assert time.monotonic() < end and demo.process.poll() is None, demo.output
         time.sleep(0.05)

@@ -46,10 +46,10 @@ def assert_nothing_is_missing(person: Person) -> float:
     assert (media["frames_lost"], media["samples_concealed"]) == (0, 0), media
     recording = read_wav(person.recording)
     # Not the last second: the call ends somewhere in it.
-    heard = compare(read_wav(SPEECH)[: recording.size - 48_000], recording)
-    assert len(heard.correlations) >= 2
-    assert heard.worst >= LEAST_CORRELATION, heard
-    return heard.offset_s
+    comparison = compare(read_wav(SPEECH)[: recording.size - 48_000], recording)
+    assert len(comparison.correlations) >= 2
+    assert comparison.worst >= LEAST_CORRELATION, comparison
+    return comparison.offset_s
 
 
 def test_a_call_through_two_masquerades_goes_direct_and_loses_nothing(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_relayed_call_goes_on_when_a_nat_forgets_everything(tmp_path: Path) ->
     for person in people:
         report, media = person.report, person.report["media"]
         assert (report["outcome"], report["reason"]) == ("answered", "hung-up"), report
-        assert person.said[-1] == "ended: The call has ended."
+        assert person.output[-1] == "ended: The call has ended."
         # Something was lost, or nothing had been forgotten; everything that was is the hole that the flush made.
         assert media["frames_lost"] > 0
         assert media["samples_concealed"] >= media["frames_lost"] * FRAME_SAMPLES

@@ -14,15 +14,15 @@ pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("ke
 HOMES = pair("port-restricted", "port-restricted", WireSpec(delay_ms=10.0))
 
 
-def test_no_swap_is_heard(tmp_path: Path) -> None:
+def test_no_swap_is_audible(tmp_path: Path) -> None:
     with kernel_world(HOMES) as world:
         sides = swapping_call(world, tmp_path, there_and_back=1)
-    for heard in sides:
-        assert len(heard.swaps) >= 3, "to the direct path, back to the relay, and to the direct path again"
-        assert not heard.faults(), heard
+    for recorded in sides:
+        assert len(recorded.swaps) >= 3, "to the direct path, back to the relay, and to the direct path again"
+        assert not recorded.faults(), recorded
 
 
-def test_a_broken_swap_is_heard(tmp_path: Path) -> None:
+def test_a_broken_swap_is_audible(tmp_path: Path) -> None:
     with kernel_world(HOMES) as world:
         caller, callee = swapping_call(world, tmp_path, there_and_back=0, caller_program=BROKEN_SEGUE)
     assert not caller.faults(), "the callee's swap is whole"

@@ -16,7 +16,7 @@ from tests.processes import processes_of
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("kernel")]
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 
 
 def test_the_machines_own_network_is_not_touched() -> None:
@@ -54,13 +54,13 @@ with kernel_world(load("port-restricted")) as world:
         assert alive, "the station runs"
         victim.send_signal(signal.SIGKILL)
         victim.wait()
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while (left := processes_of(tmp_path)) and time.monotonic() < end:
         time.sleep(0.05)
     assert not left
 
 
-def test_a_command_that_fails_says_what_it_said() -> None:
+def test_the_error_of_a_failed_command_has_its_output() -> None:
     with namespaces() as held:
         with pytest.raises(NamespaceError, match="no-such-thing"):
             held.script("ip link show no-such-thing 2>&1 >&2")

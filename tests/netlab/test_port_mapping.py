@@ -16,7 +16,7 @@ from tests.natsim.scenario import RELAY_IPV6, ipv6_ip
 from tests.natsim.scenario_file import load
 from tests.netlab.lab import MID, KernelWorld, kernel_world
 from tests.netlab.miniupnpd import PUBLIC, Miniupnpd, PinholeRouter, behind_a_mapping_router, why_not
-from tests.netlab.namespaces import PATIENCE_S
+from tests.netlab.namespaces import TIMEOUT_S
 from tests.netlab.people import in_call
 from tests.processes import Running, program
 
@@ -59,8 +59,8 @@ def mapping(world: KernelWorld, folder: Path, lease_s: int = 3_600) -> Iterator[
         yield Mapping(running)
 
 
-def eventually(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    end = time.monotonic() + patience_s
+def eventually(holds: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> None:
+    end = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -26,8 +26,8 @@ MAGIC_COOKIE = 0x2112A442
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """One side's own addresses and the relay's, what crossed its host's interface, and what it said and was told inside
-    the seal."""
+    """One side's own addresses and the relay's, what crossed its host's interface, and the messages it exchanged
+    encrypted."""
 
     addresses: tuple[str, ...]
     relay: tuple[str, ...]
@@ -93,15 +93,15 @@ def test_a_stranger_learns_no_address_before_the_call_is_taken(tmp_path: Path) -
     caller, callee = call_with_witnesses(tmp_path, ring_s=RING_S)
     taken = next(each.at for each in callee.messages if (each.way, each.kind) == ("sent", "Accept"))
     rang = next(each.at for each in callee.messages if each.kind == "Incoming")
-    assert taken - rang >= RING_S - 0.1, "long enough for anything to be said"
+    assert taken - rang >= RING_S - 0.1, "long enough for anything to be sent"
     for mine, theirs in ((caller, callee), (callee, caller)):
         before = [packet for packet in mine.packets if packet.at < taken]
         assert len(before) >= 20 and not beside_the_relay(mine, taken)
         assert not readable(before, theirs.addresses)
-        said = [message for message in mine.messages if message.at < taken]
-        assert len(said) >= 5
-        assert not telling(said, theirs.addresses)
-        assert not telling([message for message in said if message.way == "sent"], mine.addresses)
+        exchanged = [message for message in mine.messages if message.at < taken]
+        assert len(exchanged) >= 5
+        assert not telling(exchanged, theirs.addresses)
+        assert not telling([message for message in exchanged if message.way == "sent"], mine.addresses)
         # The same eyes see it once the call is taken.
         assert {packet.destination[0] for packet in beside_the_relay(mine)} & set(theirs.addresses)
         after = [message for message in mine.messages if message.at >= taken and message.whom == "peer"]

@@ -41,8 +41,8 @@ def look(person: Person) -> dict[str, Any]:
     nat: dict[str, Any] = {}
     for _ in range(3):
         with person.start("netcheck", "--json") as checking:
-            assert checking.wait() == 0, checking.said
-        nat = json.loads(checking.said)["nat"]
+            assert checking.wait() == 0, checking.output
+        nat = json.loads(checking.output)["nat"]
         if not {"filtering", "mapping"} & set(nat["unknowns"]):
             break
     return nat

@@ -31,13 +31,13 @@ def test_a_voice_both_ways(tmp_path: Path) -> None:
         with segue("listen", "--once", "--answer-after", "0.5", *files["bob"]) as listener:
             listener.wait_for("listening as bob@")
             caller = run("call", bob, "--for", "7.5", *files["alice"])
-            assert caller.process.returncode == 0, caller.said
-            assert listener.wait() == 0, listener.said
+            assert caller.process.returncode == 0, caller.output
+            assert listener.wait() == 0, listener.output
     speech = read_wav(SPEECH)
     for name in ("alice", "bob"):
-        heard = compare(speech, read_wav(tmp_path / f"{name}.wav"))
-        assert len(heard.correlations) >= 4
-        assert heard.worst >= LEAST_CORRELATION, heard
+        comparison = compare(speech, read_wav(tmp_path / f"{name}.wav"))
+        assert len(comparison.correlations) >= 4
+        assert comparison.worst >= LEAST_CORRELATION, comparison
         report = read_report(tmp_path / f"{name}.json")
         assert report["outcome"] == "answered"
         assert report["media"]["frames_lost"] == 0, report["media"]
@@ -67,7 +67,7 @@ def test_echo_sends_the_callers_voice_back(tmp_path: Path) -> None:
                 *("call", echo, "--home", tmp_path / "guest", "--for", "7.5"),
                 *("--play", SPEECH, "--record", tmp_path / "back.wav", "--report", tmp_path / "guest.json"),
             )
-            assert caller.process.returncode == 0, caller.said
+            assert caller.process.returncode == 0, caller.output
     # The call goes direct on the way, and the jitter buffers may stretch the voice; that moves a second.
     back = compare(read_wav(SPEECH), read_wav(tmp_path / "back.wav"), slack_s=0.06, pieces=4)
     # Twice through the codec: each time a tenth of the wave form is the codec's own.

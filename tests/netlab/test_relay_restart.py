@@ -35,8 +35,8 @@ def test_a_relayed_call_survives_its_relay(tmp_path: Path) -> None:
                 with segue(*relay, "--port", port.group(1)) as second:
                     second.wait_for("ready ")
                     caller.wait_for("talking again")
-                    assert caller.wait() == 0, caller.said
-                    assert listener.wait() == 0, listener.said
+                    assert caller.wait() == 0, caller.output
+                    assert listener.wait() == 0, listener.output
     for name in ("alice", "bob"):
         report = read_report(tmp_path / f"{name}.json")
         assert report["outcome"] == "answered" and report["reason"] == "hung-up"
@@ -58,8 +58,8 @@ def test_a_direct_call_does_not_notice_that_its_relay_dies(tmp_path: Path) -> No
                 caller.wait_for("talking")
                 caller.wait_for("direct")
                 relay.process.send_signal(signal.SIGKILL)
-                assert caller.wait() == 0, caller.said
-                assert listener.wait() == 0, listener.said
+                assert caller.wait() == 0, caller.output
+                assert listener.wait() == 0, listener.output
     for name in ("alice", "bob"):
         media = read_report(tmp_path / f"{name}.json")["media"]
         assert (media["frames_lost"], media["samples_concealed"]) == (0, 0), media

@@ -50,7 +50,7 @@ def may_listen() -> bool:
 @contextlib.contextmanager
 def tap() -> Iterator[Tap]:
     """Listen on ``lo`` as anybody between a client and the relay could."""
-    heard, over = Tap(), threading.Event()
+    captured, over = Tap(), threading.Event()
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP)) as ear:
         ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_000_000)
         ear.bind(("lo", ETH_P_IP))
@@ -63,12 +63,12 @@ def tap() -> Iterator[Tap]:
                     header = (packet[0] & 0x0F) * 4
                     if packet[9] == socket.IPPROTO_UDP:
                         source, target = struct.unpack_from("!HH", packet, header)
-                        heard.packets.append((source, target, packet[header + 8 :]))
+                        captured.packets.append((source, target, packet[header + 8 :]))
 
         listener = threading.Thread(target=listen, name="tap")
         listener.start()
         try:
-            yield heard
+            yield captured
         finally:
             over.set()
             listener.join()
@@ -83,7 +83,7 @@ def chi_square(parts: Iterable[bytes]) -> float:
 
 @pytest.mark.skipif(not may_listen(), reason="only root may listen on lo (AF_PACKET)")
 def test_the_relay_forwards_nothing_that_can_be_read(tmp_path: Path) -> None:
-    with tap() as heard, relay(tmp_path / "relay") as address:
+    with tap() as captured, relay(tmp_path / "relay") as address:
         bob = register("robert-the-callee", address, tmp_path / "bob")
         register("alicia-the-caller", address, tmp_path / "alice")
         options = {
@@ -96,10 +96,10 @@ def test_the_relay_forwards_nothing_that_can_be_read(tmp_path: Path) -> None:
         with segue("listen", "--once", *options["bob"]) as listener:
             listener.wait_for("listening as")
             caller = run("call", bob, "--for", "5", *options["alice"])
-            assert caller.process.returncode == 0, caller.said
-            assert listener.wait() == 0, listener.said
+            assert caller.process.returncode == 0, caller.output
+            assert listener.wait() == 0, listener.output
     media_port = int(read_report(tmp_path / "alice.json")["paths"][0]["remote"].rpartition(":")[2])
-    packets = heard.at(media_port)
+    packets = captured.at(media_port)
     stun = [data for data in packets if data[0] < 0x40]
     sealed = [data for data in packets if data[0] >= 0x40]
     # Five seconds, both ways, in at one leg and out at the other.

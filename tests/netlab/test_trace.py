@@ -22,13 +22,13 @@ def test_the_trace_of_a_call(tmp_path: Path) -> None:
             listening.wait_for("listening")
             calling = ("call", addresses["bobby"], "--for", "2.5", "--home", homes["alicia"], "--play", SPEECH)
             with segue(*calling, "--trace", shared) as caller:
-                assert caller.wait() == 0, caller.said
-            assert listening.wait() == 0, listening.said
+                assert caller.wait() == 0, caller.output
+            assert listening.wait() == 0, listening.output
     place, pin = address.split("#")
     host = place.rpartition(":")[0]
     everything = own.read_text()
-    whole, told = json.loads(everything), json.loads(shared.read_text())
-    assert whole["has_addresses"] and not told["has_addresses"]
+    whole, redacted = json.loads(everything), json.loads(shared.read_text())
+    assert whole["has_addresses"] and not redacted["has_addresses"]
     # What would give somebody away: it is there where it was asked for, and nowhere else.
     secrets = {"alicia", host, pin, whole["report"]["call_id"]}
     secrets |= {
@@ -36,7 +36,7 @@ def test_the_trace_of_a_call(tmp_path: Path) -> None:
     }
     assert all(secret in everything for secret in secrets)
     assert not [secret for secret in {*secrets, "bobby"} if secret in shared.read_text()]
-    for trace in (whole, told):
+    for trace in (whole, redacted):
         happened = [event["what"] for event in trace["events"]]
         assert {"call", "path", "swap", "candidates"} <= set(happened), happened
         phases = [event["phase"] for event in trace["events"] if event["what"] == "call"]

@@ -1,4 +1,4 @@
-"""Watch running engines from outside: what they tell their windows, with the time at which they said it."""
+"""Watch running engines from outside: their messages to windows, each with its time."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from app.ipc.client import EngineClient
 from app.model import terms
 
 # Far more than anything takes here; a watcher that waits so long has failed.
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 _LOOK_EVERY_S = 0.02
 
 
@@ -29,7 +29,7 @@ class Watcher:
 
     async def watch(self) -> None:
         """Until the engine has gone."""
-        client = self._client = await EngineClient.connect(self.home, watch_only=True, wait_s=PATIENCE_S)
+        client = self._client = await EngineClient.connect(self.home, watch_only=True, wait_s=TIMEOUT_S)
         try:
             async for message in client.messages():
                 match message:
@@ -52,7 +52,7 @@ class Watcher:
 
     @property
     def concealed_ms(self) -> float:
-        """All audio that has been concealed, as told last: not more than 0.2 s ago."""
+        """All audio that has been concealed, as last reported: not more than 0.2 s ago."""
         return self.samples[-1][1].concealed_ms if self.samples else 0.0
 
     @property
@@ -67,7 +67,7 @@ class Watcher:
         self._loop.call_soon_threadsafe(client.send, command)
 
 
-def until(condition: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
+def until(condition: Callable[[], bool], within_s: float = TIMEOUT_S) -> bool:
     """Wait for it; whether it came true."""
     end = time.monotonic() + within_s
     while not (true := condition()) and time.monotonic() < end:

@@ -142,5 +142,5 @@ def test_a_listener_whose_relay_is_away_says_so(tmp_path: Path) -> None:
 @pytest.mark.process
 def test_a_wrong_log_level_stops_nothing() -> None:
     done = run("--help", env={"SEGUE_LOG": "LOUD"})
-    assert done.process.returncode == 0 and "Traceback" not in done.said
+    assert done.process.returncode == 0 and "Traceback" not in done.output
     assert SEGUE[0] == sys.executable

@@ -30,7 +30,7 @@ from transport.wire import relay_messages
 from transport.wire.addresses import PersonAddress, parse_person
 
 SPEECH = Path(__file__).parents[3] / "data" / "speech.wav"
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
 class Person:
@@ -50,7 +50,7 @@ class Person:
         self.engine.command(command, self._told)
 
     async def until(self, wanted: Callable[[messages.EngineState], bool]) -> messages.EngineState:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while not wanted(self.engine.state):
                 self._news.clear()
                 await self._news.wait()
@@ -63,7 +63,7 @@ class Person:
 
     async def is_heard(self) -> None:
         """The other one has been heard, and has heard."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             times = self.report()["times"]
             while None in (times["first_audio_sent"], times["first_audio_played"]):
                 await asyncio.sleep(0.01)

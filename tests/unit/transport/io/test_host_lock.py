@@ -10,7 +10,7 @@ import pytest
 from transport.ice.pacing import HostLimits
 from transport.io.host_lock import HostLock
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 TAKES_IT = """
 import sys
 from transport.io.host_lock import MachineTurn
@@ -81,6 +81,6 @@ def test_a_process_that_is_killed_has_given_it_back(port: int) -> None:
             assert not turn.take()
         finally:
             process.kill()
-            process.wait(PATIENCE_S)
+            process.wait(TIMEOUT_S)
         assert turn.take()
         turn.end()

@@ -10,8 +10,8 @@ from transport.path.liveness import (
     is_silent,
     lost_since,
     missing_since,
-    patience_s,
     silent_at,
+    timeout_s,
 )
 from transport.path.path import PathRecord
 from transport.path.retransmit import SENT_S
@@ -33,20 +33,20 @@ def heard(
 
 
 def test_a_direct_path_with_media_may_be_silent_for_two_frames_and_the_jitter() -> None:
-    assert patience_s(heard(), "direct") == MEDIA_UNEXPECTED_S
-    assert patience_s(heard(jitter_s=0.01), "direct") == MEDIA_UNEXPECTED_S + 0.02
-    assert patience_s(heard(jitter_s=1.0), "direct") == MEDIA_UNEXPECTED_S + MAX_JITTER_SLACK_S
+    assert timeout_s(heard(), "direct") == MEDIA_UNEXPECTED_S
+    assert timeout_s(heard(jitter_s=0.01), "direct") == MEDIA_UNEXPECTED_S + 0.02
+    assert timeout_s(heard(jitter_s=1.0), "direct") == MEDIA_UNEXPECTED_S + MAX_JITTER_SLACK_S
 
 
 @pytest.mark.parametrize("path", [heard(media_at=None), heard(media_at=9.99 - MEDIA_PACE_S)])
 def test_without_media_echoes_are_waited_for(path: PathRecord) -> None:
-    assert patience_s(path, "direct") == SUSPECT_AFTER_S
+    assert timeout_s(path, "direct") == SUSPECT_AFTER_S
 
 
 def test_little_is_promised_where_the_peer_does_not_send() -> None:
-    assert patience_s(heard(), "relay") == SUSPECT_AFTER_S
-    assert patience_s(heard("relay"), "relay") == SUSPECT_AFTER_S
-    assert patience_s(heard("relay"), "direct") == SUSPECT_AFTER_S + 0.1
+    assert timeout_s(heard(), "relay") == SUSPECT_AFTER_S
+    assert timeout_s(heard("relay"), "relay") == SUSPECT_AFTER_S
+    assert timeout_s(heard("relay"), "direct") == SUSPECT_AFTER_S + 0.1
 
 
 def test_silence_counts_from_the_last_word_or_from_where_it_is_watched() -> None:
