@@ -5,21 +5,14 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from app.call import events as ev
 from app.call.machine import Call
 from app.engine.audio import Voice
 from app.ipc.messages import CallSample, PathFigures
-from app.model.terms import CallPhase
-from app.report.paths_seen import PathsSeen
-from app.report.recorder import ReportBuilder
-from app.report.report import MediaReport, Role
-from app.report.trace import Whose
-from app.report.trace_builder import TraceBuilder
-from app.text.networks import nat_for_report
-from app.text.traversal import NAMES as PHASE_NAMES
-from app.text.traversal import Pair, mapping_status, phase_mark, untried
+from app.report.recorder import Recorder
+from app.report.report import MediaReport
 from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
 from transport.identity.keys import Identity
@@ -35,9 +28,7 @@ from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconne
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
 from transport.portmap.mapper import MappingStatus
-from transport.traversal.agent import PhaseChanged
 from transport.traversal.context import Hints, PortsMapped, Recall
-from transport.traversal.technique import PhaseStatus, ProfileKnown
 from transport.wire import call_messages, relay_messages
 from transport.wire.addresses import PersonAddress
 
@@ -48,16 +39,6 @@ REPORT_EVERY_S = 1.0
 PROBE_AFTER_S = 2.0
 # The link itself lingers for less; this is for one that does not.
 LEAVE_TIMEOUT_S = 3.0
-
-
-@dataclass(slots=True)
-class CallTimes:
-    """Seconds of the event loop's clock; ``None`` when it has not come to pass."""
-
-    placed: float
-    ringing: float | None = None
-    answered: float | None = None
-    ended: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +99,9 @@ class CallSession:
         self._link_is_over = asyncio.Event()
         self._last_stats: LinkStats | None = None
         self.call = Call()
-        self.times = CallTimes(self._loop.time())
-        self.report = ReportBuilder("", "callee", str(person), self.times.placed)
-        self.trace = TraceBuilder(self.times.placed)
-        self.paths = PathsSeen()
+        self.record = Recorder(str(person), self._loop.time(), setup.profile)
+        self.times = self.record.times
         self.remote_report: call_messages.ReceiverReport | None = None
-        self.phases: dict[str, PhaseStatus] = {}
-        self.local_nat: NatProfile | None = setup.profile
-        self.remote_nat: NatProfile | None = None
         self.networks: set[tuple[str, str]] = set()
         """Our outside address and the peer's, of each pair of networks that a direct path was looked for between."""
         self.finished: ev.Finished | None = None
@@ -135,20 +111,16 @@ class CallSession:
     def feed(self, event: ev.Event) -> None:
         """Let something happen to the call."""
         if isinstance(event, ev.Placed | ev.CallArrived):
-            role: Role = "caller" if isinstance(event, ev.Placed) else "callee"
-            self.report = ReportBuilder(event.call_id, role, str(self.person), self.times.placed)
-            for status in self.phases.values():
-                self._take_status(status)
+            self.record.begin(event.call_id, "caller" if isinstance(event, ev.Placed) else "callee")
         self._events.append(event)
         if self._feeding:
             return  # from within a command: its turn comes when that one is done
         self._feeding = True
         try:
             while self._events:
-                phase = self.call.view.phase
                 for command in self.call.handle(self._events.popleft(), self._loop.time()):
                     self._carry_out(command)
-                self._note_phase(phase, self.call.view.phase)
+                self.record.call_became(self.call.view.phase, self._loop.time())
         finally:
             self._feeding = False
         self._arm()
@@ -216,8 +188,9 @@ class CallSession:
         stats = self.link_stats()
         if stats is None or self.times.answered is None or self.times.ended is not None:
             return None
-        self._note_progress(stats.phases)
         now = self._loop.time()
+        if self.record.figures(stats, now):
+            self._on_change()
         media = self._setup.voice.figures()
         return CallSample(
             call_id=self.call.view.call_id,
@@ -263,9 +236,7 @@ class CallSession:
             case ev.StopTone():
                 voice.stop_tone()
             case ev.Finished():
-                self.times.ended = self._loop.time()
-                self.paths.ended(self.times.ended)
-                self.trace.call("ended", self.times.ended)
+                self.record.call_became("ended", self._loop.time())
                 self.finished = command
                 self._on_finished(command)
 
@@ -303,8 +274,7 @@ class CallSession:
     def network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
         """The machine's interfaces have other addresses."""
         if self._driver is not None and not self.call.finished:
-            self.paths.network_changed(self._loop.time())
-            self.trace.network(len(hosts), self._loop.time())
+            self.record.network_changed(len(hosts), self._loop.time())
         if self._driver is not None and not self._setup.always_relay:
             self._driver.submit(link.NetworkChanged(hosts))
 
@@ -312,8 +282,7 @@ class CallSession:
         driver = self._driver
         if driver is None:
             return
-        self.times.answered = self._loop.time()
-        self.report.mark("answered", self.times.answered)
+        self.record.mark("answered", self._loop.time())
         self._setup.voice.start(lambda packet: driver.submit(link.SendMedia(packet)))
         driver.submit(link.Answered())
         self._tasks.start(self._report_on(), name="receiver-reports")
@@ -333,9 +302,10 @@ class CallSession:
     def _trace_second(self) -> None:
         sample, stats = self.sample(), self.link_stats()
         if sample is not None and stats is not None:
-            self.trace.second(sample, stats.paths, self._loop.time())
+            self.record.second(sample, stats.paths, self._loop.time())
 
     def _on_link(self, command: link.Command) -> None:
+        changed = self.record.link_event(command, self._loop.time())
         match command:
             case link.MediaReceived(data):
                 self._setup.voice.receive(data)
@@ -346,48 +316,17 @@ class CallSession:
             case link.Proven(peer_home):
                 self.feed(ev.LinkProven(peer_home))
             case PathChanged():
-                self._path_changed(command)
+                self.record.figures(self.link_stats(), self._loop.time())
             case Reconnecting():
-                self.paths.lost(self._loop.time())
-                self.trace.connection(False, self._loop.time())
                 # Whether it is the relay that is gone, a ping tells in seconds; by itself the session takes longer.
                 self._setup.relay.network_changed()
                 self.feed(ev.LinkSilent())
             case Reconnected():
-                self.paths.back(self._loop.time())
-                self.trace.connection(True, self._loop.time())
                 self._setup.voice.link_back()
                 self.feed(ev.LinkBack())
-            case PhaseChanged(status):
-                self._phase_changed(status)
-            case ProfileKnown(whose, profile):
-                self._profile_known(whose, profile)
-            case link.CandidatesTold(whose, round_number, kinds):
-                self.trace.candidates(whose, round_number, kinds, self._loop.time())
             case link.LinkEnded(reason, text):
                 self._link_ended(reason, text)
-
-    def _path_changed(self, change: PathChanged) -> None:
-        now = self._loop.time()
-        self.paths.changed(change, now)
-        self.trace.path(change.kind, change.via, change.state, address_text(change.remote), now)
-        stats = self.link_stats()
-        for path in stats.paths if stats is not None else ():
-            key = (path.kind, path.via, address_text(path.local), address_text(path.remote))
-            if path.state == "active":
-                self.report.path_active(key, now)
-            elif path.state != "suspect":
-                self.report.path_inactive(key, now)
-        self._on_change()
-
-    def _phase_changed(self, status: PhaseStatus) -> None:
-        before = self.phases.get(status.name)
-        self._take_status(status)
-        if before is None or _without_progress(before) != _without_progress(status):
-            text = phase_mark(before, status)
-            if text and self.times.ended is None:
-                self.paths.phase(text, self._loop.time())
-            self._note_untried()
+        if changed:
             self._on_change()
 
     def ports_mapped(self, ports: tuple[MappedPort, ...]) -> None:
@@ -398,63 +337,8 @@ class CallSession:
 
     def mapping_changed(self, mapping: MappingStatus) -> None:
         """How asking the router for a port stands: a row of its own, told when the call begins and when it changes."""
-        before = self.phases.get("port_mapping")
-        if before is not None and (before.outcome, before.reason) == (mapping.outcome, mapping.reason):
-            return
-        since = self._loop.time() if before is None or before.ended is not None else before.started
-        self._phase_changed(mapping_status(mapping, since, self._loop.time()))
-
-    def _note_untried(self) -> None:
-        """What the ladder does not begin, since it does not fit the two networks, has its place in panel and report."""
-        punch = self.phases.get("punch")
-        if punch is None or punch.ended is None:
-            return
-        pair = Pair(self.local_nat, self.remote_nat)
-        blocks = self.phases.get("blocks")
-        # Both have to want that: where they do, it has begun before the punch came to its end.
-        for name, reason in untried(pair, try_harder=blocks is not None and blocks.outcome != "skipped").items():
-            known = self.phases.get(name)
-            if known is None or (known.outcome == "skipped" and known.reason != reason):
-                at = punch.ended if known is None else known.started
-                self._take_status(PhaseStatus(name, "skipped", at, at, reason=reason))
-
-    def _note_progress(self, statuses: tuple[PhaseStatus, ...]) -> None:
-        """What a search counts changes with every packet: windows hear of it as often as of other figures."""
-        newest = {status.name: status for status in statuses}
-        changed = [status for name, status in newest.items() if self.phases.get(name) != status]
-        for status in changed:
-            self._take_status(status)
-        if changed:
+        if self.record.mapping(mapping, self._loop.time()):
             self._on_change()
-
-    def _take_status(self, status: PhaseStatus) -> None:
-        self.phases[status.name] = status
-        if status.name in PHASE_NAMES:
-            self.trace.phase(status.name, status, self._loop.time())  # type: ignore[arg-type]
-        if status.name in PHASE_NAMES and status.outcome != "waiting":
-            self.report.phase(
-                status.name,  # type: ignore[arg-type]
-                status.started,
-                ended=status.ended,
-                outcome=None if status.outcome == "trying" else status.outcome,
-                reason=status.reason,
-                packets=status.packets,
-                sockets=status.sockets,
-                rounds=status.rounds,
-                tried=status.tried,
-                of=status.of,
-            )
-
-    def _profile_known(self, whose: Whose, profile: NatProfile) -> None:
-        self.trace.nat(whose, nat_for_report(profile), self._loop.time())
-        if whose == "local":
-            self.local_nat = profile
-            self.report.nat(local=nat_for_report(profile))
-        else:
-            self.remote_nat = profile
-            self.report.nat(remote=nat_for_report(profile))
-        self._note_untried()
-        self._on_change()
 
     def names(self) -> tuple[str, ...]:
         """Words that say who calls whom, where."""
@@ -468,18 +352,13 @@ class CallSession:
 
     def note_figures(self) -> None:
         """Paths and first sounds into the report, while the link can still tell."""
-        stats = self.link_stats()
-        for path in stats.paths if stats is not None else ():
-            key = (path.kind, path.via, address_text(path.local), address_text(path.remote))
-            self.report.path_figures(key, path.rtt_ms, path.loss)
-        for status in stats.phases if stats is not None else ():
-            self._take_status(status)
+        self.record.figures(self.link_stats(), self._loop.time())
         for moment, at in (
             ("first_audio_sent", self._setup.voice.first_sent),
             ("first_audio_played", self._setup.voice.first_played),
         ):
             if at is not None:
-                self.report.mark(moment, at)  # type: ignore[arg-type]
+                self.record.mark(moment, at)  # type: ignore[arg-type]
 
     def _heard(self, message: call_messages.PeerMessage) -> None:
         if isinstance(message, call_messages.ReceiverReport):
@@ -495,13 +374,6 @@ class CallSession:
 
     # -- clocks ------------------------------------------------------------------------------------------------------
 
-    def _note_phase(self, before: CallPhase, after: CallPhase) -> None:
-        if after != before:
-            self.trace.call(after, self._loop.time())
-        if before != after and after in ("ringing", "incoming") and self.times.ringing is None:
-            self.times.ringing = self._loop.time()
-            self.report.mark("ringing", self.times.ringing)
-
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -509,17 +381,6 @@ class CallSession:
         deadline = self.call.next_deadline()
         if deadline is not None:
             self._timer = self._loop.call_at(deadline, self.feed, ev.TimerFired())
-
-
-def address_text(address: tuple[str, int] | None) -> str:
-    """``host:port``, an IPv6 host in brackets; empty when there is none."""
-    if address is None:
-        return ""
-    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-
-
-def _without_progress(status: PhaseStatus) -> PhaseStatus:
-    return replace(status, packets=0, sockets=0, tried=0)
 
 
 def _figures(path: PathStats) -> PathFigures:

@@ -25,9 +25,8 @@ from app.account.relay_sessions import Relays, Route
 from app.call import events as ev
 from app.call.machine import Call
 from app.call.session import CallSession, SessionSetup
-from app.engine import reporting
 from app.engine import view as state
-from app.engine.archive import CallArchive
+from app.engine.archive import CallArchive, between_networks, missed_call, recent_call
 from app.engine.audio import Voice
 from app.engine.contacts import ContactCommands
 from app.engine.sound_system import SoundPlan
@@ -274,7 +273,7 @@ class Engine:
             return
         if self._session is not None and not self._session.call.finished:
             route.client.send(relay_messages.Decline(incoming.call_id, "busy"))
-            self._store.calls.add(reporting.missed_call(incoming.call_id, person, time.time()))
+            self._store.calls.add(missed_call(incoming.call_id, person, time.time()))
             return
         session = self._begin(route, person)
         known = self._store.people.get(person)
@@ -348,9 +347,9 @@ class Engine:
         session = self._session
         if session is None:
             return
-        self._nat.learnt(session.local_nat)
-        self._store.calls.add(reporting.recent_call(session, finished, self._wall_offset_s))
-        if (seen := reporting.between_networks(session, self._wall_offset_s)) is not None:
+        self._nat.learnt(session.record.nats["local"])
+        self._store.calls.add(recent_call(session, finished, self._wall_offset_s))
+        if (seen := between_networks(session, self._wall_offset_s)) is not None:
             self._known.note(*seen)
         self._papers.finished(session, finished, self._voice.last_talk)
         if self._config.follows_windows and self._server.windows == 0:

@@ -8,10 +8,11 @@ import msgspec
 
 from app.call.session import CallSession
 from app.ipc import messages
+from app.report.recorder import Strip
 from app.store import Person, Store
 from app.text import calls as words
 from app.text.networks import nat_in_words, network_in_words
-from app.text.traversal import Pair, phase_in_words
+from app.text.traversal import Pair, phase_in_words, phase_mark
 from transport.identity.safety_number import safety_number
 from transport.nat.profile import NatProfile
 from transport.portmap.mapper import MappingStatus
@@ -148,8 +149,8 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float) ->
     def wall(at: float | None) -> float | None:
         return None if at is None else at + wall_offset_s
 
-    finished = session.finished
-    pair = Pair(session.local_nat, session.remote_nat, session.title)
+    finished, nats, strip = session.finished, session.record.nats, session.record.strip()
+    pair = Pair(nats["local"], nats["remote"], session.title)
     return messages.CallState(
         call_id=view.call_id,
         phase=view.phase,
@@ -170,16 +171,47 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float) ->
         else "",
         muted=view.muted,
         peer_muted=view.peer_muted,
-        path=session.paths.current,
-        path_text=words.path_text(view.phase, session.paths.current, session.rtt_ms()),
-        reconnecting_since=wall(session.paths.lost_since),
-        spans=session.paths.spans(times.answered),
-        marks=session.paths.marks(times.answered),
+        path=strip.current,
+        path_text=words.path_text(view.phase, strip.current, session.rtt_ms()),
+        reconnecting_since=wall(strip.lost_since),
+        spans=_spans(strip, times.answered),
+        marks=_marks(strip, times.answered),
         phases=tuple(
             rung
-            for status in session.phases.values()
+            for status in session.record.phases.values()
             if (rung := phase_in_words(status, times.answered, session.now(), pair)) is not None
         ),
-        local_nat=nat_in_words(session.local_nat),
-        remote_nat=nat_in_words(session.remote_nat),
+        local_nat=nat_in_words(nats["local"]),
+        remote_nat=nat_in_words(nats["remote"]),
+    )
+
+
+def _spans(strip: Strip, answered: float | None) -> tuple[messages.PathSpan, ...]:
+    """In seconds since the answer; what ended before it is left out."""
+    if answered is None:
+        return ()
+    return tuple(
+        messages.PathSpan(span.kind, span.via, max(0.0, span.start - answered), span.end and span.end - answered)
+        for span in strip.spans
+        if span.end is None or span.end > answered
+    )
+
+
+_MARKS = {
+    "swap": "Moved to the direct path",
+    "failover": "Back on the relay",
+    "lost": "No connection: reconnecting",
+    "back": "Connected again",
+    "network": "Your network changed",
+}
+
+
+def _marks(strip: Strip, answered: float | None) -> tuple[messages.PathMark, ...]:
+    """In seconds since the answer; what was before it is left out."""
+    if answered is None:
+        return ()
+    return tuple(
+        messages.PathMark(mark.at - answered, mark.kind, _MARKS.get(mark.kind) or phase_mark(mark.phase))
+        for mark in strip.marks
+        if mark.at >= answered
     )

@@ -1,4 +1,4 @@
-"""The JSON Schema of the call report. ``python -m app.report.schema docs/report.schema.json`` writes it."""
+"""The JSON Schemas of report and trace. ``python -m app.report.schema docs`` writes both into that folder."""
 
 import json
 import sys
@@ -7,19 +7,18 @@ from pathlib import Path
 import msgspec
 
 from app.report.report import REPORT_VERSION, CallReport
-from app.system import files
-
-# A schema is for everybody to read.
-SCHEMA_MODE = 0o644
+from app.report.trace import TRACE_VERSION, CallTrace
 
 
-def schema_document() -> bytes:
-    """The schema (draft 2020-12) as indented JSON with a line end."""
-    return document_of(f"Segue call report, version {REPORT_VERSION}", CallReport)
+def documents() -> dict[str, bytes]:
+    """By file name: the schema (draft 2020-12) as indented JSON with a line end."""
+    return {
+        "report.schema.json": _document(f"Segue call report, version {REPORT_VERSION}", CallReport),
+        "trace.schema.json": _document(f"Segue call trace, version {TRACE_VERSION}", CallTrace),
+    }
 
 
-def document_of(title: str, struct: type[msgspec.Struct]) -> bytes:
-    """The schema of a struct, with its title."""
+def _document(title: str, struct: type[msgspec.Struct]) -> bytes:
     described = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
@@ -29,4 +28,5 @@ def document_of(title: str, struct: type[msgspec.Struct]) -> bytes:
 
 
 if __name__ == "__main__":
-    files.write_atomically(Path(sys.argv[1]), schema_document(), SCHEMA_MODE)
+    for name, document in documents().items():
+        (Path(sys.argv[1]) / name).write_bytes(document)

@@ -1,26 +1,21 @@
 """The trace of one call: its report, what happened when, and its figures second by second. Version 1.
 
-For whoever wants to know why a call went the way it did. :func:`app.report.redact.redacted_trace` takes addresses
-and names
-out, so that strangers may see it, and is what everybody gets who does not ask for them. It never holds credentials or
-sound. Times are seconds since the call was placed or received. ``docs/trace.schema.json`` is made from these structs
-by :mod:`app.report.trace_schema`; a field that is renamed, removed or changes its meaning needs a new version.
+For whoever wants to know why a call went the way it did. :func:`app.report.redact.redacted_trace` takes addresses and
+names out, so that strangers may see it, and is what everybody gets who does not ask for them. It never holds
+credentials or sound. Times are seconds since the call was placed or received. ``docs/trace.schema.json`` is made from
+these structs by :mod:`app.report.schema`; a field that is renamed, removed or changes its meaning needs a new version.
 """
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from app.model.terms import CallPhase, PathKind, PhaseName, PhaseOutcome
-from app.report.report import CallReport, Count, Milliseconds, NatReport, Seconds, Share, Via
-from app.system import files
-from app.system.errors import AppError, explain
+from app.report.report import CallReport, Count, Milliseconds, NatReport, Seconds, Share, Via, Whose
 
 TRACE_VERSION: Literal[1] = 1
 
-Whose = Literal["local", "remote"]
 Kilobits = Annotated[float, Meta(ge=0)]
 PathState = Literal["candidate", "validating", "standby", "active", "suspect", "dead"]
 CandidateKind = Literal["host", "server-reflexive", "mapped"]
@@ -60,7 +55,7 @@ class Connection(Happened, frozen=True, tag="connection"):
 
 
 class PhaseBecame(Happened, frozen=True, tag="phase"):
-    """A phase of the ladder began, ended, or came to another round. ``reason`` is a code."""
+    """A phase of the traversal began, ended, or came to another round. ``reason`` is a code."""
 
     name: PhaseName
     outcome: PhaseOutcome
@@ -79,22 +74,22 @@ class NatKnown(Happened, frozen=True, tag="nat"):
     nat: NatReport
 
 
-class CandidatesTold(Happened, frozen=True, tag="candidates"):
-    """A side told the other where it can perhaps be reached: how many addresses of each kind."""
+class CandidatesExchanged(Happened, frozen=True, tag="candidates"):
+    """A side sent the other its candidates: how many of each kind."""
 
     whose: Whose
     round: Count
     kinds: dict[CandidateKind, Count]
 
 
-class NetworkChanged(Happened, frozen=True, tag="network"):
+class InterfacesChanged(Happened, frozen=True, tag="network"):
     """The machine's interfaces changed; it has so many addresses now."""
 
     addresses: Count
 
 
 Event = (
-    CallBecame | PathBecame | Swapped | Connection | PhaseBecame | NatKnown | CandidatesTold | NetworkChanged
+    CallBecame | PathBecame | Swapped | Connection | PhaseBecame | NatKnown | CandidatesExchanged | InterfacesChanged
 )  # fmt: skip
 
 
@@ -138,10 +133,6 @@ class CallTrace(Struct, frozen=True):
     seconds: tuple[Second, ...] = ()
 
 
-class TraceError(AppError):
-    """The trace could not be written."""
-
-
 def encode_trace(trace: CallTrace) -> bytes:
     """JSON with a line for each event and second, and a line end."""
     whole = msgspec.to_builtins(trace)
@@ -153,11 +144,3 @@ def encode_trace(trace: CallTrace) -> bytes:
 
 def _lines(rows: list[str]) -> str:
     return ",\n".join(rows)
-
-
-def write_trace(path: Path, document: bytes) -> None:
-    """Write it for its owner alone, whole or not at all. Raises :class:`TraceError`."""
-    try:
-        files.write_atomically(path.resolve(), document)
-    except OSError as error:
-        raise TraceError(f"The trace could not be written to {path}: {explain(error)}.") from error

@@ -4,7 +4,6 @@ import re
 from typing import Literal
 
 from app.ipc.messages import CallFeasibility, NatProfile, NetworkState
-from app.report.report import NatReport
 from app.text.traversal import door_in_words
 from transport.nat import profile as nat_profile
 from transport.nat.compatibility import PEERS, Feasibility, Technique, chances, outlook, strategy
@@ -156,18 +155,3 @@ def _through_door(chance: CallFeasibility) -> CallFeasibility:
     if chance.chance == "direct" or chance.peer == _PEERS[NatKind.UDP_BLOCKED]:
         return chance
     return CallFeasibility(chance.peer, "direct", _CHANCES[Feasibility.GOOD])
-
-
-def nat_for_report(profile: nat_profile.NatProfile) -> NatReport:
-    """One side's network for the report."""
-    none = profile.mapping is nat_profile.Mapping.NONE
-    return NatReport(
-        mapping="endpoint-independent" if none else profile.mapping.value,  # type: ignore[arg-type]
-        filtering=profile.filtering.value,
-        allocation="preserving" if none else profile.allocation.value,
-        delta=profile.delta or None,
-        block=profile.block if profile.block is not None and profile.block[0] > 0 else None,
-        address=profile.reflexive[0] if profile.reflexive is not None else "",
-        evidence=profile.evidence,
-        unknowns=profile.unknowns,
-    )

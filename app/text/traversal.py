@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from app.ipc.messages import TraversalStep
 from app.model.sanitize import one_line
 from app.model.terms import PhaseName
-from transport.nat.compatibility import Technique, strategy
+from app.report.trace import PhaseBecame
 from transport.nat.profile import NatKind, NatProfile
 from transport.portmap.mapper import MappingStatus
 from transport.traversal.technique import PhaseStatus
@@ -182,18 +182,6 @@ _PROTOCOLS = {"pcp": "PCP", "nat-pmp": "NAT-PMP", "upnp": "UPnP"}
 _LINE_NAMES: dict[str, str] = {"port_mapping": "port mapping", "blocks": "carrier blocks"}
 
 
-def untried(pair: Pair, *, try_harder: bool) -> dict[str, str]:
-    """The techniques that do not fit the two networks, by name, with the code why; empty while one is not known."""
-    if pair.local is None or pair.remote is None:
-        return {}
-    chosen = strategy(pair.local, pair.remote, try_harder=try_harder)
-    names = [Technique.PREDICTION, Technique.BIRTHDAY]
-    if chosen.reason == "not-opted-in":
-        # Of blocks only those hear who have them.
-        names.append(Technique.BLOCKS)
-    return {name.value: chosen.reason for name in names if name is not chosen.technique}
-
-
 def phase_reason(status: PhaseStatus, pair: Pair) -> str:
     """One sentence for the panel: what it is about, and why it came out as it did."""
     match status.outcome:
@@ -255,12 +243,6 @@ def searched(status: PhaseStatus, pair: Pair) -> tuple[int, int]:
     return (status.of, 0) if pair.harder == "ours" else (0, status.of)
 
 
-def mapping_status(mapping: MappingStatus, since: float, now: float) -> PhaseStatus:
-    """Port mapping as a row among the phases of a call; it stands so ``since`` then, and is told ``now``."""
-    ended = now if mapping.outcome in ("won", "failed") else None
-    return PhaseStatus("port_mapping", mapping.outcome, since, ended, reason=mapping.reason)
-
-
 def door_in_words(mapping: MappingStatus | None) -> str:
     """Port mapping while nobody calls; empty where none is asked for."""
     if mapping is None or mapping.outcome == "waiting":
@@ -314,22 +296,13 @@ def phase_in_words(status: PhaseStatus, answered: float | None, now: float, pair
     )
 
 
-def phase_mark(before: PhaseStatus | None, status: PhaseStatus) -> str:
-    """What the strip tells when a phase begins or ends; empty when it does neither, or was not tried."""
-    was = "waiting" if before is None or before.started != status.started else before.outcome
-    if status.name not in NAMES or status.outcome == was:
+def phase_mark(phase: PhaseBecame | None) -> str:
+    """What the strip tells when a phase has begun or ended."""
+    if phase is None:
         return ""
-    name = _capital(_LINE_NAMES.get(status.name, status.name))
-    match status.outcome:
-        case "trying":
-            return f"{name} began"
-        case "won":
-            return f"{name} worked"
-        case "failed":
-            return f"{name} did not work"
-        case "cancelled" if was == "trying":
-            return f"{name} was stopped"
-    return ""
+    name = _capital(_LINE_NAMES.get(phase.name, phase.name))
+    what = {"trying": "began", "won": "worked", "failed": "did not work", "cancelled": "was stopped"}.get(phase.outcome)
+    return f"{name} {what}" if what else ""
 
 
 def phase_line(phase: TraversalStep) -> str:

@@ -11,7 +11,9 @@ from unittest.mock import MagicMock
 from app.call import events as ev
 from app.call.session import CallSession, SessionSetup
 from app.engine import view
+from app.report.report import MediaReport
 from app.store import Store
+from app.text.traversal import phase_mark
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.portmap.mapper import MappingStatus
 from transport.traversal.agent import PhaseChanged
@@ -39,7 +41,7 @@ def in_session(work: Callable[[CallSession, list[None]], None]) -> None:
 
 
 def rows(session: CallSession) -> list[tuple[str, str | None, str]]:
-    return [(phase.name, phase.outcome, phase.reason) for phase in session.report.build().phases]
+    return [(phase.name, phase.outcome, phase.reason) for phase in session.record.report(MediaReport()).phases]
 
 
 def test_phases_of_a_climb_reach_report_and_strip() -> None:
@@ -62,7 +64,7 @@ def test_phases_of_a_climb_reach_report_and_strip() -> None:
             ("birthday", "won", ""),
             ("prediction", "skipped", "random"),
         ]
-        marks = [mark.text for mark in session.paths.marks(start - 1)]
+        marks = [phase_mark(mark.phase) for mark in session.record.strip().marks]
         assert marks == ["Punch began", "Birthday began", "Punch did not work", "Birthday worked"]
 
     in_session(work)
@@ -75,12 +77,12 @@ def test_blocks_are_offered_where_not_both_have_chosen_them() -> None:
             session._on_link(ProfileKnown(whose, BLOCK))  # type: ignore[arg-type]
         ended = PhaseStatus("punch", "failed", start, start + 1, reason="both-symmetric")
         session._on_link(PhaseChanged(ended))
-        assert session.phases["blocks"].reason == "not-opted-in"
+        assert session.record.phases["blocks"].reason == "not-opted-in"
         # Chosen in the next call by both: it runs, and nothing is said of a choice.
         session._on_link(PhaseChanged(PhaseStatus("blocks", "trying", start + 2)))
         session._on_link(PhaseChanged(replace(ended, started=start + 3, ended=start + 4)))
-        assert session.phases["blocks"].outcome == "trying"
-        assert session.phases["birthday"].reason == "both-blocks"
+        assert session.record.phases["blocks"].outcome == "trying"
+        assert session.record.phases["birthday"].reason == "both-blocks"
 
     in_session(work)
 

@@ -138,7 +138,9 @@ def test_the_nat_is_known_before_the_first_call_and_is_what_the_call_begins_with
             assert len(asked) == 1 and {host for host, _ in asked[0]} == {"127.0.0.1"} and len(asked[0]) == 3
             guest.do(messages.PlaceCall(address=str(address)))
             call = await bob.in_phase("incoming")
-            assert bob.engine._session is not None and bob.engine._session.local_nat is bob.engine._nat.profile
+            assert (
+                bob.engine._session is not None and bob.engine._session.record.nats["local"] is bob.engine._nat.profile
+            )
             assert call.local_nat.kind == "cone"
             # A guest has no relay of its own before it calls; that of the callee serves.
             await guest.in_phase("ringing")

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from app.call.session import CallTimes
-from app.engine import reporting
+from app.engine import archive
 from app.ipc.messages import MAX_KNOWN_SHOWN, EngineState, KnownPair, NetworkState, decode_engine_message, encode
 from app.model.network_history import HOPELESS_AFTER, Ended, NetworkPair
 from app.network.recall import KnownNetworks
+from app.report.recorder import CallTimes
 from app.store import Store
 from transport.nat.profile import NatKind, NatProfile
 from transport.traversal.context import Hints
@@ -101,12 +101,12 @@ def test_a_way_of_a_later_version_is_kept_and_not_shown(tmp_path: Path) -> None:
 
 
 class Session:
-    """What :func:`app.engine.reporting.between_networks` asks a session that has ended."""
+    """What :func:`app.engine.archive.between_networks` asks a session that has ended."""
 
     def __init__(self, networks: set[tuple[str, str]], answered: float | None, outcomes: tuple[str, ...]) -> None:
         self.networks = networks
         self.times = CallTimes(placed=400.0, answered=answered)
-        self.local_nat, self.remote_nat = HERE, None
+        self.record = SimpleNamespace(nats={"local": HERE, "remote": None})
         self._phases = tuple(PhaseStatus("punch", outcome, 401.0, 412.5) for outcome in outcomes)  # type: ignore
 
     def link_stats(self) -> SimpleNamespace:
@@ -126,7 +126,7 @@ class Session:
     ],
 )
 def test_only_what_a_call_showed_of_one_pair_is_kept(networks, answered, outcomes, way) -> None:  # type: ignore
-    kept = reporting.between_networks(Session(networks, answered, outcomes), OFFSET)  # type: ignore[arg-type]
+    kept = archive.between_networks(Session(networks, answered, outcomes), OFFSET)  # type: ignore[arg-type]
     if way == "nothing":
         assert kept is None
         return

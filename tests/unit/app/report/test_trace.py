@@ -1,24 +1,23 @@
 """app.report.trace: what is in a trace, how big it gets, and that nobody is in it who does not want to be."""
 
 import json
-from pathlib import Path
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.ipc.messages import CallSample
-from app.report.recorder import ReportBuilder
+from app.report.recorder import DENSE_SECONDS, FIRST_EVENTS, LAST_EVENTS, MAX_SAMPLE_PATHS, MAX_SECONDS, Recorder
 from app.report.redact import redacted_trace
-from app.report.report import CallReport, NatReport, Nats, PathReport, PhaseReport
-from app.report.trace import CallTrace, Second, Swapped, TraceError, encode_trace, write_trace
-from app.report.trace_builder import DENSE_SECONDS, FIRST_EVENTS, LAST_EVENTS, MAX_PATHS, MAX_SECONDS, TraceBuilder
-from app.report.trace_schema import schema_document
+from app.report.report import CallReport, MediaReport, NatReport, Nats, PathReport, PhaseReport
+from app.report.trace import CallTrace, Second, Swapped, encode_trace
+from transport.link.events import CandidatesTold
+from transport.nat.profile import NatProfile
+from transport.path.events import PathChanged, Reconnecting
 from transport.path.stats import PathStats
-from transport.traversal.technique import PhaseStatus
+from transport.traversal.agent import PhaseChanged
+from transport.traversal.technique import PhaseStatus, ProfileKnown
 
-ROOT = Path(__file__).parents[4]
 SAMPLE = CallSample("id", 1.0, (), 1.23456, 0.0, None, 0.5, 40.0, 20.0, 20.0, "", 0.0)
 DIRECT = PathStats(
     "direct", "punch", ("10.0.0.1", 1), ("8.8.4.4", 2), "active", 1.0, 1.0, 0.0, 0.5, 1.0, None, 5, 6, 7, 8
@@ -26,30 +25,35 @@ DIRECT = PathStats(
 
 
 def a_report() -> CallReport:
-    return ReportBuilder("0f" * 16, "caller", "bob@relay.example:7850", 0.0).build()
+    recorder = Recorder("bob@relay.example:7850", 0.0)
+    recorder.begin("0f" * 16, "caller")
+    return recorder.report(MediaReport())
 
 
-def a_builder() -> TraceBuilder:
-    builder = TraceBuilder(started=100.0)
-    builder.call("calling", 100.0)
-    builder.call("calling", 100.1)
-    builder.path("relay", "relay", "active", "203.0.113.7:9", 100.2)
-    builder.candidates("remote", 0, ("host", "host", "server-reflexive"), 100.3)
-    builder.nat("local", NatReport(address="8.8.8.8"), 100.4)
-    builder.phase("punch", PhaseStatus("punch", "trying", 100.5, packets=1), 100.5)
-    builder.phase("punch", PhaseStatus("punch", "trying", 100.5, packets=9), 100.6)
-    builder.phase("punch", PhaseStatus("punch", "won", 100.5, 100.7, packets=9), 100.7)
-    builder.path("direct", "punch", "active", "8.8.4.4:2", 100.8)
-    builder.connection(False, 101.0)
-    builder.network(2, 101.5)
-    builder.second(SAMPLE, [DIRECT], 102.0)
-    return builder
+def a_recorder() -> Recorder:
+    recorder = Recorder("bob@relay.example:7850", 100.0)
+    recorder.call_became("calling", 100.0)
+    recorder.call_became("calling", 100.1)
+    for at, event in (
+        (100.2, PathChanged("relay", "relay", ("203.0.113.7", 9), "active")),
+        (100.3, CandidatesTold("remote", 0, ("host", "host", "server-reflexive"))),
+        (100.4, ProfileKnown("local", NatProfile(reflexive=("8.8.8.8", 7)))),
+        (100.5, PhaseChanged(PhaseStatus("punch", "trying", 100.5, packets=1))),
+        (100.6, PhaseChanged(PhaseStatus("punch", "trying", 100.5, packets=9))),
+        (100.7, PhaseChanged(PhaseStatus("punch", "won", 100.5, 100.7, packets=9))),
+        (100.8, PathChanged("direct", "punch", ("8.8.4.4", 2), "active")),
+        (101.0, Reconnecting(100.9)),
+    ):
+        recorder.link_event(event, at)
+    recorder.network_changed(2, 101.5)
+    recorder.second(SAMPLE, [DIRECT], 102.0)
+    return recorder
 
 
-def test_what_is_told_and_what_is_not_told_twice() -> None:
-    document = json.loads(encode_trace(a_builder().build(a_report())))
-    told = [(event["what"], event["at"]) for event in document["events"]]
-    assert told == [
+def test_what_is_recorded_and_what_is_not_recorded_twice() -> None:
+    document = json.loads(encode_trace(a_recorder().full_trace(a_report())))
+    recorded = [(event["what"], event["at"]) for event in document["events"]]
+    assert recorded == [
         ("call", 0.0),
         ("path", 0.2),
         ("swap", 0.2),
@@ -69,32 +73,32 @@ def test_what_is_told_and_what_is_not_told_twice() -> None:
 
 
 def test_a_document_is_read_back_as_it_was() -> None:
-    trace = a_builder().build(a_report())
+    trace = a_recorder().full_trace(a_report())
     assert msgspec.json.decode(encode_trace(trace), type=CallTrace) == trace
-    bare = TraceBuilder(0.0).build(a_report())
+    bare = Recorder("", 0.0).full_trace(a_report())
     assert msgspec.json.decode(encode_trace(bare), type=CallTrace) == bare
 
 
 def test_a_day_long_call_that_changes_all_the_time_stays_small() -> None:
-    builder = TraceBuilder(started=0.0)
+    recorder, remote = Recorder("", 0.0), ("2001:db8:1:2:3:4:5:6", 65_535)
     for second in range(24 * 3_600):
-        builder.path("direct" if second % 2 else "relay", "punch", "active", "[2001:db8:1:2:3:4:5:6]:65535", second)
-        builder.second(SAMPLE, [DIRECT] * 20, second)
-    trace = builder.build(a_report())
+        recorder.link_event(PathChanged("direct" if second % 2 else "relay", "punch", remote, "active"), second)
+        recorder.second(SAMPLE, [DIRECT] * 20, second)
+    trace = recorder.full_trace(a_report())
     assert len(trace.events) == FIRST_EVENTS + LAST_EVENTS
     assert trace.events_dropped == 2 * 24 * 3_600 - len(trace.events)
     assert trace.events[0].at == 0.0 and trace.events[-1] == Swapped(24 * 3_600 - 1, "direct")
     assert MAX_SECONDS // 2 < len(trace.seconds) < MAX_SECONDS
     assert [round(one.at) for one in trace.seconds[:DENSE_SECONDS]] == list(range(DENSE_SECONDS))
     assert trace.seconds[-1].at > 23.9 * 3_600
-    assert all(len(one.paths) == MAX_PATHS for one in trace.seconds)
+    assert all(len(one.paths) == MAX_SAMPLE_PATHS for one in trace.seconds)
     gaps = [after.at - before.at for before, after in zip(trace.seconds[-100:], trace.seconds[-99:], strict=False)]
     assert max(gaps) <= 2 * min(gaps)
     assert len(encode_trace(trace)) < 1_000_000
 
 
 def test_without_addresses_the_story_is_the_same() -> None:
-    whole = a_builder().build(a_report())
+    whole = a_recorder().full_trace(a_report())
     shown = redacted_trace(whole)
     assert whole.has_addresses and not shown.has_addresses
     assert [type(event) for event in shown.events] == [type(event) for event in whole.events]
@@ -130,14 +134,15 @@ def test_no_address_name_or_key_gets_through(
             PathReport("direct", "punch", f"[{ips[4]}]:5", f"{ips[5]}:6" if "." in ips[5] else f"[{ips[5]}]:6", 0.0),
         ),
     )
-    builder = TraceBuilder(0.0)
+    recorder = Recorder("", 0.0)
     for ip in ips:
-        builder.path("direct", "host", "active", f"[{ip}]:5" if ":" in ip else f"{ip}:5", 1.0)
-        builder.nat("remote", NatReport(address=ip, unknowns=(f"{own} at {ip}",)), 2.0)
-        builder.phase("birthday", PhaseStatus("birthday", "failed", 0.0, reason=f"{peer} from {ip}"), 3.0)
-    text = encode_trace(redacted_trace(builder.build(report), [own, host, alias])).decode().casefold()
+        recorder.link_event(PathChanged("direct", "host", (ip, 5), "active"), 1.0)
+        profile = NatProfile(reflexive=(ip, 5), evidence=(f"{own} at {ip}",))
+        recorder.link_event(ProfileKnown("remote", profile), 2.0)
+        recorder.phase(PhaseStatus("birthday", "failed", 0.0, reason=f"{peer} from {ip}"), 3.0)
+    text = encode_trace(redacted_trace(recorder.full_trace(report), [own, host, alias])).decode().casefold()
     # What stands for nothing but itself: words of the document that contain a short secret are no leak of it.
-    bare = encode_trace(TraceBuilder(0.0).build(a_report())).decode().casefold()
+    bare = encode_trace(Recorder("", 0.0).full_trace(a_report())).decode().casefold()
     assert not [secret for secret in (*ips, key, own, peer, host, alias) if secret in text and secret not in bare]
 
 
@@ -155,15 +160,3 @@ def test_seconds_hold_no_text_of_others() -> None:
         "concealed_ms",
         "paths",
     }
-
-
-def test_the_written_schema_is_the_present_one() -> None:
-    written = (ROOT / "docs" / "trace.schema.json").read_bytes()
-    assert written == schema_document(), "run: python -m app.report.trace_schema docs/trace.schema.json"
-
-
-def test_a_file_is_the_owners_alone_and_a_bad_place_has_words(tmp_path: Path) -> None:
-    write_trace(tmp_path / "trace.json", b"{}")
-    assert (tmp_path / "trace.json").stat().st_mode & 0o077 == 0
-    with pytest.raises(TraceError, match="could not be written to"):
-        write_trace(tmp_path / "trace.json" / "below", b"{}")
