@@ -28,7 +28,8 @@ from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconne
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
 from transport.portmap.mapper import MappingStatus
-from transport.traversal.context import Hints, PortsMapped, Recall
+from transport.traversal.context import Hints, Recall
+from transport.traversal.events import PortMappingsChanged
 from transport.wire import call_messages, relay_messages
 from transport.wire.addresses import PersonAddress
 
@@ -333,7 +334,7 @@ class CallSession:
         """The routers map other ports for us than before."""
         self._mapped = ports
         if self._driver is not None:
-            self._driver.submit(PortsMapped(ports))
+            self._driver.submit(PortMappingsChanged(ports))
 
     def mapping_changed(self, mapping: MappingStatus) -> None:
         """How asking the router for a port stands: a row of its own, told when the call begins and when it changes."""

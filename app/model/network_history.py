@@ -14,7 +14,7 @@ import msgspec
 
 from transport.nat.profile import NatKind, NatProfile
 from transport.traversal.context import Hints
-from transport.traversal.technique import PhaseOutcome, PhaseStatus
+from transport.traversal.events import PhaseOutcome, PhaseStatus
 
 # What providers give to neighbours; single addresses change with each dial-in.
 IPV4_PREFIX_BITS = 24

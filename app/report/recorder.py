@@ -40,8 +40,7 @@ from transport.nat.profile import NatProfile
 from transport.path.events import PathChanged, Reconnected, Reconnecting
 from transport.path.stats import PathStats
 from transport.portmap.mapper import MappingStatus
-from transport.traversal.agent import PhaseChanged
-from transport.traversal.technique import PhaseStatus, ProfileKnown
+from transport.traversal.events import PhaseChanged, PhaseStatus, ProfileKnown
 
 Moment = Literal["ringing", "answered", "first_audio_sent", "first_audio_played", "direct", "ended"]
 PHASES: frozenset[str] = frozenset(get_args(PhaseName))

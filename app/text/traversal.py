@@ -1,6 +1,6 @@
 """The phases of the ladder in words for a person (pure): what is tried, whose network is the reason, how it ended.
 
-A phase comes with codes and figures (:class:`transport.traversal.technique.PhaseStatus`). The window shows the
+A phase comes with codes and figures (:class:`transport.traversal.events.PhaseStatus`). The window shows the
 sentences,
 the command line the lines; the report keeps the codes.
 """
@@ -14,7 +14,7 @@ from app.model.terms import PhaseName
 from app.report.trace import PhaseBecame
 from transport.nat.profile import NatKind, NatProfile
 from transport.portmap.mapper import MappingStatus
-from transport.traversal.technique import PhaseStatus
+from transport.traversal.events import PhaseStatus
 
 NAMES: frozenset[str] = frozenset(get_args(PhaseName))
 Side = Literal["ours", "theirs", "both", "neither"]

@@ -16,7 +16,7 @@ from tests.bench.figures import Figure, Grid, Section, machine, spread
 from tests.natsim.birthday import DOORS, MAPPINGS, chance, successes
 from tests.natsim.nat import Nat, NatKind
 from tests.natsim.verdicts import HOST, OUTSIDE, Way, profile, random_kind, right, step_of
-from transport.nat.port_allocation import Seen, between, track
+from transport.nat.port_allocation import NewMapping, between, track
 from transport.nat.profile import Allocation
 
 NATS = 1_000
@@ -134,7 +134,7 @@ def cost(rounds: int = 300) -> Section:
         rng = random.Random(seed)
         start = rng.randint(2_000, 60_000)
         delta = rng.choice(DELTAS)
-        seen = [Seen(number * SEEN_EACH_S, start + delta * number, number, True) for number in range(SEEN_OF)]
+        seen = [NewMapping(number * SEEN_EACH_S, start + delta * number, number, True) for number in range(SEEN_OF)]
         began = time.perf_counter()
         track(seen)
         tracked.append(1000 * (time.perf_counter() - began))

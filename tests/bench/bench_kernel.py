@@ -18,7 +18,7 @@ from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
 from tests.netlab.climber import AFTERWARDS_S, FOLLOWED_S, Answer, Command
 from tests.netlab.climbs import RING_S, STUN_ENDPOINTS, climbs
-from transport.traversal.agent import AgentState
+from transport.traversal.agent import State
 
 CALLS = 5
 HARD_CALLS = 20
@@ -138,7 +138,7 @@ def is_direct_in_simulator(cell: Cell, seed: int, *, profiled: bool) -> bool:
     profiled_s = RING_S if profiled else None
     climb = Climb(scenario, seed, relay_s=RELAY_MS / 1000, stun_endpoints=STUN_ENDPOINTS, profiled_s=profiled_s)
     climb.answer(RING_S)
-    settled = (AgentState.SETTLED, AgentState.STOPPED)
+    settled = (State.SETTLED, State.STOPPED)
     climb.clock.run(FOLLOWED_S, lambda: climb.is_direct or all(side.ladder.state in settled for side in climb.sides))
     climb.clock.run(AFTERWARDS_S)
     return is_one_path(climb)

@@ -23,7 +23,7 @@ from tests.natsim.climb import Climb, Climber
 from tests.natsim.kinds import STACKS
 from tests.natsim.scenario import Scenario, Side, pair
 from tests.natsim.wire import WireSpec
-from transport.traversal.agent import AgentState
+from transport.traversal.agent import State
 
 CALLS = 1_000
 # Small enough that both cores end together, large enough that handing out work costs nothing beside it.
@@ -149,7 +149,7 @@ def simulate(cell: Cell, seed: int) -> CallResult:
         stun_endpoints=STUN_ENDPOINTS,
     )
     answered_at = climb.answer(RING_S)
-    settled = (AgentState.SETTLED, AgentState.STOPPED)
+    settled = (State.SETTLED, State.STOPPED)
     climb.clock.run(
         FOLLOWED_S, lambda: climb.is_direct or all(climber.ladder.state in settled for climber in climb.sides)
     )

@@ -34,7 +34,7 @@ from app.ui.main_window import MainWindow
 from app.ui.pages.settings import Versions
 from transport.nat import profile
 from transport.portmap.mapper import MappingStatus
-from transport.traversal.technique import PhaseStatus
+from transport.traversal.events import PhaseStatus
 
 # 2025-03-14, 15:09:26 UTC.
 NOW = 1_741_964_966.0

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tests.natsim.nat import Nat, NatKind
 from transport.nat.port_allocation import PORTS
-from transport.nat.port_blocks import all_doors
+from transport.nat.port_blocks import all_ports
 
 MAPPINGS = (64, 128, 256)
 DOORS = (128, 256, 512, 1_024)
@@ -40,7 +40,7 @@ def first_hits(rng: random.Random, mappings: Sequence[int] = MAPPINGS, doors: in
         assert hard.from_inside(inside, anchor.source, 0.0) is not None
         opened[inside] = number
     met: dict[int, int | None] = dict.fromkeys(mappings)
-    for knocked, door in enumerate(itertools.islice(all_doors(rng), doors), 1):
+    for knocked, door in enumerate(itertools.islice(all_ports(rng), doors), 1):
         packet = easy.from_inside(_EASY_HOST, (_HARD_IP, door), 1.0)
         assert packet is not None
         arrived = hard.from_outside(packet.source, packet.destination, 1.0)

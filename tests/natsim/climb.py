@@ -14,21 +14,22 @@ from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
 from transport.nat import mapping_lifetime
 from transport.nat.profile import NatProfile
+from transport.net.machine import TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
-from transport.traversal.agent import (
-    PHASES,
+from transport.traversal.agent import PHASES, AgentConfig, TraversalAgent
+from transport.traversal.events import (
     AgentCommand,
-    AgentConfig,
     AgentEvent,
     Begin,
+    DirectFound,
     PhaseChanged,
     Prepare,
+    ProfileKnown,
     RelayRoundTrip,
-    TimerFired,
-    TraversalAgent,
+    SendToPeer,
+    TraversalMessageReceived,
 )
-from transport.traversal.round import SendToPeer
-from transport.traversal.technique import DirectFound, PeerSaid, PhaseSpec, ProfileKnown
+from transport.traversal.technique import PhaseSpec
 from transport.wire import call_messages, stun
 from transport.wire.errors import WireError
 
@@ -252,7 +253,7 @@ class Climb:
         if isinstance(
             message, call_messages.Candidates | call_messages.Connect | call_messages.ConnectAck | call_messages.Sync
         ):
-            said = PeerSaid(message)
+            said = TraversalMessageReceived(message)
             self.clock.after(self.one_way_s, lambda: to.submit(said))
 
 

@@ -17,9 +17,10 @@ from transport.nat.compatibility import strategy
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 from transport.traversal import birthday
-from transport.traversal.birthday import EasySide, HardSide
+from transport.traversal.birthday import FixedSide, RandomSide
+from transport.traversal.events import SendToPeer
 from transport.traversal.probe_round import ProbePlan, ProbeRound
-from transport.traversal.round import RoundCommand, RoundLost, RoundWon, SendToPeer
+from transport.traversal.round import RoundCommand, RoundLost, RoundWon
 from transport.wire.stun import IceRole
 
 ONE_WAY_S = 0.02
@@ -102,8 +103,8 @@ def meets(mappings: int, doors: int, seed: int) -> bool:
     stun = world.stun[:6]
     leads, follows = IceRole.CONTROLLING, IceRole.CONTROLLED
     rounds: tuple[ProbeRound, ProbeRound] = (
-        HardSide(_plan(RANDOM, FIXED, leads, hosts[0], stun), rng, sockets=mappings, mappings=mappings),
-        EasySide(_plan(FIXED, RANDOM, follows, hosts[1], stun), rng, doors=doors),
+        RandomSide(_plan(RANDOM, FIXED, leads, hosts[0], stun), rng, sockets=mappings, mappings=mappings),
+        FixedSide(_plan(FIXED, RANDOM, follows, hosts[1], stun), rng, doors=doors),
     )
     sides = [Duellist(made, host, clock) for made, host in zip(rounds, hosts, strict=True)]
     for one, other in (sides, sides[::-1]):

@@ -9,7 +9,7 @@ from tests.natsim.kinds import KINDS
 from tests.natsim.nat import NatKind
 from tests.natsim.scenario import Scenario, Side
 from tests.natsim.wire import WireSpec
-from transport.traversal.agent import PHASES, AgentState
+from transport.traversal.agent import PHASES, State
 from transport.traversal.technique import PhaseSpec
 
 # The relay's STUN endpoints by port and then address: three ports on each of two addresses.
@@ -169,7 +169,7 @@ def call(cell: HardCell, seed: int, phases: tuple[PhaseSpec, ...] = PHASES) -> t
 
 def follow(climb: Climb, seconds: float) -> None:
     """Until both are direct or settled on the relay, or for so long, and a little more."""
-    settled = (AgentState.SETTLED, AgentState.STOPPED)
+    settled = (State.SETTLED, State.STOPPED)
     climb.clock.run(seconds, lambda: climb.is_direct or all(climber.ladder.state in settled for climber in climb.sides))
     climb.clock.run(AFTERWARDS_S)
 

@@ -10,8 +10,8 @@ from transport.ice.pacing import MAX_SOCKETS, HostLimits
 from transport.nat.compatibility import strategy
 from transport.nat.mapping_lifetime import (
     SILENCES_S,
-    LifeEvent,
-    LifeMeasured,
+    LifetimeEvent,
+    LifetimeMeasured,
     LifeTimer,
     MappingLifetimeProbe,
     StartLifetimeProbe,
@@ -22,10 +22,11 @@ from transport.net.sockets import Address, DatagramReceived, OpenSocket, SocketF
 from transport.traversal import birthday, block_search, port_prediction
 from transport.traversal.agent import PHASES
 from transport.traversal.attempt import Attempt
-from transport.traversal.context import PortsMapped, TraversalContext
+from transport.traversal.context import TraversalContext
+from transport.traversal.events import PortMappingsChanged, TraversalMessageReceived
 from transport.traversal.hard_phase import HardKind, ProbeTechnique
 from transport.traversal.probe_round import ProbePlan, ProbeRound
-from transport.traversal.technique import PeerSaid, PhaseEvent, PhaseTimer
+from transport.traversal.technique import PhaseEvent, PhaseTimer
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync
 from transport.wire.stun import IceRole
@@ -73,11 +74,11 @@ def _happens(first: int) -> list[PhaseEvent]:
     """What can happen to a phase whose first round has this number."""
     return [
         PhaseTimer(),
-        *(PeerSaid(_candidates(number)) for number in (0, first, first + 1, 65_535)),
-        *(PeerSaid(kind(first)) for kind in (Connect, ConnectAck, Sync)),
+        *(TraversalMessageReceived(_candidates(number)) for number in (0, first, first + 1, 65_535)),
+        *(TraversalMessageReceived(kind(first)) for kind in (Connect, ConnectAck, Sync)),
         *(SocketOpened(socket, LOCAL) for socket in range(6)),
         *(SocketFailed(socket, "gone") for socket in (0, 2)),
-        PortsMapped(()),
+        PortMappingsChanged(()),
         *(
             DatagramReceived(socket, source, data)
             for socket in (0, 1)
@@ -147,7 +148,9 @@ def _round(kind: HardKind, local: NatProfile, remote: NatProfile) -> Subject:
         SocketOpened: lambda event: _step("opened", event),
         SocketFailed: lambda event: _step("failed", event),
         DatagramReceived: lambda event: _step("received", event),
-        PeerSaid: lambda event: _step("said", event.message if isinstance(event, PeerSaid) else None),
+        TraversalMessageReceived: lambda event: _step(
+            "said", event.message if isinstance(event, TraversalMessageReceived) else None
+        ),
     }
     for number, event in enumerate(happens):
         if type(event) in methods:
@@ -156,7 +159,12 @@ def _round(kind: HardKind, local: NatProfile, remote: NatProfile) -> Subject:
     return Subject(ProbeRound, make, steps, ends, fire=_step("timer"), once=frozenset({"begin"}))
 
 
-_NAMES = {SocketOpened: "opened", SocketFailed: "failed", DatagramReceived: "received", PeerSaid: "said"}
+_NAMES = {
+    SocketOpened: "opened",
+    SocketFailed: "failed",
+    DatagramReceived: "received",
+    TraversalMessageReceived: "said",
+}
 
 
 def _climb(now: float) -> Attempt:
@@ -194,7 +202,7 @@ def _life_ends(run: Run) -> None:
     for socket in opened:
         run.do(on(SocketOpened(socket, LOCAL)))
     run.wait(10.0)
-    assert isinstance(run.said[-1], LifeMeasured) and run.due is None, "nobody has answered"
+    assert isinstance(run.said[-1], LifetimeMeasured) and run.due is None, "nobody has answered"
     run.do(on(StopLifetimeProbe()))
 
 
@@ -217,7 +225,7 @@ LIFE = Subject(
     ),
     _life_ends,
     fire=on(LifeTimer()),
-    events=LifeEvent,
+    events=LifetimeEvent,
 )
 
 HARD_SUBJECTS = (

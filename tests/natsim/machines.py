@@ -36,7 +36,7 @@ from transport.path.paths import Multipath
 from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
 from transport.quic.call_connection import PeerConnection
-from transport.traversal.technique import PortsMapped
+from transport.traversal.events import PortMappingsChanged
 from transport.wire import call_messages, relay_messages, stun
 from transport.wire.datagrams import RtpPosition
 
@@ -814,7 +814,7 @@ LINK = Subject(
         tl.Answered(),
         tl.NetworkChanged((HostAddress(HERE[0], 24),)),
         tl.NetworkChanged((HostAddress("203.0.113.77", 24),)),
-        PortsMapped((MappedPort(25_000, ("198.51.100.7", 25_000), "upnp", 9_000.0, True),)),
+        PortMappingsChanged((MappedPort(25_000, ("198.51.100.7", 25_000), "upnp", 9_000.0, True),)),
         TimerFired(),
     ),
     _link_ends,

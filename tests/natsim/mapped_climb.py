@@ -7,7 +7,7 @@ from tests.natsim.climb import Climb
 from tests.natsim.port_mapping import Habits, MappingRouter, SimMapper
 from tests.natsim.scenario import Scenario
 from transport.net.port_mapping import MappedPort
-from transport.traversal.context import PortsMapped
+from transport.traversal.events import PortMappingsChanged
 
 # Longer than the slowest of the three protocols takes: programs run for a while before a call.
 MAPPED_S = 3.0
@@ -43,6 +43,6 @@ class MappedClimb(Climb):
 
     def _mapped(self, side: int):  # type: ignore[no-untyped-def]
         def told(ports: tuple[MappedPort, ...]) -> None:
-            self.sides[side].submit(PortsMapped(ports))
+            self.sides[side].submit(PortMappingsChanged(ports))
 
         return told

@@ -7,9 +7,9 @@ from tests.natsim.clock import VirtualClock
 from tests.natsim.network import Address, Host
 from transport.ice.candidates import HostAddress
 from transport.nat.mapping_lifetime import (
-    LifeCommand,
-    LifeEvent,
-    LifeMeasured,
+    LifetimeCommand,
+    LifetimeEvent,
+    LifetimeMeasured,
     LifeTimer,
     MappingLifetimeProbe,
     StartLifetimeProbe,
@@ -51,7 +51,7 @@ class ProfilerHost:
         """Begin to find out how long the NAT remembers; what comes of it will be in ``lives``."""
         self._submit_to_life_test(StartLifetimeProbe(self.stun))
 
-    def _submit_to_life_test(self, event: LifeEvent) -> None:
+    def _submit_to_life_test(self, event: LifetimeEvent) -> None:
         for command in self.life_test.handle(event, self.clock.now):
             self._carry_out(command)
         due = self.life_test.next_deadline()
@@ -59,7 +59,7 @@ class ProfilerHost:
             # One that is no longer needed does no harm.
             self.clock.at(max(due, self.clock.now + TICK_S), lambda: self._submit_to_life_test(LifeTimer()))
 
-    def _carry_out(self, command: ProfilerCommand | LifeCommand) -> None:
+    def _carry_out(self, command: ProfilerCommand | LifetimeCommand) -> None:
         match command:
             case SendDatagram(socket, destination, data):
                 self.sent.append(command)
@@ -71,7 +71,7 @@ class ProfilerHost:
                 self.host.close(self.ports.pop(socket))
             case ProfileMade(profile):
                 self.made.append(profile)
-            case LifeMeasured(life_s):
+            case LifetimeMeasured(life_s):
                 self.lives.append(life_s)
 
     def _opened(self, socket: int) -> None:

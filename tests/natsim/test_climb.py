@@ -18,7 +18,8 @@ from transport.ice.checklist import ANSWERS_PER_S
 from transport.ice.pacing import MAX_SOCKETS
 from transport.nat.profile import Mapping, NatProfile
 from transport.traversal import hole_punch
-from transport.traversal.agent import PHASES, AgentState, Begin, NetworkChanged, PathLost, Prepare
+from transport.traversal.agent import PHASES, State
+from transport.traversal.events import Begin, InterfacesChanged, PathLost, Prepare
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ def test_two_port_restricted_nats_are_punched_through() -> None:
     climb = Climb(pair("port-restricted", "port-restricted"))
     climb.answer()
     assert climb.run(1.0)
-    assert all(climber.ladder.state is AgentState.DIRECT for climber in climb.sides)
+    assert all(climber.ladder.state is State.DIRECT for climber in climb.sides)
     (_, mine), (_, theirs) = (climber.log.found[-1] for climber in climb.sides)
     assert (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote)
     assert mine.via == theirs.via == "punch"
@@ -64,7 +65,7 @@ def test_what_cannot_be_is_left_at_once(one: str, other: str) -> None:
     climb.run(2.0)
     for climber in climb.sides:
         [status] = climber.ladder.phases()
-        assert climber.ladder.state is AgentState.SETTLED
+        assert climber.ladder.state is State.SETTLED
         assert (status.outcome, status.reason) == ("failed", "both-symmetric")
         assert status.ended is not None and status.ended - answered_at <= 2.0
         assert not any(sent.is_check for sent in climber.log.sent), "nothing is sprayed"
@@ -185,7 +186,7 @@ def test_these_stay_on_the_relay_and_know_it_within_two_seconds(one: str, other:
         for number, climber in enumerate(climb.sides):
             [status] = climber.ladder.phases()
             begun_at = answered_at + (climb.one_way_s if number == 0 else 0.0)
-            assert climber.ladder.state is AgentState.SETTLED and status.outcome == "failed"
+            assert climber.ladder.state is State.SETTLED and status.outcome == "failed"
             assert status.ended is not None and status.ended - begun_at <= 2.0 + climb.one_way_s
             assert status.reason in hole_punch.HOPELESS and not climber.ports
         check_budgets(climb)
@@ -240,7 +241,7 @@ def test_behind_one_nat_that_turns_nothing_around_the_relay_is_settled_for_in_tw
         assert not climb.is_direct
         for climber in climb.sides:
             [status] = climber.ladder.phases()
-            assert climber.ladder.state is AgentState.SETTLED and not climber.ports
+            assert climber.ladder.state is State.SETTLED and not climber.ports
             assert (status.outcome, status.reason, status.rounds) == ("failed", "same-nat-no-hairpin", 1)
             assert status.ended is not None and status.ended - answered_at <= 2.0
             assert climb.world.sides[0].gateways[-1].nat.addresses == ("198.18.0.1",)
@@ -314,12 +315,12 @@ def test_a_path_that_breaks_is_found_again_behind_another_nat() -> None:
     climb.clock.run(10.0)
     gateway = climb.world.sides[0].gateways[0]
     gateway.replace(Nat(KINDS["full-cone"], ("198.51.100.200",), random.Random(1)))
-    climb.caller.submit(NetworkChanged((HostAddress(climb.caller.host.ip, 24, "wlan0"),)))
+    climb.caller.submit(InterfacesChanged((HostAddress(climb.caller.host.ip, 24, "wlan0"),)))
     for climber in climb.sides:
         climber.submit(PathLost())
     climb.clock.run(3.0)
     for climber in climb.sides:
-        assert climber.ladder.state is AgentState.DIRECT and len(climber.log.found) >= 2
+        assert climber.ladder.state is State.DIRECT and len(climber.log.found) >= 2
     assert climb.callee.log.found[-1][1].remote[0] == "198.51.100.200"
 
 
@@ -348,7 +349,7 @@ def heals(seed: int, *, loss: float = 0.0) -> None:
     climb = after_troubles(seed, loss=loss)
     climb.clock.run(60.0)
     for climber in climb.sides:
-        assert climber.ladder.state is AgentState.DIRECT, [side.ladder.state for side in climb.sides]
+        assert climber.ladder.state is State.DIRECT, [side.ladder.state for side in climb.sides]
         # What was found and not lost is all that is open; the path manager would have closed what it lost.
         handed = {found.socket for _, found in climber.log.found}
         assert set(climber.ports) <= handed

@@ -8,7 +8,7 @@ from tests.natsim.climb import Climb
 from tests.natsim.network import Address
 from tests.natsim.scenario import pair
 from transport.ice.pacing import MAX_LIVE_MAPPINGS
-from transport.traversal.agent import AgentState
+from transport.traversal.agent import State
 
 VICTIM = "198.18.0.9"
 
@@ -45,4 +45,4 @@ def test_a_relay_that_invents_a_random_nat_makes_nobody_send_more_than_a_birthda
     assert len(times) > 500, "or this shows nothing"
     assert len(times) <= MAX_LIVE_MAPPINGS + 200
     assert all(sum(at <= other < at + 1.0 for other in times[n : n + 400]) <= 200 for n, at in enumerate(times))
-    assert all(climber.ladder.state is not AgentState.STOPPED for climber in climb.sides)
+    assert all(climber.ladder.state is not State.STOPPED for climber in climb.sides)

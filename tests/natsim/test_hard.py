@@ -33,7 +33,7 @@ from tests.natsim.kinds import KINDS
 from tests.natsim.scenario import Scenario, Side
 from transport.ice.pacing import MAX_LIVE_MAPPINGS, MAX_SOCKETS
 from transport.traversal import birthday
-from transport.traversal.agent import Begin, Prepare, RelayTrouble, Stop
+from transport.traversal.events import Begin, Prepare, RelayTrouble, Stop
 from transport.wire import call_messages
 
 pytestmark = pytest.mark.slow

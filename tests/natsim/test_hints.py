@@ -8,8 +8,9 @@ from tests.natsim.nat import NatKind
 from tests.natsim.scenario import Scenario, Side
 from tests.natsim.wire import WireSpec
 from transport.ice.candidates import HostAddress
-from transport.traversal.agent import AgentState, NetworkChanged
+from transport.traversal.agent import State
 from transport.traversal.context import Hints, Recall
+from transport.traversal.events import InterfacesChanged
 
 WIRE = WireSpec(delay_ms=20)
 STUN_ALONE = NatKind(allowed_udp_ports=(3_478, 3_479, 3_480, 3_481, 3_482))
@@ -76,11 +77,11 @@ def test_where_nothing_ever_worked_one_climb_is_enough_until_the_network_changes
         made.answer()
         assert not made.run(30.0)
         climbs.append(len([change for change in made.caller.log.phases if change.status.outcome == "failed"]))
-        assert (made.caller.ladder.state is AgentState.SETTLED) is not hopeful
+        assert (made.caller.ladder.state is State.SETTLED) is not hopeful
     assert climbs[0] >= 3 and climbs[1] == 1
-    made.caller.submit(NetworkChanged((HostAddress("192.168.7.7", 24, "wlan0"),)))
+    made.caller.submit(InterfacesChanged((HostAddress("192.168.7.7", 24, "wlan0"),)))
     made.clock.run(1.0)
-    assert made.caller.ladder.state is not AgentState.SETTLED
+    assert made.caller.ladder.state is not State.SETTLED
 
 
 @pytest.mark.parametrize("hints", WRONG, ids=lambda hints: str(hints.first))

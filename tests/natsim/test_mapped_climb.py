@@ -7,8 +7,7 @@ from tests.natsim.port_mapping import Habits
 from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
 from transport.ice.candidates import CandidateKind
-from transport.traversal.agent import PathLost
-from transport.traversal.context import PortsMapped
+from transport.traversal.events import PathLost, PortMappingsChanged
 
 WIRE = WireSpec(delay_ms=20)
 ANY = ("open", "port-restricted", "linux", "symmetric-sequential", "symmetric-random", "linux-random", "block")
@@ -94,10 +93,10 @@ def test_a_port_that_somebody_else_has_is_not_told() -> None:
 def test_a_mapping_that_comes_in_mid_call_is_told_and_used() -> None:
     climb = MappedClimb(pair(HARD, HARD, WIRE), 1, {0: Habits()})
     ports = climb.mappers[0].ports
-    climb.caller.submit(PortsMapped(()))
+    climb.caller.submit(PortMappingsChanged(()))
     climb.answer()
     assert not climb.run(8.0), "both random, and nothing maps"
-    climb.caller.submit(PortsMapped(ports))
+    climb.caller.submit(PortMappingsChanged(ports))
     assert climb.run(4.0) and vias(climb) == ["port_mapping"] * 2
 
 
@@ -112,7 +111,7 @@ def test_a_changed_port_is_told_in_the_running_round() -> None:
     mapped = climb.mappers[0]
     mapped.kill()
     climb.mappers[0] = renewed = type(mapped)(mapped.host, router, climb.rng, port=25_000)
-    renewed.on_ports = lambda ports: climb.caller.submit(PortsMapped(ports))
+    renewed.on_ports = lambda ports: climb.caller.submit(PortMappingsChanged(ports))
     renewed.start()
     assert climb.run(4.0), "the new port came while the round was under way"
     told = {

@@ -11,8 +11,7 @@ from transport.ice.candidates import HostAddress
 from transport.link.events import Answered, LegReplaced, LinkConfig, NetworkChanged
 from transport.link.link import Link
 from transport.path.events import PathChanged, Reconnected, Reconnecting
-from transport.traversal.agent import Begin, PathLost, PhaseChanged, Prepare
-from transport.traversal.agent import NetworkChanged as LadderNetworkChanged
+from transport.traversal.events import Begin, InterfacesChanged, PathLost, PhaseChanged, Prepare
 from transport.wire import call_messages as messages
 from transport.wire import datagrams
 from transport.wire.framing import frame
@@ -140,7 +139,7 @@ def test_a_change_of_the_network_that_does_not_touch_the_paths_disturbs_nothing(
     rig.sides[0].driver.submit(hosts(CALLER_IP, DIRECT_IPS[CALLER_IP], "172.16.5.5"))
     rig.run(2.0).finish()
     assert [len(rig.changes(number)) for number in (0, 1)] == before
-    assert rig.ladders[0].count(LadderNetworkChanged) == 1
+    assert rig.ladders[0].count(InterfacesChanged) == 1
     assert rig.voices[0].heard == list(range(len(rig.voices[0].frames)))
 
 

@@ -23,7 +23,7 @@ from transport.path.events import CopyArrived
 from transport.path.paths import Multipath
 from transport.path.selector import TRIAL_S, PathEvaluation, Verdict
 from transport.path.state import PathState
-from transport.traversal.agent import PathLost
+from transport.traversal.events import PathLost
 from transport.wire.call_messages import Bye, PathInUse
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.

@@ -11,9 +11,10 @@ from transport.ice.credentials import Credentials, make_credentials
 from transport.ice.pacing import PacketBudget
 from transport.ice.stun_client import StunClient
 from transport.nat import profiler as tp
-from transport.nat.filtering import FilterTest
+from transport.nat.filtering import FilteringProbe
 from transport.nat.profile import Filtering, Mapping
 from transport.nat.profiler import NatProfiler
+from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import (
     Address,
@@ -25,12 +26,13 @@ from transport.net.sockets import (
     SocketOpened,
 )
 from transport.traversal import agent as tl
-from transport.traversal import hole_punch
+from transport.traversal import events, hole_punch
 from transport.traversal.agent import AgentConfig, TraversalAgent
-from transport.traversal.context import PortsMapped, TraversalContext
+from transport.traversal.context import TraversalContext
+from transport.traversal.events import PortMappingsChanged, TraversalMessageReceived
 from transport.traversal.hole_punch import PunchPhase
 from transport.traversal.round import PunchRound, RoundPlan
-from transport.traversal.technique import PeerSaid, PhaseEvent, PhaseTimer
+from transport.traversal.technique import PhaseEvent, PhaseTimer
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
 from transport.wire.stun import Change, Check, IceRole
@@ -59,11 +61,11 @@ def _candidates(number: int, kind: str = "unknown") -> Candidates:
     return Candidates(number, THEIRS.ufrag, THEIRS.password, LISTED, profile)
 
 
-def _said() -> list[PeerSaid]:
+def _said() -> list[TraversalMessageReceived]:
     return [
-        *(PeerSaid(_candidates(number)) for number in (0, 1, 2, 4, 9)),
-        PeerSaid(_candidates(0, "address-and-port-dependent")),
-        *(PeerSaid(kind(number)) for kind in (Connect, ConnectAck, Sync) for number in (0, 1, 2, 5)),
+        *(TraversalMessageReceived(_candidates(number)) for number in (0, 1, 2, 4, 9)),
+        TraversalMessageReceived(_candidates(0, "address-and-port-dependent")),
+        *(TraversalMessageReceived(kind(number)) for kind in (Connect, ConnectAck, Sync) for number in (0, 1, 2, 5)),
     ]
 
 
@@ -84,17 +86,17 @@ def _sockets() -> list[SocketOpened | SocketFailed]:
     ]
 
 
-def _mapped() -> list[PortsMapped]:
-    return [PortsMapped(()), PortsMapped((DOOR,)), PortsMapped((DOOR, PINHOLE))]
+def _mapped() -> list[PortMappingsChanged]:
+    return [PortMappingsChanged(()), PortMappingsChanged((DOOR,)), PortMappingsChanged((DOOR, PINHOLE))]
 
 
 # -- the ladder and its phase
 
 
 def _ladder_stops(run: Run) -> None:
-    run.do(on(tl.Stop("over")))
-    assert run.due is None and run.machine.state is tl.AgentState.STOPPED
-    assert run.do(on(tl.Begin())) == []
+    run.do(on(events.Stop("over")))
+    assert run.due is None and run.machine.state is tl.State.STOPPED
+    assert run.do(on(events.Begin())) == []
     assert all(status.ended is not None for status in run.machine.phases())
     opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
     closed = [said.socket for said in run.said if isinstance(said, CloseSocket)]
@@ -107,8 +109,15 @@ LADDER = Subject(
     lambda now: TraversalAgent(AgentConfig(True, STUN, HOSTS, _numbers()), random.Random(1)),
     {
         **each(
-            *(tl.Prepare(), tl.Begin(), tl.PathLost(), tl.RelayTrouble(), tl.RelayRoundTrip(0.08), tl.TimerFired()),
-            *(tl.NetworkChanged(()), tl.NetworkChanged(ELSEWHERE), tl.Stop("over")),
+            *(
+                events.Prepare(),
+                events.Begin(),
+                events.PathLost(),
+                events.RelayTrouble(),
+                events.RelayRoundTrip(0.08),
+                TimerFired(),
+            ),
+            *(events.InterfacesChanged(()), events.InterfacesChanged(ELSEWHERE), events.Stop("over")),
             *_said(),
             *_sockets(),
             *_mapped(),
@@ -117,8 +126,8 @@ LADDER = Subject(
         "path_closed": lambda agent, now: agent.path_closed(0),
     },
     _ladder_stops,
-    fire=on(tl.TimerFired()),
-    events=tl.AgentEvent,
+    fire=on(TimerFired()),
+    events=events.AgentEvent,
 )
 
 
@@ -260,11 +269,11 @@ QUERIES = Subject(
 OTHER_SERVER = ("192.0.2.2", 3_479)
 
 
-def _filter_answered(change: Change) -> Callable[[FilterTest, float], None]:
+def _filter_answered(change: Change) -> Callable[[FilteringProbe, float], None]:
     """Whatever has to be asked now is asked, and what asks for this change is answered from there."""
     origin = (OTHER_SERVER[0] if change.ip else STUN[0][0], OTHER_SERVER[1] if change.port else STUN[0][1])
 
-    def answer(made: FilterTest, now: float) -> None:
+    def answer(made: FilteringProbe, now: float) -> None:
         for sent in made.timer(now):
             asked = stun.parse(sent.data)
             if (asked.change or Change(ip=False, port=False)) == change:
@@ -283,8 +292,8 @@ def _filter_is_told(run: Run) -> None:
 
 
 FILTER = Subject(
-    FilterTest,
-    lambda now: FilterTest(0, STUN[0], PacketBudget(tp.BUDGET), random.Random(1), now),
+    FilteringProbe,
+    lambda now: FilteringProbe(0, STUN[0], PacketBudget(tp.BUDGET), random.Random(1), now),
     {
         "timer": lambda made, now: made.timer(now),
         **{

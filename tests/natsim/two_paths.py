@@ -23,11 +23,12 @@ from transport.ice.candidates import HostAddress
 from transport.ice.credentials import CheckKeys, Credentials
 from transport.link.events import Answered, Command, Event, MediaReceived, SendMedia
 from transport.link.link import Link
+from transport.net.machine import TimerFired
 from transport.net.sockets import DatagramReceived, OpenSocket, SocketOpened
 from transport.path.events import CopyArrived, PathChanged
 from transport.path.stats import PathVia
-from transport.traversal.agent import AgentCommand, AgentConfig, AgentEvent, Begin, TimerFired
-from transport.traversal.technique import DirectFound, PhaseStatus
+from transport.traversal.agent import AgentConfig
+from transport.traversal.events import AgentCommand, AgentEvent, Begin, DirectFound, PhaseStatus
 from transport.wire.stun import IceRole
 
 DIRECT_IPS = {CALLER_IP: "10.9.0.1", CALLEE_IP: "10.9.0.2"}

@@ -29,8 +29,8 @@ from transport.ice.candidates import HostAddress
 from transport.io.nat_measurement import measure_profile
 from transport.io.udp import UdpSocket
 from transport.nat.profile import NatProfile
-from transport.traversal.agent import AgentConfig, AgentState, Begin, Prepare, RelayRoundTrip, Stop
-from transport.traversal.technique import PeerSaid
+from transport.traversal.agent import AgentConfig, State
+from transport.traversal.events import Begin, Prepare, RelayRoundTrip, Stop, TraversalMessageReceived
 from transport.wire import call_messages
 
 CLONE_NEWNET = 0x4000_0000
@@ -297,12 +297,12 @@ def _carry(clock: RealClock, one_way_s: float, to: Climber, message: call_messag
     if isinstance(
         message, call_messages.Candidates | call_messages.Connect | call_messages.ConnectAck | call_messages.Sync
     ):
-        said = PeerSaid(message)
+        said = TraversalMessageReceived(message)
         clock.after(one_way_s, lambda: to.submit(said))
 
 
 def _is_over(sides: list[Climber]) -> bool:
-    settled = (AgentState.SETTLED, AgentState.STOPPED)
+    settled = (State.SETTLED, State.STOPPED)
     return all(side.log.found for side in sides) or all(side.ladder.state in settled for side in sides)
 
 

@@ -21,7 +21,7 @@ from random import Random
 
 from transport.ice.candidates import CandidateKind, may_be_peer, pair_priority, priority
 from transport.ice.credentials import CheckKeys, Credentials
-from transport.ice.pacing import Bucket, PacketBudget
+from transport.ice.pacing import PacketBudget, PacketRate
 from transport.net.sockets import Address, SendDatagram
 from transport.wire import WireError, stun
 from transport.wire.stun import TRANSACTION_ID_BYTES, IceRole, StunClass, StunMessage
@@ -78,7 +78,7 @@ class Schedule:
 
 
 @dataclass(slots=True)
-class Pair:
+class CandidatePair:
     """One way to the peer. Times in seconds of the machine's clock."""
 
     socket: int
@@ -121,12 +121,12 @@ class CheckList:
         self.keys: CheckKeys | None = None
         self._sockets: dict[int, int] = {}
         self._doors: set[int] = set()
-        self._pairs: dict[tuple[int, Address], Pair] = {}
-        self._scheduled: list[Pair] = []
-        self._unanswered: list[Pair] = []
+        self._pairs: dict[tuple[int, Address], CandidatePair] = {}
+        self._scheduled: list[CandidatePair] = []
+        self._unanswered: list[CandidatePair] = []
         self._seen: OrderedDict[bytes, tuple[int, Address]] = OrderedDict()
-        self._answers = Bucket(ANSWERS_PER_S, ANSWERS_PER_S)
-        self._authentications = Bucket(AUTHENTICATIONS_PER_S, AUTHENTICATIONS_PER_S)
+        self._answers = PacketRate(ANSWERS_PER_S, ANSWERS_PER_S)
+        self._authentications = PacketRate(AUTHENTICATIONS_PER_S, AUTHENTICATIONS_PER_S)
         self._next_slot = 0.0
         self._insist_at: float | None = None
         self._insist_wait = RTO_S
@@ -140,12 +140,12 @@ class CheckList:
         """Sockets that one has come on."""
         self.dropped = 0
         """Datagrams that proved nothing."""
-        self.chosen: Pair | None = None
+        self.chosen: CandidatePair | None = None
         self.confirmed = False
         """The other side has shown that it has succeeded as well."""
 
     @property
-    def pairs(self) -> tuple[Pair, ...]:
+    def pairs(self) -> tuple[CandidatePair, ...]:
         """All pairs, in the order of their making."""
         return tuple(self._pairs.values())
 
@@ -188,7 +188,7 @@ class CheckList:
             version = 6 if ":" in address[0] else 4
             for socket, family in self._sockets.items():
                 if family == version and socket not in self._doors and (socket, address) not in self._pairs:
-                    self._add(Pair(socket, address, kind, self._rank(remote_priority), schedule.of(kind)))
+                    self._add(CandidatePair(socket, address, kind, self._rank(remote_priority), schedule.of(kind)))
 
     def schedule(self, schedule: Schedule) -> None:
         """Send on every pair at these times instead."""
@@ -274,7 +274,7 @@ class CheckList:
         out, self._out = self._out, []
         return out
 
-    def _add(self, pair: Pair) -> Pair | None:
+    def _add(self, pair: CandidatePair) -> CandidatePair | None:
         if len(self._pairs) >= self._max_pairs:
             return None
         self._pairs[pair.socket, pair.remote] = pair
@@ -287,7 +287,7 @@ class CheckList:
         pairs does not allow it, or a pair has been chosen already."""
         if self.chosen is None and socket in self._sockets:
             pair = self._pairs.get((socket, remote)) or self._add(
-                Pair(socket, remote, kind, self._rank(priority(kind)))
+                CandidatePair(socket, remote, kind, self._rank(priority(kind)))
             )
             if pair is not None:
                 self._check(pair, now)
@@ -298,7 +298,7 @@ class CheckList:
         local = priority(CandidateKind.HOST)
         return pair_priority(local, remote) if self._role is IceRole.CONTROLLING else pair_priority(remote, local)
 
-    def _check(self, pair: Pair, now: float) -> bool:
+    def _check(self, pair: CandidatePair, now: float) -> bool:
         """Send a check on a pair, if the purse allows."""
         if self.keys is None or not self._purse.pay(pair.remote, now):
             return False
@@ -312,7 +312,7 @@ class CheckList:
             self.first_check_at = now
         return True
 
-    def _says(self, pair: Pair) -> int | None:
+    def _says(self, pair: CandidatePair) -> int | None:
         """The nomination in a check or an answer on ``pair``: ours, or the one that we follow."""
         if self._role is IceRole.CONTROLLING:
             return self._own_nomination if pair is self.chosen else 0
@@ -360,16 +360,16 @@ class CheckList:
         name = request.username or ""
         return name.startswith(f"{self._local.ufrag}:") and request.role not in (None, self._role)
 
-    def _peer_reflexive(self, socket: int, source: Address, request: StunMessage) -> Pair | None:
+    def _peer_reflexive(self, socket: int, source: Address, request: StunMessage) -> CandidatePair | None:
         """RFC 8445 §7.3.1.3: the peer is seen at an address that it did not know of."""
         offered = request.priority or priority(CandidateKind.PEER_REFLEXIVE)
-        return self._add(Pair(socket, source, CandidateKind.PEER_REFLEXIVE, self._rank(offered)))
+        return self._add(CandidatePair(socket, source, CandidateKind.PEER_REFLEXIVE, self._rank(offered)))
 
-    def _trigger(self, pair: Pair, now: float) -> None:
+    def _trigger(self, pair: CandidatePair, now: float) -> None:
         if pair.rtt_s is None and (self.chosen is None or self._is_later_word(pair, self.chosen)):
             self._check(pair, now)
 
-    def _is_later_word(self, pair: Pair, chosen: Pair) -> bool:
+    def _is_later_word(self, pair: CandidatePair, chosen: CandidatePair) -> bool:
         """The controlling side could not use the pair that we follow, and has chosen this one."""
         return self._role is IceRole.CONTROLLED and (pair.nominated or 0) > (chosen.nominated or 0)
 
@@ -393,7 +393,7 @@ class CheckList:
             self._rest_when_confirmed()
         return True
 
-    def _follow(self, pair: Pair, now: float) -> None:
+    def _follow(self, pair: CandidatePair, now: float) -> None:
         """The controlled side: take a pair that is valid and nominated, or a later nomination than the one taken."""
         if pair.rtt_s is None or pair.nominated is None or pair is self.chosen:
             return
@@ -403,7 +403,7 @@ class CheckList:
         if self.chosen is None or self.chosen.nominated is None or pair.nominated > self.chosen.nominated:
             self._choose(pair, pair.nominated, now)
 
-    def _choose(self, pair: Pair, nomination: int, now: float) -> None:
+    def _choose(self, pair: CandidatePair, nomination: int, now: float) -> None:
         if pair.rtt_s is None or pair.mapped is None:
             return
         self.chosen = pair
@@ -414,7 +414,7 @@ class CheckList:
         elif not self.confirmed:
             self._insist_at = now + RTO_S
 
-    def _insist(self, pair: Pair, now: float) -> None:
+    def _insist(self, pair: CandidatePair, now: float) -> None:
         """Go on sending on the chosen pair, so that the slower side's filter opens and it hears of the choice."""
         self._insist_at = now + self._insist_wait
         self._insist_wait = min(self._insist_wait * 2, MAX_RTO_S)

@@ -35,7 +35,7 @@ class Budget:
     seconds: float
 
 
-class Bucket:
+class PacketRate:
     """A token bucket: ``rate`` a second, ``capacity`` at once, full at first."""
 
     __slots__ = ("_at", "_capacity", "_rate", "_tokens")
@@ -57,7 +57,7 @@ class Bucket:
         return True
 
 
-class Turn(Protocol):
+class ExclusiveLock(Protocol):
     """What only one process of a machine has at a time."""
 
     def take(self) -> bool:
@@ -75,10 +75,10 @@ class HostLimits:
     __slots__ = ("_bucket", "_keys", "_machine", "_mappings", "_max_mappings", "_max_sockets", "_turn", "sockets")
 
     def __init__(
-        self, sockets: int = MAX_SOCKETS, mappings: int = MAX_LIVE_MAPPINGS, *, machine: Turn | None = None
+        self, sockets: int = MAX_SOCKETS, mappings: int = MAX_LIVE_MAPPINGS, *, machine: ExclusiveLock | None = None
     ) -> None:
         self._machine = machine
-        self._bucket = Bucket(TOTAL_PACKETS_PER_S, TOTAL_BURST_PACKETS)
+        self._bucket = PacketRate(TOTAL_PACKETS_PER_S, TOTAL_BURST_PACKETS)
         self._max_sockets = sockets
         self._max_mappings = mappings
         self._keys: set[tuple[int, Address]] = set()
@@ -151,7 +151,7 @@ class PacketBudget:
         self._allowance = allowance
         self._is_focused = is_focused
         self._packets = budget.packets
-        self._bucket = Bucket(budget.packets_per_second, burst)
+        self._bucket = PacketRate(budget.packets_per_second, burst)
         self._targets: dict[Address, int] = {}
         self._hosts: dict[str, int] = {}
         self._proven: set[Address] = set()

@@ -14,7 +14,7 @@ _NO_IPV4 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class HostLock:
-    """A :class:`transport.ice.pacing.Turn` that all processes of this machine share. Nothing is ever sent."""
+    """A :class:`transport.ice.pacing.ExclusiveLock` that all processes of this machine share. Nothing is ever sent."""
 
     __slots__ = ("_held", "_port")
 

@@ -6,7 +6,7 @@ from random import Random
 from transport.ice.candidates import HostAddress
 from transport.io.runner import run_to_result
 from transport.nat.mapping_lifetime import (
-    LifeMeasured,
+    LifetimeMeasured,
     LifeTimer,
     MappingLifetimeProbe,
     StartLifetimeProbe,
@@ -36,5 +36,7 @@ async def measure_life(stun: tuple[Address, ...], rng: Random) -> float | None:
 
     Takes two minutes and a few packets. Cancelling it closes the sockets."""
     machine = MappingLifetimeProbe(itertools.count(1).__next__, rng)
-    made = await run_to_result(machine, StartLifetimeProbe(stun), StopLifetimeProbe(), LifeMeasured, timer=LifeTimer())
+    made = await run_to_result(
+        machine, StartLifetimeProbe(stun), StopLifetimeProbe(), LifetimeMeasured, timer=LifeTimer()
+    )
     return made.life_s

@@ -22,9 +22,8 @@ from transport.net.sockets import (
 from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
-from transport.traversal.agent import PhaseChanged
-from transport.traversal.context import PortsMapped, Recall
-from transport.traversal.technique import PhaseStatus, ProfileKnown
+from transport.traversal.context import Recall
+from transport.traversal.events import PhaseChanged, PhaseStatus, PortMappingsChanged, ProfileKnown
 from transport.wire.call_messages import Bye, PeerMessage
 
 EndReason = Literal["closed", "peer-left", "lost", "wrong-certificate", "bad-proof", "protocol", "leg-refused"]
@@ -46,7 +45,7 @@ class LinkConfig:
     what is known of our own NAT from before; ``low_ttl``: sockets here can send a packet with a TTL of its own.
     ``allowance`` is what all calls of this machine may cost the network together. ``try_harder``: the person here
     wants what takes minutes, and many ports, tried as well. ``recall`` knows what earlier calls between two networks
-    have shown. ``mapped`` is what routers map for us; :class:`PortsMapped` says when that changes.
+    have shown. ``mapped`` is what routers map for us; :class:`PortMappingsChanged` says when that changes.
     """
 
     role: Literal["caller", "callee"]
@@ -130,7 +129,7 @@ Event = (
     | LegReplaced
     | Answered
     | NetworkChanged
-    | PortsMapped
+    | PortMappingsChanged
     | TimerFired
 )
 

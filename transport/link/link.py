@@ -60,11 +60,9 @@ from transport.quic.call_connection import (
     Terminated,
     TerminationReason,
 )
-from transport.traversal import agent
-from transport.traversal import round as rounds
-from transport.traversal.agent import AgentConfig, AgentEvent, MakeAgent
-from transport.traversal.context import PortsMapped
-from transport.traversal.technique import DirectFound, PeerSaid
+from transport.traversal import agent, events
+from transport.traversal.agent import AgentConfig, MakeAgent
+from transport.traversal.events import AgentEvent, DirectFound, PortMappingsChanged, TraversalMessageReceived
 from transport.wire import WireError, datagrams
 from transport.wire import call_messages as messages
 from transport.wire.demux import PacketKind, packet_kind
@@ -200,11 +198,11 @@ class Link:
             case Answered():
                 self._answered = True
                 if self._phase is Phase.PROVEN:
-                    self._traverse(agent.Begin(), now)
+                    self._traverse(events.Begin(), now)
             case NetworkChanged(hosts):
                 self._run(self._carriage.network_changed({host.ip for host in hosts}, now), now)
-                self._traverse(agent.NetworkChanged(hosts), now)
-            case PortsMapped():
+                self._traverse(events.InterfacesChanged(hosts), now)
+            case PortMappingsChanged():
                 self._traverse(event, now)
             case LegReplaced(leg):
                 self._leg_refusal = None
@@ -292,7 +290,7 @@ class Link:
 
     def _leave(self, reason: EndReason, text: str, seconds: float, now: float) -> None:
         self._phase = Phase.LEAVING
-        self._traverse(agent.Stop("call-over"), now)
+        self._traverse(events.Stop("call-over"), now)
         self._parting = (reason, text)
         self._deadline = now + seconds
 
@@ -307,7 +305,7 @@ class Link:
         if self._phase is Phase.ENDED:
             return
         # What the search holds is the machine's, and other calls wait for it: however this one ends, it is given back.
-        self._traverse(agent.Stop("call-over"), self._now)
+        self._traverse(events.Stop("call-over"), self._now)
         self._phase = Phase.ENDED
         self._out += [CloseSocket(socket) for socket in self._carriage.sockets]
         self._early.clear()
@@ -330,7 +328,7 @@ class Link:
         if self._peer is not None:
             self._peer.advance(now)
             self._take_peer_events(None, now)
-        self._traverse(agent.TimerFired(), now)
+        self._traverse(TimerFired(), now)
 
     def _too_long(self, now: float) -> None:
         if self._phase is Phase.LEAVING:
@@ -388,9 +386,9 @@ class Link:
                 case PathChanged("relay", _, _, "suspect" | "validating" | "dead"):
                     # What the ladder sends may be the cause.
                     self._out.append(command)
-                    self._traverse(agent.RelayTrouble(), now)
+                    self._traverse(events.RelayTrouble(), now)
                 case DirectLost():
-                    self._traverse(agent.PathLost(), now)
+                    self._traverse(events.PathLost(), now)
                 case _:
                     self._out.append(command)
 
@@ -399,7 +397,7 @@ class Link:
             match command:
                 case DirectFound(socket, local, remote, via, rtt_s):
                     self._run(self._carriage.add_direct(socket, local, remote, via, rtt_s, now), now)
-                case rounds.SendToPeer(message):
+                case events.SendToPeer(message):
                     self._say(message)
                     self._note_candidates("local", message)
                 case _:
@@ -466,7 +464,7 @@ class Link:
                 self._run(self._carriage.echo_answered(sequence, now), now)
                 relay = self._carriage.paths.quality(RELAY_PATH)
                 if relay is not None and relay.round_trip.smoothed is not None:
-                    trip = agent.RelayRoundTrip(
+                    trip = events.RelayRoundTrip(
                         relay.round_trip.smoothed, relay.round_trip.variation, relay.loss.share()
                     )
                     self._traverse(trip, now)
@@ -522,7 +520,7 @@ class Link:
         match message:
             case messages.Candidates() | messages.Connect() | messages.ConnectAck() | messages.Sync():
                 self._note_candidates("remote", message)
-                self._traverse(PeerSaid(message), now)
+                self._traverse(TraversalMessageReceived(message), now)
             case messages.PathQuality() | messages.PathSilent():
                 # What is said of the paths comes as remarks; here it would be too late to be believed.
                 self._garbage_dropped += 1
@@ -555,7 +553,7 @@ class Link:
                         self._say(kept)
                     # A contact may learn our addresses while it rings, everybody else when the call is answered.
                     may_begin = self._answered or self._config.early
-                    self._traverse(agent.Begin() if may_begin else agent.Prepare(), now)
+                    self._traverse(events.Begin() if may_begin else events.Prepare(), now)
                 case Disbelieve(text):
                     self._finish("bad-proof", text, CLOSE_BAD_PROOF, now)
 

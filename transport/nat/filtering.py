@@ -32,14 +32,14 @@ MAX_PACKETS = 3 * len(TRIES_AT_S) + len(CONTROLS_AT_S)
 
 
 @dataclass(frozen=True, slots=True)
-class FilterSeen:
+class FilteringVerdict:
     """``evidence`` in engineers' words, without addresses."""
 
     filtering: Filtering
     evidence: tuple[str, ...]
 
 
-class FilterTest:
+class FilteringProbe:
     """All tries of one socket at one ``server``."""
 
     __slots__ = (
@@ -176,22 +176,22 @@ class FilterTest:
             self._end()
         return True
 
-    def verdict(self, answering: Container[Address]) -> FilterSeen:
+    def verdict(self, answering: Container[Address]) -> FilteringVerdict:
         """What is known now. ``answering``: endpoints that have answered questions of another socket."""
         if self._answered[OTHER_BOTH]:
             text = "an answer from another address came in unasked"
-            return FilterSeen(Filtering.ENDPOINT_INDEPENDENT, (text,))
+            return FilteringVerdict(Filtering.ENDPOINT_INDEPENDENT, (text,))
         lets_ports_in = bool(self._answered[OTHER_PORT])
         evidence = ("an answer from another port came in unasked",) if lets_ports_in else ()
         if self._other is None or not self._does_change or not self._lost_little():
-            return FilterSeen(Filtering.UNKNOWN, evidence)
+            return FilteringVerdict(Filtering.UNKNOWN, evidence)
         if not lets_ports_in and (self._server[0], self._other[1]) in answering:
             text = f"none of {len(TRIES_AT_S)} answers from another port came in"
-            return FilterSeen(Filtering.ADDRESS_AND_PORT_DEPENDENT, (text,))
+            return FilteringVerdict(Filtering.ADDRESS_AND_PORT_DEPENDENT, (text,))
         if lets_ports_in and self._other[0] != self._server[0] and self._other in answering:
             text = f"none of {len(TRIES_AT_S)} answers from another address came in"
-            return FilterSeen(Filtering.ADDRESS_DEPENDENT, (*evidence, text))
-        return FilterSeen(Filtering.UNKNOWN, evidence)
+            return FilteringVerdict(Filtering.ADDRESS_DEPENDENT, (*evidence, text))
+        return FilteringVerdict(Filtering.UNKNOWN, evidence)
 
     def _still_unknown(self) -> list[Change]:
         has_one_address = self._other is not None and self._other[0] == self._server[0]

@@ -50,15 +50,15 @@ class LifeTimer:
 
 
 @dataclass(frozen=True, slots=True)
-class LifeMeasured:
+class LifetimeMeasured:
     """So long at most a mapping lives that nobody uses, in seconds; ``None``: longer than the longest silence, or
     nothing was to be learnt."""
 
     life_s: float | None
 
 
-LifeEvent = StartLifetimeProbe | StopLifetimeProbe | SocketOpened | SocketFailed | DatagramReceived | LifeTimer
-LifeCommand = OpenSocket | CloseSocket | SendDatagram | LifeMeasured
+LifetimeEvent = StartLifetimeProbe | StopLifetimeProbe | SocketOpened | SocketFailed | DatagramReceived | LifeTimer
+LifetimeCommand = OpenSocket | CloseSocket | SendDatagram | LifetimeMeasured
 
 
 class _Silence:
@@ -78,7 +78,7 @@ class _Silence:
 
 
 class MappingLifetimeProbe:
-    """The machine. It says :class:`LifeMeasured` once for each start."""
+    """The machine. It says :class:`LifetimeMeasured` once for each start."""
 
     def __init__(self, new_socket: Callable[[], int], rng: Random) -> None:
         self._new_socket = new_socket
@@ -86,14 +86,14 @@ class MappingLifetimeProbe:
         self._purse = PacketBudget(BUDGET)
         self._server: Address = ("", 0)
         self._silences: dict[int, _Silence] = {}
-        self._out: list[LifeCommand] = []
+        self._out: list[LifetimeCommand] = []
 
     def next_deadline(self) -> float | None:
         """When :class:`LifeTimer` is due."""
         deadlines = (each.due for each in self._silences.values())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def handle(self, event: LifeEvent, now: float) -> list[LifeCommand]:
+    def handle(self, event: LifetimeEvent, now: float) -> list[LifetimeCommand]:
         """Take one event; never raises."""
         match event:
             case StartLifetimeProbe(stun):
@@ -123,7 +123,7 @@ class MappingLifetimeProbe:
     def _start(self, stun: tuple[Address, ...]) -> None:
         server = next((each for each in stun if ":" not in each[0]), None)
         if server is None:
-            self._out.append(LifeMeasured(None))
+            self._out.append(LifetimeMeasured(None))
             return
         self._server = server
         self._purse = PacketBudget(BUDGET)
@@ -180,7 +180,7 @@ class MappingLifetimeProbe:
         if life_s is not None:
             self._close(tuple(self._silences))
         if not self._silences:
-            self._out.append(LifeMeasured(life_s))
+            self._out.append(LifetimeMeasured(life_s))
 
     def _close(self, sockets: tuple[int, ...]) -> None:
         for socket in sockets:

@@ -51,7 +51,7 @@ BLOCK_SIZES = (512, 1_024, 2_048, 4_096)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class NewMapping:
     """One new mapping of our NAT: asked for at ``at`` (s) as the ``order``-th flow, got outside port ``port``.
 
     ``first_try``: one packet was enough, so the moment of the mapping is known. ``inside`` is the socket's own port
@@ -97,7 +97,7 @@ class _Course:
     """Observations as the NAT may have seen them, with the advances between them (``None``: to anywhere) and how
     likely they came in this order (log)."""
 
-    seen: tuple[Seen, ...]
+    seen: tuple[NewMapping, ...]
     advances: tuple[int | None, ...]
     order: float
 
@@ -119,7 +119,7 @@ class _Explanation:
         return self.delta
 
 
-def track(observations: Iterable[Seen]) -> Counter | None:
+def track(observations: Iterable[NewMapping]) -> Counter | None:
     """The counter that explains the observations of one NAT's new mappings, if one does.
 
     Ports that come again are no new mappings and are left out, as are those whose moment is not known: each of these,
@@ -141,7 +141,7 @@ def track(observations: Iterable[Seen]) -> Counter | None:
     return Counter(step, rate, by_step[step])
 
 
-def randomness(observations: Iterable[Seen]) -> float:
+def randomness(observations: Iterable[NewMapping]) -> float:
     """How probable it is that these ports come from no counter of whatever step and direction."""
     found, at_random = _explanations(observations)
     if not found:
@@ -149,7 +149,7 @@ def randomness(observations: Iterable[Seen]) -> float:
     return 1 / (1 + math.exp(min(MAX_LOG, _log_sum(one.evidence for one in found) - at_random)))
 
 
-def _explanations(observations: Iterable[Seen]) -> tuple[list[_Explanation], float]:
+def _explanations(observations: Iterable[NewMapping]) -> tuple[list[_Explanation], float]:
     """All that explain them, and the log evidence of ports at random."""
     asked = sorted(observations, key=lambda one: (one.at, one.order))
     fresh = list({one.port: one for one in reversed(asked) if one.first_try}.values())[::-1]
@@ -171,7 +171,7 @@ def _explanations(observations: Iterable[Seen]) -> tuple[list[_Explanation], flo
     return found, _at_random(fresh)
 
 
-def _courses(fresh: Sequence[Seen], sign: int) -> Iterator[_Course]:
+def _courses(fresh: Sequence[NewMapping], sign: int) -> Iterator[_Course]:
     """Up (or down) through the ports, with one turn at the end of the range or none."""
     rising = sorted(fresh, key=lambda one: sign * one.port)
     steps = [sign * (after.port - before.port) for before, after in itertools.pairwise(rising)]
@@ -198,7 +198,7 @@ def _courses(fresh: Sequence[Seen], sign: int) -> Iterator[_Course]:
     yield _Course(tuple(turned), advances, in_order[0] + math.log(TURNED))
 
 
-def _in_order(asked: Sequence[Seen], course: Sequence[Seen]) -> tuple[float, bool] | None:
+def _in_order(asked: Sequence[NewMapping], course: Sequence[NewMapping]) -> tuple[float, bool] | None:
     """How likely (log) packets sent in the one order came to the NAT in the other, and whether it is the same."""
     rank = {id(one): number for number, one in enumerate(asked)}
     ranks = [rank[id(one)] for one in course]
@@ -215,7 +215,7 @@ def _in_order(asked: Sequence[Seen], course: Sequence[Seen]) -> tuple[float, boo
     return likely + HEARD_CORRELATION * _correlation(course) * (len(course) - 1), same
 
 
-def _correlation(course: Sequence[Seen]) -> float:
+def _correlation(course: Sequence[NewMapping]) -> float:
     """Spearman's, of the order at the NAT with that of the answers; 0 where it is not known when these came."""
     heard = sorted(range(len(course)), key=lambda number: course[number].heard or 0.0)
     if any(one.heard is None for one in course):
@@ -225,7 +225,7 @@ def _correlation(course: Sequence[Seen]) -> float:
     return 1 - 6 * apart / (count * (count * count - 1))
 
 
-def _gaps_s(seen: Sequence[Seen]) -> list[float]:
+def _gaps_s(seen: Sequence[NewMapping]) -> list[float]:
     return [max(MIN_GAP_S, after.at - before.at) for before, after in itertools.pairwise(seen)]
 
 
@@ -309,7 +309,7 @@ def _fits(advance: int, flows: int, odd: int, delta: int) -> float:
     return _log_choose(flows, changes) - (flows - 1) * math.log(2)
 
 
-def _at_random(fresh: Sequence[Seen]) -> float:
+def _at_random(fresh: Sequence[NewMapping]) -> float:
     """Log evidence of ports at random from a block somewhere, or from the full range."""
     ports = [one.port for one in fresh]
     spread = max(ports) - min(ports)

@@ -62,12 +62,12 @@ def shuffled(first: int, last: int, rng: Random) -> Iterator[int]:
         moved[chosen] = moved.pop(place, place)
 
 
-def all_doors(rng: Random) -> Iterator[int]:
+def all_ports(rng: Random) -> Iterator[int]:
     """Every port that NATs hand out once, in random order."""
     return shuffled(FIRST_PORT, LAST_PORT, rng)
 
 
-def doors(estimate: BlockEstimate, rng: Random) -> Iterator[int]:
+def ports_outwards(estimate: BlockEstimate, rng: Random) -> Iterator[int]:
     """Ports of the likely block, each once: between those seen in random order, then outwards on both sides in turn,
     as a block is the less likely to reach a port the farther away that is."""
     yield from shuffled(estimate.low, estimate.high, rng)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from transport.ice.stun_client import Observation
-from transport.nat.port_allocation import MAX_STEP, Seen, randomness, track
+from transport.nat.port_allocation import MAX_STEP, NewMapping, randomness, track
 from transport.net.sockets import Address
 from transport.wire.call_messages import MAX_STRANGERS_PER_S, WireProfile
 
@@ -351,7 +351,7 @@ def _allocation(
         return unknown
     ports_inside = insides or [local[1]] * len(seen)
     asked = [
-        Seen(one.asked_s, one.mapped[1], one.order, one.first_try, inside, one.asked_s + one.rtt_s)
+        NewMapping(one.asked_s, one.mapped[1], one.order, one.first_try, inside, one.asked_s + one.rtt_s)
         for one, inside in zip(seen, ports_inside, strict=True)
     ]
     counter = track(asked)

@@ -14,7 +14,7 @@ from transport.ice.candidates import HostAddress
 from transport.ice.pacing import Budget, PacketBudget
 from transport.ice.stun_client import MAX_TRANSMISSIONS, StunClient
 from transport.nat.filtering import MAX_PACKETS as FILTER_PACKETS
-from transport.nat.filtering import FilterTest
+from transport.nat.filtering import FilteringProbe
 from transport.nat.profile import MAX_EVIDENCE, Allocation, Mapping, NatProfile, allocation_of_sockets, classify
 from transport.net.sockets import (
     Address,
@@ -90,7 +90,7 @@ class NatProfiler:
         self._task = StartProfiling((), (), online=False)
         self._is_running = False
         self._filter_socket: int | None = None
-        self._filter: FilterTest | None = None
+        self._filter: FilteringProbe | None = None
         self._socket: int | None = None
         self._local: Address | None = None
         self._purse = PacketBudget(BUDGET)
@@ -161,7 +161,7 @@ class NatProfiler:
 
     def _opened(self, socket: int, local: Address, now: float) -> None:
         if socket == self._filter_socket and self._filter is None:
-            self._filter = FilterTest(socket, self._servers()[0], self._purse, self._rng, now)
+            self._filter = FilteringProbe(socket, self._servers()[0], self._purse, self._rng, now)
         elif socket == self._socket and self._local is None:
             self._local = local
             self._began = now

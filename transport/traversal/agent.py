@@ -18,6 +18,7 @@ from msgspec import structs
 from transport.ice.candidates import HostAddress, acceptable, is_private, useful_hosts
 from transport.ice.pacing import MAPPING_LIFE_S, HostLimits
 from transport.nat.profile import NatProfile
+from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import (
     Address,
@@ -30,23 +31,28 @@ from transport.net.sockets import (
 )
 from transport.traversal import birthday, block_search, hole_punch, port_prediction
 from transport.traversal.attempt import Attempt, AttemptCommand, AttemptFailed
-from transport.traversal.context import Hints, PortsMapped, Recall, TraversalContext
+from transport.traversal.context import Hints, Recall, TraversalContext
+from transport.traversal.events import (
+    AgentCommand,
+    AgentEvent,
+    Begin,
+    DirectFound,
+    InterfacesChanged,
+    PathLost,
+    PhaseChanged,
+    PhaseStatus,
+    PortMappingsChanged,
+    Prepare,
+    RelayRoundTrip,
+    RelayTrouble,
+    SendToPeer,
+    Stop,
+    TraversalMessage,
+    TraversalMessageReceived,
+)
 from transport.traversal.hard_phase import HardKind, ProbeTechnique
 from transport.traversal.relay_guard import RelayGuard
-from transport.traversal.round import SendToPeer
-from transport.traversal.technique import (
-    ROUNDS_PER_CLIMB,
-    DirectFound,
-    PeerSaid,
-    Phase,
-    PhaseEnded,
-    PhaseEvent,
-    PhaseSpec,
-    PhaseStatus,
-    PhaseTimer,
-    ProfileKnown,
-    TraversalMessage,
-)
+from transport.traversal.technique import ROUNDS_PER_ATTEMPT, Phase, PhaseEnded, PhaseEvent, PhaseSpec, PhaseTimer
 from transport.wire.call_messages import Candidates, WireProfile
 from transport.wire.stun import IceRole
 
@@ -76,7 +82,7 @@ PHASES: tuple[PhaseSpec, ...] = (
 BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 LASTED_S = 30.0
 # Climbs without success before the relay is settled for. Only a change begins another one then.
-MAX_FAILED_CLIMBS = 6
+MAX_FAILED_ATTEMPTS = 6
 # A peer that begins climbs waits as we do ourselves, or it could make us send to addresses of its choice for ever;
 # after a minute in which it did not, it begins anew with the shortest wait.
 JOINS_FORGOTTEN_S = 60.0
@@ -87,7 +93,7 @@ MAX_STATUSES = 16
 # A progress of so many doors is worth a line.
 TOLD_EACH = 32
 # Numbers of rounds end with the type of transport.wire.call_messages.Round.
-MAX_CLIMB = 2**16 // ROUNDS_PER_CLIMB - 1
+MAX_ATTEMPT = 2**16 // ROUNDS_PER_ATTEMPT - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,80 +116,6 @@ class AgentConfig:
     try_harder: bool = False
     recall: Recall | None = None
     mapped: tuple[MappedPort, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """Gather now, and tell the peer nothing: only the relay, which knows our address, is asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """The peer may learn our addresses: go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """No more of this; for good. A path that was found stays."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class PathLost:
-    """The direct path that was found is dead."""
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkChanged:
-    """Our interfaces have other addresses now."""
-
-    hosts: tuple[HostAddress, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RelayTrouble:
-    """The relay leg loses packets, or they take longer: phases that could be the cause stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelayRoundTrip:
-    """Time to the peer over the relay and back, smoothed, with its variation (RFC 6298 §2), and the share of the last
-    seconds' frames that were lost on the way to us, where known."""
-
-    rtt_s: float
-    variation_s: float = 0.0
-    loss: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TimerFired:
-    """The ladder's deadline has come."""
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseChanged:
-    """Something about a phase is new."""
-
-    status: PhaseStatus
-
-
-AgentEvent = (
-    Prepare
-    | Begin
-    | Stop
-    | SocketOpened
-    | SocketFailed
-    | DatagramReceived
-    | PeerSaid
-    | PathLost
-    | NetworkChanged
-    | PortsMapped
-    | RelayTrouble
-    | RelayRoundTrip
-    | TimerFired
-)
-AgentCommand = OpenSocket | CloseSocket | SendDatagram | SendToPeer | DirectFound | PhaseChanged | ProfileKnown
 
 
 class AgentMachine(Protocol):
@@ -209,7 +141,7 @@ class AgentMachine(Protocol):
 MakeAgent = Callable[[AgentConfig, Random], AgentMachine]
 
 
-class AgentState(Enum):
+class State(Enum):
     """Where the ladder stands."""
 
     IDLE = "idle"
@@ -246,7 +178,7 @@ class TraversalAgent:
         self._table = config.phases
         self._recall = config.recall
         self._recalled: tuple[str, str] | None = None
-        self.state = AgentState.IDLE if config.enabled else AgentState.STOPPED
+        self.state = State.IDLE if config.enabled else State.STOPPED
         self._number = -1
         self._climb: Attempt | None = None
         self._relay = RelayGuard()
@@ -281,11 +213,11 @@ class TraversalAgent:
         if isinstance(event, SocketFailed):
             self.path_closed(event.socket)
             self._sockets.discard(event.socket)
-        if self.state is not AgentState.STOPPED:
+        if self.state is not State.STOPPED:
             match event:
                 case SocketOpened() | SocketFailed() | DatagramReceived():
                     self._give(event, now)
-                case PeerSaid(message):
+                case TraversalMessageReceived(message):
                     self._said(message, now)
                 case TimerFired():
                     self._timer(now)
@@ -326,22 +258,22 @@ class TraversalAgent:
     def _told_by_link(self, event: AgentEvent, now: float) -> None:
         match event:
             case Prepare():
-                if self.state is AgentState.IDLE:
-                    self.state = AgentState.PREPARED
+                if self.state is State.IDLE:
+                    self.state = State.PREPARED
                     self._start(0, now, may_tell=False)
             case Begin():
                 self._begin(now)
             case Stop(reason):
                 if self._climb is not None:
                     self._take(self._climb.stop(reason, now), now)
-                self.state = AgentState.STOPPED
+                self.state = State.STOPPED
                 self._climb_at = None
                 self._held.clear()
             case PathLost():
                 self._path_lost(now)
-            case NetworkChanged(hosts):
+            case InterfacesChanged(hosts):
                 self._network_changed(hosts, now)
-            case PortsMapped(ports):
+            case PortMappingsChanged(ports):
                 self._ports_mapped(ports, now)
             case RelayTrouble():
                 if self._climb is not None:
@@ -354,17 +286,17 @@ class TraversalAgent:
 
     def _path_lost(self, now: float) -> None:
         self._path_stands = False
-        if self.state in (AgentState.DIRECT, AgentState.SETTLED):
+        if self.state in (State.DIRECT, State.SETTLED):
             if self._direct_at is not None and now - self._direct_at >= LASTED_S:
                 self._failed_climbs = 0
             self._rest(now, 0.0)
 
     def _begin(self, now: float) -> None:
-        if self.state is AgentState.PREPARED and self._climb is not None:
-            self.state = AgentState.CLIMBING
+        if self.state is State.PREPARED and self._climb is not None:
+            self.state = State.CLIMBING
             self._climbed_at = now
             self._take(self._climb.permit(now), now)
-        elif self.state is AgentState.IDLE:
+        elif self.state is State.IDLE:
             self._start_climb(0, now)
         else:
             return
@@ -374,8 +306,8 @@ class TraversalAgent:
             self._said(message, now)
 
     def _said(self, message: TraversalMessage, now: float) -> None:
-        number = message.round // ROUNDS_PER_CLIMB
-        if self.state in (AgentState.IDLE, AgentState.PREPARED):
+        number = message.round // ROUNDS_PER_ATTEMPT
+        if self.state in (State.IDLE, State.PREPARED):
             self._held.append(message)
         elif number == self._number:
             self._tell_climb(message, now)
@@ -392,7 +324,7 @@ class TraversalAgent:
             seen = tuple((one.ip, one.port) for one in told if one.kind == "server-reflexive" and ":" not in one.ip)
             self._know.peer_public = seen or self._know.peer_public
             self._know.peer_maps = any(one.kind == "mapped" and not is_private(one.ip) for one in told)
-        self._give(PeerSaid(message), now)
+        self._give(TraversalMessageReceived(message), now)
 
     def _join(self, number: int, message: TraversalMessage, now: float) -> None:
         """The peer begins a climb: it has lost the path, or its network has changed."""
@@ -411,7 +343,7 @@ class TraversalAgent:
     def _timer(self, now: float) -> None:
         if self._climb_at is not None and now >= self._climb_at:
             self._climb_at = None
-            newest = max((message.round // ROUNDS_PER_CLIMB for message in self._held), default=-1)
+            newest = max((message.round // ROUNDS_PER_ATTEMPT for message in self._held), default=-1)
             self._joins += newest > self._number
             self._start_climb(max(self._number + 1, newest), now)
             held = list(self._held)
@@ -428,25 +360,25 @@ class TraversalAgent:
         self._know.local = None
         self._know.hints, self._recalled = Hints(), None
         self._failed_climbs = 0
-        if self.state is AgentState.PREPARED:
+        if self.state is State.PREPARED:
             self._start(0, now, may_tell=False)
-        elif self.state in (AgentState.CLIMBING, AgentState.RESTING, AgentState.SETTLED):
+        elif self.state in (State.CLIMBING, State.RESTING, State.SETTLED):
             self._climb_at = now + NETWORK_SETTLE_S
 
     def _ports_mapped(self, ports: tuple[MappedPort, ...], now: float) -> None:
         known = {port.external for port in self._know.mapped}
         self._know.mapped = ports
-        self._give(PortsMapped(ports), now)
-        if self.state in (AgentState.RESTING, AgentState.SETTLED) and {port.external for port in ports} - known:
+        self._give(PortMappingsChanged(ports), now)
+        if self.state in (State.RESTING, State.SETTLED) and {port.external for port in ports} - known:
             # A new door is a new chance.
             self._failed_climbs = 0
             self._climb_at = now + NETWORK_SETTLE_S
 
     def _start_climb(self, number: int, now: float) -> None:
-        if number > MAX_CLIMB:
-            self.state = AgentState.SETTLED
+        if number > MAX_ATTEMPT:
+            self.state = State.SETTLED
             return
-        self.state = AgentState.CLIMBING
+        self.state = State.CLIMBING
         self._climbed_at = now
         self._climb_at = None
         self._start(number, now, may_tell=True)
@@ -485,7 +417,7 @@ class TraversalAgent:
                 case AttemptFailed(hopeless, rest_s):
                     self._climb_failed(hopeless, rest_s, now)
                 case DirectFound():
-                    self.state = AgentState.DIRECT
+                    self.state = State.DIRECT
                     self._direct_at = now
                     self._path_stands = True
                     self._climb_at = None
@@ -500,13 +432,13 @@ class TraversalAgent:
                     self._out.append(command)
 
     def _climb_failed(self, hopeless: bool, rest_s: float, now: float) -> None:
-        if self.state in (AgentState.IDLE, AgentState.PREPARED):
+        if self.state in (State.IDLE, State.PREPARED):
             # What could not be gathered is gathered when the peer may be told; nothing begins before that.
-            self.state = AgentState.IDLE
+            self.state = State.IDLE
         elif self._path_stands:
-            self.state = AgentState.DIRECT
-        elif hopeless or self._failed_climbs >= MAX_FAILED_CLIMBS or self._never_worked(now):
-            self.state = AgentState.SETTLED
+            self.state = State.DIRECT
+        elif hopeless or self._failed_climbs >= MAX_FAILED_ATTEMPTS or self._never_worked(now):
+            self.state = State.SETTLED
             self._climb_at = None
         else:
             self._rest(now, rest_s)
@@ -517,7 +449,7 @@ class TraversalAgent:
         return until is not None and now < until
 
     def _rest(self, now: float, at_least_s: float) -> None:
-        self.state = AgentState.RESTING
+        self.state = State.RESTING
         self._climb_at = now + max(at_least_s, BACK_OFF_S[min(self._failed_climbs, len(BACK_OFF_S) - 1)])
         self._failed_climbs += 1
 

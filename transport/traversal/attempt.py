@@ -5,18 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from transport.traversal.context import TraversalContext
-from transport.traversal.technique import (
-    ROUNDS_PER_CLIMB,
-    DirectFound,
-    PeerSaid,
-    Phase,
-    PhaseCommand,
-    PhaseEnded,
-    PhaseEvent,
-    PhaseSpec,
-    PhaseStatus,
-    TraversalMessage,
-)
+from transport.traversal.events import DirectFound, PhaseStatus, TraversalMessage, TraversalMessageReceived
+from transport.traversal.technique import ROUNDS_PER_ATTEMPT, Phase, PhaseCommand, PhaseEnded, PhaseEvent, PhaseSpec
 from transport.wire.stun import IceRole
 
 # A filter that is not known, or a mapped port, may let punching succeed, in a round trip or two: sockets by the dozen
@@ -95,7 +85,7 @@ class Attempt:
 
     def give(self, event: PhaseEvent, now: float) -> list[AttemptCommand]:
         """To all; each knows its own sockets and times."""
-        if isinstance(event, PeerSaid):
+        if isinstance(event, TraversalMessageReceived):
             self._said(event.message, now)
         else:
             for spec, phase in tuple(self._running.items()):
@@ -125,19 +115,19 @@ class Attempt:
         early, self._early = self._early, deque(maxlen=MAX_EARLY_MESSAGES)
         for intended, message in early:
             if intended is spec:
-                self._do(spec, phase.handle(PeerSaid(message), now), now)
+                self._do(spec, phase.handle(TraversalMessageReceived(message), now), now)
             else:
                 self._early.append((intended, message))
 
     def _said(self, message: TraversalMessage, now: float) -> None:
-        offset = message.round % ROUNDS_PER_CLIMB
+        offset = message.round % ROUNDS_PER_ATTEMPT
         for spec in self._table:
             if spec.first <= offset < spec.first + spec.rounds:
                 if spec not in self._running:
                     # The peer has seen sooner than we that this is what fits; if it does.
                     self._consider(now, said=True)
                 if spec in self._running:
-                    self._do(spec, self._running[spec].handle(PeerSaid(message), now), now)
+                    self._do(spec, self._running[spec].handle(TraversalMessageReceived(message), now), now)
                 else:
                     # What says which NAT the peer has may come after it: it is not said again.
                     self._early.append((spec, message))

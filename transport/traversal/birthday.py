@@ -8,7 +8,7 @@ pace (n·m is the largest then), and the random side gives up its oldest socket 
 that were tried before remain open for the next. The roles in the text that this grew from were the wrong way round
 (DESIGN §6.1): the ports that the random side has toward a STUN server say nothing about those toward the peer.
 
-Where the ports come from a small block, those in it are tried first (:func:`transport.nat.port_blocks.doors`).
+Where the ports come from a small block, those in it are tried first (:func:`transport.nat.port_blocks.ports_outwards`).
 """
 
 from collections import deque
@@ -17,10 +17,10 @@ from random import Random
 
 from transport.ice.pacing import MAX_SOCKETS, Budget
 from transport.nat.compatibility import MappingBehaviour, Technique
-from transport.nat.port_blocks import all_doors, doors, estimate_block
+from transport.nat.port_blocks import all_ports, estimate_block, ports_outwards
 from transport.net.sockets import Address
 from transport.traversal.hard_phase import HardKind
-from transport.traversal.port_prediction import ANSWERS_S, Pinning
+from transport.traversal.port_prediction import ANSWERS_S, BracketingRound
 from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.wire.call_messages import Candidates
 
@@ -53,8 +53,8 @@ MAX_HARD_SOCKETS = MAX_SOCKETS - 6
 def make_round(plan: ProbePlan, rng: Random) -> ProbeRound:
     """The round that fits the two sides."""
     if plan.strategy.local in (MappingBehaviour.ENDPOINT_INDEPENDENT, MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL):
-        return EasySide(plan, rng)
-    return HardSide(plan, rng)
+        return FixedSide(plan, rng)
+    return RandomSide(plan, rng)
 
 
 class Pace:
@@ -78,16 +78,16 @@ class Pace:
         return self._next
 
 
-class EasySide(Pinning):
+class FixedSide(BracketingRound):
     """One address; tries the other side's ports."""
 
-    def __init__(self, plan: ProbePlan, rng: Random, *, doors: int = MAX_MAPPINGS) -> None:
+    def __init__(self, plan: ProbePlan, rng: Random, *, ports_outwards: int = MAX_MAPPINGS) -> None:
         """``doors``: ports to be tried."""
-        super().__init__(plan, rng, max_pairs=doors + 8)
+        super().__init__(plan, rng, max_pairs=ports_outwards + 8)
         self._doors: Iterator[int] | None = None
         self._host = ""
         self._pace = Pace()
-        self.of = doors
+        self.of = ports_outwards
 
     def _begin(self, now: float) -> None:
         if self._open_socket() is None:
@@ -109,7 +109,7 @@ class EasySide(Pinning):
         block = (
             estimate_block([port for _, port in told]) if self.plan.strategy.remote is MappingBehaviour.BLOCK else None
         )
-        self._doors = all_doors(self.rng) if block is None else doors(block, self.rng)
+        self._doors = all_ports(self.rng) if block is None else ports_outwards(block, self.rng)
         self._run(self.checks.run(now), now)
 
     def _tick(self, now: float) -> None:
@@ -140,7 +140,7 @@ class EasySide(Pinning):
         return [self._tell_at, self._pace.next if trying else None]
 
 
-class HardSide(ProbeRound):
+class RandomSide(ProbeRound):
     """Random ports: opens many sockets, each toward the other side's one address."""
 
     def __init__(

@@ -45,10 +45,10 @@ PAIRS = 4 * MAX_LIVE_MAPPINGS
 
 def make_round(plan: ProbePlan, rng: Random) -> ProbeRound:
     """Both sides do the same."""
-    return BothInBlocks(plan, rng)
+    return BlockSearch(plan, rng)
 
 
-class BothInBlocks(ProbeRound):
+class BlockSearch(ProbeRound):
     """Flows from a few sockets to random ports between those that the peer has told."""
 
     def __init__(self, plan: ProbePlan, rng: Random) -> None:

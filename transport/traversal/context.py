@@ -70,10 +70,3 @@ class TraversalContext:
     def may_learn(self) -> bool:
         """Whether another look at the NATs may show a technique that fits."""
         return would_help(self.local, self.remote, try_harder=self.try_harder and self.peer_tries_harder)
-
-
-@dataclass(frozen=True, slots=True)
-class PortsMapped:
-    """Routers map these ports for us now, all of them, and no others (any more)."""
-
-    ports: tuple[MappedPort, ...]

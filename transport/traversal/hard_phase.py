@@ -12,16 +12,14 @@ from transport.ice.pacing import Budget
 from transport.nat.compatibility import Technique
 from transport.net.sockets import DatagramReceived, SocketFailed, SocketOpened
 from transport.traversal.context import TraversalContext
+from transport.traversal.events import PhaseOutcome, PhaseStatus, TraversalMessageReceived
 from transport.traversal.probe_round import ProbePlan, ProbeRound
 from transport.traversal.round import RoundCommand, RoundLost, RoundWon
 from transport.traversal.technique import (
-    ROUNDS_PER_CLIMB,
-    PeerSaid,
+    ROUNDS_PER_ATTEMPT,
     PhaseCommand,
     PhaseEnded,
     PhaseEvent,
-    PhaseOutcome,
-    PhaseStatus,
     PhaseTimer,
     direct_found,
 )
@@ -48,7 +46,7 @@ class ProbeTechnique:
     def __init__(self, kind: HardKind, knowledge: TraversalContext, climb: int) -> None:
         self._kind = kind
         self._know = knowledge
-        self._first = climb * ROUNDS_PER_CLIMB + kind.first
+        self._first = climb * ROUNDS_PER_ATTEMPT + kind.first
         self._index = -1
         self._round: ProbeRound | None = None
         self._past = (0, 0)
@@ -90,7 +88,7 @@ class ProbeTechnique:
 
     def handle(self, event: PhaseEvent, now: float) -> list[PhaseCommand]:
         """Take one event; never raises."""
-        if isinstance(event, PeerSaid):
+        if isinstance(event, TraversalMessageReceived):
             index = event.message.round - self._first
             if 0 <= index < self._kind.rounds and self._status.ended is None:
                 if index > self._index:

@@ -7,7 +7,15 @@ from transport.ice.pacing import Budget
 from transport.nat.compatibility import Compatibility, Feasibility, outlook
 from transport.nat.profile import classify, from_wire, renewed
 from transport.net.sockets import Address, DatagramReceived, SocketFailed, SocketOpened
-from transport.traversal.context import PortsMapped, TraversalContext
+from transport.traversal.context import TraversalContext
+from transport.traversal.events import (
+    PhaseOutcome,
+    PhaseStatus,
+    PortMappingsChanged,
+    ProfileKnown,
+    TraversalMessage,
+    TraversalMessageReceived,
+)
 from transport.traversal.round import (
     Gathered,
     PunchRound,
@@ -18,17 +26,12 @@ from transport.traversal.round import (
     RoundWon,
 )
 from transport.traversal.technique import (
-    ROUNDS_PER_CLIMB,
-    PeerSaid,
+    ROUNDS_PER_ATTEMPT,
     PhaseCommand,
     PhaseEnded,
     PhaseEvent,
-    PhaseOutcome,
     PhaseSpec,
-    PhaseStatus,
     PhaseTimer,
-    ProfileKnown,
-    TraversalMessage,
     direct_found,
 )
 from transport.wire.call_messages import Candidates, WireCandidate
@@ -55,7 +58,7 @@ class PunchPhase:
 
     def __init__(self, knowledge: TraversalContext, climb: int) -> None:
         self._know = knowledge
-        self._first = climb * ROUNDS_PER_CLIMB
+        self._first = climb * ROUNDS_PER_ATTEMPT
         self._round: PunchRound | None = None
         self._won: PunchRound | None = None
         self._index = -1
@@ -93,7 +96,7 @@ class PunchPhase:
     def handle(self, event: PhaseEvent, now: float) -> list[PhaseCommand]:
         """Take one event; never raises."""
         match event:
-            case PeerSaid(message):
+            case TraversalMessageReceived(message):
                 self._said(message, now)
             case PhaseTimer():
                 for each in self._rounds():
@@ -110,7 +113,7 @@ class PunchPhase:
             case DatagramReceived():
                 for each in self._rounds():
                     self._run(each, each.received(event, now), now)
-            case PortsMapped(ports):
+            case PortMappingsChanged(ports):
                 if self._round is not None:
                     self._run(self._round, self._round.map_ports(ports, now), now)
         return self._take()

@@ -28,7 +28,7 @@ from transport.nat.profile import NatProfile
 from transport.net.sockets import Address
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.probe_round import ProbePlan, ProbeRound
-from transport.traversal.technique import ROUNDS_PER_CLIMB
+from transport.traversal.technique import ROUNDS_PER_ATTEMPT
 from transport.wire.call_messages import Candidates
 
 BUDGET = Budget(packets=240, packets_per_second=170, sockets=6, seconds=3.0)
@@ -60,11 +60,15 @@ NEWEST_OF = 3
 def make_round(plan: ProbePlan, rng: Random) -> ProbeRound:
     """The round that fits the two sides."""
     if plan.strategy.local is MappingBehaviour.SEQUENTIAL:
-        return BothCounted(plan, rng) if plan.strategy.remote is MappingBehaviour.SEQUENTIAL else Counted(plan, rng)
-    return Anchor(plan, rng)
+        return (
+            BothSequential(plan, rng)
+            if plan.strategy.remote is MappingBehaviour.SEQUENTIAL
+            else SequentialSide(plan, rng)
+        )
+    return StableSide(plan, rng)
 
 
-class Pinning(ProbeRound):
+class BracketingRound(ProbeRound):
     """Questions before and after, and what follows from the answers."""
 
     def __init__(self, plan: ProbePlan, rng: Random, *, max_pairs: int = 64) -> None:
@@ -112,7 +116,7 @@ class Pinning(ProbeRound):
         return [self._tell_at]
 
 
-class Anchor(Pinning):
+class StableSide(BracketingRound):
     """The side whose address can be told first: fixed, or pinned to the peer's host."""
 
     def _begin(self, now: float) -> None:
@@ -153,7 +157,7 @@ class Anchor(Pinning):
         self._check_all(sockets, targets, now)
 
 
-class Counted(Pinning):
+class SequentialSide(BracketingRound):
     """The side that counts, toward an address that the other one has told."""
 
     def _begin(self, now: float) -> None:
@@ -179,11 +183,11 @@ class Counted(Pinning):
                 self._tell(guesses)
 
 
-class BothCounted(ProbeRound):
+class BothSequential(ProbeRound):
     """Both count: a burst each, at one instant."""
 
     def __init__(self, plan: ProbePlan, rng: Random) -> None:
-        self._window = window(plan.local, plan.remote, max(0, plan.number % ROUNDS_PER_CLIMB - FIRST_ROUND))
+        self._window = window(plan.local, plan.remote, max(0, plan.number % ROUNDS_PER_ATTEMPT - FIRST_ROUND))
         super().__init__(plan, rng, max_pairs=2 * TURNS * self._window)
         self._sync = Synchroniser(plan.number, leads=plan.leads)
         self._observer: int | None = None

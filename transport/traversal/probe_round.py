@@ -26,7 +26,8 @@ from transport.net.sockets import (
     SocketFailed,
     SocketOpened,
 )
-from transport.traversal.round import INSIST_S, RoundCommand, RoundLost, RoundWon, SendToPeer
+from transport.traversal.events import SendToPeer
+from transport.traversal.round import INSIST_S, RoundCommand, RoundLost, RoundWon
 from transport.wire.call_messages import MAX_CANDIDATES, Candidates, WireCandidate, WireProfile
 from transport.wire.stun import TRANSACTION_ID_BYTES, IceRole, binding_request
 

@@ -37,6 +37,7 @@ from transport.net.sockets import (
     SocketFailed,
     SocketOpened,
 )
+from transport.traversal.events import SendToPeer
 from transport.wire.call_messages import Candidates, WireProfile
 from transport.wire.stun import IceRole
 
@@ -76,13 +77,6 @@ class RoundPlan:
     allowance: HostLimits | None = None
     mapped: tuple[MappedPort, ...] = ()
     door: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SendToPeer:
-    """Send this on the control stream of the call."""
-
-    message: Candidates | SyncMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from transport.ice.candidates import CandidateKind, is_private
-from transport.ice.credentials import CheckKeys
 from transport.ice.pacing import Budget
-from transport.ice.start_sync import SyncMessage
 from transport.nat.compatibility import Technique
-from transport.nat.profile import NatProfile
 from transport.net.sockets import (
-    Address,
     CloseSocket,
     DatagramReceived,
     OpenSocket,
@@ -20,21 +16,19 @@ from transport.net.sockets import (
     SocketOpened,
 )
 from transport.path.stats import PathVia
-from transport.traversal.context import PortsMapped, TraversalContext
-from transport.traversal.round import RoundWon, SendToPeer
-from transport.wire.call_messages import Candidates
+from transport.traversal.context import TraversalContext
+from transport.traversal.events import (
+    DirectFound,
+    PhaseStatus,
+    PortMappingsChanged,
+    ProfileKnown,
+    SendToPeer,
+    TraversalMessageReceived,
+)
+from transport.traversal.round import RoundWon
 
-ROUNDS_PER_CLIMB = 16
+ROUNDS_PER_ATTEMPT = 16
 """Numbers of rounds that belong to one climb; each phase has a stretch of them of its own."""
-PhaseOutcome = Literal["waiting", "trying", "won", "failed", "skipped", "cancelled"]
-TraversalMessage = Candidates | SyncMessage
-
-
-@dataclass(frozen=True, slots=True)
-class PeerSaid:
-    """A message of the traversal came on the control stream."""
-
-    message: TraversalMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,53 +36,9 @@ class PhaseTimer:
     """The phase's deadline has come."""
 
 
-PhaseEvent = SocketOpened | SocketFailed | DatagramReceived | PeerSaid | PhaseTimer | PortsMapped
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseStatus:
-    """For the panel and the report. Times in the machine's clock; ``reason`` is a code, "" while there is none.
-
-    Where there is something to count, ``tried`` ``of`` so many doors (remote ports or own sockets, whatever it is
-    that this side tries) have been tried, and by ``until`` the phase gives up."""
-
-    name: str
-    outcome: PhaseOutcome
-    started: float
-    ended: float | None = None
-    packets: int = 0
-    sockets: int = 0
-    rounds: int = 0
-    reason: str = ""
-    tried: int = 0
-    of: int = 0
-    until: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DirectFound:
-    """A pair is valid and nominated. The socket now is the path manager's: it closes it.
-
-    Said again for the same socket when the controlling side chose another remote address in the end; among several
-    the highest ``nomination`` wins. ``keys`` make and check further authenticated checks on this path. ``mapped`` is
-    our address as the peer sees it."""
-
-    socket: int
-    local: Address
-    remote: Address
-    via: PathVia
-    rtt_s: float
-    keys: CheckKeys
-    nomination: int
-    mapped: Address
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileKnown:
-    """What is now known of our own NAT, or of the peer's as it says."""
-
-    whose: Literal["local", "remote"]
-    profile: NatProfile
+PhaseEvent = (
+    SocketOpened | SocketFailed | DatagramReceived | TraversalMessageReceived | PhaseTimer | PortMappingsChanged
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +92,7 @@ class PhaseSpec:
     make: Callable[[TraversalContext, int], Phase]
     budget: Budget
     first: int = 0
-    rounds: int = ROUNDS_PER_CLIMB
+    rounds: int = ROUNDS_PER_ATTEMPT
     technique: Technique | None = None
     yields_to_relay: bool = False
     rest_s: float = 0.0

@@ -16,8 +16,7 @@ from app.store import Store
 from app.text.traversal import phase_mark
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.portmap.mapper import MappingStatus
-from transport.traversal.agent import PhaseChanged
-from transport.traversal.technique import PhaseStatus, ProfileKnown
+from transport.traversal.events import PhaseChanged, PhaseStatus, ProfileKnown
 from transport.wire.addresses import parse_person
 
 HOME = NatProfile(Mapping.ENDPOINT_INDEPENDENT, Filtering.ADDRESS_AND_PORT_DEPENDENT, made_at=40.0)

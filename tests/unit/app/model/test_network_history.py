@@ -24,7 +24,7 @@ from app.model.network_history import (
 )
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile
 from transport.traversal.context import Hints
-from transport.traversal.technique import PhaseStatus
+from transport.traversal.events import PhaseStatus
 
 KEY = tag_key(b"s" * 32)
 NOW = 1_800_000_000.0

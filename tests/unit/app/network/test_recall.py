@@ -15,7 +15,7 @@ from app.report.recorder import CallTimes
 from app.store import Store
 from transport.nat.profile import NatKind, NatProfile
 from transport.traversal.context import Hints
-from transport.traversal.technique import PhaseStatus
+from transport.traversal.events import PhaseStatus
 
 HOME, FRIEND = "203.0.113.7", "198.51.100.20"
 HERE = NatProfile(reflexive=(HOME, 4_000))

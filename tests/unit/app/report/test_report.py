@@ -30,7 +30,7 @@ from media.stats import MediaStats
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.path.stats import PathStats, PathVia
 from transport.portmap.mapper import MappingStatus
-from transport.traversal.technique import PhaseOutcome, PhaseStatus, ProfileKnown
+from transport.traversal.events import PhaseOutcome, PhaseStatus, ProfileKnown
 
 ROOT = Path(__file__).parents[4]
 RELAY = PathStats(

@@ -15,8 +15,7 @@ from transport.link.events import CandidatesTold
 from transport.nat.profile import NatProfile
 from transport.path.events import PathChanged, Reconnecting
 from transport.path.stats import PathStats
-from transport.traversal.agent import PhaseChanged
-from transport.traversal.technique import PhaseStatus, ProfileKnown
+from transport.traversal.events import PhaseChanged, PhaseStatus, ProfileKnown
 
 SAMPLE = CallSample("id", 1.0, (), 1.23456, 0.0, None, 0.5, 40.0, 20.0, 20.0, "", 0.0)
 DIRECT = PathStats(

@@ -18,7 +18,7 @@ from app.text.traversal import Pair, phase_in_words, phase_line, phase_mark, pha
 from transport.ice.stun_client import Observation
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile, classify
 from transport.portmap.mapper import MappingStatus
-from transport.traversal.technique import PhaseStatus
+from transport.traversal.events import PhaseStatus
 
 ROOT = Path(__file__).parents[4]
 NAMES = get_args(PhaseName)

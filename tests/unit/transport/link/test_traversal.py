@@ -11,8 +11,8 @@ from transport.link.events import LinkConfig
 from transport.link.link import Link
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import CloseSocket, OpenSocket
-from transport.traversal.agent import AgentConfig, AgentState, Begin, Prepare, TraversalAgent
-from transport.traversal.context import PortsMapped
+from transport.traversal.agent import AgentConfig, State, TraversalAgent
+from transport.traversal.events import Begin, PortMappingsChanged, Prepare
 
 HOSTS = (HostAddress("192.168.1.7", 24, "eth0"),)
 MAPPED = MappedPort(25_000, ("198.51.100.1", 25_000), "upnp", 9_000.0, is_public=True)
@@ -42,8 +42,8 @@ def test_trying_harder_is_the_persons_choice(wanted: bool) -> None:
 @pytest.mark.parametrize("fields", [{"always_relay": True, "mapped": (MAPPED,)}, {"hosts": ()}])
 def test_nothing_is_opened_where_the_relay_is_always_used(fields: dict[str, object]) -> None:
     _, agent = made(replace(a_config(), **fields))  # type: ignore[arg-type]
-    assert agent.state is AgentState.STOPPED
-    for event in (PortsMapped((MAPPED,)), Prepare(), Begin()):
+    assert agent.state is State.STOPPED
+    for event in (PortMappingsChanged((MAPPED,)), Prepare(), Begin()):
         assert agent.handle(event, 0.0) == []
     assert agent.next_deadline() is None
 
@@ -52,7 +52,7 @@ def test_mapped_ports_are_known_from_the_beginning_and_kept_up_to_date_before_th
     config, _ = made(a_config(mapped=(MAPPED,)))
     assert config.mapped == (MAPPED,)
     _, agent = made(a_config())
-    assert agent.handle(PortsMapped((MAPPED,)), 0.0) == [], "nothing is opened or sent before the proof"
+    assert agent.handle(PortMappingsChanged((MAPPED,)), 0.0) == [], "nothing is opened or sent before the proof"
     opened = [one for one in agent.handle(Prepare(), 1.0) if isinstance(one, OpenSocket)]
     assert MAPPED.internal_port in [one.port for one in opened]
     assert {one.socket for one in agent.handle(Begin(), 1.0) if isinstance(one, CloseSocket)} == set()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.ice.pacing import Budget, PacketBudget
-from transport.nat.filtering import LAST_WAIT_S, MAX_PACKETS, OTHER_BOTH, OTHER_PORT, TRIES_AT_S, FilterTest
+from transport.nat.filtering import LAST_WAIT_S, MAX_PACKETS, OTHER_BOTH, OTHER_PORT, TRIES_AT_S, FilteringProbe
 from transport.nat.profile import Filtering, Mapping
 from transport.net.sockets import Address, SendDatagram
 from transport.wire import stun
@@ -30,9 +30,9 @@ def run(
     alive: set[Address] | None = None,
     packets: int = 100,
     source_of: Callable[[Change], Address] | None = None,
-) -> tuple[FilterTest, int]:
+) -> tuple[FilteringProbe, int]:
     """A whole test, with a round trip of 20 ms; and how many packets it took."""
-    test = FilterTest(1, SERVER, PacketBudget(Budget(packets, 100, 1, 5.0)), random.Random(1), 0.0)
+    test = FilteringProbe(1, SERVER, PacketBudget(Budget(packets, 100, 1, 5.0)), random.Random(1), 0.0)
     now, asked, controlled = 0.0, 0, False
     while True:
         for command in test.timer(now):
@@ -137,7 +137,7 @@ def test_an_answer_from_where_it_was_asked_is_no_changed_one() -> None:
 def test_nothing_that_comes_raises_and_nothing_unasked_proves(
     events: list[tuple[Address, str, int, float]],
 ) -> None:
-    test = FilterTest(1, SERVER, PacketBudget(Budget(100, 100, 1, 5.0)), random.Random(1), 0.0)
+    test = FilteringProbe(1, SERVER, PacketBudget(Budget(100, 100, 1, 5.0)), random.Random(1), 0.0)
     now, sent, answered = 0.0, list[SendDatagram](), False
     for come_from, what, number, later in events:
         now += later

@@ -15,7 +15,7 @@ from tests.natsim.wire import WireSpec
 from transport.nat.mapping_lifetime import (
     BUDGET,
     SILENCES_S,
-    LifeMeasured,
+    LifetimeMeasured,
     LifeTimer,
     MappingLifetimeProbe,
     StartLifetimeProbe,
@@ -75,17 +75,17 @@ def test_nobody_to_ask_no_sockets_and_no_answers_end_without_a_figure() -> None:
     server = (("192.0.2.1", 3_478),)
     numbers = iter(range(100))
     test = MappingLifetimeProbe(lambda: next(numbers), random.Random(1))
-    assert test.handle(StartLifetimeProbe(()), 0.0) == [LifeMeasured(None)]
+    assert test.handle(StartLifetimeProbe(()), 0.0) == [LifetimeMeasured(None)]
     opening = [said.socket for said in test.handle(StartLifetimeProbe(server), 0.0) if isinstance(said, OpenSocket)]
     assert len(opening) == BUDGET.sockets
     said = [each for socket in opening for each in test.handle(SocketFailed(socket, "no more files"), 0.0)]
-    assert said == [LifeMeasured(None)]
+    assert said == [LifetimeMeasured(None)]
     opening = [said.socket for said in test.handle(StartLifetimeProbe(server), 0.0) if isinstance(said, OpenSocket)]
     for socket in opening:
         test.handle(SocketOpened(socket, ("192.168.1.2", 5_000)), 0.0)
     now, results = 0.0, []
     while (due := test.next_deadline()) is not None:
         now = due
-        results += [each for each in test.handle(LifeTimer(), now) if isinstance(each, LifeMeasured)]
-    assert results == [LifeMeasured(None)] and now < 10.0, "nobody waits for what never came"
+        results += [each for each in test.handle(LifeTimer(), now) if isinstance(each, LifetimeMeasured)]
+    assert results == [LifetimeMeasured(None)] and now < 10.0, "nobody waits for what never came"
     assert test.handle(StopLifetimeProbe(), now) == []

@@ -20,7 +20,7 @@ from transport.nat.port_allocation import (
     MIN_GAP_S,
     ORDERED,
     Guess,
-    Seen,
+    NewMapping,
     between,
     track,
     wrapped,
@@ -30,8 +30,8 @@ HOST = "192.168.1.20"
 OUTSIDE = "203.0.113.1"
 
 
-def made(ports: list[int], gap_s: float = 0.0) -> list[Seen]:
-    return [Seen(number * gap_s, port, number, True) for number, port in enumerate(ports)]
+def made(ports: list[int], gap_s: float = 0.0) -> list[NewMapping]:
+    return [NewMapping(number * gap_s, port, number, True) for number, port in enumerate(ports)]
 
 
 def counting(rng: random.Random, delta: int, **more: Any) -> Nat:
@@ -48,14 +48,14 @@ def flow(nat: Nat, number: int, now: float, inside: int = 50_000) -> int:
 
 def asked(
     nat: Nat, count: int, gap_s: float, *, jitter_s: float = 0.0, sockets: int = 1, rng: random.Random
-) -> list[Seen]:
+) -> list[NewMapping]:
     """What is seen of flows that leave so far apart, and overtake each other on the way to the NAT."""
     order = sorted((number * gap_s + rng.random() * jitter_s, number) for number in range(count))
     listed = []
     for arrives, number in order:
         inside = 50_000 + number // 2 % sockets
         heard = arrives + rng.random() * jitter_s
-        listed.append(Seen(number * gap_s, flow(nat, number, arrives, inside), number, True, inside, heard))
+        listed.append(NewMapping(number * gap_s, flow(nat, number, arrives, inside), number, True, inside, heard))
     return listed
 
 
@@ -113,7 +113,7 @@ def test_packets_that_overtake_each_other_leave_the_counter_but_may_take_its_dir
     heard = [replace(one, heard=one.port / 1e5) for one in made(ports)]
     counter = track(heard)
     assert counter is not None and counter.step == 1
-    later = [*made(ports), Seen(0.2, 4_007, 6, True)]
+    later = [*made(ports), NewMapping(0.2, 4_007, 6, True)]
     counter = track(later)
     assert counter is not None and counter.step == 1
     # Half a second apart nothing overtakes.
@@ -167,7 +167,7 @@ def test_the_rate_of_strangers_is_measured() -> None:
 @given(
     st.lists(
         st.builds(
-            Seen,
+            NewMapping,
             st.floats(0, 1e6),
             st.integers(0, 65_535),
             st.integers(0, 20),
@@ -178,7 +178,7 @@ def test_the_rate_of_strangers_is_measured() -> None:
         max_size=10,
     ),
 )
-def test_whatever_was_seen_there_is_an_answer(seen: list[Seen]) -> None:
+def test_whatever_was_seen_there_is_an_answer(seen: list[NewMapping]) -> None:
     counter = track(seen)
     assert counter is None or (1 <= abs(counter.step) <= MAX_STEP + 1 and 0 <= counter.confidence <= 1 + 1e-9)
     assert counter is None or counter.rate_per_s > 0

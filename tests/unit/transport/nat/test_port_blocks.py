@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.bench.bench_traverse import wilson
 from transport.nat.port_allocation import BLOCK_SIZES, FIRST_PORT, LAST_PORT, PORTS
-from transport.nat.port_blocks import BlockEstimate, all_doors, doors, estimate_block
+from transport.nat.port_blocks import BlockEstimate, all_ports, estimate_block, ports_outwards
 
 
 def estimated(ports: list[int]) -> BlockEstimate:
@@ -69,7 +69,7 @@ def test_doors_are_tried_once_each_those_between_the_seen_ones_first(ports: list
     estimate = estimated(ports)
     assert 0 <= estimate.confidence <= 1
     first, last = estimate.reach
-    listed = list(doors(estimate, random.Random(seed)))
+    listed = list(ports_outwards(estimate, random.Random(seed)))
     assert sorted(listed) == list(range(first, last + 1))
     assert len(listed) == round(estimate.share_of_range * PORTS)
     inner = estimate.high - estimate.low + 1
@@ -79,11 +79,11 @@ def test_doors_are_tried_once_each_those_between_the_seen_ones_first(ports: list
 
 
 def test_all_doors_are_every_port_once_in_an_order_of_chance() -> None:
-    one, other = list(all_doors(random.Random(1))), list(all_doors(random.Random(2)))
+    one, other = list(all_ports(random.Random(1))), list(all_ports(random.Random(2)))
     assert one != other and sorted(one) == sorted(other) == list(range(FIRST_PORT, LAST_PORT + 1))
-    assert one == list(all_doors(random.Random(1)))
+    assert one == list(all_ports(random.Random(1)))
     # Each port is as likely to be among the first: 1,000 of 64,512 draws for each of 400 seeds, in 8 parts.
     parts: Count[int] = Count()
     for seed in range(400):
-        parts.update((port - FIRST_PORT) * 8 // PORTS for port in itertools.islice(all_doors(random.Random(seed)), 100))
+        parts.update((port - FIRST_PORT) * 8 // PORTS for port in itertools.islice(all_ports(random.Random(seed)), 100))
     assert all(abs(parts[part] - 5_000) < 5 * 5_000**0.5 for part in range(8))

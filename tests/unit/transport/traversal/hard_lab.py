@@ -18,9 +18,10 @@ from transport.net.sockets import (
     SocketFailed,
     SocketOpened,
 )
+from transport.traversal.events import SendToPeer
 from transport.traversal.hard_phase import HardKind
 from transport.traversal.probe_round import ProbePlan, ProbeRound
-from transport.traversal.round import RoundCommand, RoundLost, RoundWon, SendToPeer
+from transport.traversal.round import RoundCommand, RoundLost, RoundWon
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, WireCandidate
 from transport.wire.stun import IceRole

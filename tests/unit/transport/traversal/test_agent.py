@@ -12,40 +12,36 @@ from transport.ice.credentials import make_credentials
 from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, Budget
 from transport.nat.compatibility import Technique
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile, from_wire
+from transport.net.machine import TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal import hole_punch
 from transport.traversal.agent import (
     BACK_OFF_S,
-    MAX_CLIMB,
-    MAX_FAILED_CLIMBS,
+    MAX_ATTEMPT,
+    MAX_FAILED_ATTEMPTS,
     MAX_STATUSES,
-    AgentCommand,
     AgentConfig,
-    AgentEvent,
-    AgentState,
-    Begin,
-    NetworkChanged,
-    PathLost,
-    Prepare,
-    RelayRoundTrip,
-    RelayTrouble,
-    Stop,
-    TimerFired,
+    State,
     TraversalAgent,
 )
 from transport.traversal.attempt import HOLD_S
 from transport.traversal.context import TraversalContext
-from transport.traversal.round import SendToPeer
-from transport.traversal.technique import (
-    ROUNDS_PER_CLIMB,
+from transport.traversal.events import (
+    AgentCommand,
+    AgentEvent,
+    Begin,
     DirectFound,
-    PeerSaid,
-    PhaseCommand,
-    PhaseEnded,
-    PhaseEvent,
-    PhaseSpec,
+    InterfacesChanged,
+    PathLost,
     PhaseStatus,
+    Prepare,
+    RelayRoundTrip,
+    RelayTrouble,
+    SendToPeer,
+    Stop,
+    TraversalMessageReceived,
 )
+from transport.traversal.technique import ROUNDS_PER_ATTEMPT, PhaseCommand, PhaseEnded, PhaseEvent, PhaseSpec
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
 
@@ -56,9 +52,9 @@ PEER = ("203.0.113.1", 5_000)
 THEIRS = make_credentials(random.Random(9))
 
 
-def their_candidates(number: int, profile: WireProfile | None = None) -> PeerSaid:
+def their_candidates(number: int, profile: WireProfile | None = None) -> TraversalMessageReceived:
     listed = [WireCandidate("server-reflexive", *PEER, 1_677_729_535), WireCandidate("host", "10.9.9.9", 7_000, 9)]
-    return PeerSaid(Candidates(number, THEIRS.ufrag, THEIRS.password, listed, profile))
+    return TraversalMessageReceived(Candidates(number, THEIRS.ufrag, THEIRS.password, listed, profile))
 
 
 @dataclass
@@ -134,7 +130,7 @@ def climbed(**fields: object) -> World:
     lab.do(their_candidates(0))
     lab.wait(0.01)
     lab.answer_checks()
-    assert lab.ladder.state is AgentState.DIRECT
+    assert lab.ladder.state is State.DIRECT
     return lab
 
 
@@ -170,14 +166,14 @@ def test_what_was_prepared_is_told_at_once_and_kept_open_while_the_peer_is_await
 def waited(lab: World) -> float:
     """Lose the path, and get another: how long it was until the ladder told fresh candidates for that."""
     lab.do(PathLost())
-    assert lab.ladder.state is AgentState.RESTING
+    assert lab.ladder.state is State.RESTING
     lost, told = lab.now, len(lab.said)
     lab.wait(40.0)
     [(at, said)] = lab.said[told:]
-    assert isinstance(said.message, Candidates) and said.message.round % ROUNDS_PER_CLIMB == 0
+    assert isinstance(said.message, Candidates) and said.message.round % ROUNDS_PER_ATTEMPT == 0
     lab.do(their_candidates(said.message.round))
     lab.answer_checks()
-    assert lab.ladder.state is AgentState.DIRECT
+    assert lab.ladder.state is State.DIRECT
     return at - lost
 
 
@@ -199,7 +195,7 @@ def test_the_peer_may_begin_a_climb_but_not_without_end() -> None:
     lab.wait(5.0)
     before = len(lab.checks)
     for number in range(1, 5 * 120):
-        lab.do(their_candidates(number * ROUNDS_PER_CLIMB))
+        lab.do(their_candidates(number * ROUNDS_PER_ATTEMPT))
         lab.wait(0.2)
     told = [said.message for _, said in lab.said if isinstance(said.message, Candidates)]
     # In two minutes: at once, after 1, 2, 4, 8, 16 seconds and then each 30.
@@ -213,9 +209,9 @@ def test_the_path_that_was_found_outlives_everything_else() -> None:
     [mine] = lab.handed
     lab.do(Stop("hung-up"))
     assert lab.opened == {mine}
-    assert lab.ladder.next_deadline() is None and lab.ladder.state is AgentState.STOPPED
+    assert lab.ladder.next_deadline() is None and lab.ladder.state is State.STOPPED
     sent = len(lab.sent)
-    for event in (Begin(), PathLost(), their_candidates(8), TimerFired(), NetworkChanged(())):
+    for event in (Begin(), PathLost(), their_candidates(8), TimerFired(), InterfacesChanged(())):
         lab.do(event)
     assert len(lab.sent) == sent
     request = checks_to(lab)
@@ -246,10 +242,10 @@ def test_what_both_nats_make_impossible_is_not_tried_twice() -> None:
     assert (status.outcome, status.reason) == ("failed", "both-symmetric") and status.ended is not None
     assert status.ended - began <= 2.0 and not lab.checks and not lab.opened
     lab.wait(600.0)
-    assert lab.ladder.state is AgentState.SETTLED and len(lab.ladder.phases()) == 1
-    lab.do(NetworkChanged((HostAddress("10.0.0.5", 24, "wlan0"),)))
+    assert lab.ladder.state is State.SETTLED and len(lab.ladder.phases()) == 1
+    lab.do(InterfacesChanged((HostAddress("10.0.0.5", 24, "wlan0"),)))
     lab.wait(1.0)
-    assert lab.ladder.state is AgentState.CLIMBING, "another network, another chance"
+    assert lab.ladder.state is State.CLIMBING, "another network, another chance"
 
 
 def test_climbs_end_for_a_peer_that_never_answers() -> None:
@@ -258,11 +254,11 @@ def test_climbs_end_for_a_peer_that_never_answers() -> None:
     lab.wait(0.2)
     for _ in range(40):
         number = max(said.message.round for _, said in lab.said)
-        lab.do(their_candidates(number - number % ROUNDS_PER_CLIMB))
+        lab.do(their_candidates(number - number % ROUNDS_PER_ATTEMPT))
         lab.wait(20.0)
     statuses = lab.ladder.phases()
-    assert lab.ladder.state is AgentState.SETTLED
-    assert len(statuses) <= MAX_FAILED_CLIMBS + 1 and {one.outcome for one in statuses} == {"failed"}
+    assert lab.ladder.state is State.SETTLED
+    assert len(statuses) <= MAX_FAILED_ATTEMPTS + 1 and {one.outcome for one in statuses} == {"failed"}
     per_round = hole_punch.BUDGET.packets
     assert all(one.packets <= per_round * one.rounds for one in statuses)
     assert not lab.opened
@@ -275,10 +271,10 @@ def test_rounds_alternate_who_leads_and_have_their_own_everything() -> None:
     lab.do(their_candidates(0))
     lab.wait(1.5)
     # Round 1 is the callee's to lead, round 2 ours.
-    lab.do(PeerSaid(Connect(1)))
+    lab.do(TraversalMessageReceived(Connect(1)))
     lab.wait(0.2)
     lab.do(their_candidates(1))
-    lab.do(PeerSaid(Sync(1)))
+    lab.do(TraversalMessageReceived(Sync(1)))
     lab.wait(1.6)
     messages = [said.message for _, said in lab.said]
     assert [(type(one).__name__, one.round) for one in messages] == [
@@ -291,7 +287,7 @@ def test_rounds_alternate_who_leads_and_have_their_own_everything() -> None:
     told = [one for one in messages if isinstance(one, Candidates)]
     assert len({one.ufrag for one in told}) == len({one.password for one in told}) == 3
     assert len({one.candidates[0].port for one in told}) == 3, "fresh sockets"
-    lab.do(PeerSaid(ConnectAck(2)))
+    lab.do(TraversalMessageReceived(ConnectAck(2)))
     lab.do(their_candidates(2))
     assert isinstance(lab.said[-1][1].message, Sync)
     openers = [sent for sent in lab.checks if sent.ttl is not None]
@@ -304,9 +300,9 @@ def test_without_low_ttls_none_is_asked_for() -> None:
     lab.wait(0.2)
     lab.do(their_candidates(0))
     lab.wait(1.4)
-    lab.do(PeerSaid(Connect(1)))
+    lab.do(TraversalMessageReceived(Connect(1)))
     lab.do(their_candidates(1))
-    lab.do(PeerSaid(Sync(1)))
+    lab.do(TraversalMessageReceived(Sync(1)))
     lab.wait(1.0)
     assert lab.checks and all(sent.ttl is None for sent in lab.checks)
 
@@ -336,7 +332,11 @@ class Idle:
         return []
 
     def handle(self, event: PhaseEvent, now: float) -> list[PhaseCommand]:
-        if isinstance(event, PeerSaid) and isinstance(event.message, Candidates) and event.message.profile is not None:
+        if (
+            isinstance(event, TraversalMessageReceived)
+            and isinstance(event.message, Candidates)
+            and event.message.profile is not None
+        ):
             self.know.remote = from_wire(event.message.profile, now)
         if isinstance(event, SocketFailed):
             self.outcome, self.ended = "failed", now
@@ -375,7 +375,7 @@ def test_what_fits_runs_beside_and_yields_to_the_relay() -> None:
     assert [one.outcome for one in Idle.made] == ["trying", "cancelled"], "the first is too small to harm"
     lab.do(SocketFailed(0, "over"))
     due = lab.ladder.next_deadline()
-    assert lab.ladder.state is AgentState.RESTING and due is not None and due - lab.now >= 7.0
+    assert lab.ladder.state is State.RESTING and due is not None and due - lab.now >= 7.0
 
 
 def test_what_does_not_fit_is_not_begun() -> None:
@@ -398,8 +398,8 @@ EVENTS: st.SearchStrategy[AgentEvent] = st.one_of(
         [
             *(Prepare(), Begin(), PathLost(), RelayTrouble(), TimerFired()),
             *(RelayRoundTrip(0.1), RelayRoundTrip(-1.0)),
-            NetworkChanged(()),
-            NetworkChanged((HostAddress("2001:db8::7", 64, "wlan0"), HostAddress("10.0.0.7", 8, "wlan0"))),
+            InterfacesChanged(()),
+            InterfacesChanged((HostAddress("2001:db8::7", 64, "wlan0"), HostAddress("10.0.0.7", 8, "wlan0"))),
         ]
     ),
     st.builds(SocketFailed, st.integers(0, 5), st.just("gone")),
@@ -412,7 +412,7 @@ EVENTS: st.SearchStrategy[AgentEvent] = st.one_of(
     ),
     st.builds(their_candidates, st.sampled_from([0, 1, 2, 3, 4, 5, 8, 9, 65_535]), st.none()),
     st.builds(
-        lambda kind, number: PeerSaid(kind(number)),
+        lambda kind, number: TraversalMessageReceived(kind(number)),
         st.sampled_from([Connect, ConnectAck, Sync]),
         st.sampled_from([0, 1, 2, 3, 4, 5, 6, 65_535]),
     ),
@@ -447,11 +447,11 @@ def test_no_event_in_any_state_raises_or_sticks(
 def test_numbers_of_rounds_end_without_harm() -> None:
     lab = climbed()
     lab.wait(2.0)
-    lab.do(their_candidates(MAX_CLIMB * ROUNDS_PER_CLIMB))
+    lab.do(their_candidates(MAX_ATTEMPT * ROUNDS_PER_ATTEMPT))
     lab.wait(0.5)
     lab.do(PathLost())
     lab.wait(100.0)
-    assert lab.ladder.state is AgentState.SETTLED and (MAX_CLIMB + 1) * ROUNDS_PER_CLIMB - 1 == 65_535
+    assert lab.ladder.state is State.SETTLED and (MAX_ATTEMPT + 1) * ROUNDS_PER_ATTEMPT - 1 == 65_535
 
 
 def test_gathering_that_fails_before_the_permission_tells_nobody_anything() -> None:

@@ -18,7 +18,8 @@ from transport.ice.credentials import CheckKeys, make_credentials
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import CloseSocket, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal import hole_punch
-from transport.traversal.round import PunchRound, RoundPlan, RoundWon, SendToPeer
+from transport.traversal.events import SendToPeer
+from transport.traversal.round import PunchRound, RoundPlan, RoundWon
 from transport.traversal.technique import direct_found
 from transport.wire.call_messages import Candidates, WireCandidate
 from transport.wire.stun import IceRole

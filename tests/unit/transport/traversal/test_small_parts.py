@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.ice.credentials import make_credentials
-from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, MAX_PACKETS_PER_HOST, Bucket, Budget, PacketBudget
+from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, MAX_PACKETS_PER_HOST, Budget, PacketBudget, PacketRate
 from transport.ice.start_sync import Synchroniser
 from transport.ice.stun_client import LAST_WAIT_S, MAX_TRANSMISSIONS, StunClient
 from transport.nat.compatibility import Feasibility, chances, outlook
@@ -50,7 +50,7 @@ def test_the_budget_holds_whatever_is_asked_of_it(asked: list[tuple[int, float]]
 
 
 def test_a_bucket_never_gives_more_for_a_clock_that_goes_back() -> None:
-    bucket = Bucket(10, 5)
+    bucket = PacketRate(10, 5)
     assert sum(bucket.take(now) for now in (5.0, 4.0, 3.0, 2.0, 1.0, 0.0, 0.0)) == 5
 
 
