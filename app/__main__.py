@@ -1,18 +1,21 @@
 """``segue`` and ``python -m app``: the command line, loaded so that Ctrl-C is quiet from the first moment on."""
 
-import importlib
 import signal
 import sys
 
 # What a shell makes of a program that SIGINT has ended.
 _INTERRUPTED = 128 + signal.SIGINT
 
+try:
+    from app.cli.main import main as run_command_line
+except KeyboardInterrupt:
+    sys.exit(_INTERRUPTED)
+
 
 def main() -> None:
     """Entry point of the ``segue`` program."""
     try:
-        # Loading takes a second, in which an interrupt would end in a traceback.
-        importlib.import_module("app.cli.main").main()
+        run_command_line()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
 

@@ -2,58 +2,43 @@
 
 import asyncio
 import contextlib
-import json
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from app.account.registration import register_name
+from app.cli.output import complain, say
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
 from app.ipc import messages
 from app.model.exit_status import ExitStatus, exit_status
-from app.network.netcheck import look_at_network
-from app.system.data_dir import Home
+from app.system.data_dir import find_home
 from app.system.loop import run_on_own_loop
 from app.system.parent_watch import watch_parent
 from app.text.traversal import phase_line
 from transport.io.tasks import Tasks
 from transport.wire.addresses import PersonAddress
 
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What ``listen``, ``call`` and ``echo`` have in common."""
+
+    home: Path | None = None
+    play: Path | None = None
+    record: Path | None = None
+    report: Path | None = None
+    trace: Path | None = None
+    trace_addresses: bool = False
+    always_relay: bool = False
+    with_parent: bool = False
+
+
 Work = Coroutine[Any, Any, ExitStatus]
 
 # A caller who is at home at a slow relay waits so long for it, and then calls as a guest.
 ONLINE_TIMEOUT_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the options of ``listen``, ``call`` and ``echo`` say."""
-
-    home: Home
-    play: Path | None = None
-    record: Path | None = None
-    report: Path | None = None
-    always_relay: bool = False
-    trace: Path | None = None
-    trace_addresses: bool = False
-    with_parent: bool = False
-
-    def engine_config(self, *, echo: bool = False) -> EngineConfig:
-        """The engine that does it."""
-        return EngineConfig(
-            home=self.home,
-            sound=SoundPlan(play=self.play, record=self.record, echo=echo),
-            report=self.report,
-            trace=self.trace,
-            trace_addresses=self.trace_addresses,
-            always_relay=self.always_relay,
-        )
 
 
 class Watch:
@@ -94,48 +79,39 @@ class Watch:
         for notice in state.notices:
             if notice.number not in self._told_notices:
                 self._told_notices.add(notice.number)
-                typer.echo(f"{notice.title}: {notice.text}", err=True)
+                complain(f"{notice.title}: {notice.text}")
 
 
-def register(home: Home, person: PersonAddress) -> ExitStatus:
-    """``segue register``: claim a name and tell so."""
-    told = run_on_own_loop(register_name(home, person))
-    typer.echo(told.text, err=told.status != ExitStatus.OK)
-    return told.status
-
-
-def listen(plan: Plan, *, answer_after_s: float, once: bool) -> ExitStatus:
+def listen(*, answer_after: float, once: bool, **options: Any) -> ExitStatus:
     """``segue listen``: answer whoever calls."""
-    return _run(plan, False, lambda watch: _listen(watch, answer_after_s, once))
+    return _run(CallOptions(**options), False, lambda watch: _listen(watch, answer_after, once))
 
 
-def echo(plan: Plan) -> ExitStatus:
+def echo(**options: Any) -> ExitStatus:
     """``segue echo``: answer whoever calls, and send their voice back."""
-    return _run(plan, True, lambda watch: _listen(watch, 0.0, once=False))
+    return _run(CallOptions(**options), True, lambda watch: _listen(watch, 0.0, once=False))
 
 
-def call(plan: Plan, person: PersonAddress, *, for_s: float | None) -> ExitStatus:
+def call(*, address: PersonAddress, for_s: float | None, **options: Any) -> ExitStatus:
     """``segue call``: call, talk, hang up."""
-    return _run(plan, False, lambda watch: _call(watch, person, for_s))
+    return _run(CallOptions(**options), False, lambda watch: _call(watch, address, for_s))
 
 
-def netcheck(home: Home, *, as_json: bool) -> ExitStatus:
-    """``segue netcheck``: what can be told of the network before a call."""
-    told = run_on_own_loop(look_at_network(home))
-    if as_json:
-        typer.echo(json.dumps(told.for_programs(), indent=2))
-    else:
-        for line in told.for_people():
-            typer.echo(line)
-    return ExitStatus.OK if told.is_usable else ExitStatus.UNREACHABLE
+def _run(options: CallOptions, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus:
+    return run_on_own_loop(_with_engine(options, is_echo, work))
 
 
-def _run(plan: Plan, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus:
-    return run_on_own_loop(_with_engine(plan, is_echo, work))
-
-
-async def _with_engine(plan: Plan, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus:
-    engine = Engine(plan.engine_config(echo=is_echo))
+async def _with_engine(options: CallOptions, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus:
+    engine = Engine(
+        EngineConfig(
+            home=find_home(options.home),
+            sound=SoundPlan(play=options.play, record=options.record, echo=is_echo),
+            report=options.report,
+            trace=options.trace,
+            trace_addresses=options.trace_addresses,
+            always_relay=options.always_relay,
+        )
+    )
     stop = asyncio.Event()
     _stop_on_signals(stop)
     try:
@@ -143,8 +119,8 @@ async def _with_engine(plan: Plan, is_echo: bool, work: Callable[[Watch], Work])
         watch = Watch(engine)
         engine.subscribe(_Narrator())
         for notice in watch.state.notices:
-            typer.echo(f"{notice.title}: {notice.text}", err=True)
-        if plan.with_parent:
+            complain(f"{notice.title}: {notice.text}")
+        if options.with_parent:
             watch_parent(stop.set)
         return await _until_stopped(watch, work(watch), stop)
     finally:
@@ -175,21 +151,21 @@ async def _stopped_by_user(watch: Watch) -> ExitStatus:
 
 async def _listen(watch: Watch, answer_after_s: float, once: bool) -> ExitStatus:
     if not watch.state.me.address:
-        typer.echo("This folder has no name yet: run “segue register NAME@HOST[:PORT][#PIN]” first.", err=True)
+        complain("This folder has no name yet: run “segue register NAME@HOST[:PORT][#PIN]” first.")
         return ExitStatus.USAGE
     await watch.until(lambda now: now.me.relay in ("online", "refused", "offline"))
     if watch.state.me.relay == "offline":
-        typer.echo(watch.state.me.relay_text, err=True)
+        complain(watch.state.me.relay_text)
         await watch.until(lambda now: now.me.relay in ("online", "refused"))
     if watch.state.me.relay == "refused":  # a notice has said why
         return ExitStatus.UNREACHABLE
-    _say(f"listening as {watch.state.me.address}")
+    say(f"listening as {watch.state.me.address}")
     while True:
         state = await watch.until(lambda now: now.call is not None and now.call.phase == "incoming")
         if state.call is None:
             continue
         call_id = state.call.call_id
-        _say(f"incoming call from {state.call.address}")
+        say(f"incoming call from {state.call.address}")
         if answer_after_s:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(answer_after_s):
@@ -197,10 +173,10 @@ async def _listen(watch: Watch, answer_after_s: float, once: bool) -> ExitStatus
         watch.command(messages.AnswerCall(call_id=call_id))
         await watch.until(lambda now, this=call_id: _is_talking(now, this) or _is_over(now, this))  # type: ignore[misc]
         if _is_talking(watch.state, call_id):
-            _say("talking")
+            say("talking")
         state = await watch.until(lambda now, this=call_id: _is_over(now, this))  # type: ignore[misc]
         watch.refused = None
-        _say(f"ended: {state.call.end_text if state.call is not None else 'over'}")
+        say(f"ended: {state.call.end_text if state.call is not None else 'over'}")
         if once:
             return ExitStatus.OK if state.call is None else _status(state.call)
         watch.command(messages.DismissCall(call_id=call_id))
@@ -211,15 +187,15 @@ async def _call(watch: Watch, person: PersonAddress, for_s: float | None) -> Exi
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ONLINE_TIMEOUT_S):
                 await watch.until(lambda now: now.me.relay in ("online", "refused"))
-    _say(f"calling {person.short}")
+    say(f"calling {person.short}")
     watch.command(messages.PlaceCall(address=str(person)))
     state = await watch.until(lambda now: now.call is not None and now.call.phase in ("talking", "ended"))
     if watch.refused is not None or state.call is None:
-        typer.echo(watch.refused.text if watch.refused is not None else "The call could not be placed.", err=True)
+        complain(watch.refused.text if watch.refused is not None else "The call could not be placed.")
         return ExitStatus.FAILED
     call_id = state.call.call_id
     if state.call.phase == "talking":
-        _say("talking")
+        say("talking")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(for_s):
                 await watch.until(lambda now: _is_over(now, call_id))
@@ -230,7 +206,7 @@ async def _call(watch: Watch, person: PersonAddress, for_s: float | None) -> Exi
     if over is None:
         return ExitStatus.FAILED
     status = _status(over)
-    typer.echo(f"ended: {over.end_text}", err=status != ExitStatus.OK)
+    (say if status == ExitStatus.OK else complain)(f"ended: {over.end_text}")
     return status
 
 
@@ -254,11 +230,11 @@ class _Narrator:
         before, self._phase = self._phase, talk.phase if talk is not None else ""
         was_on, self._path = self._path, (talk.path or "") if talk is not None and talk.answered is not None else ""
         if self._phase == "reconnecting" != before:
-            _say("reconnecting")
+            say("reconnecting")
         elif (before, self._phase) == ("reconnecting", "talking"):
-            _say("talking again")
+            say("talking again")
         elif self._phase == "talking" and self._path != was_on and "direct" in (was_on, self._path):
-            _say("direct" if self._path == "direct" else "on the relay")
+            say("direct" if self._path == "direct" else "on the relay")
         if talk is not None and self._phase != "ended":
             self._tell_phases(talk)
 
@@ -270,7 +246,7 @@ class _Narrator:
             if self._tried.get(phase.name) != said:
                 self._tried[phase.name] = said
                 if line:
-                    _say(line)
+                    say(line)
 
 
 def _is_over(state: messages.EngineState, call_id: str) -> bool:
@@ -283,11 +259,6 @@ def _is_talking(state: messages.EngineState, call_id: str) -> bool:
 
 def _status(over: messages.CallState) -> ExitStatus:
     return exit_status(over.end_reason, answered=over.answered is not None)
-
-
-def _say(text: str) -> None:
-    typer.echo(text)
-    sys.stdout.flush()
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -2,209 +2,197 @@
 
 Exit status: 0 the call was answered and ended normally (or the command did what it was asked); 2 wrong usage; 3 not
 reachable; 4 declined or busy; 5 failed. Nobody is shown a traceback: what can go wrong has words.
+
+Help needs none of the product, so the module of a command is imported when the command runs; nothing else in Segue
+imports by name (``tests/arch/test_deferred_imports.py``).
 """
 
+import argparse
+import importlib
 import importlib.util
 import logging
-import runpy
+import os
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any, Final
 
-import typer
-
-from app.cli import headless
-from app.cli import relay as relay_command
-from app.demo import run as demo
-from app.demo.namespaces import Nat
-from app.engine.process import run_engine_process
+from app.cli.options import ADDRESS, HOME, Option, Parser, flag, number, option
+from app.cli.output import complain
+from app.demo.nat import Nat
 from app.model.exit_status import ExitStatus
-from app.system.data_dir import find_home
 from app.system.errors import AppError
 from app.system.logs import log_level
 from app.system.own_stderr import keep_stderr
-from relay.config import DRAIN_S, RelayConfig
-from transport.wire.addresses import DEFAULT_PORT, PersonAddress, parse_person
+from relay.config import DRAIN_S
+from transport.wire.addresses import DEFAULT_PORT
 from transport.wire.errors import WireError
 
-cli = typer.Typer(
-    add_completion=False,
-    no_args_is_help=False,
-    pretty_exceptions_enable=False,
-    help="Voice calls that start on a relay at once. Without a command: the window.",
+_PORT = number(int, 0, 65535)
+_WITH_PARENT = flag("--with-parent", argparse.SUPPRESS)
+_CALL = (
+    HOME,
+    option("--play", metavar="WAV", type=Path, help="WAV (48 kHz, mono, 16 bit) in place of the microphone."),
+    option("--record", metavar="WAV", type=Path, help="WAV to write in place of the speaker."),
+    option("--report", metavar="FILE", type=Path, help="Write the call's report (JSON) here."),
+    option(
+        "--trace", metavar="FILE", type=Path, help="Write the call's trace (JSON) here, without addresses and names."
+    ),
+    flag("--trace-addresses", "Leave addresses and names in the trace."),
+    flag("--always-relay", "Hide this machine's IP address from the peer."),
+    _WITH_PARENT,
 )
 
-HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Folder of name, key, contacts and settings.", show_default=False)
-]
-PlayOption = Annotated[
-    Path | None, typer.Option("--play", help="WAV (48 kHz, mono, 16-bit) instead of the microphone.")
-]
-RecordOption = Annotated[Path | None, typer.Option("--record", help="WAV to write instead of the speaker.")]
-ReportOption = Annotated[Path | None, typer.Option("--report", help="Write the call's report (JSON) here.")]
-TraceOption = Annotated[
-    Path | None, typer.Option("--trace", help="Write the call's trace (JSON) here, without addresses and names.")
-]
-TraceAddressesOption = Annotated[
-    bool, typer.Option("--trace-addresses", help="Leave addresses and names in the trace.")
-]
-AlwaysRelayOption = Annotated[
-    bool, typer.Option("--always-relay", help="Hide this machine's IP address from the peer.")
-]
-NatOption = Annotated[
-    Nat,
-    typer.Option(
-        "--nat",
-        help="home: two home routers; strict: Bob's takes a random port for each destination; both-strict: both do; "
-        "none: no routers, all on loopback.",
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """``runs`` is ``module:function``; the function takes the options by name and returns the exit status."""
+
+    runs: str
+    help: str
+    options: tuple[Option, ...]
+    hidden: bool = False
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "window": Command(
+        "app.ui.run:run_window",
+        "The window.",
+        (HOME, flag("--try-here", "Start a private relay and Echo on this machine if nothing is set up.")),
     ),
-]
-WithParentOption = Annotated[bool, typer.Option("--with-parent", hidden=True)]
+    "register": Command(
+        "app.cli.one_shot:register", "Claim NAME@HOST[:PORT][#PIN] for this installation's key.", (ADDRESS, HOME)
+    ),
+    "listen": Command(
+        "app.cli.headless:listen",
+        "Wait for calls and answer them.",
+        (
+            option(
+                "--answer-after",
+                metavar="S",
+                type=number(float, 0, 60),
+                default=0.0,
+                help="Let it ring this many seconds.",
+            ),
+            flag("--once", "End after the first call."),
+            *_CALL,
+        ),
+    ),
+    "call": Command(
+        "app.cli.headless:call",
+        "Call NAME@HOST[:PORT][#PIN].",
+        (
+            ADDRESS,
+            option(
+                "--for",
+                metavar="S",
+                dest="for_s",
+                type=number(float, 0),
+                help="Hang up after so many seconds of conversation.",
+            ),
+            *_CALL,
+        ),
+    ),
+    "echo": Command(
+        "app.cli.headless:echo", "Answer every call and send the caller's voice back.", (HOME, _WITH_PARENT)
+    ),
+    "netcheck": Command(
+        "app.cli.one_shot:netcheck",
+        "Look at this machine's network and its way to the relay.",
+        (HOME, option("--json", dest="as_json", action="store_true", help="For programs.")),
+    ),
+    "demo": Command(
+        "app.demo.run:run",
+        "A relay, two people and two NATs on this machine, a call between them shown live, then its report. No "
+        "devices. Exit status 0: the call was answered, went direct and lost nothing.",
+        (
+            option(
+                "--nat",
+                choices=[nat.value for nat in Nat],
+                default=Nat.HOME.value,
+                help="home: two home routers; strict: Bob's takes a random port for each destination; both-strict: "
+                "both do; none: no routers, all on loopback. [default: %(default)s]",
+            ),
+        ),
+    ),
+    "relay": Command(
+        "app.cli.relay:run",
+        "Run a relay.",
+        (
+            option(
+                "--bind",
+                metavar="IP",
+                dest="binds",
+                action="append",
+                default=[],
+                help="IP address to listen on; repeatable.",
+            ),
+            option(
+                "--port",
+                metavar="N",
+                type=_PORT,
+                default=DEFAULT_PORT,
+                help="Control port; 0 picks one. [default: %(default)s]",
+            ),
+            option(
+                "--stun-port",
+                metavar="N",
+                dest="stun_ports",
+                type=_PORT,
+                action="append",
+                help="STUN port; repeatable; two by default.",
+            ),
+            option("--data", metavar="DIR", type=Path, help="Folder of the directory and the relay's key."),
+            option("--json", dest="as_json", action="store_true", help="Print the ready line as JSON."),
+            option(
+                "--host", dest="public_host", metavar="HOST", default="", help="Public host name, for the ready line."
+            ),
+            option("--metrics-port", metavar="N", type=_PORT, help="Prometheus metrics on loopback."),
+            option(
+                "--drain",
+                metavar="S",
+                dest="drain_s",
+                type=number(float, 0, 3600),
+                default=DRAIN_S,
+                help="Seconds for running calls at stop. [default: %(default)g]",
+            ),
+            _WITH_PARENT,
+        ),
+    ),
+    "engine": Command("app.engine.process:run_engine_process", "The process behind the window.", (HOME,), hidden=True),
+}
 
 
-@cli.callback(invoke_without_command=True)
-def root(context: typer.Context, home: HomeOption = None) -> None:
-    """Start the window when no command is given."""
-    if context.invoked_subcommand is None:
-        _open_window([] if home is None else ["--home", str(home)])
-
-
-@cli.command()
-def window(
-    home: HomeOption = None,
-    try_here: Annotated[
-        bool, typer.Option("--try-here", help="Start a private relay and Echo on this machine if nothing is set up.")
-    ] = False,
-) -> None:
-    """The window."""
-    _open_window([*([] if home is None else ["--home", str(home)]), *(["--try-here"] if try_here else [])])
-
-
-@cli.command()
-def register(address: str, home: HomeOption = None) -> None:
-    """Claim NAME@HOST[:PORT][#PIN] for this installation's key."""
-    _leave(headless.register(find_home(home), _person(address)))
-
-
-@cli.command()
-def listen(
-    home: HomeOption = None,
-    answer_after: Annotated[float, typer.Option(min=0, max=60, help="Let it ring this many seconds.")] = 0.0,
-    once: Annotated[bool, typer.Option("--once", help="End after the first call.")] = False,
-    play: PlayOption = None,
-    record: RecordOption = None,
-    report: ReportOption = None,
-    trace: TraceOption = None,
-    trace_addresses: TraceAddressesOption = False,
-    always_relay: AlwaysRelayOption = False,
-    with_parent: WithParentOption = False,
-) -> None:
-    """Wait for calls and answer them."""
-    plan = headless.Plan(
-        find_home(home), play, record, report, always_relay, trace, trace_addresses, with_parent=with_parent
+def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, object]]:
+    """The command that ``arguments`` (by default the program's own) name, and its options. Exits on wrong usage."""
+    parser = Parser(
+        prog="segue",
+        usage="%(prog)s [OPTIONS] [COMMAND] ...",
+        description="Voice calls that start on a relay at once. Without a command: the window.",
     )
-    _leave(headless.listen(plan, answer_after_s=answer_after, once=once))
+    parser.add((HOME,))
+    parser.set_defaults(command="window", try_here=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    for name, command in COMMANDS.items():
+        usage = " ".join(["%(prog)s", "[OPTIONS]", *(["ADDRESS"] if ADDRESS in command.options else [])])
+        shown: dict[str, Any] = {} if command.hidden else {"help": command.help}
+        child = commands.add_parser(name, prog=f"segue {name}", usage=usage, description=command.help, **shown)
+        child.add(command.options)
+        child.set_defaults(command=name)
+    given = vars(parser.parse_args(arguments))
+    name = given["command"]
+    return name, {item.parameter: given[item.parameter] for item in COMMANDS[name].options}
 
 
-@cli.command()
-def call(
-    address: str,
-    home: HomeOption = None,
-    for_s: Annotated[float | None, typer.Option("--for", min=0, help="Hang up after so many seconds of talk.")] = None,
-    play: PlayOption = None,
-    record: RecordOption = None,
-    report: ReportOption = None,
-    trace: TraceOption = None,
-    trace_addresses: TraceAddressesOption = False,
-    always_relay: AlwaysRelayOption = False,
-    with_parent: WithParentOption = False,
-) -> None:
-    """Call NAME@HOST[:PORT][#PIN]."""
-    plan = headless.Plan(
-        find_home(home), play, record, report, always_relay, trace, trace_addresses, with_parent=with_parent
-    )
-    _leave(headless.call(plan, _person(address), for_s=for_s))
-
-
-@cli.command()
-def echo(home: HomeOption = None, with_parent: WithParentOption = False) -> None:
-    """Answer every call and send the caller's voice back."""
-    _leave(headless.echo(headless.Plan(find_home(home), with_parent=with_parent)))
-
-
-@cli.command()
-def netcheck(
-    home: HomeOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """Look at this machine's network and its way to the relay."""
-    _leave(headless.netcheck(find_home(home), as_json=as_json))
-
-
-@cli.command("demo")
-def demo_command(nat: NatOption = Nat.HOME) -> None:
-    """A relay, two people and two NATs on this machine, a call between them shown live, then its report. No devices.
-
-    Exit status 0: the call was answered, went direct and lost nothing.
-    """
-    _leave(demo.run(nat))
-
-
-@cli.command("relay")
-def relay_command_(
-    bind: Annotated[list[str] | None, typer.Option("--bind", help="IP address to listen on; repeatable.")] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Control port; 0 picks one.")] = DEFAULT_PORT,
-    stun_port: Annotated[
-        list[int] | None, typer.Option("--stun-port", min=0, max=65535, help="STUN port; repeatable; two by default.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of the directory and the relay's key.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the ready line as JSON.")] = False,
-    host: Annotated[str, typer.Option("--host", help="Public host name, for the ready line.")] = "",
-    metrics_port: Annotated[
-        int | None, typer.Option("--metrics-port", min=0, max=65535, help="Prometheus metrics on loopback.")
-    ] = None,
-    drain: Annotated[
-        float, typer.Option("--drain", min=0, max=3600, help="Seconds for running calls at stop.")
-    ] = DRAIN_S,
-    with_parent: WithParentOption = False,
-) -> None:
-    """Run a relay."""
-    config = RelayConfig(
-        data_dir=data.expanduser().resolve() if data is not None else find_home().folder / "relay",
-        binds=tuple(bind or ()),
-        port=port,
-        stun_ports=None if stun_port is None else tuple(stun_port),
-        public_host=host,
-        metrics_port=metrics_port,
-        drain_s=drain,
-    )
-    _leave(relay_command.run(relay_command.RelayPlan(config, as_json=as_json, with_parent=with_parent)))
-
-
-@cli.command(hidden=True)
-def engine(home: HomeOption = None) -> None:
-    """The process behind the window."""
-    _leave(run_engine_process(find_home(home)))
-
-
-def _person(address: str) -> PersonAddress:
-    try:
-        return parse_person(address)
-    except WireError as error:
-        raise typer.BadParameter(f"{error}.") from error
-
-
-def _leave(status: ExitStatus) -> None:
-    raise typer.Exit(int(status))
-
-
-def _open_window(arguments: list[str]) -> None:
-    if importlib.util.find_spec("PySide6") is None:
-        typer.echo("The window needs PySide6, which is not installed; “segue --help” lists the rest.", err=True)
-        raise typer.Exit(ExitStatus.FAILED)
-    # As `python -m app.ui.run` would: the command line itself must run where Qt is not installed.
-    sys.argv = ["segue", *arguments]
-    runpy.run_module("app.ui.run", run_name="__main__")
+def run(name: str, options: Mapping[str, object]) -> int:
+    """Carry out a command; returns the exit status."""
+    # The command line itself runs where Qt is not installed.
+    if name == "window" and importlib.util.find_spec("PySide6") is None:
+        complain("The window needs PySide6, which is not installed; “segue --help” lists the rest.")
+        return ExitStatus.FAILED
+    module, _, function = COMMANDS[name].runs.partition(":")
+    return int(getattr(importlib.import_module(module), function)(**options))
 
 
 def main() -> None:
@@ -212,10 +200,16 @@ def main() -> None:
     keep_stderr()
     logging.basicConfig(level=log_level(logging.ERROR), format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
-        cli()
+        try:
+            sys.exit(run(*parse()))
+        finally:
+            sys.stdout.flush()
     except AppError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(ExitStatus.FAILED)
+        complain(str(error))
     except WireError as error:  # an address in the local data that no version of Segue would write
-        typer.echo(f"{error}.", err=True)
-        sys.exit(ExitStatus.FAILED)
+        complain(f"{error}.")
+    except BrokenPipeError:
+        # Whoever read our output has gone (`segue demo | head`). What is still buffered goes nowhere, in silence.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(ExitStatus.FAILED)

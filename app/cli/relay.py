@@ -3,53 +3,55 @@
 import asyncio
 import json
 import signal
-import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-import typer
-
+from app.cli.output import complain, say
 from app.model.exit_status import ExitStatus
+from app.system.data_dir import find_home
 from app.system.parent_watch import watch_parent
 from relay.config import Ready, RelayConfig
 from relay.errors import RelayError
 from relay.server import relay_loop_factory, run_relay
 
 
-@dataclass(frozen=True, slots=True)
-class RelayPlan:
-    """What the options say, and how to print."""
-
-    config: RelayConfig
-    as_json: bool
-    with_parent: bool
-
-
-def run(plan: RelayPlan) -> ExitStatus:
-    """Run until the operator, or the program that started it, stops it."""
+def run(
+    *,
+    data: Path | None,
+    binds: Sequence[str],
+    stun_ports: Sequence[int] | None,
+    as_json: bool,
+    with_parent: bool,
+    **settings: Any,
+) -> ExitStatus:
+    """Run until the operator, or the program that started it, stops it. ``settings`` are fields of RelayConfig."""
+    data_dir = data.expanduser().resolve() if data is not None else find_home().folder / "relay"
+    ports = None if stun_ports is None else tuple(stun_ports)
+    config = RelayConfig(data_dir, binds=tuple(binds), stun_ports=ports, **settings)
     try:
         with asyncio.Runner(loop_factory=relay_loop_factory()) as runner:
-            runner.run(_run(plan))
+            runner.run(_run(config, as_json=as_json, with_parent=with_parent))
     except RelayError as error:
-        typer.echo(str(error), err=True)
+        complain(str(error))
         return ExitStatus.FAILED
     return ExitStatus.OK
 
 
-async def _run(plan: RelayPlan) -> None:
-    if plan.with_parent:
+async def _run(config: RelayConfig, *, as_json: bool, with_parent: bool) -> None:
+    if with_parent:
         watch_parent(lambda: signal.raise_signal(signal.SIGTERM))
-    await run_relay(plan.config, lambda ready: _announce(plan, ready))
+    await run_relay(config, lambda ready: _announce(ready, as_json=as_json))
 
 
-def _announce(plan: RelayPlan, ready: Ready) -> None:
+def _announce(ready: Ready, *, as_json: bool) -> None:
     for notice in ready.notices:
-        typer.echo(notice, err=True)
-    if plan.as_json:
+        complain(notice)
+    if as_json:
         stun = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ready.stun]
-        told: dict[str, object] = {"address": str(ready.address), "pin": ready.address.pin, "stun": stun}
+        fields: dict[str, object] = {"address": str(ready.address), "pin": ready.address.pin, "stun": stun}
         if ready.metrics is not None:
-            told["metrics"] = f"http://{ready.metrics[0]}:{ready.metrics[1]}/metrics"
-        typer.echo(json.dumps(told))
+            fields["metrics"] = f"http://{ready.metrics[0]}:{ready.metrics[1]}/metrics"
+        say(json.dumps(fields))
     else:
-        typer.echo(f"ready {ready.address}")
-    sys.stdout.flush()
+        say(f"ready {ready.address}")

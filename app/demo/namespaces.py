@@ -12,25 +12,16 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from app.account.local_relay import Child, LocalRelayError, end_child, first_line
+from app.demo.nat import Nat
 
 # Documentation addresses (RFC 5737): they can stand on a screen and are nobody's.
 RELAY_IPS = ("192.0.2.1", "192.0.2.2")
 INTERNET = "net"
 _READY = b"ready\n"
 _TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "nft": "nftables"}
-
-
-class Nat(StrEnum):
-    """What the two routers do with ports. ``NONE``: no routers, both people on loopback."""
-
-    HOME = "home"
-    STRICT = "strict"
-    BOTH_STRICT = "both-strict"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)

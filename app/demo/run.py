@@ -25,8 +25,9 @@ from rich.live import Live
 
 from app.account.local_relay import Child, LocalRelayError, end_child, first_line, loopback_binds, spawn
 from app.demo import screen
-from app.demo.namespaces import INTERNET, RELAY_IPS, DemoNet, Nat, NoNamespacesError
+from app.demo.namespaces import INTERNET, RELAY_IPS, DemoNet, NoNamespacesError
 from app.demo.narration import Story, verdict
+from app.demo.nat import Nat
 from app.ipc import messages as protocol
 from app.ipc.client import EngineClient, EngineUnreachable
 from app.model.exit_status import ExitStatus
@@ -76,12 +77,12 @@ class Side:
                 self.levels = message
 
 
-def run(nat: Nat) -> ExitStatus:
+def run(nat: str) -> ExitStatus:
     """Show a call; returns when it is over. Without a right to make networks it goes over loopback."""
     console = Console(highlight=False)
     try:
         with tempfile.TemporaryDirectory(prefix="segue-demo-") as folder:
-            return run_on_own_loop(_Demo(Path(folder), console, nat).run())
+            return run_on_own_loop(_Demo(Path(folder), console, Nat(nat)).run())
     except LocalRelayError as error:
         raise AppError(str(error)) from error
     except asyncio.CancelledError as error:

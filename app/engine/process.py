@@ -5,11 +5,12 @@ import contextlib
 import logging
 import logging.handlers
 import signal
+from pathlib import Path
 
 from app.engine.runner import Engine, EngineConfig, raise_priority
 from app.engine.sound_system import SoundPlan
 from app.model.exit_status import ExitStatus
-from app.system.data_dir import AlreadyRunning, Home, prepare
+from app.system.data_dir import AlreadyRunning, Home, find_home, prepare
 from app.system.errors import AppError
 from app.system.logs import log_level
 from app.system.loop import run_on_own_loop
@@ -20,13 +21,14 @@ _log = logging.getLogger(__name__)
 LOG_BYTES = 500_000
 
 
-def run_engine_process(home: Home) -> ExitStatus:
+def run_engine_process(home: Path | None) -> ExitStatus:
     """Run an engine until its windows have gone or it is told to end. Writes its log under the home."""
+    place = find_home(home)
     try:
-        prepare(home)
+        prepare(place)
         with contextlib.suppress(OSError):  # without a log, a call is still a call
-            _log_to(home)
-        run_on_own_loop(_run(home))
+            _log_to(place)
+        run_on_own_loop(_run(place))
     except AlreadyRunning:
         return ExitStatus.OK  # two windows were started at once; both talk to the other engine
     except AppError as error:

@@ -16,16 +16,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=None, help="the folder of the data")
     parser.add_argument("--try-here", action="store_true", help="start a private relay and Echo on this machine")
     chosen = parser.parse_args(arguments)
-    return run_window(find_home(chosen.home).folder, chosen.try_here)
+    return run_window(chosen.home, chosen.try_here)
 
 
-def run_window(home: Path, try_here: bool) -> int:
+def run_window(home: Path | None = None, try_here: bool = False) -> int:
     """Show the window for the data in ``home`` until it is closed. Returns the program's exit status.
 
     ``try_here``: where no name is registered yet, start a private relay and Echo on this machine.
     """
-    application = make_application(sys.argv[:1])
-    bridge = Bridge(LocalEngine(home), application)
+    application = make_application(["segue"])
+    bridge = Bridge(LocalEngine(find_home(home).folder), application)
     window = MainWindow(bridge, versions(), try_here=try_here)
     window.quit_wanted.connect(bridge.end)
     window.tray.show()

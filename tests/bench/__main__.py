@@ -21,6 +21,7 @@ from tests.bench import (
     bench_allocation,
     bench_call,
     bench_hard,
+    bench_help,
     bench_kernel,
     bench_kernel_calls,
     bench_portmap,
@@ -42,6 +43,7 @@ SWAPS_PER_CUT = 25
 PAGE = ROOT / "docs" / "results.md"
 BENCHMARKS: dict[str, Callable[[], Iterable[Section | Grid]]] = {
     "call": bench_call.run,
+    "help": lambda: [bench_help.run()],
     "window": lambda: [bench_window.run()],
     "relay": lambda: [bench_relay.run()],
     "quic": lambda: [bench_quic.run()],

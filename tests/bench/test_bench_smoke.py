@@ -3,7 +3,7 @@
 import pytest
 
 from tests.audio_lab import missing_tools
-from tests.bench import bench_call, bench_quic, bench_relay, bench_window
+from tests.bench import bench_call, bench_help, bench_quic, bench_relay, bench_window
 from tests.bench.__main__ import page
 from tests.bench.figures import Figure, Section, quantile, spread
 from tests.gui.real_window import missing_tools as missing_window_tools
@@ -24,6 +24,11 @@ def test_the_page_holds_every_figure() -> None:
 
 def test_quic() -> None:
     assert len(bench_quic.run(handshake_count=1, frame_count=10, repeats=1).figures) == 2
+
+
+@pytest.mark.process
+def test_help() -> None:
+    assert bench_help.run(repeats=1).figures
 
 
 @pytest.mark.slow

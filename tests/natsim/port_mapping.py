@@ -1,7 +1,7 @@
 """Routers that map ports when they are asked, in all three protocols, also badly; and the product's mapper before them.
 
-The router's UPnP begins where ``transport.io.upnp`` ends: discovery and SOAP are a library's, and tested with a real
-router in ``tests/netlab``.
+The router's UPnP begins where ``transport.io.upnp_client`` ends: discovery and SOAP are a library's, and tested with a
+real router in ``tests/netlab``.
 """
 
 import ipaddress

@@ -12,7 +12,7 @@ from tests.natsim.wire import WireSpec
 from tests.netlab.lab import Box, KernelWorld
 from tests.netlab.namespaces import TIMEOUT_S
 from tests.processes import Running, program
-from transport.io.upnp import SSDP_PORT
+from transport.io.upnp_client import SSDP_PORT
 from transport.portmap.pcp import SERVER_PORT
 
 BINARY = Path("/usr/sbin/miniupnpd")

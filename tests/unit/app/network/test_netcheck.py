@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from app.account.registration import register_name
-from app.cli.main import cli
+from app.cli.main import parse, run
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
 from app.model.exit_status import ExitStatus
@@ -246,12 +245,14 @@ def test_it_works_beside_an_engine_and_leaves_its_session_and_its_home_alone(tmp
     with_relay(tmp_path, scenario)
 
 
-def test_a_home_without_a_name_is_told_what_to_do_and_is_not_made(tmp_path: Path) -> None:
+def test_a_home_without_a_name_is_told_what_to_do_and_is_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     missing = tmp_path / "nobody"
-    result = CliRunner().invoke(cli, ["netcheck", "--home", os.fspath(missing), "--json"])
-    assert result.exit_code == ExitStatus.UNREACHABLE
-    told = json.loads(result.stdout)
-    assert "segue register" in told["problem"] and told["nat"] is None
+    status = run(*parse(["netcheck", "--home", os.fspath(missing), "--json"]))
+    assert status == ExitStatus.UNREACHABLE
+    facts = json.loads(capsys.readouterr().out)
+    assert "segue register" in facts["problem"] and facts["nat"] is None
     assert not missing.exists()
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.io import upnp
-from transport.io.upnp import MAX_ANSWER_BYTES, MAX_REQUESTS_PER_SEARCH, UpnpGateway, location_in
+from transport.io import upnp_client
+from transport.io.upnp_client import MAX_ANSWER_BYTES, MAX_REQUESTS_PER_SEARCH, UpnpClient, location_in
 from transport.portmap import igd_client as igd
 
 HERE = "127.0.0.1"
@@ -145,7 +145,7 @@ class Web:
 @contextlib.asynccontextmanager
 async def gateway(
     pages: dict[str, bytes | tuple[int, bytes] | Callable[[], bytes]], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[UpnpGateway, Web]]:
+) -> AsyncIterator[tuple[UpnpClient, Web]]:
     """A gateway at this machine's loopback, which a search finds at once (searching is tested in tests/netlab)."""
     web = Web(pages)
     server = await asyncio.start_server(web.serve, HERE, 0)
@@ -154,8 +154,8 @@ async def gateway(
     async def locations(local_ip: str, gateway: str) -> AsyncIterator[str]:
         yield f"http://{HERE}:{web.port}/desc.xml"
 
-    monkeypatch.setattr(upnp, "_locations", locations)
-    client = UpnpGateway()
+    monkeypatch.setattr(upnp_client, "_locations", locations)
+    client = UpnpClient()
     try:
         yield client, web
     finally:
@@ -239,7 +239,7 @@ BOMB = '<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa">' + "".join(
 def test_no_document_does_more_than_be_refused(
     pages: dict[str, bytes | tuple[int, bytes] | Callable[[], bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upnp, "REQUEST_S", 0.2)
+    monkeypatch.setattr(upnp_client, "REQUEST_S", 0.2)
 
     async def run() -> None:
         async with gateway({"/scpd.xml": FULL.encode(), **pages}, monkeypatch) as (client, web):

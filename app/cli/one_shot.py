@@ -1,0 +1,27 @@
+"""The commands that ask one thing and end: ``segue register`` and ``segue netcheck``. They need no engine."""
+
+import json
+from pathlib import Path
+
+from app.account.registration import register_name
+from app.cli.output import complain, say
+from app.model.exit_status import ExitStatus
+from app.network.netcheck import look_at_network
+from app.system.data_dir import find_home
+from app.system.loop import run_on_own_loop
+from transport.wire.addresses import PersonAddress
+
+
+def register(address: PersonAddress, home: Path | None) -> ExitStatus:
+    """``segue register``: claim a name for this installation's key."""
+    result = run_on_own_loop(register_name(find_home(home), address))
+    (say if result.status == ExitStatus.OK else complain)(result.text)
+    return result.status
+
+
+def netcheck(home: Path | None, as_json: bool) -> ExitStatus:
+    """``segue netcheck``: what can be learnt about the network before a call."""
+    facts = run_on_own_loop(look_at_network(find_home(home)))
+    for line in [json.dumps(facts.for_programs(), indent=2)] if as_json else facts.for_people():
+        say(line)
+    return ExitStatus.OK if facts.is_usable else ExitStatus.UNREACHABLE
