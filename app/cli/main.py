@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from app.cli.options import ADDRESS, HOME, Option, Parser, flag, number, option
 from app.cli.output import complain
-from app.demo.nat import Nat
+from app.demo.networks import Nat
 from app.model.exit_status import ExitStatus
 from app.system.errors import AppError
 from app.system.logs import log_level

@@ -11,35 +11,14 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from app.account.local_relay import Child, LocalRelayError, end_child, first_line
-from app.demo.nat import Nat
+from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Household, Nat
 
-# Documentation addresses (RFC 5737): they can stand on a screen and are nobody's.
-RELAY_IPS = ("192.0.2.1", "192.0.2.2")
 INTERNET = "net"
 _READY = b"ready\n"
 _TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "nft": "nftables"}
-
-
-@dataclass(frozen=True, slots=True)
-class Household:
-    """One person's network. ``inside`` and ``router`` are addresses of the /24 at home, ``outside`` the router's own
-    in the internet, reached over ``hop``."""
-
-    name: str
-    inside: str
-    router: str
-    outside: str
-    hop: str
-
-
-HOUSEHOLDS = (
-    Household("alice", "192.168.1.23", "192.168.1.1", "203.0.113.10", "203.0.113.1"),
-    Household("bob", "192.168.7.42", "192.168.7.1", "198.51.100.20", "198.51.100.1"),
-)
 
 
 class NoNamespacesError(Exception):

@@ -25,9 +25,9 @@ from rich.live import Live
 
 from app.account.local_relay import Child, LocalRelayError, end_child, first_line, loopback_binds, spawn
 from app.demo import screen
-from app.demo.namespaces import INTERNET, RELAY_IPS, DemoNet, NoNamespacesError
+from app.demo.namespaces import INTERNET, DemoNet, NoNamespacesError
 from app.demo.narration import Story, verdict
-from app.demo.nat import Nat
+from app.demo.networks import RELAY_IPS, Nat
 from app.ipc import messages as protocol
 from app.ipc.client import EngineClient, EngineUnreachable
 from app.model.exit_status import ExitStatus

@@ -9,8 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from app.demo.namespaces import HOUSEHOLDS, RELAY_IPS
-from app.demo.nat import Nat
+from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Nat
 from app.ipc import messages
 from app.report.report import CallReport
 

@@ -1,10 +1,13 @@
 """House rules that a parser can check without guessing."""
 
 import ast
+import statistics
+from collections import Counter
 
 from tests.arch.source import sources
 
-MAX_MODULE_LINES = 800
+MAX_MODULE_LINES = 610
+MAX_MEDIAN_LINES = 150
 MAX_FUNCTION_LINES = 80
 
 TASK_MAKERS = ("create_task", "ensure_future", "run_coroutine_threadsafe", "TaskGroup")
@@ -16,6 +19,28 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def test_modules_stay_readable() -> None:
     long = {source.path: lines for source in sources() if (lines := source.text.count("\n")) > MAX_MODULE_LINES}
     assert not long
+
+
+def test_the_median_module_is_short() -> None:
+    assert statistics.median(source.text.count("\n") for source in sources()) <= MAX_MEDIAN_LINES
+
+
+# To be resolved; what stays here for good says why.
+SHARED_NAMES = {
+    *("State", "Trigger"),  # every machine's own, beside its TRANSITIONS (tests/arch/state_machines.py)
+    *("Announced", "Answered", "Audio", "Call", "CallState", "DelaySummary"),
+    *("Ended", "HangUp", "InterfacesChanged", "KnownNetworks", "Leg", "LevelMeter"),
+    *("Mapped", "Message", "MessageReceived", "NatProfile", "OtherVersion", "Pair"),
+    *("PathQuality", "Person", "Phase", "Presence", "Proven", "Refused"),
+    *("Register", "Registered", "RelayReady", "Relays", "Result", "SendMessage"),
+    *("Tick", "TimerFired", "Verdict", "Watch"),
+}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    names = Counter(node.name for source in sources() for node in source.tree.body if isinstance(node, ast.ClassDef))
+    twice = {name for name, count in names.items() if count > 1 and not name.startswith("_")}
+    assert not twice - SHARED_NAMES
 
 
 def test_functions_stay_readable() -> None:

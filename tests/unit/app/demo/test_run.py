@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from app.demo.namespaces import HOUSEHOLDS, RELAY_IPS, build_script
+from app.demo.namespaces import build_script
 from app.demo.narration import MAX_LINES, TALK_LINE_EVERY_S, Story, verdict
-from app.demo.nat import Nat
+from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Nat
 from app.ipc.messages import CallSample, CallState, EngineState, NatProfile, PathSpan, TraversalStep
 from app.report.report import CallReport, MediaReport, Times
 
