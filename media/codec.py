@@ -107,11 +107,9 @@ class OpusEncoder:
         return payload
 
     def set_bitrate(self, bits_per_second: int) -> None:
-        """See :class:`Encoder`."""
         self._encoder.bitrate = min(max(bits_per_second, MIN_BITRATE_BPS), MAX_BITRATE_BPS)
 
     def set_expected_loss(self, percent: int) -> None:
-        """See :class:`Encoder`."""
         self._encoder.packet_loss_perc = min(max(percent, 0), MAX_LOSS_PERCENT)
 
 
@@ -129,11 +127,9 @@ class OpusDecoder:
 
     @property
     def damaged(self) -> int:
-        """See :class:`Decoder`."""
         return self._damaged
 
     def decode(self, payload: bytes) -> Pcm:
-        """See :class:`Decoder`."""
         # An empty payload would silently select concealment inside libopus.
         pcm = self._run(payload, fec=False) if payload else None
         if pcm is None:
@@ -142,7 +138,6 @@ class OpusDecoder:
         return pcm
 
     def conceal(self) -> Pcm:
-        """See :class:`Decoder`."""
         pcm = self._run(b"", fec=False)
         return silence() if pcm is None else pcm
 

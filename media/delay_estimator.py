@@ -9,6 +9,13 @@ from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass
 
+from media.format import SAMPLE_RATE_HZ
+
+
+def transit_s(timestamp: int, now: float) -> float:
+    """Arrival less RTP time in seconds, of an extended timestamp: known but for the clocks' unknown offset."""
+    return now - timestamp / SAMPLE_RATE_HZ
+
 
 @dataclass(frozen=True, slots=True)
 class DelayConfig:

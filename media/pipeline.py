@@ -1,6 +1,6 @@
-"""The two chains of a talk (pure): samples to packets, and packets to samples.
+"""The two chains of a call (pure): samples to packets, and packets to samples.
 
-``CaptureChain``: processing → codec → rtp. ``PlayoutChain``: rtp → jitter → codec → stretch → processing.
+``CaptureChain``: processing → codec → rtp. ``PlayoutChain``: rtp → jitter → codec → stretch → level.
 """
 
 import random
@@ -12,9 +12,9 @@ from media.codec import Decoder, Encoder
 from media.delay_estimator import DelayConfig
 from media.errors import RtpError
 from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
-from media.jitter import JitterBuffer, JitterConfig
-from media.playout import Conceal, Frame, Playout, Recover, Silence, Tempo
-from media.processing import CaptureProcessing, Level, PlaybackProcessing
+from media.jitter import JitterBuffer
+from media.playout import Conceal, Frame, JitterConfig, Playout, Recover, Silence, Tempo
+from media.processing import CaptureProcessing, Level, LevelDetector
 from media.rtp import RtpPacket, parse, serialize
 from media.stats import DelayHistogram, PlayoutStats
 from media.stretch import Stretcher, is_quiet, joined
@@ -30,36 +30,20 @@ class CaptureChain:
     """
 
     def __init__(self, encoder: Encoder, rng: random.Random, processing: CaptureProcessing | None = None) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
+        """For bitrate and expected loss."""
         self._processing = processing
         self._ssrc = rng.getrandbits(32)
         self._sequence = rng.getrandbits(16)
         self._timestamp = rng.getrandbits(32)
         self._talkspurt_starts = True
-        self._frames_sent = 0
-        self._frames_dropped = 0
         self._sizes: deque[int] = deque(maxlen=_ONE_SECOND_FRAMES)
-        self._first_sent: float | None = None
-
-    @property
-    def encoder(self) -> Encoder:
-        """For bitrate and expected loss."""
-        return self._encoder
-
-    @property
-    def frames_sent(self) -> int:
+        self.frames_sent = 0
         """Packets made."""
-        return self._frames_sent
-
-    @property
-    def frames_dropped(self) -> int:
+        self.frames_dropped = 0
         """Frames given up before they were encoded, because they were too old to be of use."""
-        return self._frames_dropped
-
-    @property
-    def first_sent(self) -> float | None:
+        self.first_sent: float | None = None
         """When the first packet was made."""
-        return self._first_sent
 
     @property
     def bitrate_bps(self) -> int:
@@ -80,55 +64,46 @@ class CaptureChain:
 
     def push(self, pcm: Pcm, now: float) -> bytes:
         """One frame of 960 samples as an RTP packet."""
-        payload = self._encoder.encode(self._processing.process(pcm) if self._processing else pcm)
+        payload = self.encoder.encode(self._processing.process(pcm) if self._processing else pcm)
         packet = RtpPacket(self._sequence, self._timestamp, self._ssrc, payload, marker=self._talkspurt_starts)
         self._talkspurt_starts = False
         self._sequence = (self._sequence + 1) & 0xFFFF
         self._timestamp = (self._timestamp + FRAME_SAMPLES) & 0xFFFF_FFFF
-        self._frames_sent += 1
+        self.frames_sent += 1
         self._sizes.append(len(payload))
-        if self._first_sent is None:
-            self._first_sent = now
+        if self.first_sent is None:
+            self.first_sent = now
         return serialize(packet)
 
     def skip(self, frames: int) -> None:
         """``frames`` frames were captured but will not be sent: the clock goes on, the sequence does not."""
         if frames > 0:
             self._timestamp = (self._timestamp + frames * FRAME_SAMPLES) & 0xFFFF_FFFF
-            self._frames_dropped += frames
+            self.frames_dropped += frames
             self._talkspurt_starts = True
 
 
 class PlayoutChain:
-    """Makes one frame for the speaker each time it is asked, whatever has arrived.
+    """Makes one frame for the speaker each time it is asked, whatever has arrived."""
 
-    Without ``processing`` the samples leave as the codec made them.
-    """
-
-    def __init__(
-        self,
-        decoder: Decoder,
-        processing: PlaybackProcessing | None = None,
-        config: JitterConfig | None = None,
-        delay: DelayConfig | None = None,
-    ) -> None:
+    def __init__(self, decoder: Decoder, config: JitterConfig | None = None, delay: DelayConfig | None = None) -> None:
         self._decoder = decoder
-        self._processing = processing
         self._jitter = JitterBuffer(config, delay)
         self._stretcher = Stretcher()
+        self._detector = LevelDetector()
         self._rest = silence(0)
         self._delays = DelayHistogram()
-        self._last_delay_s = 0.0
-        self._malformed = 0
         self._played = self._concealed = self._pending = self._skipped = 0
-        self._first_played: float | None = None
+        self.last_delay_s = 0.0
+        """From its arrival to the speaker, of the newest frame played."""
+        self.first_played: float | None = None
+        """When the first sample of the peer reaches the speaker (clock of ``pull``)."""
 
     def on_packet(self, data: bytes, now: float) -> None:
-        """One datagram as it came. Never raises; what is no RTP packet of ours is counted and dropped."""
+        """One datagram as it came. Never raises; what is no RTP packet of ours is dropped."""
         try:
             packet = parse(data)
         except RtpError:
-            self._malformed += 1
             return
         self._jitter.push(packet, now)
 
@@ -146,44 +121,25 @@ class PlayoutChain:
             held += part.size
         ready = np.concatenate(parts)
         frame, self._rest = ready[:FRAME_SAMPLES], ready[FRAME_SAMPLES:]
-        return self._processing.process(frame) if self._processing else frame
-
-    def end(self) -> None:
-        """The peer has hung up: what is held is played, and the silence after it counts as nothing lost."""
-        self._pending = 0
-        self._jitter.end()
+        self._detector.measure(frame)
+        return frame
 
     @property
     def dry(self) -> bool:
-        """In mid-talk with nothing held: the next ``pull`` would have to conceal."""
+        """In mid-call with nothing held: the next ``pull`` would have to conceal."""
         return self._rest.size < FRAME_SAMPLES and self._jitter.dry
-
-    def set_volume(self, gain: float) -> None:
-        """Linear volume."""
-        if self._processing:
-            self._processing.set_gain(gain)
-
-    @property
-    def first_played(self) -> float | None:
-        """When the first sample of the peer reaches the speaker (clock of ``pull``)."""
-        return self._first_played
-
-    @property
-    def last_delay_s(self) -> float:
-        """From its arrival to the speaker, of the newest frame played."""
-        return self._last_delay_s
 
     @property
     def level(self) -> Level:
         """Of what is played."""
-        return self._processing.level if self._processing else Level()
+        return self._detector.level
 
     def _render(self, playout: Playout, now: float, ahead: int) -> Pcm:
         match playout:
             case Silence():
                 return silence()
             case Conceal(stalled=stalled):
-                # Whether this was a hole or the end of the talk shows only when something follows.
+                # Whether this was a hole or the end of the call shows only when something follows.
                 self._pending += FRAME_SAMPLES if stalled else 0
                 self._concealed += 0 if stalled else FRAME_SAMPLES
                 return self._decoder.conceal()
@@ -204,10 +160,10 @@ class PlayoutChain:
             self._skipped += pcm.size
             return silence(0)
         ahead_s = ahead / SAMPLE_RATE_HZ
-        if self._first_played is None:
-            self._first_played = now + ahead_s
-        self._last_delay_s = now - frame.arrived + ahead_s
-        self._delays.add(self._last_delay_s)
+        if self.first_played is None:
+            self.first_played = now + ahead_s
+        self.last_delay_s = now - frame.arrived + ahead_s
+        self._delays.add(self.last_delay_s)
         if self._decoder.damaged > damaged:
             self._concealed += FRAME_SAMPLES
             return pcm
@@ -234,6 +190,4 @@ class PlayoutChain:
             samples_stretched=self._stretcher.changed,
             samples_skipped=self._skipped + jitter.skipped * FRAME_SAMPLES,
             delay=self._delays.summary(),
-            malformed=self._malformed,
-            damaged=self._decoder.damaged,
         )

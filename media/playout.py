@@ -1,7 +1,31 @@
-"""What the jitter buffer says: what to play for the next 20 ms, and what it has counted (pure)."""
+"""What the jitter buffer is configured with, what it says to play for each 20 ms, and what it counts (pure)."""
 
 from dataclasses import dataclass
 from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class JitterConfig:
+    """Delays are those of playout over the fastest packet's arrival."""
+
+    start_delay_s: float = 0.055
+    """Playing starts when this much is buffered, or when it should be: so long after the first frame was begun, which
+    is one frame before it came. With both sound cards' periods, the ring and Opus's own 6.5 ms it keeps accept → first
+    audio under one-way delay + 100 ms (tests/natsim/test_first_audio.py)."""
+    floor_s: float = 0.040
+    """Never shrink below two frames: sound cards ask for blocks of up to 40 ms at once."""
+    max_delay_s: float = 0.500
+    """Above half a second a talk falls apart (ITU-T G.114: 400 ms one way), so later packets count as lost."""
+    margin_s: float = 0.005
+    """Beyond the measured variation: the engine's own wake-up lateness."""
+    drain_above_s: float = 0.035
+    """Shorten only when so far above the target: the phase of playout is good for one frame of 20 ms, and the first
+    packets of a call find cold caches."""
+    skip_above_s: float = 0.200
+    """After a stall, skip when so much more than the target waits: less is gone within a second by shortening what is
+    said by a quarter. Without a stall nothing is ever skipped: a path that gets faster drains by 5 %."""
+    max_packets: int = 100
+    """2 s of voice; when more arrives at once the oldest are dropped and counted as overruns."""
 
 
 class Tempo(Enum):

@@ -1,4 +1,4 @@
-"""What happens to the signal between ring and codec: high-pass, gain, soft limiter, mute, level meter.
+"""What happens to the signal between ring and codec: high-pass, soft limiter, level detector, mute (pure).
 
 Everything works on frames of 960 samples and keeps its state between them. There is no echo canceller and no noise
 suppressor yet: on loudspeakers the peer hears himself, so a headset is needed for now. There is no automatic gain
@@ -78,29 +78,21 @@ def soft_limit(signal: Samples) -> Samples:
     return limited
 
 
-class Fader:
-    """Mute and volume without clicks: any change of gain is a straight ramp of 5 ms."""
+class MuteFader:
+    """Mutes and unmutes without a click: any change is a straight ramp of 5 ms."""
 
-    def __init__(self, gain: float = 1.0) -> None:
-        self._gain = gain
-        self._wanted = gain
-
-    def set(self, gain: float) -> None:
-        """The gain from the next frame on, 0 for mute."""
-        self._wanted = max(0.0, gain)
-
-    @property
-    def unity(self) -> bool:
-        """Whether a frame would pass unchanged."""
-        return self._gain == 1.0 and self._wanted == 1.0
+    def __init__(self) -> None:
+        self.muted = False
+        self._gain = 1.0
 
     def process(self, signal: Samples) -> Samples:
         """Apply the gain to at least 240 samples."""
-        if self._gain == self._wanted:
-            return signal if self._gain == 1.0 else signal * self._gain
-        gains = np.full(signal.size, self._wanted)
-        gains[:MUTE_FADE_SAMPLES] = np.linspace(self._gain, self._wanted, MUTE_FADE_SAMPLES)
-        self._gain = self._wanted
+        wanted = 0.0 if self.muted else 1.0
+        if self._gain == wanted:
+            return signal * 0.0 if self.muted else signal
+        gains = np.full(signal.size, wanted)
+        gains[:MUTE_FADE_SAMPLES] = np.linspace(self._gain, wanted, MUTE_FADE_SAMPLES)
+        self._gain = wanted
         faded: Samples = signal * gains
         return faded
 
@@ -118,78 +110,43 @@ def to_dbfs(amplitude: float) -> float:
     return max(SILENCE_DBFS, 20.0 * math.log10(max(amplitude, 1e-9) / FULL_SCALE))
 
 
-class LevelMeter:
-    """RMS of the last frame, and a peak that falls slowly enough to be seen."""
+class LevelDetector:
+    """RMS of the last frame, and a peak that falls slowly enough to be seen: ``level``."""
 
     def __init__(self) -> None:
-        self._level = Level()
-
-    @property
-    def level(self) -> Level:
-        """Of the last frame."""
-        return self._level
+        self.level = Level()
 
     def measure(self, signal: Samples | Pcm) -> None:
         """Take one frame."""
-        fallen = self._level.peak_dbfs - PEAK_DECAY_DB_PER_S * FRAME_S
+        fallen = self.level.peak_dbfs - PEAK_DECAY_DB_PER_S * FRAME_S
         if not signal.size:
-            self._level = Level(SILENCE_DBFS, max(fallen, SILENCE_DBFS))
+            self.level = Level(SILENCE_DBFS, max(fallen, SILENCE_DBFS))
             return
         values = signal.astype(np.float64, copy=False)
         peak = to_dbfs(max(float(values.max()), -float(values.min())))
         rms = math.sqrt(float(np.dot(values, values)) / values.size)
-        self._level = Level(to_dbfs(rms), max(peak, fallen, SILENCE_DBFS))
+        self.level = Level(to_dbfs(rms), max(peak, fallen, SILENCE_DBFS))
 
 
 class CaptureProcessing:
-    """High-pass, gain, limiter, meter, mute: in this order, so that a muted microphone still shows its level."""
+    """High-pass, limiter, level, mute: in this order, so that a muted microphone still shows its level."""
 
     def __init__(self) -> None:
         self._high_pass = HighPass()
-        self._gain = Fader()
-        self._mute = Fader()
-        self._meter = LevelMeter()
+        self._mute = MuteFader()
+        self._detector = LevelDetector()
 
     @property
     def level(self) -> Level:
         """Of the microphone, muted or not."""
-        return self._meter.level
-
-    def set_gain(self, gain: float) -> None:
-        """Linear gain of the microphone."""
-        self._gain.set(gain)
+        return self._detector.level
 
     def set_muted(self, muted: bool) -> None:
         """Send silence, or the voice again."""
-        self._mute.set(0.0 if muted else 1.0)
+        self._mute.muted = muted
 
     def process(self, frame: Pcm) -> Pcm:
         """One frame of 960 samples."""
-        signal = self._gain.process(self._high_pass.process(frame.astype(np.float64)))
-        limited = soft_limit(signal)
-        self._meter.measure(limited)
+        limited = soft_limit(self._high_pass.process(frame.astype(np.float64)))
+        self._detector.measure(limited)
         return to_pcm(self._mute.process(limited))
-
-
-class PlaybackProcessing:
-    """Volume, limiter, meter. At a volume of exactly 1 the samples pass unchanged."""
-
-    def __init__(self) -> None:
-        self._gain = Fader()
-        self._meter = LevelMeter()
-
-    @property
-    def level(self) -> Level:
-        """Of what is played."""
-        return self._meter.level
-
-    def set_gain(self, gain: float) -> None:
-        """Linear volume."""
-        self._gain.set(gain)
-
-    def process(self, frame: Pcm) -> Pcm:
-        """One frame of 960 samples."""
-        if not self._gain.unity:
-            frame = to_pcm(soft_limit(self._gain.process(frame.astype(np.float64))))
-        self._meter.measure(frame)
-        return frame

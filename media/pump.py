@@ -1,4 +1,4 @@
-"""Moves samples between the rings and the chains (pure): the one function the engine calls after each wake-up."""
+"""Moves samples between the rings and the chains (pure): what the engine calls after each wake-up."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence, to_pcm
 from media.pipeline import CaptureChain, PlayoutChain
-from media.processing import Level, LevelMeter
+from media.processing import Level, LevelDetector
 from media.ring import SampleRing
 from media.stats import MediaStats
 
@@ -20,7 +20,7 @@ MOST_RING_FRAMES = 4
 RING_CALM_S = 30.0
 
 
-class Tone(Protocol):
+class FrameSource(Protocol):
     """Anything that plays by the frame, such as :class:`media.tones.TonePlayer`."""
 
     def read(self) -> Pcm:
@@ -34,7 +34,7 @@ class Tone(Protocol):
 
 
 class AudioPump:
-    """Joins two rings with the chains of a talk, or with a tone while there is none.
+    """Joins two rings with the chains of a call, or with a tone while there is none.
 
     ``ring_frames`` is what the speaker's ring is filled up to at least (a sound card that takes blocks of 40 ms
     needs two). Playout delay is what the jitter buffer holds plus what lies in this ring.
@@ -48,41 +48,34 @@ class AudioPump:
         self._least_frames = self._ring_frames = ring_frames
         self._capture: CaptureChain | None = None
         self._playout: PlayoutChain | None = None
-        self._tone: Tone | None = None
-        self._preview = LevelMeter()
-        self._overhear: Callable[[Pcm], None] | None = None
+        self._tone: FrameSource | None = None
+        self._preview = LevelDetector()
+        self._tap: Callable[[Pcm], None] | None = None
         self._dropped_seen = capture_ring.dropped
         self._overruns_before = capture_ring.overruns
         self._underruns_before: int | None = None
-        self._underruns_at_end: int | None = None
         self._underruns_seen = playout_ring.underruns
         self._calm_since = 0.0
 
-    def play(self, tone: Tone | None) -> None:
-        """Play a tone, mixed into the talk if there is one; ``None`` stops it."""
+    def play(self, tone: FrameSource | None) -> None:
+        """Play a tone, mixed into the call if there is one; ``None`` stops it."""
         self._tone = tone
 
-    def overhear(self, listener: Callable[[Pcm], None] | None) -> None:
-        """Give each frame that is captured while nobody talks to ``listener``, such as a test recording."""
-        self._overhear = listener
+    def tap(self, listener: Callable[[Pcm], None] | None) -> None:
+        """Give each frame that is captured outside a call to ``listener``, such as a test recording."""
+        self._tap = listener
 
     def begin(self, capture: CaptureChain, playout: PlayoutChain) -> None:
-        """The talk starts: sound captured before this moment is forgotten."""
+        """The call starts: sound captured before this moment is forgotten."""
         self._capture_ring.discard(self._capture_ring.level)
         self._dropped_seen = self._capture_ring.dropped
         self._overruns_before = self._capture_ring.overruns
         self._capture, self._playout = capture, playout
         self._ring_frames = self._least_frames
-        self._underruns_before = self._underruns_at_end = None
-
-    def peer_ended(self) -> None:
-        """The peer has hung up: from here on nothing counts as missing."""
-        if self._playout:
-            self._playout.end()
-            self._underruns_at_end = self._playout_ring.underruns
+        self._underruns_before = None
 
     def end(self) -> MediaStats:
-        """The talk is over on this side: the figures, and both chains let go."""
+        """The call is over on this side: the figures, and both chains let go."""
         stats = self.stats()
         self._capture = self._playout = None
         return stats
@@ -113,8 +106,8 @@ class AudioPump:
                 packets.append(capture.push(frame, now))
             else:
                 self._preview.measure(frame)
-                if self._overhear is not None:
-                    self._overhear(frame)
+                if self._tap is not None:
+                    self._tap(frame)
         return packets
 
     def _fill(self, now: float) -> None:
@@ -130,7 +123,7 @@ class AudioPump:
 
     def _learn(self, now: float) -> None:
         ring = self._playout_ring
-        if self._underruns_before is None or self._underruns_at_end is not None:
+        if self._underruns_before is None:
             # Before the first sound a dry ring harms nobody.
             self._underruns_seen, self._calm_since = ring.underruns, now
         elif ring.underruns > self._underruns_seen:
@@ -151,19 +144,18 @@ class AudioPump:
 
     @property
     def input_level(self) -> Level:
-        """Of the microphone, in a talk or not."""
+        """Of the microphone, in a call or not."""
         return self._capture.level if self._capture else self._preview.level
 
     def stats(self) -> MediaStats:
-        """A snapshot of the talk; zeros when there is none."""
+        """A snapshot of the call; zeros when there is none."""
         if not self._capture or not self._playout:
-            return MediaStats(input_level=self.input_level)
+            return MediaStats()
         playout = self._playout.stats()
         jitter = playout.jitter
         ring_underruns = 0
         if self._underruns_before is not None:
-            until = self._playout_ring.underruns if self._underruns_at_end is None else self._underruns_at_end
-            ring_underruns = max(0, until - self._underruns_before)
+            ring_underruns = self._playout_ring.underruns - self._underruns_before
         return MediaStats(
             frames_sent=self._capture.frames_sent,
             frames_received=jitter.received,
@@ -181,6 +173,4 @@ class AudioPump:
             jitter_ms=round(jitter.jitter_s * 1000, 2),
             loss=jitter.loss,
             bitrate_bps=self._capture.bitrate_bps,
-            input_level=self._capture.level,
-            output_level=self._playout.level,
         )

@@ -28,7 +28,7 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class ReportsOverdue:
     """The deadline has come."""
 
 
@@ -61,7 +61,7 @@ class Break:
     reason: BreakerReason
 
 
-AdaptationEvent = Reported | Tick
+AdaptationEvent = Reported | ReportsOverdue
 AdaptationCommand = SetBitrate | SetExpectedLoss | Break
 
 
@@ -92,7 +92,7 @@ class AdaptationConfig:
 
 
 class RateControl:
-    """Machine: :class:`Reported` each second, :class:`Tick` at the deadline. Starts its clock with ``now``."""
+    """Takes :class:`Reported` each second, :class:`ReportsOverdue` at the deadline. Starts its clock with ``now``."""
 
     def __init__(self, now: float, config: AdaptationConfig | None = None) -> None:
         self._config = config or AdaptationConfig()
@@ -125,7 +125,7 @@ class RateControl:
         if self._broken:
             return []
         match event:
-            case Tick():
+            case ReportsOverdue():
                 due = now >= self._reported_at + self._config.breaker_s
                 return [self._break(BreakerReason.NO_REPORTS)] if due else []
             case Reported():

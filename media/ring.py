@@ -15,7 +15,11 @@ DEFAULT_CAPACITY_SAMPLES = SAMPLE_RATE_HZ
 
 
 class SampleRing:
-    """``write`` belongs to the producer, ``read``/``read_into``/``discard`` to the consumer, ``level`` to both."""
+    """``write`` belongs to the producer, ``read`` and ``discard`` to the consumer, ``level`` to both.
+
+    Counted for whoever wants to know: writes that did not fit (``overruns``) and their samples (``dropped``, the newest
+    ones); reads that found too little (``underruns``).
+    """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY_SAMPLES) -> None:
         if capacity < FRAME_SAMPLES:
@@ -23,40 +27,14 @@ class SampleRing:
         self._samples = np.zeros(capacity, dtype=np.int16)
         self._written = 0
         self._read = 0
-        self._overruns = 0
-        self._dropped = 0
-        self._underruns = 0
-        self._missing = 0
-
-    @property
-    def capacity(self) -> int:
-        """Samples that fit."""
-        return self._samples.size
+        self.overruns = 0
+        self.dropped = 0
+        self.underruns = 0
 
     @property
     def level(self) -> int:
         """Samples held now."""
         return self._written - self._read
-
-    @property
-    def overruns(self) -> int:
-        """Writes that did not fit; :attr:`dropped` counts their samples."""
-        return self._overruns
-
-    @property
-    def dropped(self) -> int:
-        """Samples that did not fit and were dropped, newest first."""
-        return self._dropped
-
-    @property
-    def underruns(self) -> int:
-        """Reads that found too little; :attr:`missing` counts their zeros."""
-        return self._underruns
-
-    @property
-    def missing(self) -> int:
-        """Zeros supplied for samples that were not there."""
-        return self._missing
 
     def write(self, samples: Pcm) -> int:
         """Append as many of ``samples`` as fit and return how many those were."""
@@ -68,29 +46,22 @@ class SampleRing:
         self._samples[: count - first] = samples[first:count]
         self._written = written + count
         if count < samples.size:
-            self._overruns += 1
-            self._dropped += samples.size - count
-        return count
-
-    def read_into(self, out: Pcm) -> int:
-        """Fill ``out``, with zeros at its end when there is too little; return how many samples are real."""
-        read = self._read
-        count = min(out.size, self._written - read)
-        at = read % self._samples.size
-        first = min(count, self._samples.size - at)
-        out[:first] = self._samples[at : at + first]
-        out[first:count] = self._samples[: count - first]
-        out[count:] = 0
-        self._read = read + count
-        if count < out.size:
-            self._underruns += 1
-            self._missing += out.size - count
+            self.overruns += 1
+            self.dropped += samples.size - count
         return count
 
     def read(self, count: int = FRAME_SAMPLES) -> Pcm:
-        """The next ``count`` samples as an array of their own; see :meth:`read_into`."""
-        out = np.empty(count, dtype=np.int16)
-        self.read_into(out)
+        """The next ``count`` samples as an array of their own, with zeros at its end when there are too few."""
+        out = np.zeros(count, dtype=np.int16)
+        read = self._read
+        held = min(count, self._written - read)
+        at = read % self._samples.size
+        first = min(held, self._samples.size - at)
+        out[:first] = self._samples[at : at + first]
+        out[first:held] = self._samples[: held - first]
+        self._read = read + held
+        if held < count:
+            self.underruns += 1
         return out
 
     def discard(self, count: int) -> int:

@@ -15,9 +15,17 @@ from app.model import settings
 from app.report.report import MediaReport, media_report
 from media.codec import OpusDecoder, OpusEncoder
 from media.pipeline import CaptureChain, PlayoutChain
-from media.processing import CaptureProcessing, Level, PlaybackProcessing
+from media.processing import CaptureProcessing, Level
 from media.pump import AudioPump
-from media.rate_control import AdaptationCommand, Break, RateControl, Reported, SetBitrate, SetExpectedLoss, Tick
+from media.rate_control import (
+    AdaptationCommand,
+    Break,
+    RateControl,
+    Reported,
+    ReportsOverdue,
+    SetBitrate,
+    SetExpectedLoss,
+)
 from media.tones import Sound, TonePlayer
 from transport.wire import call_messages
 
@@ -85,7 +93,7 @@ class Talk:
         self.send = send
         self.encoder = OpusEncoder()
         self.capture = CaptureChain(self.encoder, rng, processing)
-        self.playout = PlayoutChain(OpusDecoder(), PlaybackProcessing())
+        self.playout = PlayoutChain(OpusDecoder())
         self.rates = RateControl(now)
         self.sent = RateMeter()
         self.received = RateMeter()
@@ -134,9 +142,9 @@ class Voice:
         """Open what a call will need, before it does: devices take their time."""
         self._in_call = True
         self._keep_open()
-        self._sound.open_output(self._settings.output_device)
+        self._sound.open("output", self._settings.output_device)
         if microphone:
-            self._sound.open_input(self._settings.input_device)
+            self._sound.open("input", self._settings.input_device)
 
     def start(self, send: Callable[[bytes], None]) -> None:
         """Voice both ways: ``send`` takes the RTP packets."""
@@ -149,7 +157,7 @@ class Voice:
             talk.received.add(len(data), arrived)
             talk.playout.on_packet(data, arrived)
         self._early.clear()
-        self._sound.begin_talk()
+        self._sound.begin_call()
         self._pump.begin(talk.capture, talk.playout)
 
     def stop(self) -> None:
@@ -162,7 +170,7 @@ class Voice:
         else:
             self.last_talk = MediaReport()
         if not self._metering:
-            self._sound.close_input()
+            self._sound.release("input")
         self._release_soon()
 
     def receive(self, data: bytes) -> None:
@@ -216,7 +224,7 @@ class Voice:
         now = self._loop.time()
         deadline = talk.rates.next_deadline()
         if deadline is not None and now >= deadline:
-            self._control(talk, talk.rates.handle(Tick(), now))
+            self._control(talk, talk.rates.handle(ReportsOverdue(), now))
         return not talk.rates.broken
 
     def link_back(self) -> None:
@@ -229,7 +237,7 @@ class Voice:
     def play_tone(self, tone: Tone) -> None:
         """Sound this until :meth:`stop_tone`, or its own end."""
         self._keep_open()
-        self._sound.open_output(self._settings.output_device)
+        self._sound.open("output", self._settings.output_device)
         # Ringing is as loud as the person wants it; the rest is soft by itself.
         self._play(TonePlayer(_TONES[tone], self._settings.ring_volume if tone == "ring" else 1.0))
         if not self._in_call:
@@ -244,15 +252,15 @@ class Voice:
         """Open the microphone only to show its level."""
         self._metering = on
         if on:
-            self._sound.open_input(self._settings.input_device)
+            self._sound.open("input", self._settings.input_device)
         elif not self._in_call:
-            self._sound.close_input()
+            self._sound.release("input")
         self._changed()
 
     def test_recording(self, on: bool) -> None:
         """Record a few seconds and play them; not in a call."""
         self._tape = TestTape() if on and not self._in_call else None
-        self._pump.overhear(self._tape.add if self._tape is not None else None)
+        self._pump.tap(self._tape.add if self._tape is not None else None)
         self._play(None)
         self.meter(self._tape is not None)
 
@@ -260,9 +268,9 @@ class Voice:
         """Devices may have changed; what is open moves to the new ones at once."""
         before, self._settings = self._settings, settings
         if settings.input_device != before.input_device and (self._in_call or self._metering):
-            self._sound.open_input(settings.input_device)
+            self._sound.open("input", settings.input_device)
         if settings.output_device != before.output_device and self._in_call:
-            self._sound.open_output(settings.output_device)
+            self._sound.open("output", settings.output_device)
 
     def refresh(self) -> None:
         """Look for devices anew."""
@@ -352,8 +360,8 @@ class Voice:
 
     def _wind(self, tape: TestTape) -> None:
         if tape.is_full and self._tone is not tape:
-            self._pump.overhear(None)
-            self._sound.open_output(self._settings.output_device)
+            self._pump.tap(None)
+            self._sound.open("output", self._settings.output_device)
             self._keep_open()
             self._play(tape)
             self._changed()
@@ -389,7 +397,7 @@ class Voice:
         self._release_timer = None
         if not self._in_call and (self._tape is None or self._tone is not self._tape):
             self._play(None)
-            self._sound.close_output()
+            self._sound.release("output")
 
 
 def meter_share(level: Level) -> float:

@@ -9,11 +9,10 @@ import numpy as np
 from app.ipc.messages import Audio, AudioDevice
 from app.system.errors import AppError
 from app.text import calls
-from media.devices.files import FileStreams
+from media.devices.clocked import EchoStreams, FileStreams
+from media.devices.device_list import Device, DeviceList, Direction
 from media.devices.hardware import DeviceStreams
-from media.devices.loopback import EchoStreams
-from media.devices.portaudio import Device, DeviceList
-from media.devices.stream_state import Status, StreamState
+from media.devices.stream_state import State, StreamStatus
 from media.devices.streams import AudioStreams, DevicesListed, RecordingEnded, StreamChanged
 from media.errors import MediaError
 from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
@@ -59,26 +58,21 @@ class SoundSystem:
         self.playout_ring = self._output.playout_ring
         self.ring_frames = self._output.ring_frames
 
-    def open_input(self, device: str) -> None:
-        """Use a microphone (an id; empty: the default)."""
-        self._input.open_input(device or None)
+    def open(self, direction: Direction, device: str) -> None:
+        """Use a device (an id; empty: the default)."""
+        self._streams(direction).open(direction, device or None)
 
-    def open_output(self, device: str) -> None:
-        """Use a speaker (an id; empty: the default)."""
-        self._output.open_output(device or None)
+    def release(self, direction: Direction) -> None:
+        """Let go of the device."""
+        self._streams(direction).release(direction)
 
-    def close_input(self) -> None:
-        """Let go of the microphone."""
-        self._input.close_input()
+    def _streams(self, direction: Direction) -> AudioStreams:
+        return self._input if direction == "input" else self._output
 
-    def close_output(self) -> None:
-        """Let go of the speaker."""
-        self._output.close_output()
-
-    def begin_talk(self) -> None:
+    def begin_call(self) -> None:
         """Files start here."""
         for streams in self._all:
-            streams.begin_talk()
+            streams.begin_call()
 
     def refresh(self) -> None:
         """List the devices anew."""
@@ -112,16 +106,17 @@ class SoundSystem:
             outputs=_listed(self._devices.outputs),
             input=chosen_input,
             output=chosen_output,
-            input_problem=self._problem("input", self._input.input_state, problem),
-            output_problem=self._problem("output", self._output.output_state, problem),
+            input_problem=self._problem("input", problem),
+            output_problem=self._problem("output", problem),
             metering=metering,
             recording_test=test,  # type: ignore[arg-type]
         )
 
-    def _problem(self, side: calls.DeviceSide, state: StreamState, without_any: str) -> str:
+    def _problem(self, side: calls.DeviceSide, without_any: str) -> str:
+        status = self._streams(side).status(side)
         # An attempt that is repeated has not helped yet: what was told stays, instead of flickering.
-        if not (state.status is Status.OPENING and state.reason):
-            self._problems[side] = _problem(side, state, without_any)
+        if not (status.state is State.OPENING and status.reason):
+            self._problems[side] = _problem(side, status, without_any)
         return self._problems.get(side, "")
 
     def _own(self, streams: AudioStreams) -> AudioStreams:
@@ -133,13 +128,13 @@ def _listed(devices: tuple[Device, ...]) -> tuple[AudioDevice, ...]:
     return tuple(AudioDevice(device.id, device.name, device.is_default) for device in devices)
 
 
-def _problem(side: calls.DeviceSide, state: StreamState, without_any: str) -> str:
+def _problem(side: calls.DeviceSide, status: StreamStatus, without_any: str) -> str:
     # “default” is how ALSA calls whatever is the default; to a person it is no name.
-    name = "" if state.device == ALSA_DEFAULT else state.device
-    if state.status is Status.FAILED:
+    name = "" if status.device == ALSA_DEFAULT else status.device
+    if status.state is State.FAILED:
         return calls.device_problem(side, "failed", name).text
-    if state.status is Status.MISSING:
-        kind: calls.DeviceProblem = "gone" if state.device else "none"
+    if status.state is State.MISSING:
+        kind: calls.DeviceProblem = "gone" if status.device else "none"
         if kind == "none" and without_any == "no-sound-system":
             kind = "no-sound-system"
         return calls.device_problem(side, kind, name).text

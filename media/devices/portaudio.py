@@ -1,10 +1,7 @@
-"""Which microphones and speakers there are, asked through PortAudio. The only importer of sounddevice.
+"""PortAudio through sounddevice, of which this is the only importer; ``hardware`` loads it where devices are wanted.
 
-PortAudio looks for devices when it is initialised, and never again: to see a new one it has to be initialised anew,
-which kills every running stream. So :meth:`PortAudio.scan` does that only when it is told that none runs. All calls
-may block for seconds, and belong on one thread (on Windows the host APIs are bound to it).
-
-Importing sounddevice initialises PortAudio, so it is imported there too and not with this module.
+PortAudio looks for devices when it is initialised and never again. Seeing a new one means initialising it anew, which
+kills every running stream, so :meth:`PortAudio.scan` does that only when it is told that none runs.
 """
 
 import ctypes
@@ -12,78 +9,30 @@ import importlib.metadata
 import sys
 from collections.abc import Callable
 from ctypes.util import find_library
-from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
+import sounddevice
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """``id`` is host API and name, which survive a restart (PortAudio's numbers do not)."""
-
-    id: str
-    name: str
-    host_api: str
-    index: int
-    channels: int
-    rate_hz: int
-    is_default: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceList:
-    """``problem`` says why there are none at all, where that is known."""
-
-    inputs: tuple[Device, ...] = ()
-    outputs: tuple[Device, ...] = ()
-    problem: str = ""
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """Of both kinds."""
-        return frozenset(device.id for device in self.inputs + self.outputs)
-
-    def find(self, direction: str, device_id: str | None) -> Device | None:
-        """The device with this id, or the default one, or the first where no default is set."""
-        devices = self.inputs if direction == "input" else self.outputs
-        if device_id is not None:
-            return next((device for device in devices if device.id == device_id), None)
-        return next((device for device in devices if device.is_default), devices[0] if devices else None)
-
-
-NO_LIBRARY = "PortAudio is not installed (on Debian: apt install libportaudio2)"
+from media.devices.device_list import Device, DeviceList, Direction
 
 
 class PortAudio:
-    """The library, or its absence. Make and use it on one thread."""
+    """Finds and opens devices. All calls may block for seconds and belong on one thread: on Windows the host APIs are
+    bound to it."""
+
+    error: type[Exception] = sounddevice.PortAudioError
+    """Raised by :meth:`open_stream` when the device refuses."""
 
     def __init__(self) -> None:
-        self._module: Any = None
-        self._problem = ""
-        try:
-            self._module = import_module("sounddevice")
-        except OSError:
-            self._problem = NO_LIBRARY
-        except Exception as error:
-            # PortAudioError cannot be named before the import that raises it has succeeded.
-            self._problem = f"PortAudio does not start: {error}"
-        else:
-            _hush_backends()
-
-    @property
-    def problem(self) -> str:
-        """Why it cannot be used; empty when it can."""
-        return self._problem
+        _silence_backends()
 
     def scan(self, *, streams_running: bool) -> DeviceList:
         """List the devices; looks for new ones only when no stream runs. Never raises."""
-        if self._module is None:
-            return DeviceList(problem=self._problem)
         try:
             if not streams_running:
                 self._initialise_again()
             return self._list()
-        except self._module.PortAudioError as error:
+        except self.error as error:
             return DeviceList(problem=f"PortAudio: {error}")
 
     def _initialise_again(self) -> None:
@@ -93,12 +42,12 @@ class PortAudio:
             library.Pa_Initialize()
 
     def _list(self) -> DeviceList:
-        apis = self._module.query_hostapis()
+        apis = sounddevice.query_hostapis()
         inputs: list[Device] = []
         outputs: list[Device] = []
         seen: dict[str, int] = {}
         default_api = self._default_api(apis)
-        for index, info in enumerate(self._module.query_devices()):
+        for index, info in enumerate(sounddevice.query_devices()):
             api = apis[info["hostapi"]]
             # Two cards of one make have one name; their order is all that tells them apart.
             base = f"{api['name']}: {info['name']}"
@@ -122,7 +71,7 @@ class PortAudio:
 
     def open_stream(
         self,
-        direction: str,
+        direction: Direction,
         device: Device,
         rate_hz: int,
         channels: int,
@@ -130,7 +79,7 @@ class PortAudio:
         on_finished: Callable[[], None],
     ) -> Any:
         """Open and start a raw int16 stream. Raises :attr:`error` when the device refuses."""
-        kind = self._module.RawInputStream if direction == "input" else self._module.RawOutputStream
+        kind = sounddevice.RawInputStream if direction == "input" else sounddevice.RawOutputStream
         # PulseAudio behind ALSA breaks up below 40 ms (DESIGN §12), and calls evenly only for blocks of half of
         # that; elsewhere PortAudio knows the device's best.
         is_alsa = device.host_api == "ALSA"
@@ -152,14 +101,8 @@ class PortAudio:
             raise
         return stream
 
-    @property
-    def error(self) -> type[Exception]:
-        """What PortAudio's calls raise."""
-        error: type[Exception] = self._module.PortAudioError
-        return error
 
-
-def _hush_backends() -> None:
+def _silence_backends() -> None:
     """Keep ALSA and JACK from writing to stderr about devices that are not there; PortAudio reports what matters."""
     if not sys.platform.startswith("linux"):
         return

@@ -1,17 +1,19 @@
-"""What becomes of one direction of sound (pure): open, fail, vanish, try again.
+"""Audio stream: one direction of sound, from opening its device to trying again when it is missing (pure).
 
-A device that is missing never ends or delays a talk: the direction waits and tries again, and whoever owns it
-supplies silence meanwhile.
+A missing device never ends or delays a call: the direction waits and tries again, and whoever owns it supplies silence
+meanwhile.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 RETRY_S = 2.0
 """Between attempts: quick enough for somebody who plugs a headset in, slow enough to cost nothing."""
 
 
-class Status(Enum):
+class State(Enum):
     """``MISSING``: there is no such device; ``FAILED``: there is, but it cannot be used."""
 
     CLOSED = "closed"
@@ -21,24 +23,55 @@ class Status(Enum):
     FAILED = "failed"
 
 
+class Trigger(Enum):
+    """What moves a stream from one state to the next."""
+
+    WANTED = "a device is wanted"
+    RELEASED = "no device is wanted"
+    OPENED = "the device runs"
+    NOT_FOUND = "there is no such device"
+    REFUSED = "the device cannot be used"
+    VANISHED = "the device has gone"
+    RETRY_DUE = "the time to try again has come"
+
+
+TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
+    (State.CLOSED, Trigger.WANTED): State.OPENING,
+    (State.OPENING, Trigger.WANTED): State.OPENING,
+    (State.OPENING, Trigger.OPENED): State.RUNNING,
+    (State.OPENING, Trigger.NOT_FOUND): State.MISSING,
+    (State.OPENING, Trigger.REFUSED): State.FAILED,
+    (State.OPENING, Trigger.RELEASED): State.CLOSED,
+    (State.RUNNING, Trigger.WANTED): State.OPENING,
+    (State.RUNNING, Trigger.VANISHED): State.MISSING,
+    (State.RUNNING, Trigger.RELEASED): State.CLOSED,
+    (State.MISSING, Trigger.WANTED): State.OPENING,
+    (State.MISSING, Trigger.RETRY_DUE): State.OPENING,
+    (State.MISSING, Trigger.RELEASED): State.CLOSED,
+    (State.FAILED, Trigger.WANTED): State.OPENING,
+    (State.FAILED, Trigger.RETRY_DUE): State.OPENING,
+    (State.FAILED, Trigger.RELEASED): State.CLOSED,
+}
+
+
 @dataclass(frozen=True, slots=True)
-class StreamState:
+class StreamStatus:
     """``device`` is the name of the device in use or wanted; ``reason`` says why it is missing or failed."""
 
-    status: Status = Status.CLOSED
+    state: State = State.CLOSED
     device: str = ""
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Use this device from now on (an id of :mod:`media.devices.portaudio`), or the system's default."""
+    """Use this device from now on (an id of :mod:`media.devices.device_list`), or the system's default."""
 
     device_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Unwant:
+class Release:
     """Use none."""
 
 
@@ -65,8 +98,8 @@ class Vanished:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """The deadline has come."""
+class RetryDue:
+    """The deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +114,22 @@ class CloseStream:
     """Close what is open; no answer."""
 
 
-StreamEvent = Want | Unwant | Opened | OpenFailed | Vanished | Tick
+StreamEvent = Want | Release | Opened | OpenFailed | Vanished | RetryDue
 StreamCommand = OpenStream | CloseStream
 
 
 class StreamMachine:
-    """One direction. ``handle`` and ``next_deadline`` as in every machine; ``state`` is for showing."""
+    """One direction. ``handle`` and ``next_deadline`` as in every machine; ``status`` is for showing."""
 
     def __init__(self) -> None:
-        self._state = StreamState()
+        self._status = StreamStatus()
         self._wanted: str | None = None
         self._retry_at: float | None = None
 
     @property
-    def state(self) -> StreamState:
+    def status(self) -> StreamStatus:
         """As it is now."""
-        return self._state
+        return self._status
 
     def next_deadline(self) -> float | None:
         """When to try again."""
@@ -104,33 +137,40 @@ class StreamMachine:
 
     def handle(self, event: StreamEvent, now: float) -> list[StreamCommand]:
         """Take one event; the commands that follow."""
-        status = self._state.status
+        before = self._status.state
         match event:
             case Want(device_id=device_id):
-                closing: list[StreamCommand] = [CloseStream()] if status is Status.RUNNING else []
                 self._wanted = device_id
-                return closing + self._open()
-            case Unwant():
+                # While an attempt is repeated the reason for the last one still stands.
+                if self._move(Trigger.WANTED, device_id or "", self._status.reason):
+                    closing: list[StreamCommand] = [CloseStream()] if before is State.RUNNING else []
+                    return [*closing, self._open()]
+            case RetryDue() if self._retry_at is not None and now >= self._retry_at:
+                if self._move(Trigger.RETRY_DUE, self._wanted or "", self._status.reason):
+                    return [self._open()]
+            case Release():
                 self._retry_at = None
-                self._state = StreamState()
-                return [CloseStream()] if status in (Status.RUNNING, Status.OPENING) else []
-            case Opened(device=device) if status is Status.OPENING:
-                self._state = StreamState(Status.RUNNING, device)
-            case OpenFailed(reason=reason, missing=missing) if status is Status.OPENING:
-                self._wait(Status.MISSING if missing else Status.FAILED, reason, now)
-            case Vanished(reason=reason) if status is Status.RUNNING:
-                self._wait(Status.MISSING, reason, now)
-                return [CloseStream()]
-            case Tick() if self._retry_at is not None and now >= self._retry_at:
-                return self._open()
+                if self._move(Trigger.RELEASED) and before in (State.RUNNING, State.OPENING):
+                    return [CloseStream()]
+            case Opened(device=device):
+                self._move(Trigger.OPENED, device)
+            case OpenFailed(reason=reason, missing=missing):
+                trigger = Trigger.NOT_FOUND if missing else Trigger.REFUSED
+                if self._move(trigger, self._wanted or self._status.device, reason):
+                    self._retry_at = now + RETRY_S
+            case Vanished(reason=reason):
+                if self._move(Trigger.VANISHED, self._wanted or self._status.device, reason):
+                    self._retry_at = now + RETRY_S
+                    return [CloseStream()]
         return []
 
-    def _open(self) -> list[StreamCommand]:
-        self._retry_at = None
-        # While an attempt is repeated the reason for the last one still stands.
-        self._state = StreamState(Status.OPENING, self._wanted or "", self._state.reason)
-        return [OpenStream(self._wanted)]
+    def _move(self, trigger: Trigger, device: str = "", reason: str = "") -> bool:
+        state = TRANSITIONS.get((self._status.state, trigger))
+        if state is None:
+            return False
+        self._status = StreamStatus(state, device, reason)
+        return True
 
-    def _wait(self, status: Status, reason: str, now: float) -> None:
-        self._state = StreamState(status, self._wanted or self._state.device, reason)
-        self._retry_at = now + RETRY_S
+    def _open(self) -> OpenStream:
+        self._retry_at = None
+        return OpenStream(self._wanted)

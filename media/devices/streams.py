@@ -1,46 +1,40 @@
-"""Where sound enters and leaves: the interface that the engine uses, and the clock that all streams share.
+"""The two rings that join sound cards with the engine, and the interface of all that fills and empties them.
 
-Two rings join a stream with the engine: the microphone's, which the stream fills, and the speaker's, which it
-empties. Real devices are in :mod:`media.devices.hardware`, files in :mod:`media.devices.files`. In both the threads of
-sound touch nothing but the rings, and call ``wake`` when there is something to do.
+Real devices are in :mod:`media.devices.hardware`; :mod:`media.devices.clocked` has files and an echo instead. The
+threads of sound touch nothing but the rings, and call ``wake`` when there is something to do.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from media.devices.portaudio import DeviceList
-from media.devices.stream_state import StreamState
+from media.devices.device_list import DeviceList, Direction
+from media.devices.stream_state import StreamStatus
 from media.ring import SampleRing
 
-# Far more than happens between two wake-ups; the oldest are dropped, because states can also be asked for.
+# Far more than happens between two wake-ups; the oldest are dropped, because the status can also be asked for.
 _MAX_EVENTS = 64
-
-Direction = Literal["input", "output"]
 
 
 @dataclass(frozen=True, slots=True)
 class StreamChanged:
-    """A direction has a new state."""
+    """A direction has a new status."""
 
     direction: Direction
-    state: StreamState
+    status: StreamStatus
 
 
 @dataclass(frozen=True, slots=True)
 class DevicesListed:
-    """The devices as they are now; ``vanished`` and ``returned`` are ids, against the list before."""
+    """The devices as they are now."""
 
     devices: DeviceList
-    vanished: frozenset[str] = frozenset()
-    returned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingEnded:
-    """The file takes no more; the talk goes on."""
+    """The file takes no more; the call goes on."""
 
     reason: str
 
@@ -49,7 +43,7 @@ AudioEvent = StreamChanged | DevicesListed | RecordingEnded
 
 
 class AudioStreams(ABC):
-    """Microphone and speaker, independent of each other. No method blocks, except ``close``.
+    """Microphone ("input") and speaker ("output"), independent of each other. No method blocks, except ``close``.
 
     ``wake`` is called from threads of sound, after every 20 ms or so: hand in something thread-safe and cheap, such
     as ``lambda: loop.call_soon_threadsafe(pump)``, and close the streams before the loop.
@@ -65,34 +59,16 @@ class AudioStreams(ABC):
         self._events: deque[AudioEvent] = deque(maxlen=_MAX_EVENTS)
 
     @abstractmethod
-    def open_input(self, device_id: str | None = None) -> None:
-        """Use this microphone from now on, or the default one."""
+    def open(self, direction: Direction, device_id: str | None = None) -> None:
+        """Use this device from now on, or the default one."""
 
     @abstractmethod
-    def open_output(self, device_id: str | None = None) -> None:
-        """Use this speaker from now on, or the default one."""
+    def release(self, direction: Direction) -> None:
+        """Use none: the microphone gives silence from now on, and the speaker's sound goes nowhere."""
 
     @abstractmethod
-    def close_input(self) -> None:
-        """Let go of the microphone: silence from now on."""
-
-    @abstractmethod
-    def close_output(self) -> None:
-        """Let go of the speaker."""
-
-    @abstractmethod
-    def begin_talk(self) -> None:
-        """The call is accepted: files start playing and recording here (devices do not care)."""
-
-    @property
-    @abstractmethod
-    def input_state(self) -> StreamState:
-        """Of the microphone."""
-
-    @property
-    @abstractmethod
-    def output_state(self) -> StreamState:
-        """Of the speaker."""
+    def status(self, direction: Direction) -> StreamStatus:
+        """As it is now."""
 
     @abstractmethod
     def refresh_devices(self) -> None:
@@ -102,6 +78,9 @@ class AudioStreams(ABC):
     def close(self) -> None:
         """End all threads and files; waits for them. May be called twice."""
 
+    def begin_call(self) -> None:  # noqa: B027 - devices run already
+        """The call is accepted: files start playing and recording here."""
+
     def take_events(self) -> list[AudioEvent]:
         """What has happened since the last call, oldest first. Call it after a wake-up."""
         events = []
@@ -109,6 +88,6 @@ class AudioStreams(ABC):
             events.append(self._events.popleft())
         return events
 
-    def _tell(self, event: AudioEvent) -> None:
+    def _report(self, event: AudioEvent) -> None:
         self._events.append(event)
         self._wake()

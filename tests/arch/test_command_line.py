@@ -14,7 +14,6 @@ from tests.arch.source import PACKAGES, ROOT, sources
 DEFERRED = {
     "app/cli/main.py": "the command table",
     "transport/io/upnp.py": "the loader of UPnP",
-    "media/devices/portaudio.py": "until its contract in pyproject.toml bites",
 }
 """The only places that import by name."""
 

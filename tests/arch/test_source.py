@@ -28,12 +28,12 @@ def test_the_median_module_is_short() -> None:
 # To be resolved; what stays here for good says why.
 SHARED_NAMES = {
     *("State", "Trigger"),  # every machine's own, beside its TRANSITIONS (tests/arch/state_machines.py)
-    *("Announced", "Answered", "Audio", "Call", "CallState", "DelaySummary"),
-    *("Ended", "HangUp", "InterfacesChanged", "KnownNetworks", "Leg", "LevelMeter"),
+    *("Announced", "Answered", "Audio", "Call", "CallState"),
+    *("Ended", "HangUp", "InterfacesChanged", "KnownNetworks", "Leg"),
     *("Mapped", "Message", "MessageReceived", "NatProfile", "OtherVersion", "Pair"),
     *("PathQuality", "Person", "Phase", "Presence", "Proven", "Refused"),
     *("Register", "Registered", "RelayReady", "Relays", "Result", "SendMessage"),
-    *("Tick", "TimerFired", "Verdict", "Watch"),
+    *("TimerFired", "Verdict", "Watch"),
 }
 
 
@@ -53,6 +53,10 @@ def test_functions_stay_readable() -> None:
     assert not long
 
 
+DEFERRED = {("media/devices/hardware.py", "media.devices.portaudio")}
+"""(importer, imported) where the import itself does something: sounddevice initialises PortAudio."""
+
+
 def test_imports_stand_at_the_top() -> None:
     hidden = [
         f"{source.path}:{inner.lineno}"
@@ -61,6 +65,7 @@ def test_imports_stand_at_the_top() -> None:
         if isinstance(node, Function)
         for inner in ast.walk(node)
         if isinstance(inner, ast.Import | ast.ImportFrom)
+        and (source.path, getattr(inner, "module", None)) not in DEFERRED
     ]
     assert not hidden
 

@@ -59,6 +59,7 @@ def talk(
         heapq.heappush(events, (tick * FRAME_S + speaker_phase_s, tick, "speaker", b""))
     recording: list[Pcm] = []
     sent: list[bytes] = []
+    ended, stats = False, None
     while events:
         now, number, kind, data = heapq.heappop(events)
         if kind == "capture":
@@ -69,13 +70,17 @@ def talk(
                 for flight_s in flights:
                     heapq.heappush(events, (now + flight_s, len(sent), "packet", packet))
                 if number == frames - 1:
-                    # The farewell takes the same path as the last packet.
+                    # The end of the call takes the same path as the last packet.
                     heapq.heappush(events, (now + max(flights, default=0.0), len(sent) + 1, "end", b""))
         elif kind == "packet":
             playout.on_packet(data, now)
         elif kind == "end":
-            receiver.peer_ended()
+            ended = True
+        elif ended and playout.dry:
+            # The receiver hangs up when all that it holds has been played.
+            stats = stats or receiver.end()
+            recording.append(speaker.read())
         else:
             recording.append(speaker.read())
             receiver.pump(now)
-    return Talk(np.concatenate(recording), receiver.stats(), playout.first_played, sent)
+    return Talk(np.concatenate(recording), stats or receiver.stats(), playout.first_played, sent)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from media.delay_estimator import DelayConfig
 from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm
-from media.jitter import JitterConfig
+from media.playout import JitterConfig
 from tests.continuity.exact import FIRST, IndexDecoder, Report, check
 from tests.natsim.sound import CardConfig, Numbers
 from tests.natsim.talk import INDEX, Codec, Options, Person, Talk, World

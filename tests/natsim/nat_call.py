@@ -37,7 +37,7 @@ class Ear(Side):
     is_talking: bool = False
 
     def __post_init__(self) -> None:
-        self.playout = PlayoutChain(self.decoder, None, *UNSTRETCHED)
+        self.playout = PlayoutChain(self.decoder, *UNSTRETCHED)
 
     def heard(self, command: Command) -> None:
         now = self.clock.now

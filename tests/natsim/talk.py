@@ -17,11 +17,11 @@ from app.call.machine import Call
 from app.model.terms import KeyTrust
 from media.codec import Decoder, Encoder, OpusDecoder, OpusEncoder
 from media.delay_estimator import DelayConfig
-from media.jitter import JitterConfig
 from media.pipeline import CaptureChain, PlayoutChain
-from media.processing import CaptureProcessing, PlaybackProcessing
+from media.playout import JitterConfig
+from media.processing import CaptureProcessing
 from media.pump import AudioPump
-from media.rate_control import Break, RateControl, Reported, SetBitrate, SetExpectedLoss, Tick
+from media.rate_control import Break, RateControl, Reported, ReportsOverdue, SetBitrate, SetExpectedLoss
 from media.stats import MediaStats
 from tests.continuity.exact import IndexDecoder, IndexEncoder
 from tests.natsim.call import RELAY_IP, identity
@@ -206,9 +206,7 @@ class Talk:
         processed = codec.processed
         encoder = codec.encoder()
         self.capture = CaptureChain(encoder, person.rng, CaptureProcessing() if processed else None)
-        self.playout = PlayoutChain(
-            codec.decoder(), PlaybackProcessing() if processed else None, codec.jitter, codec.delay
-        )
+        self.playout = PlayoutChain(codec.decoder(), codec.jitter, codec.delay)
         for data, arrived in self._early:
             self.playout.on_packet(data, arrived)
         self._early.clear()
@@ -266,7 +264,7 @@ class Talk:
         )
         self.driver.submit(link.SendMessage(said))
         if self._rates is not None:
-            self._adapt(self._rates.handle(Tick(), self.clock.now))
+            self._adapt(self._rates.handle(ReportsOverdue(), self.clock.now))
             if self._rates.broken:
                 self.feed(ev.MediaBroken())
 

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 from media.delay_estimator import DelayConfig
 from media.format import FRAME_SAMPLES, Pcm
-from media.jitter import JitterConfig
 from media.pipeline import PlayoutChain
+from media.playout import JitterConfig
 from tests.continuity.exact import FIRST, IndexDecoder, numbered
 from tests.natsim.call import CALLEE_IP, CALLER_IP, FRAME_S, Call, Side, frame_index, rtp
 from tests.natsim.network import Address, Network, Packet
@@ -135,7 +135,7 @@ class Voice:
         self.deliveries: Counter[int] = Counter()
         self.decoder = FrameDecoder()
         jitter, delay = UNSTRETCHED if unstretched else (None, None)
-        self.playout = PlayoutChain(self.decoder, None, jitter, delay)
+        self.playout = PlayoutChain(self.decoder, jitter, delay)
         self._sealed: dict[bytes, int] = {}
         self._now_sending: int | None = None
         self._holds_it: bytes | None = None

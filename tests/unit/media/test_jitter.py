@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.format import FRAME_S, FRAME_SAMPLES
-from media.jitter import JitterBuffer, JitterConfig
-from media.playout import Conceal, Frame, Playout, Recover, Silence, Tempo
+from media.jitter import JitterBuffer, State
+from media.playout import Conceal, Frame, JitterConfig, Playout, Recover, Silence, Tempo
 from media.rtp import RtpPacket
 
 CONFIG = JitterConfig()
@@ -253,21 +253,57 @@ def test_a_single_stray_packet_changes_nothing() -> None:
     assert buffer.stats().strange == len(strays)
 
 
-def test_after_the_farewell_nothing_counts() -> None:
-    buffer = JitterBuffer()
-    run(buffer, constant(50), 1.08)
-    buffer.end()
-    rest = [number_of(buffer.pull(1.08 + n * FRAME_S)) for n in range(20)]
-    assert rest[-1] == "silence" and "stalled" not in rest
-    assert (buffer.stats().lost, buffer.stats().stalls) == (0, 0)
+class Line:
+    """Plays a trace: ``step`` pushes packets, pulls one frame, and says what was played in which state."""
+
+    def __init__(self) -> None:
+        self.buffer = JitterBuffer()
+        self.now = 1.0
+
+    def step(self, *numbers: int, ssrc: int = 7) -> tuple[int | str, State]:
+        for number in numbers:
+            self.buffer.push(packet(number, ssrc=ssrc), self.now)
+        self.now += FRAME_S
+        return number_of(self.buffer.pull(self.now)), self.buffer.state
 
 
-def test_a_farewell_during_a_stall_takes_it_back() -> None:
-    buffer = JitterBuffer()
-    assert "stalled" in run(buffer, constant(50), 1.4)
-    for _ in range(2):
-        buffer.end()
-        assert buffer.stats().stalls == 0
+def test_a_trace_through_all_states() -> None:
+    line = Line()
+    assert line.buffer.state is State.BUFFERING
+    assert line.step(0) == ("silence", State.BUFFERING)
+    assert line.step(1, 2) == (0, State.PLAYING)
+    assert line.step(4) == (1, State.PLAYING)
+    assert line.step(5) == (2, State.PLAYING)
+    assert line.step() == ("recover before 4", State.CONCEALING)
+    assert line.step() == (4, State.PLAYING)
+    assert line.step() == (5, State.PLAYING)
+    assert line.step() == ("stalled", State.STALLED)
+    assert line.step() == ("stalled", State.STALLED)
+    assert line.step(6, 7) == (6, State.PLAYING)
+    assert line.step() == (7, State.PLAYING)
+    assert line.step() == ("stalled", State.STALLED)
+    # What was concealed stands for packet 8, which never comes; nor do 9 and 10.
+    assert line.step(11) == ("lost", State.CONCEALING)
+    assert line.step() == ("recover before 11", State.CONCEALING)
+    assert line.step() == (11, State.PLAYING)
+    assert line.buffer.stats().stalls == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "state"),
+    [
+        ([(0, 1, 2, 3)], State.PLAYING),
+        ([(0, 1, 3), (), ()], State.CONCEALING),
+        ([(0, 1, 2), (), (), ()], State.STALLED),
+    ],
+)
+def test_a_new_sender_is_buffered_first_whatever_was_played(before: list[tuple[int, ...]], state: State) -> None:
+    line = Line()
+    for numbers in before:
+        _, reached = line.step(*numbers)
+    assert reached is state
+    assert line.step(40, 41, ssrc=8) == ("silence", State.BUFFERING)
+    assert line.step(42, 43, ssrc=8) == (41, State.PLAYING)
 
 
 actions = st.one_of(
@@ -281,7 +317,6 @@ actions = st.one_of(
                                   st.binary(max_size=8))
     ),
     st.tuples(st.just("burst"), st.integers(50, 400)),
-    st.tuples(st.just("end"), st.none()),
 )  # fmt: skip
 
 
@@ -314,8 +349,6 @@ def test_nothing_that_arrives_breaks_it(steps: list[tuple[str, object]]) -> None
                 buffer.push(packet(number - count), now)
             case "any", RtpPacket() as anything:
                 buffer.push(anything, now)
-            case "end", _:
-                buffer.end()
         stats = buffer.stats()
         assert min(stats.received, stats.lost, stats.late, stats.duplicate, stats.stalls, stats.strange) >= 0
         # Whatever came has one fate; a restart of the sender alone leaves behind what it had not played.

@@ -1,6 +1,7 @@
 """The pump between rings and chains: ages, levels, tones, and the learning of the speaker's ring."""
 
 import random
+from dataclasses import astuple
 
 import numpy as np
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from media.codec import OpusDecoder, OpusEncoder
 from media.format import FRAME_S, FRAME_SAMPLES
 from media.pipeline import CaptureChain, PlayoutChain
-from media.processing import CaptureProcessing, PlaybackProcessing
+from media.processing import CaptureProcessing
 from media.pump import LEAST_RING_FRAMES, MAX_CAPTURE_AGE_SAMPLES, MOST_RING_FRAMES, RING_CALM_S, AudioPump
 from media.ring import SampleRing
 from media.rtp import parse
@@ -124,14 +125,12 @@ def test_it_learns_from_underruns_and_forgets_in_calm() -> None:
     assert bench.pump.stats().samples_concealed == 0
 
 
-def test_underruns_before_the_first_sound_and_after_the_farewell_do_not_count() -> None:
+def test_underruns_before_the_first_sound_do_not_count() -> None:
     bench = Bench()
     bench.speaker.read()
     bench.begin()
     bench.speaker.read()
     bench.loop(30)
-    bench.pump.peer_ended()
-    bench.speaker.read(5_000)
     assert bench.pump.stats().underruns == 0
     assert bench.pump.end().frames_received == 30
 
@@ -154,30 +153,10 @@ def test_a_tone_plays_alone_and_within_a_talk() -> None:
     assert not bench.speaker.read().any()
 
 
-def test_the_report_has_the_fields_of_the_contract() -> None:
-    bench = Bench()
-    bench.begin()
-    bench.loop(10)
-    assert list(bench.pump.stats().report()) == [
-        "frames_sent",
-        "frames_received",
-        "frames_lost",
-        "frames_late",
-        "frames_duplicate",
-        "samples_played",
-        "samples_concealed",
-        "samples_stretched",
-        "samples_skipped",
-        "underruns",
-        "overruns",
-        "playout_delay_ms",
-    ]
-
-
-def test_levels_bitrate_mute_and_volume_go_through_real_chains() -> None:
+def test_levels_bitrate_and_mute_go_through_real_chains() -> None:
     bench = Bench()
     bench.capture = CaptureChain(OpusEncoder(), random.Random(1), CaptureProcessing())
-    bench.playout = PlayoutChain(OpusDecoder(), PlaybackProcessing())
+    bench.playout = PlayoutChain(OpusDecoder())
     bench.begin()
     voice = frames_of(speech())
 
@@ -192,14 +171,13 @@ def test_levels_bitrate_mute_and_volume_go_through_real_chains() -> None:
         turn(frame)
     stats = bench.pump.stats()
     assert 24_000 < stats.bitrate_bps < 40_000
-    assert stats.input_level.rms_dbfs > -60 and stats.output_level.peak_dbfs > -60
+    assert bench.pump.input_level.rms_dbfs > -60 and bench.playout.level.peak_dbfs > -60
     bench.capture.set_muted(True)
-    bench.playout.set_volume(0.5)
     for frame in voice[100:200]:
         turn(frame)
     stats = bench.pump.stats()
-    assert stats.output_level.rms_dbfs < -60
-    assert stats.input_level.peak_dbfs > -60
+    assert bench.playout.level.rms_dbfs < -60
+    assert bench.pump.input_level.peak_dbfs > -60
     assert stats.samples_concealed == 0
 
 
@@ -207,7 +185,7 @@ def test_levels_bitrate_mute_and_volume_go_through_real_chains() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["speak", "read", "pump", "garbage", "end", "begin", "hear"]),
+            st.sampled_from(["speak", "read", "pump", "garbage", "begin", "hear"]),
             st.integers(0, 60),
             st.binary(max_size=40),
         ),
@@ -233,12 +211,10 @@ def test_no_order_of_things_breaks_it(steps: list[tuple[str, int, bytes]]) -> No
                 for packet in waiting[:count]:
                     bench.playout.on_packet(packet, bench.now)
                 del waiting[:count]
-            case "end":
-                bench.pump.peer_ended()
             case "begin":
                 bench.begin()
         stats = bench.pump.stats()
-        assert all(value >= 0 for value in stats.report().values() if isinstance(value, int))
+        assert all(value >= 0 for value in astuple(stats) if isinstance(value, int))
         assert bench.speaker.level <= MOST_RING_FRAMES * FRAME_SAMPLES
 
 

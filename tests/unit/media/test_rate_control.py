@@ -11,9 +11,9 @@ from media.rate_control import (
     BreakerReason,
     RateControl,
     Reported,
+    ReportsOverdue,
     SetBitrate,
     SetExpectedLoss,
-    Tick,
 )
 
 CONFIG = AdaptationConfig()
@@ -75,10 +75,10 @@ def test_no_reports_break_at_the_deadline() -> None:
     talk.seconds(3, 0.0)
     deadline = talk.control.next_deadline()
     assert deadline == talk.now + CONFIG.breaker_s
-    assert talk.control.handle(Tick(), deadline - 0.1) == []
-    assert talk.control.handle(Tick(), deadline) == [Break(BreakerReason.NO_REPORTS)]
+    assert talk.control.handle(ReportsOverdue(), deadline - 0.1) == []
+    assert talk.control.handle(ReportsOverdue(), deadline) == [Break(BreakerReason.NO_REPORTS)]
     assert talk.control.next_deadline() is None
-    assert talk.control.handle(Tick(), deadline + 1) == []
+    assert talk.control.handle(ReportsOverdue(), deadline + 1) == []
 
 
 def test_rounding_does_not_put_the_breaker_off() -> None:
@@ -87,7 +87,7 @@ def test_rounding_does_not_put_the_breaker_off() -> None:
     control = RateControl(began)
     deadline = control.next_deadline()
     assert deadline is not None
-    assert control.handle(Tick(), deadline) == [Break(BreakerReason.NO_REPORTS)]
+    assert control.handle(ReportsOverdue(), deadline) == [Break(BreakerReason.NO_REPORTS)]
 
 
 def test_nothing_arriving_breaks() -> None:
@@ -106,14 +106,14 @@ def test_heavy_loss_on_a_long_path_breaks_and_on_a_short_one_does_not() -> None:
 @given(
     st.lists(
         st.one_of(
-            st.builds(Tick),
+            st.builds(ReportsOverdue),
             st.builds(Reported, st.floats(0, 1), st.integers(0, 2**53), st.integers(0, 2**53), st.floats(0, 600)),
         ),
         max_size=80,
     ),
     st.floats(0, 20),
 )
-def test_any_events_keep_every_setting_in_range(events: list[Reported | Tick], step: float) -> None:
+def test_any_events_keep_every_setting_in_range(events: list[Reported | ReportsOverdue], step: float) -> None:
     now = 0.0
     control = RateControl(now)
     breaks = 0

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from media.delay_estimator import DelayEstimator
 from media.format import FRAME_S, FRAME_SAMPLES
-from media.jitter import JitterBuffer, JitterConfig
-from media.playout import Frame, Tempo
+from media.jitter import JitterBuffer
+from media.playout import Frame, JitterConfig, Tempo
 from media.rtp import RtpPacket
 from media.stall_detector import SETTLE_S, STALL_S, StallWatch
 

@@ -21,16 +21,16 @@ def main() -> None:
     woken = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set(), woken.set()), name="stdin", daemon=True).start()
     streams = DeviceStreams(woken.set)
-    streams.open_input("ALSA: segue_mic")
-    streams.open_output("ALSA: segue_speaker")
+    streams.open("input", "ALSA: segue_mic")
+    streams.open("output", "ALSA: segue_speaker")
     frames = 0
     while not ended.is_set():
         woken.wait()
         woken.clear()
         for event in streams.take_events():
             match event:
-                case StreamChanged(direction=direction, state=state):
-                    say(direction=direction, status=state.status.value, device=state.device, reason=state.reason)
+                case StreamChanged(direction=direction, status=status):
+                    say(direction=direction, status=status.state.value, device=status.device, reason=status.reason)
                 case DevicesListed(devices=devices):
                     say(devices=sorted(devices.ids), problem=devices.problem)
         while streams.capture_ring.level >= FRAME_SAMPLES and streams.playout_ring.level < 5 * FRAME_SAMPLES:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from media.codec import OpusDecoder, OpusEncoder
-from media.devices.files import FileStreams
-from media.devices.stream_state import Status
+from media.devices.clocked import FileStreams
+from media.devices.stream_state import State
 from media.devices.streams import DevicesListed, RecordingEnded, StreamChanged
 from media.devices.wav import WavSink
 from media.errors import WavError
@@ -39,16 +39,16 @@ def read(path: Path) -> Pcm:
 
 def test_states_and_events() -> None:
     streams = FileStreams(lambda: None)
-    assert streams.input_state.status is Status.CLOSED
-    streams.open_input()
-    streams.open_output()
+    assert streams.status("input").state is State.CLOSED
+    streams.open("input")
+    streams.open("output")
     streams.refresh_devices()
     events = streams.take_events()
     assert [type(event) for event in events] == [StreamChanged, StreamChanged, DevicesListed]
-    assert streams.input_state.status is streams.output_state.status is Status.RUNNING
-    streams.close_input()
-    streams.close_output()
-    assert streams.input_state.status is streams.output_state.status is Status.CLOSED
+    assert streams.status("input").state is streams.status("output").state is State.RUNNING
+    streams.release("input")
+    streams.release("output")
+    assert streams.status("input").state is streams.status("output").state is State.CLOSED
     streams.close()
     streams.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("segue-")]
@@ -84,37 +84,39 @@ def run_talk(
     chains = []
     for pump, encoder, decoder, streams in zip(pumps, encoders, decoders, (near, far), strict=True):
         capture, playout = CaptureChain(encoder, random.Random(1)), PlayoutChain(decoder)  # type: ignore[arg-type]
-        streams.open_input()
-        streams.open_output()
+        streams.open("input")
+        streams.open("output")
         pump.begin(capture, playout)
         chains.append(playout)
     for streams in (near, far):
-        streams.begin_talk()
+        streams.begin_call()
     try:
-        while not (near.finished_playing and near.capture_ring.level < FRAME_SAMPLES):
+        while not (near._source.finished and near.capture_ring.level < FRAME_SAMPLES):
             assert woken.wait(5)
             woken.clear()
             now = time.monotonic()
             for pump, other in zip(pumps, reversed(chains), strict=True):
                 for packet in pump.pump(now):
                     other.on_packet(packet, now)
-        pumps[1].peer_ended()
-        for _ in range(40):
+        while not chains[1].dry:
             assert woken.wait(5)
             woken.clear()
             pumps[1].pump(time.monotonic())
+        stats = pumps[1].end()
+        while far.playout_ring.level:
+            assert woken.wait(5)
+            woken.clear()
     finally:
         near.close()
         far.close()
-    return recording, pumps[1]
+    return recording, stats
 
 
 @pytest.mark.slow
 def test_every_sample_of_a_file_arrives_in_the_other(tmp_path: Path) -> None:
     play = write(tmp_path / "numbers.wav", numbered(FIRST, 75 * FRAME_SAMPLES))
-    recording, pump = run_talk(tmp_path, (IndexEncoder(), IndexEncoder()), (IndexDecoder(), IndexDecoder()), play)
+    recording, stats = run_talk(tmp_path, (IndexEncoder(), IndexEncoder()), (IndexDecoder(), IndexDecoder()), play)
     report = check(read(recording))
-    stats = pump.stats()
     assert stats.frames_lost == stats.samples_concealed == 0
     assert report.first == FIRST
     if stats.samples_stretched == 0:
@@ -126,9 +128,9 @@ def test_every_sample_of_a_file_arrives_in_the_other(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_speech_arrives_as_speech(tmp_path: Path) -> None:
-    recording, pump = run_talk(tmp_path, (OpusEncoder(), OpusEncoder()), (OpusDecoder(), OpusDecoder()), SPEECH)
+    recording, stats = run_talk(tmp_path, (OpusEncoder(), OpusEncoder()), (OpusDecoder(), OpusDecoder()), SPEECH)
     heard, spoken = read(recording).astype(float), read(SPEECH).astype(float)
-    assert pump.stats().frames_lost == pump.stats().samples_concealed == 0
+    assert stats.frames_lost == stats.samples_concealed == 0
     spectrum = np.fft.rfft(heard, 2**20) * np.conj(np.fft.rfft(spoken, 2**20))
     shift = int(np.argmax(np.fft.irfft(spectrum)))
     assert shift <= round(0.2 * 48_000)
@@ -146,8 +148,8 @@ def test_a_disk_that_fails_is_told_and_the_talk_goes_on(tmp_path: Path) -> None:
     streams = FileStreams(ticks.release, None, tmp_path / "out.wav")
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
-        streams.open_output()
-        streams.begin_talk()
+        streams.open("output")
+        streams.begin_call()
         events = []
         for _ in range(60):
             assert ticks.acquire(timeout=5)

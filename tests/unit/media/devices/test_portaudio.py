@@ -1,9 +1,12 @@
 """Lists of devices: ids that last, defaults, and machines that have none."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from media.devices import portaudio
-from media.devices.portaudio import NO_LIBRARY, Device, DeviceList, PortAudio
+from media.devices.device_list import Device, DeviceList
+from media.devices.hardware import NOT_INSTALLED, load_portaudio
 
 
 class PortAudioError(Exception):
@@ -46,15 +49,24 @@ def api(name: str, numbers: list[int], default_input: int, default_output: int) 
     }
 
 
-def scan(monkeypatch: pytest.MonkeyPatch, module: object) -> DeviceList:
-    def load(name: str) -> object:
-        assert name == "sounddevice"
-        if isinstance(module, Exception):
-            raise module
-        return module
+def scan(monkeypatch: pytest.MonkeyPatch, sounddevice: object) -> DeviceList:
+    monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)
+    return scan_as_it_is(monkeypatch)
 
-    monkeypatch.setattr(portaudio, "import_module", load)
-    return PortAudio().scan(streams_running=True)
+
+def scan_without(monkeypatch: pytest.MonkeyPatch, folder: Path, error: str) -> DeviceList:
+    """On a machine where importing sounddevice raises ``error``."""
+    (folder / "sounddevice.py").write_text(f"class PortAudioError(Exception): pass\nraise {error}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    return scan_as_it_is(monkeypatch)
+
+
+def scan_as_it_is(monkeypatch: pytest.MonkeyPatch) -> DeviceList:
+    monkeypatch.delitem(sys.modules, "media.devices.portaudio", raising=False)
+    library = load_portaudio()
+    monkeypatch.delitem(sys.modules, "media.devices.portaudio", raising=False)
+    return DeviceList(problem=library) if isinstance(library, str) else library.scan(streams_running=True)
 
 
 def test_ids_are_host_api_and_name_and_twins_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +86,11 @@ def test_on_windows_the_default_is_that_of_wasapi(monkeypatch: pytest.MonkeyPatc
     assert default is not None and default.id == "Windows WASAPI: Mic"
 
 
-def test_no_device_no_library_and_an_error_are_states(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_device_no_library_and_an_error_are_states(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "querying" in scan(monkeypatch, FakeSounddevice([], [])).problem
-    assert scan(monkeypatch, OSError("PortAudio library not found")) == DeviceList(problem=NO_LIBRARY)
-    assert "host error" in scan(monkeypatch, PortAudioError("host error")).problem
+    missing = scan_without(monkeypatch, tmp_path, "OSError('PortAudio library not found')")
+    assert missing == DeviceList(problem=NOT_INSTALLED)
+    assert "host error" in scan_without(monkeypatch, tmp_path, "PortAudioError('host error')").problem
     empty = DeviceList()
     assert empty.find("input", None) is empty.find("output", "ALSA: x") is None
 
@@ -90,5 +103,6 @@ def test_without_a_default_the_first_is_taken() -> None:
 
 
 def test_this_machine_answers_and_never_raises() -> None:
-    listed = PortAudio().scan(streams_running=False)
+    library = load_portaudio()
+    listed = DeviceList(problem=library) if isinstance(library, str) else library.scan(streams_running=False)
     assert listed.problem or listed.inputs or listed.outputs
