@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import ipaddress
 import random
-import signal
 import socket
 import sys
 from collections import Counter, deque
@@ -48,6 +47,7 @@ from relay.sockets import DatagramSockets
 from relay.store import NameStore, StoreThread
 from relay.stun_origins import Origins
 from transport.identity.keys import certificate_fingerprint
+from transport.io.stop_signals import on_stop_signals
 from transport.io.tasks import Tasks
 from transport.quic.relay_channel import CloseCode, ControlChannel
 from transport.quic.relay_channel_server import ControlServer, bind_udp
@@ -289,7 +289,6 @@ async def run_relay(config: RelayConfig, on_ready: Callable[[Ready], None], stop
     """
     relay = Relay(config)
     tasks = Tasks("relay")
-    loop = asyncio.get_running_loop()
     signals = 0
 
     def signalled() -> None:
@@ -303,7 +302,7 @@ async def run_relay(config: RelayConfig, on_ready: Callable[[Ready], None], stop
 
     ready = await relay.start()
     try:
-        with _on_signals(loop, signalled), no_full_collections():
+        with on_stop_signals(signalled), no_full_collections():
             collecting = collect_when_quiet(lambda: relay.ended_sessions, lambda: relay.legs_in_use)
             tasks.start(collecting, name="garbage")
             if stop is not None:
@@ -323,26 +322,6 @@ def relay_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     if sys.platform == "win32":
         return asyncio.SelectorEventLoop
     return uvloop.new_event_loop
-
-
-@contextlib.contextmanager
-def _on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    if sys.platform == "win32":
-        older = {number: signal.signal(number, lambda *_: _call_soon(loop, stop)) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in older.items():
-                signal.signal(number, handler)
-        return
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object) -> None:

@@ -1,8 +1,11 @@
-"""The commands that talk without a window: they run an engine inside themselves and act on what its state says."""
+"""``segue listen``, ``call`` and ``echo``: an engine without a window, and what each command does with it.
+
+A command waits for states of the engine (:class:`EngineWatch`) and gives it the commands that a window would give; what
+happens meanwhile is printed line by line (:class:`_CallLines`).
+"""
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +20,12 @@ from app.system.data_dir import find_home
 from app.system.loop import run_on_own_loop
 from app.system.parent_watch import watch_parent
 from app.text.traversal import phase_line
+from transport.io.stop_signals import on_stop_signals
 from transport.io.tasks import Tasks
 from transport.wire.addresses import PersonAddress
+
+# A caller with a name waits this long for a slow home relay, and then calls as a guest.
+ONLINE_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,173 +42,166 @@ class CallOptions:
     with_parent: bool = False
 
 
-Work = Coroutine[Any, Any, ExitStatus]
-
-# A caller who is at home at a slow relay waits so long for it, and then calls as a guest.
-ONLINE_TIMEOUT_S = 20.0
-
-
-class Watch:
-    """The newest state of an engine, and waiting for one that will do."""
+class EngineWatch:
+    """The newest state of an engine, and waiting for one. Notices go to standard error, each once."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
         self.refused: messages.CommandFailed | None = None
-        self._news = asyncio.Event()
-        self._told_notices: set[int] = set()
-        engine.subscribe(self._told)
+        self._engine = engine
+        self._changed = asyncio.Event()
+        self._shown_notices: set[int] = set()
+        engine.subscribe(self._receive)
+        self._show_notices(engine.state)
 
     @property
     def state(self) -> messages.EngineState:
         """As it is now."""
-        return self.engine.state
+        return self._engine.state
 
     def command(self, message: messages.WindowMessage) -> None:
         """Give the engine a command; a refusal ends up in ``refused``."""
-        self.engine.command(message, self._told)
+        self._engine.command(message, self._receive)
 
-    async def until(self, wanted: Callable[[messages.EngineState], bool]) -> messages.EngineState:
-        """Wait for a state for which ``wanted`` is true, or for a refusal."""
-        while not wanted(self.engine.state) and self.refused is None:
-            self._news.clear()
-            await self._news.wait()
-        return self.engine.state
+    async def until(
+        self, wanted: Callable[[messages.EngineState], bool], timeout_s: float | None = None
+    ) -> messages.EngineState:
+        """Wait for a state for which ``wanted`` is true, for a refusal, or for ``timeout_s``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not wanted(self.state) and self.refused is None:
+                    self._changed.clear()
+                    await self._changed.wait()
+        return self.state
 
-    def _told(self, message: messages.EngineMessage) -> None:
-        if isinstance(message, messages.CommandFailed):
-            self.refused = message
-        if isinstance(message, messages.EngineState):
-            self._tell_notices(message)
-        if isinstance(message, messages.EngineState | messages.CommandFailed):
-            self._news.set()
+    def _receive(self, message: messages.EngineMessage) -> None:
+        match message:
+            case messages.CommandFailed():
+                self.refused = message
+                self._changed.set()
+            case messages.EngineState():
+                self._show_notices(message)
+                self._changed.set()
 
-    def _tell_notices(self, state: messages.EngineState) -> None:
+    def _show_notices(self, state: messages.EngineState) -> None:
         for notice in state.notices:
-            if notice.number not in self._told_notices:
-                self._told_notices.add(notice.number)
+            if notice.number not in self._shown_notices:
+                self._shown_notices.add(notice.number)
                 complain(f"{notice.title}: {notice.text}")
+
+
+Work = Callable[[EngineWatch], Coroutine[Any, Any, ExitStatus]]
 
 
 def listen(*, answer_after: float, once: bool, **options: Any) -> ExitStatus:
     """``segue listen``: answer whoever calls."""
-    return _run(CallOptions(**options), False, lambda watch: _listen(watch, answer_after, once))
+    return _run(CallOptions(**options), lambda watch: _listen(watch, answer_after, once))
 
 
 def echo(**options: Any) -> ExitStatus:
     """``segue echo``: answer whoever calls, and send their voice back."""
-    return _run(CallOptions(**options), True, lambda watch: _listen(watch, 0.0, once=False))
+    return _run(CallOptions(**options), lambda watch: _listen(watch, 0.0, once=False), echo=True)
 
 
 def call(*, address: PersonAddress, for_s: float | None, **options: Any) -> ExitStatus:
     """``segue call``: call, talk, hang up."""
-    return _run(CallOptions(**options), False, lambda watch: _call(watch, address, for_s))
+    return _run(CallOptions(**options), lambda watch: _call(watch, address, for_s))
 
 
-def _run(options: CallOptions, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus:
-    return run_on_own_loop(_with_engine(options, is_echo, work))
-
-
-async def _with_engine(options: CallOptions, is_echo: bool, work: Callable[[Watch], Work]) -> ExitStatus:
-    engine = Engine(
-        EngineConfig(
-            home=find_home(options.home),
-            sound=SoundPlan(play=options.play, record=options.record, echo=is_echo),
-            report=options.report,
-            trace=options.trace,
-            trace_addresses=options.trace_addresses,
-            always_relay=options.always_relay,
-        )
+def _run(options: CallOptions, work: Work, *, echo: bool = False) -> ExitStatus:
+    config = EngineConfig(
+        home=find_home(options.home),
+        sound=SoundPlan(play=options.play, record=options.record, echo=echo),
+        report=options.report,
+        trace=options.trace,
+        trace_addresses=options.trace_addresses,
+        always_relay=options.always_relay,
     )
+    return run_on_own_loop(_with_engine(config, options.with_parent, work))
+
+
+async def _with_engine(config: EngineConfig, with_parent: bool, work: Work) -> ExitStatus:
+    engine = Engine(config)
+    tasks = Tasks("headless")
     stop = asyncio.Event()
-    _stop_on_signals(stop)
-    try:
-        await engine.start()
-        watch = Watch(engine)
-        engine.subscribe(_Narrator())
-        for notice in watch.state.notices:
-            complain(f"{notice.title}: {notice.text}")
-        if options.with_parent:
-            watch_parent(stop.set)
-        return await _until_stopped(watch, work(watch), stop)
-    finally:
-        await engine.close()
+    with on_stop_signals(stop.set):
+        try:
+            await engine.start()
+            watch = EngineWatch(engine)
+            engine.subscribe(_CallLines())
+            if with_parent:
+                watch_parent(stop.set)
+            working = tasks.start(work(watch), name="work")
+            stopping = tasks.start(stop.wait(), name="stop")
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else await _hang_up(watch)
+        finally:
+            await tasks.close()
+            await engine.close()
 
 
-async def _until_stopped(watch: Watch, work: Work, stop: asyncio.Event) -> ExitStatus:
-    tasks = Tasks("attendant")
-    working = tasks.start(work, name="work")
-    stopping = tasks.start(stop.wait(), name="stop")
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            return await _stopped_by_user(watch)
-        return working.result()
-    finally:
-        await tasks.close()
-
-
-async def _stopped_by_user(watch: Watch) -> ExitStatus:
-    talk = watch.state.call
-    if talk is None or talk.phase == "ended":
+async def _hang_up(watch: EngineWatch) -> ExitStatus:
+    """End the call that there may be; its status is the program's."""
+    running = watch.state.call
+    if running is None or running.phase == "ended":
         return ExitStatus.OK
-    watch.command(messages.HangUp(call_id=talk.call_id))
-    state = await watch.until(lambda now: now.call is None or now.call.phase == "ended")
-    return ExitStatus.OK if state.call is None else _status(state.call)
+    watch.command(messages.HangUp(call_id=running.call_id))
+    over = (await watch.until(lambda state: _is_over(state, running.call_id))).call
+    return ExitStatus.OK if over is None else _status(over)
 
 
-async def _listen(watch: Watch, answer_after_s: float, once: bool) -> ExitStatus:
+async def _listen(watch: EngineWatch, answer_after_s: float, once: bool) -> ExitStatus:
     if not watch.state.me.address:
         complain("This folder has no name yet: run “segue register NAME@HOST[:PORT][#PIN]” first.")
         return ExitStatus.USAGE
-    await watch.until(lambda now: now.me.relay in ("online", "refused", "offline"))
+    await watch.until(lambda state: state.me.relay in ("online", "refused", "offline"))
     if watch.state.me.relay == "offline":
         complain(watch.state.me.relay_text)
-        await watch.until(lambda now: now.me.relay in ("online", "refused"))
+        await watch.until(lambda state: state.me.relay in ("online", "refused"))
     if watch.state.me.relay == "refused":  # a notice has said why
         return ExitStatus.UNREACHABLE
     say(f"listening as {watch.state.me.address}")
     while True:
-        state = await watch.until(lambda now: now.call is not None and now.call.phase == "incoming")
-        if state.call is None:
+        incoming = (await watch.until(lambda state: state.call is not None and state.call.phase == "incoming")).call
+        if incoming is None:
             continue
-        call_id = state.call.call_id
-        say(f"incoming call from {state.call.address}")
-        if answer_after_s:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(answer_after_s):
-                    await watch.until(lambda now, this=call_id: _is_over(now, this))  # type: ignore[misc]
-        watch.command(messages.AnswerCall(call_id=call_id))
-        await watch.until(lambda now, this=call_id: _is_talking(now, this) or _is_over(now, this))  # type: ignore[misc]
-        if _is_talking(watch.state, call_id):
-            say("talking")
-        state = await watch.until(lambda now, this=call_id: _is_over(now, this))  # type: ignore[misc]
-        watch.refused = None
-        say(f"ended: {state.call.end_text if state.call is not None else 'over'}")
+        status = await _answer(watch, incoming, answer_after_s)
         if once:
-            return ExitStatus.OK if state.call is None else _status(state.call)
-        watch.command(messages.DismissCall(call_id=call_id))
+            return status
+        watch.command(messages.DismissCall(call_id=incoming.call_id))
 
 
-async def _call(watch: Watch, person: PersonAddress, for_s: float | None) -> ExitStatus:
+async def _answer(watch: EngineWatch, incoming: messages.CallState, ring_s: float) -> ExitStatus:
+    """Let it ring, answer, and wait for the end."""
+    call_id = incoming.call_id
+    say(f"incoming call from {incoming.address}")
+    if ring_s:
+        await watch.until(lambda state: _is_over(state, call_id), ring_s)
+    watch.command(messages.AnswerCall(call_id=call_id))
+    await watch.until(lambda state: _is_talking(state, call_id) or _is_over(state, call_id))
+    if _is_talking(watch.state, call_id):
+        say("talking")
+    over = (await watch.until(lambda state: _is_over(state, call_id))).call
+    watch.refused = None
+    say(f"ended: {'over' if over is None else over.end_text}")
+    return ExitStatus.OK if over is None else _status(over)
+
+
+async def _call(watch: EngineWatch, address: PersonAddress, for_s: float | None) -> ExitStatus:
     if watch.state.me.address:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ONLINE_TIMEOUT_S):
-                await watch.until(lambda now: now.me.relay in ("online", "refused"))
-    say(f"calling {person.short}")
-    watch.command(messages.PlaceCall(address=str(person)))
-    state = await watch.until(lambda now: now.call is not None and now.call.phase in ("talking", "ended"))
-    if watch.refused is not None or state.call is None:
+        await watch.until(lambda state: state.me.relay in ("online", "refused"), ONLINE_TIMEOUT_S)
+    say(f"calling {address.short}")
+    watch.command(messages.PlaceCall(address=str(address)))
+    placed = (await watch.until(lambda state: state.call is not None and state.call.phase in ("talking", "ended"))).call
+    if watch.refused is not None or placed is None:
         complain(watch.refused.text if watch.refused is not None else "The call could not be placed.")
         return ExitStatus.FAILED
-    call_id = state.call.call_id
-    if state.call.phase == "talking":
+    call_id = placed.call_id
+    if placed.phase == "talking":
         say("talking")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(for_s):
-                await watch.until(lambda now: _is_over(now, call_id))
+        await watch.until(lambda state: _is_over(state, call_id), for_s)
         if not _is_over(watch.state, call_id):
             watch.command(messages.HangUp(call_id=call_id))
-            await watch.until(lambda now: _is_over(now, call_id))
+            await watch.until(lambda state: _is_over(state, call_id))
     over = watch.state.call
     if over is None:
         return ExitStatus.FAILED
@@ -210,41 +210,41 @@ async def _call(watch: Watch, person: PersonAddress, for_s: float | None) -> Exi
     return status
 
 
-class _Narrator:
-    """Says when the running call loses its connection, has one again, or moves to another path, and what is tried for
-    a direct one."""
+class _CallLines:
+    """Prints when the call loses its connection, has one again, or changes its path, and what is tried for a direct
+    one."""
 
     def __init__(self) -> None:
         self._phase = ""
         self._path = ""
         self._call_id = ""
-        self._tried: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
 
     def __call__(self, message: messages.EngineMessage) -> None:
         if not isinstance(message, messages.EngineState):
             return
-        talk = message.call
-        if talk is not None and talk.call_id != self._call_id:
-            self._call_id, self._phase, self._path = talk.call_id, "", ""
-            self._tried.clear()
-        before, self._phase = self._phase, talk.phase if talk is not None else ""
-        was_on, self._path = self._path, (talk.path or "") if talk is not None and talk.answered is not None else ""
-        if self._phase == "reconnecting" != before:
+        now = message.call
+        if now is not None and now.call_id != self._call_id:
+            self._call_id, self._phase, self._path = now.call_id, "", ""
+            self._printed.clear()
+        phase, self._phase = self._phase, now.phase if now is not None else ""
+        path, self._path = self._path, (now.path or "") if now is not None and now.answered is not None else ""
+        if self._phase == "reconnecting" != phase:
             say("reconnecting")
-        elif (before, self._phase) == ("reconnecting", "talking"):
+        elif (phase, self._phase) == ("reconnecting", "talking"):
             say("talking again")
-        elif self._phase == "talking" and self._path != was_on and "direct" in (was_on, self._path):
+        elif self._phase == "talking" and self._path != path and "direct" in (path, self._path):
             say("direct" if self._path == "direct" else "on the relay")
-        if talk is not None and self._phase != "ended":
-            self._tell_phases(talk)
+        if now is not None and self._phase != "ended":
+            self._print_techniques(now)
 
-    def _tell_phases(self, talk: messages.CallState) -> None:
-        for phase in talk.phases:
-            line = phase_line(phase)
-            # How it ended is said once, whatever is learnt of the networks later.
-            said = line if phase.outcome == "trying" else phase.outcome
-            if self._tried.get(phase.name) != said:
-                self._tried[phase.name] = said
+    def _print_techniques(self, now: messages.CallState) -> None:
+        for technique in now.phases:
+            line = phase_line(technique)
+            # How it ended is printed once, whatever is learnt about the networks later.
+            key = line if technique.outcome == "trying" else technique.outcome
+            if self._printed.get(technique.name) != key:
+                self._printed[technique.name] = key
                 if line:
                     say(line)
 
@@ -259,12 +259,3 @@ def _is_talking(state: messages.EngineState, call_id: str) -> bool:
 
 def _status(over: messages.CallState) -> ExitStatus:
     return exit_status(over.end_reason, answered=over.answered is not None)
-
-
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows: its loops take no signal handlers
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))

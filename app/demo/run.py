@@ -34,6 +34,7 @@ from app.model.exit_status import ExitStatus
 from app.report.report import CallReport
 from app.system.errors import AppError
 from app.system.loop import run_on_own_loop
+from transport.io.stop_signals import on_stop_signals
 from transport.io.tasks import Tasks
 
 CALL_SECONDS = 12
@@ -104,18 +105,16 @@ class _Demo:
         self._began_s = time.monotonic()
 
     async def run(self) -> ExitStatus:
-        task = asyncio.current_task()
-        if task is not None:
-            with contextlib.suppress(NotImplementedError):  # Windows: its loops take no signal handlers
-                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        try:
-            return await self._show()
-        finally:
-            await self._tasks.close()
-            for child in reversed(self._children):
-                await end_child(child)
-            if self._net is not None:
-                await self._net.close()
+        showing = self._tasks.start(self._show(), name="show")
+        with on_stop_signals(showing.cancel, (signal.SIGTERM,)):  # asyncio's Runner looks after Ctrl-C
+            try:
+                return await showing
+            finally:
+                await self._tasks.close()
+                for child in reversed(self._children):
+                    await end_child(child)
+                if self._net is not None:
+                    await self._net.close()
 
     async def _show(self) -> ExitStatus:
         alice, bob = self._sides

@@ -1,10 +1,8 @@
 """``segue engine``: the process behind the window. Nobody types this; :mod:`app.ipc.client` starts it."""
 
-import asyncio
 import contextlib
 import logging
 import logging.handlers
-import signal
 from pathlib import Path
 
 from app.engine.runner import Engine, EngineConfig, raise_priority
@@ -14,6 +12,7 @@ from app.system.data_dir import AlreadyRunning, Home, find_home, prepare
 from app.system.errors import AppError
 from app.system.logs import log_level
 from app.system.loop import run_on_own_loop
+from transport.io.stop_signals import on_stop_signals
 
 _log = logging.getLogger(__name__)
 
@@ -42,17 +41,12 @@ def run_engine_process(home: Path | None) -> ExitStatus:
 async def _run(home: Home) -> None:
     engine = Engine(EngineConfig(home, SoundPlan(), follows_windows=True))
     raise_priority()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    with on_stop_signals(engine.ended.set):
         try:
-            loop.add_signal_handler(number, engine.ended.set)
-        except NotImplementedError:  # Windows: its loops take no signal handlers
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(engine.ended.set))
-    try:
-        await engine.start()
-        await engine.ended.wait()
-    finally:
-        await engine.close()
+            await engine.start()
+            await engine.ended.wait()
+        finally:
+            await engine.close()
 
 
 def _log_to(home: Home) -> None:
