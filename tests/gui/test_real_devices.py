@@ -326,6 +326,8 @@ def test_a_killed_engine_is_shown_and_started_again(desk: Desk, home: Path, tmp_
                 window.click_person("Bob")
                 window.click("call_button")
                 in_phase(home, "talking")
+                # Bob reports what he receives, so some of it has arrived.
+                ask_engine(home, lambda message: isinstance(message, CallSample) and message.remote_loss is not None)
                 killed = kill_engine(home)
                 # Not a hang: the window's thread answers, and says what happened.
                 window.await_page("problem")
