@@ -4,7 +4,7 @@ Exit status: 0 the call was answered and ended normally (or the command did what
 reachable; 4 declined or busy; 5 failed. Nobody is shown a traceback: what can go wrong has words.
 
 Help needs none of the product, so the module of a command is imported when the command runs; nothing else in Segue
-imports by name (``tests/arch/test_deferred_imports.py``).
+imports by name (``tests/arch/test_command_line.py``).
 """
 
 import argparse

@@ -3,7 +3,7 @@
 A first socket finds out whom the NAT lets in, before any other has spoken to the servers (some NATs filter by inside
 host). When it has asked, a second one asks every server at once, and then sends to its own outside address, to see
 whether the NAT turns packets around (hairpin, RFC 4787 §6). During a call the punch's own STUN questions serve
-(:mod:`transport.traversal.hole_punch`), and what only this finds out is kept (:func:`nat_profile.renewed`).
+(:mod:`transport.traversal.hole_punch`), and what only this finds out is kept (:func:`transport.nat.profile.renewed`).
 """
 
 from collections.abc import Callable
