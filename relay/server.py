@@ -185,7 +185,7 @@ class Relay:
         notices = (store.notice,) if store.notice else ()
         return Ready(RelayAddress(host, port, pin), media_port, shown, metrics, notices)
 
-    # -- ChannelListener
+    # -- ChannelHandler
 
     def channel_open(self, channel: ControlChannel) -> None:
         """A client's handshake has come far enough to be spoken to."""

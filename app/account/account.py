@@ -14,8 +14,9 @@ from app.store import Profile, Store
 from app.system.data_dir import Home
 from app.system.errors import AppError
 from app.text import calls
-from transport.io.relay_session import Connected, Disconnected, Rejected, RelayEvent, RequestFailed
+from transport.io.relay_session import RequestFailed
 from transport.io.tasks import Tasks
+from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent
 from transport.wire.addresses import PersonAddress, parse_name, parse_relay
 from transport.wire.errors import WireError
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from app.store import Store
 from transport.identity.keys import Identity
-from transport.io.relay_session import RelayClient, RelayEvent
+from transport.io.relay_session import RelayClient
 from transport.io.tasks import Tasks
+from transport.quic.session_events import RelayEvent
 from transport.wire import relay_messages
 from transport.wire.addresses import PersonAddress, RelayAddress
 

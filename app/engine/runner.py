@@ -45,11 +45,11 @@ from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
 from transport.io.host_lock import HostLock
 from transport.io.network_watch import NetworkWatch
-from transport.io.relay_session import Connected, Disconnected, MessageReceived, Rejected, RelayEvent
 from transport.io.tasks import Tasks
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address
 from transport.portmap.mapper import MappingStatus
+from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent, RelayMessageReceived
 from transport.wire import relay_messages
 from transport.wire.addresses import GUEST_PREFIX, PersonAddress, parse_person
 from transport.wire.errors import WireError
@@ -403,7 +403,7 @@ class Engine:
                 session.relay_lost("relay-unreachable", event.reason)
             case Rejected() if session is not None:
                 session.feed(ev.RelayFailed(words.reason_of_refusal(event.code), event.text))
-            case MessageReceived(message):
+            case RelayMessageReceived(message):
                 self._relay_message(route, session, message)
         if route.is_home:
             self._membership.home_says(event)

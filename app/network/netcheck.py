@@ -18,10 +18,11 @@ from transport.ice.candidates import HostAddress
 from transport.identity.keys import SECRET_BYTES, Identity, new_identity
 from transport.io.nat_measurement import measure_profile
 from transport.io.network_watch import host_addresses
-from transport.io.relay_session import Connected, Disconnected, Rejected, RelayClient, RelayEvent
+from transport.io.relay_session import RelayClient
 from transport.io.tasks import Tasks
 from transport.nat.compatibility import chances
 from transport.nat.profile import NatKind, NatProfile
+from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent
 from transport.wire.addresses import RelayAddress, parse_relay
 
 # Both together, with the start of the program, stay under the 8 s that somebody waits for a verdict. Two handshakes

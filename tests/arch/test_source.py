@@ -30,7 +30,7 @@ SHARED_NAMES = {
     *("State", "Trigger"),  # every machine's own, beside its TRANSITIONS (tests/arch/state_machines.py)
     *("Announced", "Answered", "Audio", "Call", "CallState"),
     *("Ended", "HangUp", "InterfacesChanged", "KnownNetworks", "Leg"),
-    *("Mapped", "Message", "MessageReceived", "NatProfile", "OtherVersion", "Pair"),
+    *("Mapped", "Message", "NatProfile", "Pair"),
     *("PathQuality", "Person", "Phase", "Presence", "Proven", "Refused"),
     *("Register", "Registered", "RelayReady", "Relays", "Result", "SendMessage"),
     *("TimerFired", "Verdict", "Watch"),

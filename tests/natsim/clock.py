@@ -20,6 +20,9 @@ class Timer:
     action: Callable[[], None]
     cancelled: bool = False
 
+    def cancel(self) -> None:
+        self.cancelled = True
+
 
 class VirtualClock:
     """Runs actions in the order of their time, and those of one time in the order of their making."""
@@ -43,6 +46,14 @@ class VirtualClock:
         timer = Timer(max(when, self.now), action)
         heapq.heappush(self._heap, (timer.when, self._made, timer))
         return timer
+
+    def time(self) -> float:
+        """As an event loop's."""
+        return self.now
+
+    def call_at(self, when: float, action: Callable[[], None]) -> Timer:
+        """As an event loop's."""
+        return self.at(when, action)
 
     def after(self, seconds: float, action: Callable[[], None]) -> Timer:
         """Do ``action`` in ``seconds``."""

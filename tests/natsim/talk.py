@@ -29,7 +29,7 @@ from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.driver import TICK_S, SimDriver
 from tests.natsim.network import Host, Network
 from tests.natsim.relay import MEDIA_PORT
-from tests.natsim.signalling import ControlClient, SimRelay
+from tests.natsim.signalling import RELAY_HOST, SimRelay, SimSession
 from tests.natsim.sound import Card, CardConfig, Numbers, Voice, Vowel
 from tests.natsim.wire import Wire
 from transport.ice.candidates import HostAddress
@@ -39,12 +39,12 @@ from transport.link.events import LinkConfig
 from transport.link.link import Link
 from transport.path.events import CopyArrived, Reconnected, Reconnecting
 from transport.path.relay_leg import LegAccess
+from transport.quic import session_events
 from transport.wire import call_messages, relay_messages
 
 REPORT_EVERY_S = 1.0
 # A second of them, as the engine's voice keeps.
 EARLY_PACKETS = 50
-RELAY_HOST = "relay.example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,10 +313,7 @@ class Person:
         voice = options.codec.voice() if options.voice is None else options.voice
         self.card = Card(options.card, world.clock, voice, self._wake, record=options.record)
         self.pump = AudioPump(self.card.capture_ring, self.card.playout_ring, options.card.ring_frames)
-        self.control = ControlClient(
-            world.relay, self.identity, name, host.ip, options.control_delay_s, self.rng,
-            self._connected, self._lost, self._relay_says,
-        )  # fmt: skip
+        self.control = SimSession(world.relay, host, self.identity, name, self.rng, self._on_relay)
 
     @property
     def address(self) -> str:
@@ -388,6 +385,15 @@ class Person:
 
     def _in_call(self) -> bool:
         return bool(self.talks) and not self.talk.call.finished
+
+    def _on_relay(self, event: session_events.SessionCommand) -> None:
+        match event:
+            case session_events.Connected():
+                self._connected()
+            case session_events.Disconnected() | session_events.Rejected():
+                self._lost()
+            case session_events.RelayMessageReceived(message):
+                self._relay_says(message)
 
     def _connected(self) -> None:
         if self._in_call():
@@ -465,7 +471,6 @@ class Options:
     voice: Voice | None = None
     record: bool = True
     traversal: Traversal = "none"
-    control_delay_s: float = 0.02
     up: Callable[[], Wire] = Wire
     down: Callable[[], Wire] = Wire
 
@@ -491,7 +496,7 @@ class World:
         number = self._numbers[name]
         host = self.network.host(f"198.51.100.{number}", options.up(), options.down())
         person = Person(self, number, name, host, options)
-        person.control.dial()
+        person.control.start()
         return person
 
     def run(self, seconds: float) -> None:

@@ -17,6 +17,8 @@ from tests.natsim.talk import INDEX, OPUS, Codec, Options, Traversal, World
 from tests.natsim.wire import Bernoulli, Wire
 
 CALLS = 50
+# A 95th percentile that is 2 ms below the budget needs more of them than its two or three slowest calls.
+CALLS_WITH_JITTER = 150
 PAIRS_OF_CALLS = 15
 # DESIGN §8.
 BUDGET_S = 0.100
@@ -65,7 +67,7 @@ def first_audio(
         period_s = rng.choice((0.010, 0.020))
         card = CardConfig(period_s, rng.uniform(0, period_s), rng.uniform(0, period_s), rng.uniform(-50, 50))
         wires = {"up": wire(delay_s), "down": wire(delay_s)}
-        return Options(codec, card, control_delay_s=delay_s, record=False, traversal=traversal, **wires)
+        return Options(codec, card, record=False, traversal=traversal, **wires)
 
     world = World(seed, relay_detour_s=relay_detour_s)
     ann = world.person("ann", options(near_s))
@@ -118,7 +120,7 @@ def test_first_audio_on_a_steady_path(codec: Codec) -> None:
 @pytest.mark.parametrize("codec", [INDEX, OPUS], ids=["index", "opus"])
 def test_first_audio_with_jitter(codec: Codec) -> None:
     """Packets take 0 to 20 ms longer than the fastest; the one-way delay is their mean."""
-    check_budget([first_audio(seed, codec, jitter_s=0.020) for seed in range(CALLS)])
+    check_budget([first_audio(seed, codec, jitter_s=0.020) for seed in range(CALLS_WITH_JITTER)])
 
 
 @pytest.mark.slow
@@ -163,7 +165,7 @@ def test_a_call_answered_before_the_link_stands_is_heard_as_soon_as_it_does() ->
     """Echo answers at once: the accept waits for the handshake, and the first audio for nothing else."""
     world = World(3)
     wire = lambda: Wire(delay=0.040)  # noqa: E731
-    equipment = Options(control_delay_s=0.040, up=wire, down=wire, record=False)
+    equipment = Options(up=wire, down=wire, record=False)
     ann, bob = world.person("ann", equipment), world.person("bob", equipment)
     bob.on_ring = lambda talk: bob.answer()
     world.until(lambda: ann.control.is_connected and bob.control.is_connected)

@@ -13,6 +13,7 @@ from tests.natsim.call import identity
 from tests.natsim.talk import Person, Talk, World
 from transport.link.link import LOST_AFTER_S
 from transport.quic.relay_channel import IDLE_TIMEOUT_S
+from transport.quic.relay_session import PROBE_TIMEOUT_S
 from transport.wire import relay_messages
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
@@ -44,7 +45,7 @@ class Two:
     def until_back(self) -> None:
         """Until both have noticed that their session is gone and have another."""
         clients = (self.ann.control, self.bob.control)
-        self.world.until(lambda: all(client.is_connected and not client.is_deceived for client in clients), 90.0)
+        self.world.until(lambda: all(client.is_connected and not client.is_stale for client in clients), 90.0)
 
     def connect(self) -> tuple[Talk, Talk]:
         placed, taken = self.ring()
@@ -80,7 +81,7 @@ def assert_nothing_left(two: Two, *people: Person) -> None:
     assert two.world.relay.router.calls.legs_held == 0
     assert len(two.world.relay.media.legs) == 0
     for person in people or (two.ann, two.bob):
-        assert person.host.open_ports == ()
+        assert person.host.open_ports == person.control.ports
 
 
 def can_call_again(two: Two) -> None:
@@ -280,12 +281,9 @@ def test_somebody_vanishes_in_mid_talk(two: Two, who: str) -> None:
 def test_the_callees_control_session_dies_while_it_rings_and_comes_back(two: Two) -> None:
     """A change of networks: the relay finds the new session under the same key, and the call as it was."""
     placed, rung = two.ring()
-    channel = two.bob.control.channel
-    assert channel is not None
-    two.world.relay.closed(channel)
-    channel.broken = True
-    two.bob.control._lost()
-    two.world.run(3.0)
+    two.world.relay.forget(two.bob.identity.key)
+    two.bob.control.network_changed()
+    two.world.run(PROBE_TIMEOUT_S + 3.0)
     assert two.bob.control.is_connected
     assert len(two.bob.talks) == 1, "the repeated invitation is the same call"
     two.bob.answer()

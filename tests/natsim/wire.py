@@ -59,6 +59,7 @@ class Wire:
     lost: int = 0
     """Packets that the loss has taken."""
     _latest: float = field(default=0.0, repr=False)
+    _entered: float = field(default=-1.0, repr=False)
 
     def arrivals(self, now: float, rng: random.Random) -> list[float]:
         """When a packet sent at ``now`` arrives: never, once, or twice."""
@@ -72,6 +73,9 @@ class Wire:
         return [self._arrival(now, rng) for _ in range(times)]
 
     def _arrival(self, now: float, rng: random.Random) -> float:
+        if self.ordered and self._entered == now:
+            return self._latest  # one queue: what enters together waits together
+        self._entered = now
         when = now + self.delay + (rng.random() * self.jitter if self.jitter else 0.0)
         if self.ordered:
             when = self._latest = max(when, self._latest)

@@ -31,7 +31,7 @@ Receive = Callable[[Address, bytes], None]
 class UdpSocket:
     """Open until :meth:`close`. ``receive(source, data)`` is called for each packet, on the loop."""
 
-    __slots__ = ("_loop", "_receive", "_socket", "local", "receive_errors", "send_errors")
+    __slots__ = ("_loop", "_on_refused", "_receive", "_socket", "local", "receive_errors", "send_errors")
 
     def __init__(
         self,
@@ -42,12 +42,15 @@ class UdpSocket:
         port: int = 0,
         *,
         shared: bool = False,
+        on_refused: Callable[[], None] | None = None,
     ) -> None:
         """Bind ``port`` of ``host`` if it is free, else any that is. ``local`` has the interface address that leads
         to ``toward`` where the host is a wildcard. ``shared``: others may have the same port, for multicast, which
-        everybody gets. Raises :class:`OSError`."""
+        everybody gets. With ``on_refused`` the socket is connected to ``toward``: the kernel drops what others send,
+        and ``on_refused`` is called when nothing listens there. Raises :class:`OSError`."""
         self._loop = loop
         self._receive = receive
+        self._on_refused = on_refused
         self.send_errors = 0
         self.receive_errors = 0
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -67,6 +70,8 @@ class UdpSocket:
                 if not port:
                     raise
                 self._socket.bind((host, 0))
+            if on_refused is not None:
+                self._socket.connect(toward)
             bound = self._socket.getsockname()[1]
             self.local: Address = (_interface_toward(toward, family) or host, bound)
             loop.add_reader(self._socket.fileno(), self._readable)
@@ -78,12 +83,19 @@ class UdpSocket:
         """Send or lose: a packet that the system does not take at once is counted and forgotten. ``ttl`` (hop limit
         in IPv6) is for this one packet."""
         try:
-            if ttl is None:
+            if self._on_refused is not None:
+                self._socket.send(data)
+            elif ttl is None:
                 self._socket.sendto(data, destination)
             else:
                 self._send_with_ttl(destination, data, ttl)
-        except OSError:
+        except OSError as error:
             self.send_errors += 1
+            self._note_refused(error)
+
+    def _note_refused(self, error: OSError) -> None:
+        if self._on_refused is not None and isinstance(error, ConnectionRefusedError):
+            self._loop.call_soon(self._on_refused)
 
     def _send_with_ttl(self, destination: Address, data: bytes, ttl: int) -> None:
         is_v6 = self._socket.family == socket.AF_INET6
@@ -110,9 +122,10 @@ class UdpSocket:
                 data, source = self._socket.recvfrom(MAX_DATAGRAM_BYTES + 1)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError:
+            except OSError as error:
                 # An earlier packet bounced, or was too long for Windows: it says nothing about the next one.
                 self.receive_errors += 1
+                self._note_refused(error)
                 continue
             self._receive((source[0].partition("%")[0], source[1]), data)
 

@@ -1,24 +1,25 @@
-"""The control connection between a client and its relay: QUIC (RFC 9000), one stream, framed messages.
+"""The control channel between a client and its relay: QUIC (RFC 9000), one stream, framed messages; without I/O.
 
-The relay speaks first, so it is the relay that opens the one bidirectional stream: its challenge travels with its
-first flight, and a client says nothing at all before it has verified whom it talks to. Either side closes a
-connection that breaks the rules (another stream, an impossible frame, more than a session may carry) with a code
-of :class:`CloseCode` and a reason in words.
+The relay opens the one bidirectional stream: its challenge travels with its first flight, and a client sends no
+message before it has verified whom it talks to. Either side closes a channel that breaks the rules (another stream,
+an impossible frame, more than a session may carry) with a :class:`CloseCode` and a reason in words.
 
-This module has what both ends share; :mod:`transport.quic.relay_channel_server` listens, and
-:mod:`transport.quic.relay_channel_client` connects.
+Both ends share this module; :mod:`transport.quic.relay_channel_server` accepts channels and
+:mod:`transport.quic.relay_channel_client` verifies the relay.
 """
 
+import logging
 from enum import IntEnum
 from typing import Protocol
 
-from aioquic.asyncio.protocol import QuicConnectionProtocol, QuicStreamHandler
 from aioquic.quic import events
 from aioquic.quic.connection import NetworkAddress, QuicConnection
 
 from transport.wire.errors import WireError
 from transport.wire.framing import Deframer, frame
 from transport.wire.relay_messages import ClientMessage, RelayMessage, encode
+
+_log = logging.getLogger(__name__)
 
 # Three lost pings of 15 s; long enough for a laptop to change networks, short enough that presence is true.
 IDLE_TIMEOUT_S = 50.0
@@ -41,8 +42,8 @@ class CloseCode(IntEnum):
     STOPPING = 4
 
 
-class ChannelListener(Protocol):
-    """Who is told what happens on a channel; called from the event loop, must not block."""
+class ChannelHandler(Protocol):
+    """Receives what happens on a channel. Must not block."""
 
     def channel_open(self, channel: "ControlChannel") -> None:
         """The connection stands and messages may be sent."""
@@ -51,32 +52,66 @@ class ChannelListener(Protocol):
         """One whole message has arrived, not yet decoded."""
 
     def channel_closed(self, channel: "ControlChannel", alert: int | None, reason: str) -> None:
-        """The end, told once; ``reason`` in words, ``alert`` the TLS alert (RFC 8446 §6) if it was one.
+        """The end, once; ``reason`` in words, ``alert`` the TLS alert (RFC 8446 §6) if there was one.
 
-        A server is not told of channels that never were open.
+        A server hears nothing of channels that never were open.
         """
 
 
-class ControlChannel(QuicConnectionProtocol):
-    """One control connection at either end. ``remote`` is the peer's address as it was at the beginning;
-    ``number`` is the listener's own, to know the channel by."""
+class ControlChannel:
+    """One end of a control connection. Call :meth:`receive` and :meth:`advance`, then send :meth:`datagrams_to_send`.
 
-    def __init__(
-        self,
-        quic: QuicConnection,
-        listener: ChannelListener,
-        stream_handler: QuicStreamHandler | None = None,
-    ) -> None:
-        super().__init__(quic, stream_handler)
-        self._quic_connection = quic
-        self._listener = listener
+    ``remote`` is the peer's address at the beginning; ``number`` is free for the handler's own use.
+    """
+
+    def __init__(self, quic: QuicConnection, handler: ChannelHandler) -> None:
+        self._quic = quic
+        self._is_client = quic.configuration.is_client
+        self._handler = handler
         self._deframer = Deframer()
-        self._is_open = False
+        self.is_open = False
         self._over = False
         self._received = 0
         self._sent = 0
-        self.remote: tuple[str, int] = ("", 0)
+        self.remote: NetworkAddress = ("", 0)
         self.number = 0
+
+    def connect(self, remote: NetworkAddress, now: float) -> None:
+        """Client: start the handshake; does nothing the second time."""
+        if not self.remote[0]:
+            self.remote = remote
+            self._quic.connect(remote, now)
+
+    def receive(self, data: bytes, source: NetworkAddress, now: float) -> None:
+        """Take one datagram from the socket."""
+        if self._is_client:
+            if not self.remote[0]:
+                return
+        elif not self.is_open:
+            # Later packets may come from anywhere until they are authenticated; this one's address is validated.
+            self.remote = (source[0], source[1])
+        try:
+            self._quic.receive_datagram(data, source, now)
+        except Exception:
+            # aioquic parses TLS and X.509 from strangers. What it forgets to catch ends this connection alone.
+            _log.exception("a packet broke the QUIC connection")
+            self.end(CloseCode.PROTOCOL, "the other side sent something impossible")
+        self._take_events()
+
+    def advance(self, now: float) -> None:
+        """Run what is due at ``now``; harmless when nothing is."""
+        due = self.next_deadline()
+        if due is not None and due <= now:
+            self._quic.handle_timer(now)
+            self._take_events()
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`advance` is due; also after the end, until QUIC has drained (RFC 9000 §10.2)."""
+        return self._quic.get_timer() if self.remote[0] else None
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
+        """UDP payloads to send now, each with its destination."""
+        return self._quic.datagrams_to_send(now) if self.remote[0] else []
 
     def send(self, message: ClientMessage | RelayMessage) -> bool:
         """Queue one message; ``False`` when the channel is over or the session has carried all it may."""
@@ -87,56 +122,46 @@ class ControlChannel(QuicConnectionProtocol):
         if self._sent > MAX_SENT_BYTES:
             self.end(CloseCode.TOO_MUCH, "this session has carried all that one session may; connect again")
             return False
-        self._quic_connection.send_stream_data(STREAM_ID, data)
-        self.transmit()
+        self._quic.send_stream_data(STREAM_ID, data)
         return True
 
     def end(self, code: CloseCode, reason: str) -> None:
-        """Close with a code and a reason; the listener is told, once."""
+        """Close with a code and a reason; the handler hears of it, once."""
+        if not self._over:
+            if self.remote[0]:
+                self._quic.close(error_code=code, reason_phrase=reason)
+            self._finish(reason)
+
+    def _take_events(self) -> None:
+        while (event := self._quic.next_event()) is not None:
+            self._on_event(event)
+
+    def _on_event(self, event: events.QuicEvent) -> None:
         if self._over:
             return
-        self.close(error_code=code, reason_phrase=reason)
-        self._finish(reason)
-
-    def datagram_received(self, data: bytes | str, addr: NetworkAddress) -> None:
-        """One datagram from the socket (asyncio's callback)."""
-        if not self._is_open:
-            # Later packets may come from anywhere until they are authenticated; this one's address is validated.
-            self.remote = (addr[0], addr[1])
-        super().datagram_received(data, addr)
-
-    def error_received(self, exc: Exception) -> None:
-        """The kernel's word on an earlier packet (ICMP, RFC 1122 §4.1.3.3); before the handshake it is final."""
-        if not self._is_open and not self._over and isinstance(exc, ConnectionRefusedError):
-            self._finish("nothing listens there")
-
-    def quic_event_received(self, event: events.QuicEvent) -> None:
-        """One event of the QUIC machine (aioquic's callback)."""
-        if self._over:
-            return
-        if isinstance(event, events.StreamDataReceived):
-            self._stream_data(event)
-        elif isinstance(event, events.ProtocolNegotiated):
-            if not self._quic_connection.configuration.is_client:
-                self._open()
-        elif isinstance(event, events.HandshakeCompleted):
-            if self._quic_connection.configuration.is_client:
-                self._open()
-        elif isinstance(event, events.ConnectionTerminated):
-            # RFC 9001 §4.8: TLS alerts are QUIC errors 0x100 to 0x1ff; an application's close has no frame type.
-            is_alert = event.frame_type is not None and 0x100 <= event.error_code <= 0x1FF
-            self._finish(
-                event.reason_phrase or "closed by the other side", event.error_code & 0xFF if is_alert else None
-            )
-        elif isinstance(event, events.StreamReset | events.StopSendingReceived):
-            self.end(CloseCode.PROTOCOL, "the control stream was broken off")
+        match event:
+            case events.StreamDataReceived():
+                self._on_stream_data(event)
+            case events.ProtocolNegotiated():
+                if not self._is_client:
+                    self._open()
+            case events.HandshakeCompleted():
+                if self._is_client:
+                    self._open()
+            case events.ConnectionTerminated():
+                # RFC 9001 §4.8: TLS alerts are QUIC errors 0x100 to 0x1ff; an application's close has no frame type.
+                is_alert = event.frame_type is not None and 0x100 <= event.error_code <= 0x1FF
+                reason = event.reason_phrase or "closed by the other side"
+                self._finish(reason, event.error_code & 0xFF if is_alert else None)
+            case events.StreamReset() | events.StopSendingReceived():
+                self.end(CloseCode.PROTOCOL, "the control stream was broken off")
 
     def _open(self) -> None:
-        if not self._is_open:
-            self._is_open = True
-            self._listener.channel_open(self)
+        if not self.is_open:
+            self.is_open = True
+            self._handler.channel_open(self)
 
-    def _stream_data(self, event: events.StreamDataReceived) -> None:
+    def _on_stream_data(self, event: events.StreamDataReceived) -> None:
         if event.stream_id != STREAM_ID:
             self.end(CloseCode.PROTOCOL, "a control connection has one stream")
             return
@@ -146,7 +171,7 @@ class ControlChannel(QuicConnectionProtocol):
             return
         try:
             for document in self._deframer.feed(event.data):
-                self._listener.channel_document(self, document)
+                self._handler.channel_document(self, document)
                 if self._over:
                     return
         except WireError as error:
@@ -158,5 +183,5 @@ class ControlChannel(QuicConnectionProtocol):
     def _finish(self, reason: str, alert: int | None = None) -> None:
         if not self._over:
             self._over = True
-            if self._is_open or self._quic_connection.configuration.is_client:
-                self._listener.channel_closed(self, alert, reason)
+            if self.is_open or self._is_client:
+                self._handler.channel_closed(self, alert, reason)

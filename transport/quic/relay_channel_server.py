@@ -1,8 +1,10 @@
-"""The relay's listening end of control connections: which datagram belongs to which channel, and who may begin.
+"""The relay's end of control channels: which datagram belongs to which channel, and who may open one.
 
 ``aioquic.asyncio`` has a server too, but it walks through every connection's IDs whenever one ends: with two thousand
 clients that stops everything, media included, for milliseconds each time, and for seconds when a network goes away.
 Here every datagram and every end costs the same however many clients there are.
+
+:class:`ControlListener` has no I/O: it takes datagrams and a clock. :class:`ControlServer` runs listeners on asyncio.
 """
 
 import asyncio
@@ -10,7 +12,8 @@ import contextlib
 import ipaddress
 import os
 import socket
-from typing import cast
+from collections.abc import Callable
+from typing import Protocol
 
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
 from aioquic.quic import events
@@ -28,8 +31,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from transport.identity.keys import Identity
-from transport.quic.relay_channel import IDLE_TIMEOUT_S, WINDOW_BYTES, ChannelListener, CloseCode, ControlChannel
-from transport.wire.relay_messages import CONTROL_ALPN
+from transport.quic.relay_channel import IDLE_TIMEOUT_S, WINDOW_BYTES, ChannelHandler, CloseCode, ControlChannel
+from transport.wire.relay_messages import CONTROL_ALPN, ClientMessage, RelayMessage
 
 # Holds the first packets of several hundred clients that come at once, as they do after a restart.
 LISTEN_BUFFER_BYTES = 1_048_576
@@ -62,12 +65,69 @@ def bind_udp(host: str, port: int) -> socket.socket:
     return udp
 
 
+class Timer(Protocol):
+    """What :meth:`Clock.call_at` returns."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """The part of an event loop that a relay needs; an asyncio loop is one."""
+
+    def time(self) -> float: ...
+
+    def call_at(self, when: float, callback: Callable[[], None], /) -> Timer: ...
+
+
 class ControlServer:
     """Listens on any number of sockets; :meth:`close` ends every channel."""
 
-    def __init__(self, identity: Identity, listener: ChannelListener) -> None:
-        self._listener = listener
-        self._doors: list[_Listener] = []
+    def __init__(self, identity: Identity, handler: ChannelHandler) -> None:
+        self._identity = identity
+        self._handler = handler
+        self.listeners: list[ControlListener] = []
+        self._transports: list[asyncio.DatagramTransport] = []
+
+    async def listen(self, udp: socket.socket) -> None:
+        """Take over a bound socket."""
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_datagram_endpoint(_Protocol, sock=udp)
+        protocol.listener = ControlListener(self._identity, self._handler, loop, transport.sendto)
+        self._transports.append(transport)
+        self.listeners.append(protocol.listener)
+
+    def close(self) -> None:
+        """End every channel and stop listening."""
+        for listener in self.listeners:
+            listener.close()
+        for transport in self._transports:
+            transport.close()
+        self.listeners.clear()
+        self._transports.clear()
+
+
+class _Protocol(asyncio.DatagramProtocol):
+    """Hands datagrams to a listener."""
+
+    def __init__(self) -> None:
+        self.listener: ControlListener | None = None
+
+    def datagram_received(self, data: bytes, addr: NetworkAddress) -> None:
+        if self.listener is not None:
+            self.listener.receive(data, addr)
+
+
+class ControlListener:
+    """One listening socket and the channels on it, by connection ID. Every client's address is validated by a Retry
+    (RFC 9000 §8.1.2)."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        handler: ChannelHandler,
+        clock: Clock,
+        send: Callable[[bytes, NetworkAddress], None],
+    ) -> None:
         self._configuration = QuicConfiguration(
             is_client=False,
             alpn_protocols=[CONTROL_ALPN],
@@ -78,60 +138,37 @@ class ControlServer:
         )
         self._configuration.certificate = x509.load_der_x509_certificate(identity.certificate)
         self._configuration.private_key = Ed25519PrivateKey.from_private_bytes(identity.secret)
-
-    async def listen(self, udp: socket.socket) -> None:
-        """Take over a bound socket. Every client's address is validated by a Retry (RFC 9000 §8.1.2)."""
-        _, door = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Listener(self._configuration, self._listener), sock=udp
-        )
-        self._doors.append(door)
-
-    def close(self) -> None:
-        """End every channel and stop listening."""
-        for door in self._doors:
-            door.close()
-        self._doors.clear()
-
-
-class _Listener(asyncio.DatagramProtocol):
-    """One listening socket and the channels on it, by connection ID."""
-
-    def __init__(self, configuration: QuicConfiguration, listener: ChannelListener) -> None:
-        self._configuration = configuration
-        self._listener = listener
         self._retry = QuicRetryTokenHandler()
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.DatagramTransport | None = None
-        self.channels: dict[bytes, _AcceptedChannel] = {}
+        self.handler = handler
+        self.clock = clock
+        self.send = send
+        self.channels: dict[bytes, AcceptedChannel] = {}
         # In the order in which they came.
-        self.unopened: dict[_AcceptedChannel, None] = {}
+        self.unopened: dict[AcceptedChannel, None] = {}
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclasses of asyncio's.
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: NetworkAddress) -> None:
+    def receive(self, data: bytes, source: NetworkAddress) -> None:
+        """Take one datagram from the socket."""
         try:
             header = pull_quic_header(Buffer(data=data), host_cid_length=CID_BYTES)
         except ValueError:
             return
-        channel = self.channels.get(header.destination_cid) or self._begin(header, len(data), addr)
+        channel = self.channels.get(header.destination_cid) or self._accept(header, len(data), source)
         if channel is not None:
-            channel.datagram_received(data, addr)
+            channel.receive(data, source, self.clock.time())
 
     def close(self) -> None:
+        """End every channel."""
         for channel in set(self.channels.values()):
             channel.end(CloseCode.STOPPING, "the relay has stopped")
+            channel.abandon()
         self.channels.clear()
         self.unopened.clear()
-        if self._transport is not None:
-            self._transport.close()
 
-    def _begin(self, header: QuicHeader, size: int, addr: NetworkAddress) -> "_AcceptedChannel | None":
+    def _accept(self, header: QuicHeader, size: int, source: NetworkAddress) -> "AcceptedChannel | None":
         """A new channel for a client's first packet, once its token shows that it is where it says it is."""
-        if size < MIN_INITIAL_BYTES or self._transport is None:
+        if size < MIN_INITIAL_BYTES or header.packet_type is QuicPacketType.VERSION_NEGOTIATION:
             return None
-        if header.packet_type is QuicPacketType.VERSION_NEGOTIATION or header.version is None:
+        if header.version is None:
             return None
         if header.version not in self._configuration.supported_versions:
             answer = encode_quic_version_negotiation(
@@ -139,16 +176,16 @@ class _Listener(asyncio.DatagramProtocol):
                 destination_cid=header.source_cid,
                 supported_versions=self._configuration.supported_versions,
             )
-            self._transport.sendto(answer, addr)
+            self.send(answer, source)
             return None
         if header.packet_type is not QuicPacketType.INITIAL:
             return None
         if not header.token:
-            self._transport.sendto(self._retry_for(header, header.version, addr), addr)
+            self.send(self._retry_for(header, header.version, source), source)
             return None
         try:
             first_cid = self._retry.validate_token(
-                address=addr, destination_cid=header.destination_cid, token=header.token, now=self._loop.time()
+                address=source, destination_cid=header.destination_cid, token=header.token, now=self.clock.time()
             )
         except ValueError:
             return None  # out of date, or somebody else's: the client begins anew by itself
@@ -159,20 +196,19 @@ class _Listener(asyncio.DatagramProtocol):
             original_destination_connection_id=first_cid,
             retry_source_connection_id=header.destination_cid,
         )
-        channel = _AcceptedChannel(connection, self._listener, self)
-        channel.connection_made(self._transport)
+        channel = AcceptedChannel(connection, self)
         channel.own(header.destination_cid)
         channel.own(connection.host_cid)
         self.unopened[channel] = None
         return channel
 
-    def _retry_for(self, header: QuicHeader, version: int, addr: NetworkAddress) -> bytes:
+    def _retry_for(self, header: QuicHeader, version: int, source: NetworkAddress) -> bytes:
         source_cid = os.urandom(CID_BYTES)
         token = self._retry.create_token(
-            address=addr,
+            address=source,
             original_destination_connection_id=header.destination_cid,
             retry_source_connection_id=source_cid,
-            now=self._loop.time(),
+            now=self.clock.time(),
         )
         return encode_quic_retry(
             version=version,
@@ -183,37 +219,73 @@ class _Listener(asyncio.DatagramProtocol):
         )
 
 
-class _AcceptedChannel(ControlChannel):
-    """A channel that knows its connection IDs, so that its end need not be searched for."""
+class AcceptedChannel(ControlChannel):
+    """A channel that sends by itself, and knows its connection IDs, so that its end need not be searched for."""
 
-    def __init__(self, quic: QuicConnection, listener: ChannelListener, door: _Listener) -> None:
-        super().__init__(quic, listener)
-        self._door = door
+    def __init__(self, quic: QuicConnection, listener: ControlListener) -> None:
+        super().__init__(quic, listener.handler)
+        self._acceptor = listener
         self._cids: set[bytes] = set()
+        self._timer: Timer | None = None
+        self._timer_at: float | None = None
 
     def own(self, cid: bytes) -> None:
         """Datagrams to this ID are ours."""
         self._cids.add(cid)
-        self._door.channels[cid] = self
+        self._acceptor.channels[cid] = self
+
+    def receive(self, data: bytes, source: NetworkAddress, now: float) -> None:
+        """As for every channel; what follows is sent."""
+        super().receive(data, source, now)
+        self._flush()
+
+    def send(self, message: ClientMessage | RelayMessage) -> bool:
+        """As for every channel, and sent at once."""
+        sent = super().send(message)
+        self._flush()
+        return sent
 
     def end(self, code: CloseCode, reason: str) -> None:
         """As for every channel; it no longer counts as one that is being opened."""
-        self._door.unopened.pop(self, None)
+        self._acceptor.unopened.pop(self, None)
         super().end(code, reason)
+        self._flush()
 
-    def quic_event_received(self, event: events.QuicEvent) -> None:
-        """Keep the door's list, then do what every channel does."""
+    def abandon(self) -> None:
+        """Do not wait for QUIC to drain."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _flush(self) -> None:
+        for data, destination in self.datagrams_to_send(self._acceptor.clock.time()):
+            self._acceptor.send(data, destination)
+        due = self.next_deadline()
+        if self._timer is not None and self._timer_at != due:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None and due is not None:
+            self._timer = self._acceptor.clock.call_at(due, self._on_timer)
+        self._timer_at = due
+
+    def _on_timer(self) -> None:
+        due, self._timer = self._timer_at or 0.0, None
+        # An event loop may fire within its clock's resolution before the time.
+        self.advance(max(due, self._acceptor.clock.time()))
+        self._flush()
+
+    def _on_event(self, event: events.QuicEvent) -> None:
         match event:
             case events.ConnectionIdIssued(connection_id=cid):
                 self.own(cid)
             case events.ConnectionIdRetired(connection_id=cid):
                 self._cids.discard(cid)
-                self._door.channels.pop(cid, None)
+                self._acceptor.channels.pop(cid, None)
             case events.ProtocolNegotiated():
-                self._door.unopened.pop(self, None)
+                self._acceptor.unopened.pop(self, None)
             case events.ConnectionTerminated():
-                self._door.unopened.pop(self, None)
+                self._acceptor.unopened.pop(self, None)
                 for cid in self._cids:
-                    self._door.channels.pop(cid, None)
+                    self._acceptor.channels.pop(cid, None)
                 self._cids.clear()
-        super().quic_event_received(event)
+        super()._on_event(event)

@@ -11,7 +11,7 @@ from relay.config import Ready, RelayConfig
 from relay.limits import RelayLimits
 from relay.server import Relay
 from tests.unit.relay.people import authenticate, person, register
-from transport.quic.relay_channel_client import Verified, connect_control, resolve
+from tests.unit.transport.quic.control_client import ControlClient, connect_control
 from transport.quic.relay_channel_server import bind_udp
 from transport.wire import stun
 from transport.wire.relay_messages import Leg, Registered, RelayMessage, Welcome
@@ -35,9 +35,9 @@ async def running(folder: Path, **options: object) -> AsyncIterator[tuple[Relay,
 class Guest:
     """A logged-in session, driven by hand."""
 
-    def __init__(self, verified: Verified) -> None:
-        self.connection = verified.connection
-        self.challenge = verified.challenge
+    def __init__(self, connection: ControlClient) -> None:
+        self.connection = connection
+        self.challenge = connection.challenge
 
     async def receive(self) -> RelayMessage:
         async with asyncio.timeout(WAIT_S):
@@ -46,8 +46,7 @@ class Guest:
 
 async def log_in(ready: Ready, number: int, name: str = "", claim: str = "") -> Guest:
     """Log in as a person, and claim a name if asked to."""
-    [endpoint, *_] = await resolve(ready.address)
-    guest = Guest(await connect_control(ready.address, endpoint))
+    guest = Guest(await connect_control(ready.address))
     guest.connection.send(authenticate(guest.challenge, person(number), name, "home"))
     assert isinstance(await guest.receive(), Welcome)
     if claim:

@@ -19,7 +19,7 @@ from relay.server import Relay, relay_loop_factory, run_relay
 from relay.store import DATABASE_FILE, NameStore
 from tests.unit.relay.live import Udp, free_port, log_in, running
 from tests.unit.relay.people import call_id, person, register
-from transport.quic.relay_channel_client import Unreachable
+from tests.unit.transport.quic.control_client import fails
 from transport.wire import stun
 from transport.wire.addresses import parse_relay
 from transport.wire.relay_messages import Answer, Answered, Draining, Ended, Granted, Incoming, Invite, Lookup, Refused
@@ -155,7 +155,7 @@ def test_draining_tells_the_clients_and_ends_with_the_calls(tmp_path: Path) -> N
             ended = await ann.receive()
             assert isinstance(ended, Ended) and (ended.call_id, ended.reason) == (CALL, "draining")
             await relay.close()
-            with pytest.raises(Unreachable, match="stopped"):
+            with fails("unreachable", "stopped"):
                 await ann.receive()
             bob.connection.close()
             ann.connection.close()

@@ -13,8 +13,8 @@ from transport.io.host_lock import HostLock
 TIMEOUT_S = 30.0
 TAKES_IT = """
 import sys
-from transport.io.host_lock import MachineTurn
-turn = MachineTurn(int(sys.argv[1]))
+from transport.io.host_lock import HostLock
+turn = HostLock(int(sys.argv[1]))
 print(turn.take(), flush=True)
 sys.stdin.read()
 """

@@ -13,6 +13,8 @@ from relay.limits import Rate, RelayLimits
 from relay.server import Relay
 from tests.unit.relay.people import call_id, person
 from transport.io import relay_session as rc
+from transport.quic import relay_session as session_machine
+from transport.quic import session_events as events
 from transport.quic.relay_channel import ControlChannel
 from transport.quic.relay_channel_server import ControlServer, bind_udp
 from transport.wire.addresses import RelayAddress
@@ -43,15 +45,15 @@ class Log:
     """A client's events, to be waited for in order."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[rc.RelayEvent] = asyncio.Queue()
+        self.queue: asyncio.Queue[events.RelayEvent] = asyncio.Queue()
 
-    async def next(self) -> rc.RelayEvent:
+    async def next(self) -> events.RelayEvent:
         async with asyncio.timeout(WAIT_S):
             return await self.queue.get()
 
     async def message(self) -> object:
         event = await self.next()
-        assert isinstance(event, rc.MessageReceived), event
+        assert isinstance(event, events.RelayMessageReceived), event
         return event.message
 
 
@@ -86,9 +88,9 @@ def test_register_look_up_and_a_whole_call(tmp_path: Path) -> None:
     async def scenario(relay: Relay, ready: Ready) -> None:
         bob, bob_log = client(ready.address, 1)
         ann, ann_log = client(ready.address, 2, home="ann@elsewhere.example")
-        assert isinstance(await bob_log.next(), rc.Connected)
+        assert isinstance(await bob_log.next(), events.Connected)
         connected = await ann_log.next()
-        assert isinstance(connected, rc.Connected) and connected.host_ip == ann.host_ip == "127.0.0.1"
+        assert isinstance(connected, events.Connected) and connected.host_ip == ann.host_ip == "127.0.0.1"
         assert (await bob.register("bob")).name == "bob"
         found = await ann.lookup("bob")
         assert (found.key, found.certificate, found.online) == (person(1).key, person(1).certificate, True)
@@ -140,7 +142,7 @@ def test_a_wrong_pin_is_final(tmp_path: Path) -> None:
         wrong = RelayAddress(ready.address.host, ready.address.port, "0" * 32)
         ann, log = client(wrong, 2)
         event = await log.next()
-        assert isinstance(event, rc.Rejected) and event.code == "wrong-pin"
+        assert isinstance(event, events.Rejected) and event.code == "wrong-pin"
         with pytest.raises(rc.RequestFailed) as failed:
             await ann.lookup("bob")
         assert failed.value.code == "wrong-pin"
@@ -154,7 +156,7 @@ def test_a_name_of_somebody_else_is_final(tmp_path: Path) -> None:
     async def scenario(relay: Relay, ready: Ready) -> None:
         ann, log = client(ready.address, 2, name="bob")
         event = await log.next()
-        assert isinstance(event, rc.Rejected) and event.code == "not-registered"
+        assert isinstance(event, events.Rejected) and event.code == "not-registered"
         await ann.close()
 
     with_relay(tmp_path, scenario)
@@ -163,11 +165,11 @@ def test_a_name_of_somebody_else_is_final(tmp_path: Path) -> None:
 def test_a_second_login_of_the_same_key_ends_the_first_for_good(tmp_path: Path) -> None:
     async def scenario(relay: Relay, ready: Ready) -> None:
         one, one_log = client(ready.address, 1)
-        assert isinstance(await one_log.next(), rc.Connected)
+        assert isinstance(await one_log.next(), events.Connected)
         two, two_log = client(ready.address, 1)
-        assert isinstance(await two_log.next(), rc.Connected)
+        assert isinstance(await two_log.next(), events.Connected)
         event = await one_log.next()
-        assert isinstance(event, rc.Rejected) and event.code == "replaced"
+        assert isinstance(event, events.Rejected) and event.code == "replaced"
         assert two.is_connected and not one.is_connected
         await one.close()
         await two.close()
@@ -181,28 +183,28 @@ def test_it_comes_back_after_the_relay_with_its_name_and_its_watch_list(tmp_path
         ready = await relay.start()
         bob, bob_log = client(ready.address, 1)
         ann, ann_log = client(ready.address, 2)
-        assert isinstance(await ann_log.next(), rc.Connected)
-        assert isinstance(await bob_log.next(), rc.Connected)
+        assert isinstance(await ann_log.next(), events.Connected)
+        assert isinstance(await bob_log.next(), events.Connected)
         await bob.register("bob")
         ann.send(Watch(["bob"]))
         assert await ann_log.message() == Presence("bob", True)
         await relay.close()
         assert isinstance(await bob_log.message(), Draining)
         gone = await bob_log.next()
-        assert isinstance(gone, rc.Disconnected) and gone.retry_in_s <= 0.5
+        assert isinstance(gone, events.Disconnected) and gone.retry_in_s <= 0.5
 
         # The same data directory: the same key, and the same port so that the address still holds.
         port = ready.address.port
         again = Relay(RelayConfig(tmp_path, ("127.0.0.1",), port, media_port=ready.media_port))
         assert (await again.start()).address == ready.address
-        while not isinstance(event := await bob_log.next(), rc.Connected):
-            assert isinstance(event, rc.Disconnected)
+        while not isinstance(event := await bob_log.next(), events.Connected):
+            assert isinstance(event, events.Disconnected)
         assert event.welcome.name == "bob"
         seen: list[object] = []
         while Presence("bob", True) not in seen:
             event = await ann_log.next()
-            seen.append(event.message if isinstance(event, rc.MessageReceived) else event)
-        assert any(isinstance(one, rc.Connected) for one in seen)
+            seen.append(event.message if isinstance(event, events.RelayMessageReceived) else event)
+        assert any(isinstance(one, events.Connected) for one in seen)
         await ann.close()
         await bob.close()
         await again.close()
@@ -214,12 +216,24 @@ def test_nobody_there_is_waited_out_with_growing_pauses(tmp_path: Path) -> None:
     async def main() -> None:
         # Port 1 is nobody's on a machine that runs tests; a connected socket is told so at once.
         ann, log = client(RelayAddress("127.0.0.1", 1, "0" * 32), 2)
-        events = [await log.next(), await log.next()]
-        waits = [event.retry_in_s for event in events if isinstance(event, rc.Disconnected)]
+        found = [await log.next(), await log.next()]
+        assert all(isinstance(event, events.Disconnected) and "nothing listens" in event.reason for event in found)
+        waits = [event.retry_in_s for event in found if isinstance(event, events.Disconnected)]
         assert len(waits) == 2 and 0.25 <= waits[0] <= 0.5 <= waits[1] <= 1.0
         with pytest.raises(rc.RequestFailed) as failed:
             await ann.lookup("bob", timeout_s=0.05)
         assert failed.value.code == "unreachable"
+        await ann.close()
+
+    asyncio.run(main())
+
+
+def test_a_host_that_cannot_be_found_is_said_so() -> None:
+    async def main() -> None:
+        assert await rc.resolve("no-such-host.invalid", 1) == ()
+        ann, log = client(RelayAddress("no-such-host.invalid"), 2)
+        event = await log.next()
+        assert isinstance(event, events.Disconnected) and "cannot be found" in event.reason
         await ann.close()
 
     asyncio.run(main())
@@ -241,8 +255,8 @@ class Mute:
 
 @pytest.mark.parametrize("hurried", [True, False])
 def test_a_relay_that_falls_silent_is_left(monkeypatch: pytest.MonkeyPatch, hurried: bool) -> None:
-    monkeypatch.setattr(rc, "PING_TIMEOUT_S", 60.0 if hurried else 0.02)
-    monkeypatch.setattr(rc, "PROBE_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(session_machine, "PING_TIMEOUT_S", 60.0 if hurried else 0.02)
+    monkeypatch.setattr(session_machine, "PROBE_TIMEOUT_S", 0.02)
 
     async def main() -> None:
         server = ControlServer(person(2_000), Mute())
@@ -254,9 +268,9 @@ def test_a_relay_that_falls_silent_is_left(monkeypatch: pytest.MonkeyPatch, hurr
         if hurried:
             # The machine's addresses change while it connects, so the first thing it does is to find out.
             ann.network_changed()
-        assert isinstance(await log.next(), rc.Connected)
+        assert isinstance(await log.next(), events.Connected)
         event = await log.next()
-        assert isinstance(event, rc.Disconnected) and "does not answer any more" in event.reason
+        assert isinstance(event, events.Disconnected) and "does not answer any more" in event.reason
         assert ann.rtt_ms is None
         await ann.close()
         server.close()
@@ -264,23 +278,14 @@ def test_a_relay_that_falls_silent_is_left(monkeypatch: pytest.MonkeyPatch, hurr
     asyncio.run(main())
 
 
-def test_the_back_off_grows_to_its_end_and_starts_anew_after_a_good_session() -> None:
-    back_off = rc.BackOff(random.Random(1))
-    waits = [back_off.after(0.0, 0.0) for _ in range(20)]
-    for wait_s, base_s in zip(waits, [*rc.BACK_OFF_S, *[rc.BACK_OFF_S[-1]] * 13], strict=True):
-        assert base_s / 2 <= wait_s <= base_s
-    assert back_off.after(0.0, 600.0) == 600.0
-    assert back_off.after(rc.GOOD_SESSION_S, 0.0) <= rc.BACK_OFF_S[0]
-
-
-def test_the_certificate_that_was_learnt_matches_the_pin(tmp_path: Path) -> None:
+def test_the_certificate_that_was_read_matches_the_pin(tmp_path: Path) -> None:
     async def scenario(relay: Relay, ready: Ready) -> None:
         ann, log = client(ready.address, 2)
-        assert isinstance(await log.next(), rc.Connected)
+        assert isinstance(await log.next(), events.Connected)
         assert ann.certificate is not None
         assert hashlib.sha256(ann.certificate).hexdigest().startswith(ready.address.pin)
         again, again_log = client(ready.address, 3, certificate=ann.certificate)
-        assert isinstance(await again_log.next(), rc.Connected)
+        assert isinstance(await again_log.next(), events.Connected)
         await again.close()
         await ann.close()
 

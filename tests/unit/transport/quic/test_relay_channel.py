@@ -1,4 +1,4 @@
-"""transport.quic.relay_channel and control_client: real QUIC on loopback, well-behaved and not."""
+"""transport.quic.relay_channel and its client: real QUIC on loopback, well-behaved and not."""
 
 import asyncio
 import datetime
@@ -19,19 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from tests.unit.relay.people import person
+from tests.unit.transport.quic.control_client import ControlClient, connect_control, fails
 from transport.identity.keys import Identity
-from transport.quic import relay_channel, relay_channel_client
+from transport.quic import relay_channel
 from transport.quic.relay_channel import CloseCode, ControlChannel
-from transport.quic.relay_channel_client import (
-    Endpoint,
-    OtherVersion,
-    RelayRefused,
-    Unreachable,
-    Untrusted,
-    WrongPin,
-    connect_control,
-    resolve,
-)
 from transport.quic.relay_channel_server import ControlServer, bind_udp
 from transport.wire.addresses import RelayAddress
 from transport.wire.framing import frame
@@ -78,7 +69,7 @@ class Listener:
             return await self.ends.get()
 
 
-Scenario = Callable[[Listener, RelayAddress, Endpoint], Awaitable[None]]
+Scenario = Callable[[Listener, RelayAddress], Awaitable[None]]
 
 
 def serve(
@@ -97,9 +88,7 @@ def serve(
         await server.listen(udp)
         try:
             pin = hashlib.sha256(identity.certificate).hexdigest()[:32]
-            address = RelayAddress(host, port, pin)
-            [endpoint] = await resolve(address)
-            await scenario(listener, address, endpoint)
+            await scenario(listener, RelayAddress(host, port, pin))
         finally:
             server.close()
             await asyncio.sleep(0)  # transports close in the loop's next turn
@@ -108,25 +97,25 @@ def serve(
         runner.run(main())
 
 
-async def receive(connection: relay_channel_client.ControlConnection) -> RelayMessage:
+async def receive(connection: ControlClient) -> RelayMessage:
     async with asyncio.timeout(WAIT_S):
         return await connection.receive()
 
 
-async def talk(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-    verified = await connect_control(address, endpoint)
+async def talk(listener: Listener, address: RelayAddress) -> None:
+    verified = await connect_control(address)
     assert verified.challenge.nonce == b"n" * 32
     for number in range(3):
-        assert verified.connection.send(Ping(number))
-        assert await receive(verified.connection) == Pong(number)
-    verified.connection.close("that was all")
+        assert verified.send(Ping(number))
+        assert await receive(verified) == Pong(number)
+    verified.close("that was all")
     # The first connection, which only read the certificate, said nothing; the second said only the pings.
     assert len(listener.channels) == 2 and len(listener.documents) == 3
     ends = {await listener.end(), await listener.end()}
     assert "that was all" in ends
-    assert not verified.connection.send(Ping(9))
-    with pytest.raises(Unreachable, match="that was all"):
-        await receive(verified.connection)
+    assert not verified.send(Ping(9))
+    with fails("unreachable", "that was all"):
+        await receive(verified)
 
 
 @pytest.mark.parametrize("factory", [asyncio.SelectorEventLoop, uvloop.new_event_loop])
@@ -136,27 +125,18 @@ def test_messages_both_ways_on_either_loop(factory: Callable[[], asyncio.Abstrac
 
 
 def test_a_certificate_that_is_known_saves_the_first_connection() -> None:
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-        verified = await connect_control(address, endpoint, certificate=RELAY.certificate)
+    async def scenario(listener: Listener, address: RelayAddress) -> None:
+        verified = await connect_control(address, certificate=RELAY.certificate)
         assert len(listener.channels) == 1
-        verified.connection.close()
-
-    serve(scenario)
-
-
-def test_a_known_certificate_that_does_not_match_the_pin_is_not_used() -> None:
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-        verified = await connect_control(address, endpoint, certificate=person(2_001).certificate)
-        assert verified.challenge.certificate == RELAY.certificate
-        verified.connection.close()
+        verified.close()
 
     serve(scenario)
 
 
 def test_a_wrong_pin_is_its_own_error_and_the_client_has_said_nothing() -> None:
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-        with pytest.raises(WrongPin, match="not the one that its address is pinned to"):
-            await connect_control(RelayAddress(address.host, address.port, "0" * 32), endpoint)
+    async def scenario(listener: Listener, address: RelayAddress) -> None:
+        with fails("wrong-pin", "not the one that its address is pinned to"):
+            await connect_control(RelayAddress(address.host, address.port, "0" * 32))
         assert not listener.documents
 
     serve(scenario)
@@ -165,12 +145,12 @@ def test_a_wrong_pin_is_its_own_error_and_the_client_has_said_nothing() -> None:
 def test_showing_a_certificate_is_not_having_its_key() -> None:
     """Somebody in between shows the right certificate in the challenge, over TLS with a key of their own."""
 
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
+    async def scenario(listener: Listener, address: RelayAddress) -> None:
         pin = hashlib.sha256(RELAY.certificate).hexdigest()[:32]
         right = RelayAddress(address.host, address.port, pin)
         for known in (None, RELAY.certificate):
-            with pytest.raises(WrongPin):
-                await connect_control(right, endpoint, certificate=known)
+            with fails("wrong-pin"):
+                await connect_control(right, certificate=known)
         assert not listener.documents
 
     serve(scenario, identity=person(2_001), greeting=Challenge(CONTROL_VERSION, b"n" * 32, RELAY.certificate))
@@ -179,18 +159,18 @@ def test_showing_a_certificate_is_not_having_its_key() -> None:
 def test_the_right_relay_that_passes_on_another_relays_challenge_is_found_out() -> None:
     """What we signed for it would be good at the other relay."""
 
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-        with pytest.raises(WrongPin):
-            await connect_control(address, endpoint, certificate=RELAY.certificate)
+    async def scenario(listener: Listener, address: RelayAddress) -> None:
+        with fails("wrong-pin"):
+            await connect_control(address, certificate=RELAY.certificate)
         assert not listener.documents
 
     serve(scenario, greeting=Challenge(CONTROL_VERSION, b"n" * 32, person(2_001).certificate))
 
 
 def test_without_a_pin_nobody_vouches_for_a_self_signed_certificate() -> None:
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-        with pytest.raises(Untrusted):
-            await connect_control(RelayAddress(address.host, address.port), endpoint)
+    async def scenario(listener: Listener, address: RelayAddress) -> None:
+        with fails("untrusted"):
+            await connect_control(RelayAddress(address.host, address.port))
         assert not listener.documents
 
     serve(scenario)
@@ -199,13 +179,13 @@ def test_without_a_pin_nobody_vouches_for_a_self_signed_certificate() -> None:
 def test_without_a_pin_an_authority_vouches_for_the_host_and_for_no_other() -> None:
     secret, certificate = _certificate_for("127.0.0.1")
 
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
+    async def scenario(listener: Listener, address: RelayAddress) -> None:
         unpinned = RelayAddress(address.host, address.port)
         authorities = x509.load_der_x509_certificate(certificate).public_bytes(serialization.Encoding.PEM)
-        verified = await connect_control(unpinned, endpoint, authorities=authorities)
-        verified.connection.close()
-        with pytest.raises(Untrusted):
-            await connect_control(RelayAddress("localhost", address.port), endpoint, authorities=authorities)
+        verified = await connect_control(unpinned, authorities=authorities)
+        verified.close()
+        with fails("untrusted"):
+            await connect_control(RelayAddress("localhost", address.port), authorities=authorities)
 
     serve(scenario, identity=Identity(secret, b"", certificate))
 
@@ -215,10 +195,10 @@ def test_a_relay_that_passes_on_another_relays_challenge_is_found_out() -> None:
     secret, certificate = _certificate_for("127.0.0.1")
     _, of_another = _certificate_for("192.0.2.55")
 
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
+    async def scenario(listener: Listener, address: RelayAddress) -> None:
         authorities = x509.load_der_x509_certificate(certificate).public_bytes(serialization.Encoding.PEM)
-        with pytest.raises(Untrusted, match="not for 127"):
-            await connect_control(RelayAddress(address.host, address.port), endpoint, authorities=authorities)
+        with fails("untrusted", "not for 127"):
+            await connect_control(RelayAddress(address.host, address.port), authorities=authorities)
 
     serve(
         scenario,
@@ -228,35 +208,17 @@ def test_a_relay_that_passes_on_another_relays_challenge_is_found_out() -> None:
 
 
 def test_a_relay_of_another_version_and_one_that_refuses() -> None:
-    async def other_version(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-        with pytest.raises(OtherVersion):
-            await connect_control(address, endpoint)
+    async def other_version(listener: Listener, address: RelayAddress) -> None:
+        with fails("version"):
+            await connect_control(address)
 
-    async def refusing(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-        with pytest.raises(RelayRefused) as refused:
-            await connect_control(address, endpoint)
-        assert refused.value.refused.retry_after_s == 7.0
+    async def refusing(listener: Listener, address: RelayAddress) -> None:
+        with fails("limit") as refused:
+            await connect_control(address)
+        assert refused.value.failure.retry_after_s == 7.0
 
     serve(other_version, greeting=Challenge(CONTROL_VERSION + 1, b"n" * 32, RELAY.certificate))
     serve(refusing, greeting=Refused(0, "limit", "too many connections", 7.0))
-
-
-def test_nobody_there_is_said_at_once_and_silence_after_the_timeout() -> None:
-    async def main() -> None:
-        silent = bind_udp("127.0.0.1", 0)
-        try:
-            quiet = RelayAddress("127.0.0.1", silent.getsockname()[1], "0" * 32)
-            with pytest.raises(Unreachable, match="does not answer"):
-                await connect_control(quiet, (await resolve(quiet))[0], timeout_s=0.05)
-        finally:
-            silent.close()
-        # The port was open a moment ago, so it is free now; the kernel tells a connected socket.
-        with pytest.raises(Unreachable, match="nothing listens"):
-            await connect_control(quiet, (await resolve(quiet))[0], timeout_s=WAIT_S)
-        with pytest.raises(Unreachable, match="cannot be found"):
-            await resolve(RelayAddress("no-such-host.invalid"))
-
-    asyncio.run(main())
 
 
 # -- clients that break the rules ---------------------------------------------------------------------------------
@@ -282,12 +244,12 @@ def rogue(act: Callable[[Rogue], None]) -> tuple[int, str]:
     """Connect, let ``act`` misbehave, and return the code and reason that the relay closes with."""
     result: list[tuple[int, str]] = []
 
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
+    async def scenario(listener: Listener, address: RelayAddress) -> None:
         configuration = QuicConfiguration(is_client=True, alpn_protocols=[CONTROL_ALPN], verify_mode=ssl.CERT_NONE)
         transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: Rogue(QuicConnection(configuration=configuration)), local_addr=("127.0.0.1", 0)
         )
-        protocol.connect(endpoint.sockaddr)
+        protocol.connect((address.host, address.port))
         async with asyncio.timeout(WAIT_S):
             await protocol.ready.wait()
             act(protocol)
@@ -296,10 +258,10 @@ def rogue(act: Callable[[Rogue], None]) -> tuple[int, str]:
         assert await listener.end() == result[0][1]
         transport.close()
         # It hurt nobody else.
-        verified = await connect_control(address, endpoint, certificate=RELAY.certificate)
-        verified.connection.send(Ping(1))
-        assert await receive(verified.connection) == Pong(1)
-        verified.connection.close()
+        verified = await connect_control(address, certificate=RELAY.certificate)
+        verified.send(Ping(1))
+        assert await receive(verified) == Pong(1)
+        verified.close()
 
     serve(scenario)
     return result[0]
@@ -339,20 +301,6 @@ def test_a_session_that_carries_too_much_is_closed(monkeypatch: pytest.MonkeyPat
     pings = frame(encode(Ping(1))) * 4_000
     code, reason = rogue(lambda client: client.raw.send_stream_data(relay_channel.STREAM_ID, pings))
     assert code == CloseCode.TOO_MUCH and "connect again" in reason
-
-
-def test_a_relay_that_floods_its_client_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_channel_client, "MAX_UNREAD_MESSAGES", 50)
-
-    async def scenario(listener: Listener, address: RelayAddress, endpoint: Endpoint) -> None:
-        verified = await connect_control(address, endpoint, certificate=RELAY.certificate)
-        for number in range(200):
-            listener.channels[0].send(Pong(number))
-        assert "faster than this client reads" in await listener.end()
-        assert not verified.connection.send(Ping(1))
-        verified.connection.close()
-
-    serve(scenario)
 
 
 def _certificate_for(host: str) -> tuple[bytes, bytes]:

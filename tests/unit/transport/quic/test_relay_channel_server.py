@@ -1,4 +1,4 @@
-"""transport.quic.relay_channel_server: the door, packet by packet, and that it forgets whoever has left."""
+"""transport.quic.relay_channel_server: how it answers packet by packet, and that it forgets whoever has left."""
 
 import asyncio
 import hashlib
@@ -14,10 +14,10 @@ from aioquic.quic.packet import QuicPacketType, pull_quic_header
 
 from tests.unit.relay.live import Udp
 from tests.unit.relay.people import person
+from tests.unit.transport.quic.control_client import connect_control
 from tests.unit.transport.quic.test_relay_channel import Listener
 from transport.quic import relay_channel_server
 from transport.quic.relay_channel import CloseCode
-from transport.quic.relay_channel_client import connect_control, resolve
 from transport.quic.relay_channel_server import ControlServer, bind_udp
 from transport.wire.addresses import RelayAddress
 from transport.wire.relay_messages import CONTROL_ALPN, CONTROL_VERSION, Challenge
@@ -26,7 +26,7 @@ RELAY = person(2_000)
 WAIT_S = 10.0
 
 
-def door(scenario: Callable[[ControlServer, Listener, int], Awaitable[None]]) -> None:
+def serve(scenario: Callable[[ControlServer, Listener, int], Awaitable[None]]) -> None:
     async def main() -> None:
         listener = Listener(Challenge(CONTROL_VERSION, b"n" * 32, RELAY.certificate))
         server = ControlServer(RELAY, listener)
@@ -52,9 +52,7 @@ def long_header(version: bytes, token: bytes = b"", first: int = 0xC0) -> bytes:
 async def honest(port: int) -> None:
     """A good client still gets in."""
     address = RelayAddress("127.0.0.1", port, hashlib.sha256(RELAY.certificate).hexdigest()[:32])
-    [endpoint] = await resolve(address)
-    verified = await connect_control(address, endpoint, certificate=RELAY.certificate, timeout_s=WAIT_S)
-    verified.connection.close()
+    (await connect_control(address, certificate=RELAY.certificate)).close()
 
 
 def test_first_packets_are_answered_by_what_they_are() -> None:
@@ -80,9 +78,9 @@ def test_first_packets_are_answered_by_what_they_are() -> None:
             udp.send(long_header(b"\0\0\0\1"), port)
             assert kind(await udp.receive()) is QuicPacketType.RETRY
             assert udp.pending() is None
-        assert not server._doors[0].channels
+        assert not server.listeners[0].channels
 
-    door(scenario)
+    serve(scenario)
 
 
 def kind(data: bytes) -> QuicPacketType:
@@ -103,19 +101,19 @@ def test_connections_that_never_get_anywhere_make_way(monkeypatch: pytest.Monkey
             client.receive_datagram(await udp.receive(), ("127.0.0.1", port), time.monotonic())
             udp.send(client.datagrams_to_send(time.monotonic())[0][0], port)
             await udp.receive()  # its acknowledgement
-        assert len(server._doors[0].unopened) == 2
+        assert len(server.listeners[0].unopened) == 2
         assert not listener.channels
         await honest(port)
         # It took the place of the oldest while it came in, and left it open.
-        assert len(listener.channels) == 1 and len(server._doors[0].unopened) == 1
+        assert len(listener.channels) == 1 and len(server.listeners[0].unopened) == 1
         for udp in sockets:
             udp.close()
 
-    door(scenario)
+    serve(scenario)
 
 
 @pytest.mark.parametrize("who_ends", ["client", "relay"])
-def test_the_door_forgets_every_connection_id_of_whoever_has_left(who_ends: str) -> None:
+def test_it_forgets_every_connection_id_of_whoever_has_left(who_ends: str) -> None:
     async def scenario(server: ControlServer, listener: Listener, port: int) -> None:
         with Udp() as udp:
             configuration = QuicConfiguration(alpn_protocols=[CONTROL_ALPN], verify_mode=ssl.CERT_NONE)
@@ -128,8 +126,8 @@ def test_the_door_forgets_every_connection_id_of_whoever_has_left(who_ends: str)
             for data, _ in client.datagrams_to_send(time.monotonic()):
                 udp.send(data, port)
             client.receive_datagram(await udp.receive(), ("127.0.0.1", port), time.monotonic())
-            known = server._doors[0].channels
-            assert len(known) >= 2 and not server._doors[0].unopened
+            known = server.listeners[0].channels
+            assert len(known) >= 2 and not server.listeners[0].unopened
             if who_ends == "client":
                 client.close()
                 for data, _ in client.datagrams_to_send(time.monotonic()):
@@ -141,4 +139,4 @@ def test_the_door_forgets_every_connection_id_of_whoever_has_left(who_ends: str)
                 while known:  # noqa: ASYNC110 - nothing but the list is there to wait for
                     await asyncio.sleep(0.01)
 
-    door(scenario)
+    serve(scenario)
