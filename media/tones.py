@@ -99,7 +99,7 @@ def _score(sound: Sound) -> _Score:
 
 
 class TonePlayer:
-    """Plays one sound by the frame a :class:`media.pump.FrameSource`."""
+    """Plays one sound by the frame: a :class:`media.pump.FrameSource`."""
 
     def __init__(self, sound: Sound, gain: float = 1.0) -> None:
         """``gain`` is linear, 1 for the loudness that the sound was made for."""

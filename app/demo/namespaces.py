@@ -67,11 +67,11 @@ class DemoNet:
             self._holder.stderr.close()
 
     async def _why_it_ended(self) -> str:
-        said = b""
+        output = b""
         if self._holder.stderr is not None:
-            said = await asyncio.get_running_loop().run_in_executor(None, self._holder.stderr.read)
+            output = await asyncio.get_running_loop().run_in_executor(None, self._holder.stderr.read)
         await self.close()
-        lines = said.decode(errors="replace").split("\n")
+        lines = output.decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "the system does not allow it")
 
 

@@ -15,57 +15,57 @@ _FRAME_SAMPLES = 960
 _CALLER, _CALLEE = "Alice", "Bob"
 _NOT_KNOWN = "unknown"
 _PHASES = {"port_mapping": "port mapping"}
-_IN_VAIN = ("failed", "skipped")
+_FAILED = ("failed", "skipped")
 _NO_REASON = ("not-needed", "call-over")
 _OUTCOMES = {"won": "won", "failed": "no", "skipped": "not tried", "cancelled": "stopped"}
 
 
 @dataclass(slots=True)
-class _Told:
-    """What has been said of one person's engine."""
+class _Shown:
+    """What the story already holds about one person, without which it would repeat itself."""
 
     phase: str = ""
     path: str = ""
     nat: str = ""
-    rungs: dict[str, str] = field(default_factory=dict)
-    in_vain: str = ""
-    talked_at: float = 0.0
+    techniques: dict[str, str] = field(default_factory=dict)
+    failure: str = ""
+    line_at: float = 0.0
     concealed: float = 0.0
 
 
 class Story:
-    """Turns what both engines tell into lines for a person. ``at`` is in seconds since the demo began."""
+    """Turns what both engines report into lines for a person. ``at`` is in seconds since the demo began."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self._told: dict[str, _Told] = {}
+        self._shown: dict[str, _Shown] = {}
 
-    def say(self, at: float, text: str) -> list[str]:
-        """A line of the demo's own; gives it back with its time before it."""
+    def add(self, at: float, text: str) -> list[str]:
+        """A line of the demo's own; returns it with its time."""
         return self._keep([f"{at:5.1f} s  {text}"])
 
     def state(self, name: str, state: messages.EngineState, at: float) -> list[str]:
-        """The engine of ``name`` tells its state; what is new in it, as lines."""
+        """What is new in a state of ``name``'s engine, as lines."""
         talk = state.call
         if talk is None:
             return []
-        told = self._told.setdefault(name, _Told())
-        return self._keep([f"{at:5.1f} s  {line}" for line in _news(name, talk, told)])
+        shown = self._shown.setdefault(name, _Shown())
+        return self._keep([f"{at:5.1f} s  {line}" for line in _news(name, talk, shown)])
 
     def sample(self, name: str, sample: messages.CallSample, at: float) -> list[str]:
         """The figures of ``name``'s side of the call."""
-        told = self._told.setdefault(name, _Told())
-        told.concealed = sample.concealed_ms
-        if name != _CALLER or sample.at - told.talked_at < TALK_LINE_EVERY_S:
+        shown = self._shown.setdefault(name, _Shown())
+        shown.concealed = sample.concealed_ms
+        if name != _CALLER or sample.at - shown.line_at < TALK_LINE_EVERY_S:
             return []
-        told.talked_at = sample.at
-        lost = sum(round(side.concealed * _SAMPLES_PER_MS) for side in self._told.values())
-        return self.say(at, f"{sample.at:.0f} s of talk, both ways: samples lost {lost:,}")
+        shown.line_at = sample.at
+        lost = sum(round(side.concealed * _SAMPLES_PER_MS) for side in self._shown.values())
+        return self.add(at, f"{sample.at:.0f} s of conversation: samples lost in both directions {lost:,}")
 
     def why_relayed(self) -> str:
-        """What the caller was told of the hardest way that was tried in vain, or left; empty where there is none."""
-        told = self._told.get(_CALLER)
-        return "" if told is None else told.in_vain
+        """Why the caller's hardest technique failed or was left out; empty where there is no such reason."""
+        shown = self._shown.get(_CALLER)
+        return "" if shown is None else shown.failure
 
     def _keep(self, lines: list[str]) -> list[str]:
         self.lines += lines
@@ -73,36 +73,36 @@ class Story:
         return lines
 
 
-def _news(name: str, talk: messages.CallState, told: _Told) -> Iterator[str]:
-    phase, told.phase = told.phase, talk.phase
+def _news(name: str, talk: messages.CallState, shown: _Shown) -> Iterator[str]:
+    phase, shown.phase = shown.phase, talk.phase
     if talk.phase != phase:
         if (name, talk.phase) == (_CALLER, "calling"):
             yield f"{_CALLER} calls {_CALLEE}"
         elif (name, talk.phase) == (_CALLEE, "incoming"):
-            yield f"it rings at {_CALLEE}'s; the two programs already talk over the relay, sealed from end to end"
+            yield f"{_CALLEE}'s phone rings; both programs are already connected over the relay, end-to-end encrypted"
         elif (name, talk.phase) == (_CALLER, "talking") and phase != "reconnecting":
-            yield f"{_CALLEE} answers: they talk"
+            yield f"{_CALLEE} answers"
         elif talk.phase == "reconnecting":
             yield f"{name}: no connection, reconnecting"
         elif (talk.phase, phase) == ("talking", "reconnecting"):
             yield f"{name}: connected again"
         elif (name, talk.phase) == (_CALLER, "ended"):
             yield f"{name} hangs up" if talk.end_reason == "hung-up" else f"the call is over: {talk.end_text}"
-    if talk.local_nat.kind not in ("", _NOT_KNOWN) and talk.local_nat.headline != told.nat:
-        told.nat = talk.local_nat.headline
-        yield f"{name}'s network: {told.nat}. {talk.local_nat.detail}"
+    if talk.local_nat.kind not in ("", _NOT_KNOWN) and talk.local_nat.headline != shown.nat:
+        shown.nat = talk.local_nat.headline
+        yield f"{name}'s network: {shown.nat}. {talk.local_nat.detail}"
     if talk.answered is not None and talk.phase != "ended":
-        path, told.path = told.path, talk.path or ""
-        if told.path and told.path != path:
+        path, shown.path = shown.path, talk.path or ""
+        if shown.path and shown.path != path:
             yield _moved(name, talk, from_relay=path == "relay")
-    for rung in talk.phases:
-        before, told.rungs[rung.name] = told.rungs.get(rung.name, "waiting"), rung.outcome
-        if rung.outcome != before and rung.outcome != "waiting":
-            outcome = "" if rung.outcome == "trying" else f" {_OUTCOMES[rung.outcome]}"
-            yield f"{name}, {_PHASES.get(rung.name, rung.name)}{outcome}: {rung.why}"
-    # The hardest one that was thought of says the most; which of them ended last says nothing.
-    in_vain = [rung.why for rung in talk.phases if rung.outcome in _IN_VAIN and rung.reason not in _NO_REASON]
-    told.in_vain = in_vain[-1] if in_vain else ""
+    for step in talk.phases:
+        before, shown.techniques[step.name] = shown.techniques.get(step.name, "waiting"), step.outcome
+        if step.outcome not in (before, "waiting"):
+            outcome = "" if step.outcome == "trying" else f" {_OUTCOMES[step.outcome]}"
+            yield f"{name}, {_PHASES.get(step.name, step.name)}{outcome}: {step.why}"
+    # The hardest one says the most; which of them ended last says nothing.
+    failures = [step.why for step in talk.phases if step.outcome in _FAILED and step.reason not in _NO_REASON]
+    shown.failure = failures[-1] if failures else ""
 
 
 def _moved(name: str, talk: messages.CallState, *, from_relay: bool) -> str:
@@ -124,7 +124,7 @@ class Verdict:
 
 def verdict(reports: list[tuple[str, CallReport]], *, may_stay: bool, why: str = "") -> Verdict:
     """Judge the call by both reports. ``may_stay``: nothing direct can be had (or there are no NATs), so that a call on
-    the relay is what it should be; ``why``: what a person was told of that."""
+    the relay is as it should be; ``why``: the reason that the caller sees."""
     if len(reports) != 2 or any(report.outcome != "answered" for _, report in reports):
         return Verdict(False, ("The call did not end as it should: it was not answered, or a report is missing.",))
     lines, is_good = [], True
@@ -133,9 +133,7 @@ def verdict(reports: list[tuple[str, CallReport]], *, may_stay: bool, why: str =
         lines.append(f"Direct {max(at for at in directs if at is not None):.2f} s after the answer.")
     else:
         is_good = may_stay
-        lines.append(
-            f"The call stayed on the relay. {_CALLER} was told: {why}" if why else "The call stayed on the relay."
-        )
+        lines.append(f"The call stayed on the relay. {why}".rstrip())
     for name, report in reports:
         if report.media.frames_lost or report.media.samples_concealed:
             is_good = False

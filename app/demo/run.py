@@ -1,8 +1,7 @@
 """``segue demo``: a relay, two people and two NATs on this machine, a call between them shown live, then the report.
 
-Nothing here is staged: four commands that anybody can type run as processes of their own, each in a network of its own
-(:mod:`app.demo.namespaces`), and what is shown is what their engines tell to whoever attaches. No window, no sound
-card.
+Nothing is staged: four commands that anybody can type run as processes of their own, each in a network of its own
+(:mod:`app.demo.namespaces`), and what is shown is what their engines report to any client. No window, no sound card.
 """
 
 import asyncio
@@ -13,7 +12,6 @@ import subprocess
 import tempfile
 import time
 import wave
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -28,7 +26,8 @@ from app.demo import screen
 from app.demo.namespaces import INTERNET, DemoNet, NoNamespacesError
 from app.demo.narration import Story, verdict
 from app.demo.networks import RELAY_IPS, Nat
-from app.ipc import messages as protocol
+from app.demo.side import Side
+from app.ipc import messages
 from app.ipc.client import EngineClient, EngineUnreachable
 from app.model.exit_status import ExitStatus
 from app.report.report import CallReport
@@ -41,49 +40,18 @@ CALL_SECONDS = 12
 RING_SECONDS = 1.0
 # The slowest machines need a few seconds to start four Python programs at once.
 START_TIMEOUT_S = 60.0
+# A program ends, and has written its report, within a moment of its call.
+END_TIMEOUT_S = 10.0
 REFRESH_PER_S = 8
 RELAY_PORT = 7850
 _RATE_HZ = 48_000
 
 
-@dataclass(slots=True)
-class Side:
-    """One of the two people, as their engine tells it."""
-
-    name: str
-    home: Path
-    state: protocol.EngineState | None = None
-    sample: protocol.CallSample | None = None
-    levels: protocol.Levels | None = None
-    history: list[protocol.CallSample] = field(default_factory=list)
-    online: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def report_path(self) -> Path:
-        """Where the report of the call will be."""
-        return self.home / "report.json"
-
-    def told(self, message: protocol.EngineMessage) -> None:
-        """Keep what the engine says."""
-        match message:
-            case protocol.EngineState():
-                self.state = message
-                if message.me.relay == "online":
-                    self.online.set()
-            case protocol.CallSample():
-                self.sample = message
-                self.history.append(message)
-                del self.history[:-120]
-            case protocol.Levels():
-                self.levels = message
-
-
 def run(nat: str) -> ExitStatus:
-    """Show a call; returns when it is over. Without a right to make networks it goes over loopback."""
-    console = Console(highlight=False)
+    """Show a call behind these routers (:class:`~app.demo.networks.Nat`), or over loopback where there can be none."""
     try:
         with tempfile.TemporaryDirectory(prefix="segue-demo-") as folder:
-            return run_on_own_loop(_Demo(Path(folder), console, Nat(nat)).run())
+            return run_on_own_loop(_Demo(Path(folder), Console(highlight=False), Nat(nat)).run())
     except LocalRelayError as error:
         raise AppError(str(error)) from error
     except asyncio.CancelledError as error:
@@ -101,6 +69,7 @@ class _Demo:
         self._tasks = Tasks("demo")
         self._children: list[Child] = []
         self._sides = (Side("Alice", folder / "alice"), Side("Bob", folder / "bob"))
+        self._bob_online = asyncio.Event()
         self._story = Story()
         self._began_s = time.monotonic()
 
@@ -121,19 +90,21 @@ class _Demo:
         await self._build_network()
         with self._console.status("Starting a relay, Alice and Bob …"):
             relay = await self._start_relay()
-            voices = [self._voice("alice.wav"), self._voice("bob.wav")]
+            alice_voice, bob_voice = self._voice("alice.wav"), self._voice("bob.wav")
             registering = self._tasks.start(self._register(alice, relay), name="register")
             await self._register(bob, relay)
-            answering = ("--once", "--answer-after", str(RING_SECONDS), "--with-parent")
-            listener = self._start_person(bob, "listen", *answering, play=voices[1])
-            await self._until_listening(bob)
+            listener = self._start_side(bob, "listen", "--once", "--answer-after", str(RING_SECONDS), voice=bob_voice)
+            await self._until_bob_listens()
             await registering
-        self._say("a relay runs, Alice and Bob are registered, and Bob is online")
-        calling = ("--for", str(CALL_SECONDS), "--with-parent")
-        caller = self._start_person(alice, "call", f"bob@{relay}", *calling, play=voices[0])
-        self._tasks.start(self._attach(alice), name="alice")
+        self._print(self._story.add(self._now_s(), "the relay is running, Alice and Bob are registered, Bob is online"))
+        caller = self._start_side(alice, "call", f"bob@{relay}", "--for", str(CALL_SECONDS), voice=alice_voice)
+        self._tasks.start(self._follow(alice), name="alice")
         await self._watch(caller)
-        return self._tell(await self._status(caller, listener))
+        # Bob's program ends by itself after the call; its report is written by then.
+        for child in (caller, listener):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(child.wait, END_TIMEOUT_S)
+        return self._conclude(answered=caller.returncode == ExitStatus.OK)
 
     async def _build_network(self) -> None:
         if self._nat is not Nat.NONE:
@@ -143,110 +114,93 @@ class _Demo:
                 self._console.print(f"No NATs here ({error}), so both people are on loopback.", style="yellow")
         self._console.print(screen.network(self._nat if self._net is not None else Nat.NONE), soft_wrap=True)
 
-    async def _watch(self, caller: Child) -> None:
-        if not self._console.is_terminal:
-            # A file or a pipe gets the lines alone, when they come.
-            await asyncio.get_running_loop().run_in_executor(None, caller.wait)
-            return
-        page = screen.Page(self._story)
-        with Live(page.render(*self._sides), console=self._console, refresh_per_second=REFRESH_PER_S) as live:
-            while caller.poll() is None:
-                await asyncio.sleep(1 / REFRESH_PER_S)
-                live.update(page.render(*self._sides))
-
-    def _say(self, text: str) -> None:
-        self._show_lines(self._story.say(time.monotonic() - self._began_s, text))
-
-    def _told(self, side: Side, message: protocol.EngineMessage) -> None:
-        side.told(message)
-        at = time.monotonic() - self._began_s
-        match message:
-            case protocol.EngineState():
-                self._show_lines(self._story.state(side.name, message, at))
-            case protocol.CallSample():
-                self._show_lines(self._story.sample(side.name, message, at))
-
-    def _show_lines(self, lines: list[str]) -> None:
-        if not self._console.is_terminal:
-            for line in lines:
-                self._console.print(line, soft_wrap=True)
-
     async def _start_relay(self) -> str:
-        data = str(self._folder / "relay")
         if self._net is None:
             where: tuple[str, ...] = (*loopback_binds(), "--port", "0")
         else:
             where = (*(word for ip in RELAY_IPS for word in ("--bind", ip)), "--port", str(RELAY_PORT))
-        # No drain: nobody else uses it, and who waits for the end of the demo is a person.
+        # No drain: nobody else uses it, and a person waits for the end of the demo.
         ending = ("--drain", "0", "--json", "--with-parent")
-        child = self._own(spawn("relay", *where, "--data", data, *ending, prefix=self._at(INTERNET)))
+        child = self._start(INTERNET, "relay", *where, "--data", str(self._folder / "relay"), *ending)
         try:
             return str(msgspec.json.decode(await first_line(child), type=dict[str, object])["address"])
         except (msgspec.MsgspecError, KeyError) as error:
             raise LocalRelayError("The relay of the demo did not start.") from error
 
     async def _register(self, side: Side, relay: str) -> None:
-        address = f"{side.name.lower()}@{relay}"
-        child = self._own(spawn("register", address, "--home", str(side.home), prefix=self._at(side.name.lower())))
+        child = self._start(side.place, "register", f"{side.place}@{relay}", "--home", str(side.home))
         if not await first_line(child):
             raise LocalRelayError(f"{side.name} could not register with the relay of the demo.")
 
-    def _start_person(self, side: Side, *words: str, play: Path) -> Child:
-        record = side.home / "heard.wav"
-        return self._own(
-            spawn(
-                *words,
-                *("--home", str(side.home)),
-                *("--play", str(play)),
-                *("--record", str(record)),
-                *("--report", str(side.report_path)),
-                prefix=self._at(side.name.lower()),
-            )
-        )
+    def _start_side(self, side: Side, *words: str, voice: Path) -> Child:
+        files = ("--play", str(voice), "--record", str(side.home / "received.wav"), "--report", str(side.report_path))
+        return self._start(side.place, *words, "--with-parent", "--home", str(side.home), *files)
 
-    async def _until_listening(self, side: Side) -> None:
-        self._tasks.start(self._attach(side), name=side.name)
+    def _start(self, place: str, *words: str) -> Child:
+        child = spawn(*words, prefix=() if self._net is None else self._net.prefix(place))
+        self._children.append(child)
+        return child
+
+    async def _until_bob_listens(self) -> None:
+        self._tasks.start(self._follow(self._sides[1]), name="bob")
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                await side.online.wait()
+                await self._bob_online.wait()
         except TimeoutError as error:
-            raise LocalRelayError(f"{side.name} did not come online.") from error
+            raise LocalRelayError("Bob did not come online.") from error
 
-    async def _attach(self, side: Side) -> None:
+    async def _follow(self, side: Side) -> None:
+        """Receive what the engine of ``side`` reports, until it ends."""
         with contextlib.suppress(EngineUnreachable):
             client = await EngineClient.connect(side.home, watch_only=True, wait_s=START_TIMEOUT_S)
             try:
                 async for message in client.messages():
-                    self._told(side, message)
+                    self._receive(side, message)
             finally:
                 await client.close()
 
-    async def _status(self, caller: Child, listener: Child) -> int:
-        # Bob's program ends by itself after the call; its report is written by then.
-        for child in (caller, listener):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                await asyncio.get_running_loop().run_in_executor(None, child.wait, 10.0)
-        return caller.returncode if caller.returncode is not None else ExitStatus.FAILED
+    def _receive(self, side: Side, message: messages.EngineMessage) -> None:
+        side.receive(message)
+        match message:
+            case messages.EngineState():
+                if side is self._sides[1] and message.me.relay == "online":
+                    self._bob_online.set()
+                self._print(self._story.state(side.name, message, self._now_s()))
+            case messages.CallSample():
+                self._print(self._story.sample(side.name, message, self._now_s()))
 
-    def _tell(self, status: int) -> ExitStatus:
+    async def _watch(self, caller: Child) -> None:
+        if not self._console.is_terminal:
+            # A file or a pipe gets the lines alone, as they come.
+            await asyncio.to_thread(caller.wait)
+            return
+        with Live(console=self._console, refresh_per_second=REFRESH_PER_S) as live:
+            while caller.poll() is None:
+                live.update(screen.page(self._sides, self._story.lines))
+                await asyncio.sleep(1 / REFRESH_PER_S)
+            live.update(screen.page(self._sides, self._story.lines))
+
+    def _print(self, lines: list[str]) -> None:
+        if not self._console.is_terminal:
+            for line in lines:
+                self._console.print(line, soft_wrap=True)
+
+    def _conclude(self, *, answered: bool) -> ExitStatus:
         reports = []
         for side in self._sides:
             with contextlib.suppress(OSError, msgspec.MsgspecError):
                 reports.append((side.name, msgspec.json.decode(side.report_path.read_bytes(), type=CallReport)))
         self._console.print(screen.reports(reports))
-        has_nats = self._net is not None
-        may_stay = not has_nats or self._nat is Nat.BOTH_STRICT
-        judged = verdict(reports, may_stay=may_stay, why=self._story.why_relayed() if has_nats else "")
-        is_good = judged.is_good and status == ExitStatus.OK
         self._console.print_json(
             json.dumps({name.lower(): msgspec.to_builtins(report.media) for name, report in reports})
         )
+        has_nats = self._net is not None
+        may_stay = not has_nats or self._nat is Nat.BOTH_STRICT
+        judged = verdict(reports, may_stay=may_stay, why=self._story.why_relayed() if has_nats else "")
+        is_good = judged.is_good and answered
         for line in judged.lines:
             self._console.print(line, style="bold green" if is_good else "bold red", soft_wrap=True)
         return ExitStatus.OK if is_good else ExitStatus.FAILED
-
-    def _at(self, place: str) -> tuple[str, ...]:
-        return () if self._net is None else self._net.prefix(place)
 
     def _voice(self, name: str) -> Path:
         """The recorded voice at the rate of a call (it is kept at 16 kHz, a third of the size)."""
@@ -261,6 +215,5 @@ class _Demo:
             out.writeframes(soxr.resample(samples, rate_hz, _RATE_HZ).tobytes())
         return target
 
-    def _own(self, child: Child) -> Child:
-        self._children.append(child)
-        return child
+    def _now_s(self) -> float:
+        return time.monotonic() - self._began_s

@@ -1,6 +1,6 @@
 """What ``segue demo`` draws: two people side by side, and their reports at the end (pure; rich renders it)."""
 
-from typing import Protocol
+from collections.abc import Iterable
 
 from rich import box
 from rich.columns import Columns
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Nat
+from app.demo.side import Side
 from app.ipc import messages
 from app.report.report import CallReport
 
@@ -20,10 +21,19 @@ _STORY_LINES = 12
 _KEEPS, _RANDOM = "keeps ports where it can", "a random port for each destination"
 _ROUTERS = {Nat.HOME: (_KEEPS, _KEEPS), Nat.STRICT: (_KEEPS, _RANDOM), Nat.BOTH_STRICT: (_RANDOM, _RANDOM)}
 _METER_CELLS = 24
+# Label, field of a call sample, unit, and the factor from one to the other.
+_FIGURES = (
+    ("round trip", "rtt_ms", "ms", 1),
+    ("jitter", "jitter_ms", "ms", 1),
+    ("playout delay", "playout_delay_ms", "ms", 1),
+    ("loss", "loss", "%", 100),
+    ("concealed", "concealed_ms", "ms", 1),
+    ("sending", "sent_kbps", "kbit/s", 1),
+)
 _PHASES = {
     "calling": "calling …",
-    "ringing": "it rings there …",
-    "incoming": "the phone rings …",
+    "ringing": "ringing …",
+    "incoming": "incoming call …",
     "connecting": "connecting …",
     "talking": "talking",
     "reconnecting": "reconnecting …",
@@ -31,47 +41,25 @@ _PHASES = {
 }
 
 
-class Shown(Protocol):
-    """What the page needs of a side."""
-
-    name: str
-    state: messages.EngineState | None
-    sample: messages.CallSample | None
-    levels: messages.Levels | None
-    history: list[messages.CallSample]
-
-
-class Lines(Protocol):
-    """What the page needs of the story."""
-
-    lines: list[str]
-
-
-class Page:
-    """The live page: both people, and under them what happened last."""
-
-    def __init__(self, story: Lines) -> None:
-        self._story = story
-
-    def render(self, *sides: Shown) -> RenderableType:
-        """The page as of now."""
-        panels = Columns([_person(side) for side in sides], padding=(0, 1))
-        return Group(panels, *(Text(line, no_wrap=True) for line in self._story.lines[-_STORY_LINES:]))
+def page(sides: Iterable[Side], lines: list[str]) -> RenderableType:
+    """The live page: both people, and below them the newest lines of the story."""
+    panels = Columns([_person(side) for side in sides], padding=(0, 1))
+    return Group(panels, *(Text(line, no_wrap=True) for line in lines[-_STORY_LINES:]))
 
 
 def network(nat: Nat) -> str:
-    """Who is where, in lines."""
+    """Who is where, one line each."""
     if nat is Nat.NONE:
-        return "Alice and Bob are on 127.0.0.1, as is a relay that forwards sealed packets it cannot read."
+        return "Alice and Bob are on 127.0.0.1, as is a relay that forwards encrypted packets it cannot read."
     lines = [
         f"{house.name.capitalize():<5}  {house.inside} ── {house.outside}  router with Linux masquerade, {behaviour}"
         for house, behaviour in zip(HOUSEHOLDS, _ROUTERS[nat], strict=True)
     ]
-    lines.append(f"Relay  {' and '.join(RELAY_IPS)}  forwards sealed packets that it cannot read")
+    lines.append(f"Relay  {' and '.join(RELAY_IPS)}  forwards encrypted packets that it cannot read")
     return "\n".join(lines)
 
 
-def _person(side: Shown) -> Panel:
+def _person(side: Side) -> Panel:
     talk = side.state.call if side.state is not None else None
     lines = Table.grid(padding=(0, 1))
     lines.add_column(style="dim", width=14)
@@ -82,16 +70,14 @@ def _person(side: Shown) -> Panel:
     lines.add_row("state", Text(phase, style="bold"))
     lines.add_row("path", _path(talk))
     sample = side.sample
-    rtts = [item.rtt_ms for item in side.history if item.rtt_ms is not None]
-    lines.add_row("round trip", _figure(None if sample is None else sample.rtt_ms, "ms", rtts))
-    lines.add_row("jitter", _figure(None if sample is None else sample.jitter_ms, "ms", []))
-    lines.add_row("playout delay", _figure(None if sample is None else sample.playout_delay_ms, "ms", []))
-    lines.add_row("loss", _figure(None if sample is None else sample.loss * 100, "%", []))
-    lines.add_row("concealed", _figure(None if sample is None else sample.concealed_ms, "ms", []))
-    lines.add_row("sends", _figure(None if sample is None else sample.sent_kbps, "kbit/s", []))
+    rtts = [item.rtt_ms for item in side.samples if item.rtt_ms is not None]
+    for label, field, unit, factor in _FIGURES:
+        value = None if sample is None else getattr(sample, field)
+        trend = rtts if field == "rtt_ms" else []
+        lines.add_row(label, _figure(None if value is None else value * factor, unit, trend))
     levels = side.levels or messages.Levels(0.0, 0.0)
-    lines.add_row("speaks", _meter(levels.microphone))
-    lines.add_row("hears", _meter(levels.speaker))
+    lines.add_row("microphone", _meter(levels.microphone))
+    lines.add_row("speaker", _meter(levels.speaker))
     return Panel(lines, title=side.name, width=_WIDTH, box=box.ROUNDED, border_style=_colour(talk))
 
 

@@ -45,20 +45,20 @@ def in_terminal(*arguments: str, env: dict[str, str]) -> Iterator[tuple["subproc
         os.close(ours)
 
 
-def figures(said: str) -> dict[str, Any]:
+def figures(output: str) -> dict[str, Any]:
     """What the demo prints for programs."""
-    found: dict[str, Any] = json.JSONDecoder().raw_decode(said[said.index("{\n") :])[0]
+    found: dict[str, Any] = json.JSONDecoder().raw_decode(output[output.index("{\n") :])[0]
     return found
 
 
-def check_verdict(status: int, said: str) -> None:
+def check_verdict(status: int, output: str) -> None:
     """Nothing was lost on the way, and the exit status says the same as the last line.
 
-    A machine that is too busy to play in time conceals samples, which the demo has to tell, too."""
-    media = figures(said)
+    A machine that is too busy to play in time conceals samples, which the demo has to say, too."""
+    media = figures(output)
     assert all(side["frames_received"] > 500 and side["frames_lost"] == 0 for side in media.values()), media
     is_whole = not any(side["samples_concealed"] for side in media.values())
-    assert (status == 0) == is_whole == ("samples was lost." in said.splitlines()[-1]), said
+    assert (status == 0) == is_whole == ("samples was lost." in output.splitlines()[-1]), output
 
 
 def without_tools(folder: Path) -> str:
@@ -81,7 +81,7 @@ def test_with_and_without_a_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in plain.output and "Traceback" not in plain.output
     assert plain.lines[0].startswith("No NATs here (there is no “unshare” (package util-linux))"), plain.output
     assert "frames received" in plain.output and "answered → first audio played" in plain.output
-    assert "Alice calls Bob" in plain.output or "it rings at Bob's" in plain.output
+    assert "Alice calls Bob" in plain.output or "Bob's phone rings" in plain.output
     check_verdict(plain_status, plain.output)
     # In a terminal it was drawn again and again while the call went on.
     text = b"".join(shown).decode(errors="replace")

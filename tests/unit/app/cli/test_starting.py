@@ -24,9 +24,9 @@ from tests.unit.relay.live import running
 from transport.io.relay_session import RequestFailed
 
 
-@pytest.mark.parametrize(("said", "level"), [("debug", 10), ("WARNING", 30), ("", 40), ("loud", 40)])
-def test_the_environment_names_a_level_or_is_not_heard(monkeypatch: pytest.MonkeyPatch, said: str, level: int) -> None:
-    monkeypatch.setenv("SEGUE_LOG", said)
+@pytest.mark.parametrize(("value", "level"), [("debug", 10), ("WARNING", 30), ("", 40), ("loud", 40)])
+def test_the_environment_names_a_level_or_is_ignored(monkeypatch: pytest.MonkeyPatch, value: str, level: int) -> None:
+    monkeypatch.setenv("SEGUE_LOG", value)
     assert log_level(40) == level
 
 
@@ -61,31 +61,31 @@ def test_a_relay_on_loopback_has_two_addresses_where_there_are_two(
     asyncio.run(main())
 
 
-def test_what_begins_by_itself_and_fails_is_told_to_everybody(tmp_path: Path) -> None:
-    told: list[tuple[str, str, str]] = []
-    picture = ViewInputs()
+def test_what_begins_by_itself_and_fails_is_shown_to_everybody(tmp_path: Path) -> None:
+    notices: list[tuple[str, str, str]] = []
+    view = ViewInputs()
 
     async def refuse() -> None:
         raise RequestFailed("name-taken", "")
 
     async def main() -> None:
         store = Store(tmp_path / "segue.db")
-        membership = Account(
+        account = Account(
             find_home(tmp_path),
             store,
             None,  # type: ignore[arg-type]
-            picture,
+            view,
             lambda: None,
-            lambda kind, title, text: told.append((kind, title, text)),
+            lambda kind, title, text: notices.append((kind, title, text)),
         )
-        membership._relays = type("NoRelays", (), {"home": None})()
-        await membership._carry_out(refuse(), None, "")
-        await membership.close()
+        account._relays = type("NoRelays", (), {"home": None})()
+        await account._carry_out(refuse(), None, "")
+        await account.close()
         store.close()
 
     asyncio.run(main())
-    assert picture.me.relay == "offline" and picture.busy == ""
-    assert told and told[0][0] == "error" and "name" in told[0][2]
+    assert view.me.relay == "offline" and view.busy == ""
+    assert notices and notices[0][0] == "error" and "name" in notices[0][2]
 
 
 @pytest.mark.slow

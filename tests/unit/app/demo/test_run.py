@@ -68,25 +68,25 @@ def test_without_nats_the_relay_is_good_enough() -> None:
 
 def test_it_says_why_a_call_stayed_on_the_relay() -> None:
     relayed = both(times=Times(answered=1.0, ended=13.0))
-    told = "The call stayed on the relay. Alice was told: Both ports are random."
+    line = "The call stayed on the relay. Both ports are random."
     judged = verdict(relayed, may_stay=False, why="Both ports are random.")
-    assert (judged.is_good, judged.lines) == (False, (told,))
+    assert (judged.is_good, judged.lines) == (False, (line,))
     judged = verdict(relayed, may_stay=True, why="Both ports are random.")
-    assert (judged.is_good, judged.lines) == (True, (told, "Not one of 1,152,000 samples was lost."))
+    assert (judged.is_good, judged.lines) == (True, (line, "Not one of 1,152,000 samples was lost."))
 
 
-def test_why_is_what_the_caller_heard_of_the_hardest_way() -> None:
+def test_why_is_the_reason_of_the_callers_hardest_technique() -> None:
     story, change = Story(), msgspec.structs.replace
     assert story.why_relayed() == ""
     punch = TraversalStep("punch", "failed", why="No packet came through.")
     skipped = TraversalStep("prediction", "skipped", why="Not needed.", reason="not-needed")
-    search = TraversalStep("birthday", "failed", why="No common door.")
+    search = TraversalStep("birthday", "failed", why="No port in common.")
     for mapping in ("trying", "failed"):
-        rungs = (TraversalStep("port_mapping", mapping, why="No doors."), punch, search, skipped)
-        story.state("Alice", EngineState(call=change(TALK, phases=rungs)), 2.0)
-        assert story.why_relayed() == "No common door."
+        techniques = (TraversalStep("port_mapping", mapping, why="No mapping."), punch, search, skipped)
+        story.state("Alice", EngineState(call=change(TALK, phases=techniques)), 2.0)
+        assert story.why_relayed() == "No port in common."
     story.state("Bob", EngineState(call=change(TALK, phases=(punch,))), 2.0)
-    assert story.why_relayed() == "No common door.", "the caller's words alone"
+    assert story.why_relayed() == "No port in common.", "the caller's reasons alone"
 
 
 def test_the_story_of_a_call() -> None:
@@ -96,7 +96,7 @@ def test_the_story_of_a_call() -> None:
         story.state("Alice", EngineState(call=talk), 2.0)
 
     change = msgspec.structs.replace
-    story.say(0.5, "ready")
+    story.add(0.5, "ready")
     alice(change(TALK, phase="calling", answered=None, path=None))
     story.state("Bob", EngineState(call=change(TALK, phase="incoming", answered=None, path=None)), 2.0)
     known = change(TALK, local_nat=NatProfile("Home router", "Easy.", "port-restricted", ""))
@@ -110,8 +110,8 @@ def test_the_story_of_a_call() -> None:
     assert story.lines == [
         "  0.5 s  ready",
         "  2.0 s  Alice calls Bob",
-        "  2.0 s  it rings at Bob's; the two programs already talk over the relay, sealed from end to end",
-        "  2.0 s  Bob answers: they talk",
+        "  2.0 s  Bob's phone rings; both programs are already connected over the relay, end-to-end encrypted",
+        "  2.0 s  Bob answers",
         "  2.0 s  Alice's network: Home router. Easy.",
         "  2.0 s  Alice's voice goes over the relay",
         "  2.0 s  Alice, punch: Both send.",
@@ -121,16 +121,16 @@ def test_the_story_of_a_call() -> None:
     ]
 
 
-def test_concealed_samples_of_both_sides_are_told_now_and_then() -> None:
+def test_concealed_samples_of_both_sides_are_counted_now_and_then() -> None:
     story = Story()
     quiet = CallSample("id", 1.0, (), 1.0, 0.0, None, 0.0, 40.0, 20.0, 20.0, "", 0.0)
     story.sample("Bob", msgspec.structs.replace(quiet, concealed_ms=20.0), 3.0)
     assert not story.lines
     for _ in range(2):
         story.sample("Alice", msgspec.structs.replace(quiet, at=TALK_LINE_EVERY_S), 4.0)
-    assert story.lines == ["  4.0 s  3 s of talk, both ways: samples lost 960"]
+    assert story.lines == ["  4.0 s  3 s of conversation: samples lost in both directions 960"]
     for _ in range(2 * MAX_LINES):
-        story.say(5.0, "more")
+        story.add(5.0, "more")
     assert len(story.lines) == MAX_LINES
 
 
