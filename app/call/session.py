@@ -52,7 +52,7 @@ class SessionSetup:
     relay: RelayClient
     rng: random.Random = field(repr=False)
     always_relay: bool = False
-    allowance: HostLimits | None = None
+    limits: HostLimits | None = None
     """What all calls of this machine may cost the network together."""
     try_harder: bool = False
     is_contact: bool = False
@@ -260,7 +260,7 @@ class CallSession:
             hosts=self._setup.hosts,
             profile=self._setup.profile,
             mapped=self._mapped,
-            allowance=self._setup.allowance,
+            limits=self._setup.limits,
             try_harder=self._setup.try_harder,
             recall=self._recall,
         )

@@ -99,7 +99,7 @@ class Engine:
         self._wall_offset_s = time.time() - self._loop.time()
         self._tasks = Tasks("engine")
         self._rng = random.SystemRandom()
-        self._allowance = HostLimits(machine=HostLock())
+        self._limits = HostLimits(lock=HostLock())
         self._subscribers: list[Answer] = []
         self._picture = state.ViewInputs(data_place=str(config.home.folder))
         self._picture_due: asyncio.TimerHandle | None = None
@@ -306,7 +306,7 @@ class Engine:
             relay=route.client,
             rng=self._rng,
             always_relay=self._config.always_relay or self._store.documents.settings.always_relay,
-            allowance=self._allowance,
+            limits=self._limits,
             try_harder=self._store.documents.settings.try_harder,
             is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
             hosts=self._network.hosts,

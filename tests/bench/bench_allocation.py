@@ -28,7 +28,7 @@ WAYS = {
     "and 2 % are lost on either side of the NAT": Way(jitter_s=0.01, loss=0.02),
 }
 ENDPOINTS = (6, 8, 10)
-STRANGERS_PER_S = (0, 1, 5, 10, 20)
+CROSS_TRAFFIC_PER_S = (0, 1, 5, 10, 20)
 # What a profile has seen of a counter.
 SEEN_OF, SEEN_EACH_S = 8, 0.1
 # From a question over a packet to the peer to the next question, as far as packets that leave together are spread.
@@ -74,7 +74,7 @@ def verdicts(nats: int) -> Grid:
 def guesses(trials: int) -> Grid:
     """For each rate of strangers: what the first guesses of a port claim, and how often one of them was right."""
     rows = []
-    for rate in STRANGERS_PER_S:
+    for rate in CROSS_TRAFFIC_PER_S:
         claimed: dict[int, float] = dict.fromkeys(GUESSES, 0.0)
         right_of: Counter[int] = Counter()
         for seed in range(trials):
@@ -83,7 +83,7 @@ def guesses(trials: int) -> Grid:
                 mapping="address-and-port-dependent",
                 allocation="sequential",
                 delta=rng.choice(DELTAS),
-                strangers_per_s=rate,
+                cross_traffic_per_s=rate,
             )
             nat = Nat(kind, (OUTSIDE,), rng)
             before, port, after = (_flow(nat, number, number * SANDWICH_S / 2) for number in range(3))

@@ -33,7 +33,7 @@ from tests.natsim.hard_calls import (
     Wanted,
 )
 from transport.traversal import hole_punch
-from transport.traversal.agent import PHASES
+from transport.traversal.agent import TECHNIQUES
 
 CALLS = 1_000
 CALLS_AT_A_TIME = 25
@@ -56,7 +56,7 @@ def _some_calls(name: str, first: int, calls: int) -> list[HardResult]:
     if name == PUNCH_ALONE:
         phases, cell = (hole_punch.SPEC,), BOTH_CONES
     else:
-        phases, cell = PHASES, CELLS[name]
+        phases, cell = TECHNIQUES, CELLS[name]
     # Other calls for each pair, as what makes no difference would give the same figures again and prove nothing; but
     # the same ones with punching alone.
     first += SEEDS_APART * tuple(CELLS).index(cell.name)

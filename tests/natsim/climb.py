@@ -16,7 +16,7 @@ from transport.nat import mapping_lifetime
 from transport.nat.profile import NatProfile
 from transport.net.machine import TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
-from transport.traversal.agent import PHASES, AgentConfig, TraversalAgent
+from transport.traversal.agent import TECHNIQUES, AgentConfig, TraversalAgent
 from transport.traversal.events import (
     AgentCommand,
     AgentEvent,
@@ -29,7 +29,7 @@ from transport.traversal.events import (
     SendToPeer,
     TraversalMessageReceived,
 )
-from transport.traversal.technique import PhaseSpec
+from transport.traversal.technique import TechniqueSpec
 from transport.wire import call_messages, stun
 from transport.wire.errors import WireError
 
@@ -90,8 +90,8 @@ class Climber:
         self.host = host
         self.clock = clock
         self.log = Log()
-        self.allowance = config.allowance or HostLimits()
-        self.ladder = TraversalAgent(replace(config, allowance=self.allowance), rng)
+        self.limits = config.limits or HostLimits()
+        self.ladder = TraversalAgent(replace(config, limits=self.limits), rng)
         self.say: Callable[[call_messages.PeerMessage], None] = lambda message: None
         self.ports: dict[int, int] = {}
         self._timer: Timer | None = None
@@ -161,12 +161,12 @@ class Climb:
         profiled_s: float | None = None,
         life_tested: bool = False,
         try_harder: bool = False,
-        phases: tuple[PhaseSpec, ...] = PHASES,
+        phases: tuple[TechniqueSpec, ...] = TECHNIQUES,
     ) -> None:
         """``profile``: what both know of their NATs from before; or with ``profiled_s`` what their programs found out
         so long before the call. ``life_tested``: they have also been running for long enough to know how long block
         NATs remember."""
-        self._phases = phases
+        self._techniques = phases
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
         self.world: World[RelayNode] = build(scenario, self.clock, self.rng)
@@ -244,7 +244,7 @@ class Climb:
             new_socket=lambda: next(numbers),
             low_ttl=low_ttl,
             profile=profile,
-            phases=self._phases,
+            techniques=self._techniques,
             try_harder=try_harder,
         )
         return Climber(host, config, random.Random(self.rng.getrandbits(64)), self.clock)

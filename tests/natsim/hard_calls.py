@@ -9,8 +9,8 @@ from tests.natsim.kinds import KINDS
 from tests.natsim.nat import NatKind
 from tests.natsim.scenario import Scenario, Side
 from tests.natsim.wire import WireSpec
-from transport.traversal.agent import PHASES, State
-from transport.traversal.technique import PhaseSpec
+from transport.traversal.agent import TECHNIQUES, State
+from transport.traversal.technique import TechniqueSpec
 
 # The relay's STUN endpoints by port and then address: three ports on each of two addresses.
 STUN_ENDPOINTS = 6
@@ -45,10 +45,10 @@ class HardCell:
     try_harder: bool = False
 
 
-def counted(rng: random.Random, deltas: tuple[int, ...], strangers_per_s: float, kind: str = "") -> NatKind:
+def counted(rng: random.Random, deltas: tuple[int, ...], cross_traffic_per_s: float, kind: str = "") -> NatKind:
     """A counter."""
     kind = kind or "symmetric-sequential"
-    return replace(KINDS[kind], delta=rng.choice(deltas), strangers_per_s=strangers_per_s)
+    return replace(KINDS[kind], delta=rng.choice(deltas), cross_traffic_per_s=cross_traffic_per_s)
 
 
 def beside_strict(*deltas: int, kind: str = "") -> Kinds:
@@ -143,7 +143,7 @@ class HardResult:
     sides: tuple[HardSideResult, HardSideResult]
 
 
-def call(cell: HardCell, seed: int, phases: tuple[PhaseSpec, ...] = PHASES) -> tuple[Climb, float]:
+def call(cell: HardCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQUES) -> tuple[Climb, float]:
     """One call, not yet answered; and when its people chose to answer. The same seed is the same distance, jitter,
     loss and relay in every cell."""
     rng = random.Random(seed)
@@ -174,7 +174,7 @@ def follow(climb: Climb, seconds: float) -> None:
     climb.clock.run(AFTERWARDS_S)
 
 
-def simulate(cell: HardCell, seed: int, phases: tuple[PhaseSpec, ...] = PHASES) -> HardResult:
+def simulate(cell: HardCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQUES) -> HardResult:
     """One call, to its end."""
     climb, answered_at = call(cell, seed, phases)
     follow(climb, cell.followed_s)

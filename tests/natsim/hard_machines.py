@@ -1,13 +1,25 @@
 """The hard phases' machines for ``test_all_machines.py``: each technique, from each side."""
 
 import random
-from collections.abc import Callable
 
 from tests.natsim.machines import Run, Step, Subject, each, on
-from tests.natsim.traverse_machines import HOSTS, LISTED, LOCAL, OUTSIDE, PEER, RUBBISH, STUN, THEIRS
+from tests.natsim.traverse_machines import (
+    HOSTS,
+    LISTED,
+    LOCAL,
+    OUTSIDE,
+    PEER,
+    RUBBISH,
+    STUN,
+    THEIRS,
+    Technique,
+    arrives,
+    calls,
+    maps,
+    technique_stops,
+)
 from transport.ice.candidates import useful_hosts
 from transport.ice.pacing import MAX_SOCKETS, HostLimits
-from transport.nat.compatibility import strategy
 from transport.nat.mapping_lifetime import (
     SILENCES_S,
     LifetimeEvent,
@@ -19,14 +31,12 @@ from transport.nat.mapping_lifetime import (
 )
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.net.sockets import Address, DatagramReceived, OpenSocket, SocketFailed, SocketOpened
-from transport.traversal import birthday, block_search, port_prediction
-from transport.traversal.agent import PHASES
+from transport.traversal.agent import BIRTHDAY, BLOCKS, PREDICTION, TECHNIQUES
 from transport.traversal.attempt import Attempt
 from transport.traversal.context import TraversalContext
-from transport.traversal.events import PortMappingsChanged, TraversalMessageReceived
-from transport.traversal.hard_phase import HardKind, ProbeTechnique
-from transport.traversal.probe_round import ProbePlan, ProbeRound
-from transport.traversal.technique import PhaseEvent, PhaseTimer
+from transport.traversal.probe_technique import ProbeTechnique
+from transport.traversal.round import Round, State
+from transport.traversal.technique import TechniqueRun, TechniqueSpec
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync
 from transport.wire.stun import IceRole
@@ -38,28 +48,29 @@ COUNTED = NatProfile(_APDM, _STRICT, Allocation.SEQUENTIAL, 1, reflexive=OUTSIDE
 PINNED = NatProfile(_ADM, _STRICT, Allocation.SEQUENTIAL, -2, reflexive=OUTSIDE)
 RANDOM = NatProfile(_APDM, _STRICT, Allocation.RANDOM, reflexive=OUTSIDE)
 BLOCK = NatProfile(_APDM, _STRICT, Allocation.BLOCK, block=(2_048, 3_000), reflexive=OUTSIDE)
-SIDES: tuple[tuple[HardKind, NatProfile, NatProfile], ...] = (
-    (port_prediction.KIND, FIXED, COUNTED),
-    (port_prediction.KIND, COUNTED, FIXED),
-    (port_prediction.KIND, COUNTED, COUNTED),
-    (port_prediction.KIND, PINNED, PINNED),
-    (birthday.KIND, FIXED, RANDOM),
-    (birthday.KIND, RANDOM, FIXED),
-    (birthday.KIND, BLOCK, FIXED),
-    (birthday.KIND, FIXED, BLOCK),
-    (birthday.KIND, PINNED, RANDOM),
-    (block_search.KIND, BLOCK, BLOCK),
+SIDES: tuple[tuple[TechniqueSpec, NatProfile, NatProfile], ...] = (
+    (PREDICTION, FIXED, COUNTED),
+    (PREDICTION, COUNTED, FIXED),
+    (PREDICTION, COUNTED, COUNTED),
+    (PREDICTION, PINNED, PINNED),
+    (BIRTHDAY, FIXED, RANDOM),
+    (BIRTHDAY, RANDOM, FIXED),
+    (BIRTHDAY, BLOCK, FIXED),
+    (BIRTHDAY, FIXED, BLOCK),
+    (BIRTHDAY, PINNED, RANDOM),
+    (BLOCKS, BLOCK, BLOCK),
 )
 
 
-def knowledge(local: NatProfile, remote: NatProfile, role: IceRole, allowance: HostLimits) -> TraversalContext:
-    """What the phases of a call between such NATs know."""
-    numbers = iter(range(10**9))
-    know = TraversalContext(
-        role, STUN, useful_hosts(HOSTS), lambda: next(numbers), random.Random(1), True, local, remote
+def a_context(local: NatProfile, remote: NatProfile, role: IceRole, limits: HostLimits) -> TraversalContext:
+    """What the techniques of a call between such NATs know."""
+    context = TraversalContext(
+        role, STUN, useful_hosts(HOSTS), iter(range(10**9)).__next__, random.Random(1), True, local, remote
     )
-    know.peer_public, know.allowance = (PEER,), allowance
-    return know
+    context.peer_public, context.limits = (PEER,), limits
+    # What takes minutes is tried as well.
+    context.try_harder = context.peer_tries_harder = True
+    return context
 
 
 def _candidates(number: int) -> Candidates:
@@ -70,15 +81,19 @@ def _answer(source: Address) -> bytes:
     return stun.binding_success(stun.parse(stun.binding_request(b"x" * 12)), source)
 
 
-def _happens(first: int) -> list[PhaseEvent]:
-    """What can happen to a phase whose first round has this number."""
-    return [
-        PhaseTimer(),
-        *(TraversalMessageReceived(_candidates(number)) for number in (0, first, first + 1, 65_535)),
-        *(TraversalMessageReceived(kind(first)) for kind in (Connect, ConnectAck, Sync)),
+def _happens(first: int) -> dict[str, Step]:
+    """What can happen to a technique whose first round has this number, its sockets' events aside."""
+    messages = [
+        *(_candidates(number) for number in (0, first, first + 1, 65_535)),
+        *(kind(first) for kind in (Connect, ConnectAck, Sync)),
+    ]
+    return {**{f"message {n}": calls("message", each) for n, each in enumerate(messages)}, "timer": calls("timer")}
+
+
+def _socket_events() -> dict[str, Step]:
+    events = (
         *(SocketOpened(socket, LOCAL) for socket in range(6)),
         *(SocketFailed(socket, "gone") for socket in (0, 2)),
-        PortMappingsChanged(()),
         *(
             DatagramReceived(socket, source, data)
             for socket in (0, 1)
@@ -86,112 +101,93 @@ def _happens(first: int) -> list[PhaseEvent]:
             for data in RUBBISH
         ),
         DatagramReceived(0, STUN[0], _answer(OUTSIDE)),
-    ]
+    )
+    return {f"{type(event).__name__} {n}": arrives(event) for n, event in enumerate(events)}
 
 
-def _phase(kind: HardKind, local: NatProfile, remote: NatProfile, role: IceRole) -> Subject:
-    allowances: list[HostLimits] = []
+def _run(spec: TechniqueSpec, local: NatProfile, remote: NatProfile, role: IceRole) -> Subject:
+    limits: list[HostLimits] = []
 
     def make(now: float) -> ProbeTechnique:
-        allowances.append(HostLimits())
-        phase = ProbeTechnique(kind, knowledge(local, remote, role, allowances[-1]), 0)
-        phase.start(now, may_tell=True)
-        return phase
+        limits.append(HostLimits())
+        made = ProbeTechnique(spec, a_context(local, remote, role, limits[-1]), 0, lambda run, found, now: None)
+        made.start(now, may_send=True)
+        return made
 
     def ends(run: Run) -> None:
-        run.do(lambda phase, now: phase.stop("over", now))
-        assert run.due is None and run.machine.status.ended is not None
-        assert allowances[-1].sockets == 0, "every socket is given back"
-        assert allowances[-1].take_turn("the next one")
+        technique_stops(run)
+        assert limits[-1].sockets == 0, "every socket is given back"
+        assert limits[-1].acquire("the next one")
 
     return Subject(
-        ProbeTechnique,
+        TechniqueRun,
         make,
-        {**each(*_happens(kind.first)), "permit": lambda phase, now: phase.permit(now)},
+        {**_happens(spec.first), **_socket_events(), "permit": calls("permit"), "ports_mapped": maps(())},
         ends,
-        fire=on(PhaseTimer()),
-        events=PhaseEvent,
+        fire=calls("timer"),
+        once=frozenset({"start", "stop", "take"}),
     )
 
 
-def _plan(kind: HardKind, local: NatProfile, remote: NatProfile, allowance: HostLimits) -> ProbePlan:
-    know = knowledge(local, remote, IceRole.CONTROLLING, allowance)
-    stuns = tuple(server for server in STUN if ":" not in server[0])
-    both = strategy(local, remote, try_harder=True)
-    return ProbePlan(
-        1, know.role, both, local, remote, stuns, know.hosts, (PEER,), kind.budget, allowance, know.new_socket
-    )
+def _round(spec: TechniqueSpec, local: NatProfile, remote: NatProfile) -> Subject:
+    limits: list[HostLimits] = []
 
-
-def _step(method: str, *arguments: object) -> Step:
-    return lambda machine, now: getattr(machine, method)(*arguments, now)
-
-
-def _round(kind: HardKind, local: NatProfile, remote: NatProfile) -> Subject:
-    allowances: list[HostLimits] = []
-
-    def make(now: float) -> ProbeRound:
-        allowances.append(HostLimits())
-        made = kind.make(_plan(kind, local, remote, allowances[-1]), random.Random(1))
+    def make(now: float) -> Round:
+        limits.append(HostLimits())
+        assert spec.make_round is not None
+        context = a_context(local, remote, IceRole.CONTROLLING, limits[-1])
+        made = spec.make_round(context, 1, Technique(), spec.budget)
         made.begin(now)
         return made
 
     def ends(run: Run) -> None:
-        for _ in range(2 + int(kind.budget.seconds)):
+        for _ in range(2 + int(spec.budget.seconds)):
             run.wait(1.0)
-        assert run.machine.over and run.due is None
-        assert allowances[-1].sockets == 0 and run.machine.opened_sockets <= 4 * MAX_SOCKETS
+        assert run.machine.state is State.DONE and run.due is None
+        assert limits[-1].sockets == 0 and run.machine.opened_sockets <= 4 * MAX_SOCKETS
 
-    happens = _happens(1)
-    steps: dict[str, Step] = {"timer": _step("timer"), "stop": lambda machine, now: machine.stop()}
-    methods: dict[type, Callable[[PhaseEvent], Step]] = {
-        SocketOpened: lambda event: _step("opened", event),
-        SocketFailed: lambda event: _step("failed", event),
-        DatagramReceived: lambda event: _step("received", event),
-        TraversalMessageReceived: lambda event: _step(
-            "said", event.message if isinstance(event, TraversalMessageReceived) else None
-        ),
-    }
-    for number, event in enumerate(happens):
-        if type(event) in methods:
-            step = methods[type(event)](event)
-            steps[f"{_NAMES[type(event)]} {number}"] = step
-    return Subject(ProbeRound, make, steps, ends, fire=_step("timer"), once=frozenset({"begin"}))
+    steps = {**_happens(1), **_socket_events(), "stop": lambda machine, now: machine.stop()}
+    once = frozenset({"begin", "opened", "failed", "received"})
+    return Subject(Round, make, steps, ends, fire=calls("timer"), once=once)
 
 
-_NAMES = {
-    SocketOpened: "opened",
-    SocketFailed: "failed",
-    DatagramReceived: "received",
-    TraversalMessageReceived: "said",
-}
+def _attempt(now: float) -> Attempt:
+    context = a_context(FIXED, RANDOM, IceRole.CONTROLLED, HostLimits())
+    attempt = Attempt(0, TECHNIQUES, context, lambda found, now: None)
+    attempt.start(now, may_send=False)
+    return attempt
 
 
-def _climb(now: float) -> Attempt:
-    climb = Attempt(0, PHASES, knowledge(FIXED, RANDOM, IceRole.CONTROLLED, HostLimits()))
-    climb.start(now, may_tell=False)
-    return climb
+def _then_advances(step: Step) -> Step:
+    def both(attempt: Attempt, now: float) -> None:
+        step(attempt, now)
+        attempt.advance(now)
+
+    return both
 
 
-def _give(event: PhaseEvent) -> Step:
-    return lambda climb, now: climb.give(event, now)
-
-
-def _climb_stops(run: Run) -> None:
-    run.do(lambda climb, now: climb.stop("over", now))
+def _attempt_stops(run: Run) -> None:
+    run.do(lambda attempt, now: attempt.stop("over", now))
     assert run.due is None and all(status.ended is not None for status in run.machine.statuses)
 
 
-CLIMB = Subject(
+ATTEMPT = Subject(
     Attempt,
-    _climb,
+    _attempt,
     {
-        **{f"give {number}": _give(event) for number, event in enumerate((*_happens(4), *_happens(8)))},
-        "permit": lambda climb, now: climb.permit(now),
-        "relay_trouble": lambda climb, now: climb.relay_trouble(now),
+        name: _then_advances(step)
+        for name, step in {
+            **_happens(4),
+            **{f"{name} later": step for name, step in _happens(8).items()},
+            **_socket_events(),
+            "permit": calls("permit"),
+            "ports_mapped": maps(()),
+            "relay_trouble": calls("relay_trouble"),
+            "advance": calls("advance"),
+        }.items()
     },
-    _climb_stops,
-    fire=_give(PhaseTimer()),
+    _attempt_stops,
+    fire=_then_advances(calls("timer")),
     once=frozenset({"start", "stop"}),
 )
 
@@ -229,8 +225,8 @@ LIFE = Subject(
 )
 
 HARD_SUBJECTS = (
-    CLIMB,
+    ATTEMPT,
     LIFE,
-    *(_phase(kind, local, remote, role) for kind, local, remote in SIDES for role in IceRole),
+    *(_run(spec, local, remote, role) for spec, local, remote in SIDES for role in IceRole),
     *(_round(*side) for side in SIDES),
 )

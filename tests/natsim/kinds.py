@@ -21,10 +21,10 @@ KINDS: dict[str, NatKind] = {
     # RFC 4787 §4.2.2: an even port stays even.
     "symmetric-sequential-parity": NatKind(mapping=SYMMETRIC, allocation="sequential", keep_parity=True),
     # Counters that strangers' flows advance as well, and blocks of other sizes.
-    "busy-counter": NatKind(mapping=SYMMETRIC, allocation="sequential", strangers_per_s=20.0),
-    "shared-counter": NatKind(mapping=SYMMETRIC, allocation="sequential", strangers_per_s=5.0),
-    "shared-counter-by-2": NatKind(mapping=SYMMETRIC, allocation="sequential", delta=2, strangers_per_s=5.0),
-    "shared-counter-down": NatKind(mapping=SYMMETRIC, allocation="sequential", delta=-1, strangers_per_s=5.0),
+    "busy-counter": NatKind(mapping=SYMMETRIC, allocation="sequential", cross_traffic_per_s=20.0),
+    "shared-counter": NatKind(mapping=SYMMETRIC, allocation="sequential", cross_traffic_per_s=5.0),
+    "shared-counter-by-2": NatKind(mapping=SYMMETRIC, allocation="sequential", delta=2, cross_traffic_per_s=5.0),
+    "shared-counter-down": NatKind(mapping=SYMMETRIC, allocation="sequential", delta=-1, cross_traffic_per_s=5.0),
     "block": NatKind(mapping=SYMMETRIC, allocation="block", block_ports=1_024),
     "block-512": NatKind(mapping=SYMMETRIC, allocation="block", block_ports=512),
     "block-4096": NatKind(mapping=SYMMETRIC, allocation="block", block_ports=4_096),

@@ -32,8 +32,8 @@ class NatKind:
 
     ``allocation`` "none" keeps addresses and ports: a stateful firewall, as in front of IPv6. ``is_conntrack`` is
     Linux' table, where a port is taken per remote endpoint only. With ``accepts_input``, its machine takes unsolicited
-    packets for its own, and then each of them takes its tuple as well (DESIGN §6.7). ``strangers_per_s`` are flows of
-    others behind the same NAT, a Poisson process. ``allowed_udp_ports`` are the remote ports that UDP may go to.
+    packets for its own, and then each of them takes its tuple as well (DESIGN §6.7). ``cross_traffic_per_s`` are flows
+    of others behind the same NAT, a Poisson process. ``allowed_udp_ports`` are the remote ports that UDP may go to.
     """
 
     mapping: Dependence = "endpoint-independent"
@@ -53,7 +53,7 @@ class NatKind:
     when_full: Literal["drop", "evict-oldest"] = "drop"
     new_mappings_per_s: float | None = None
     new_mappings_burst: int = 10
-    strangers_per_s: float = 0.0
+    cross_traffic_per_s: float = 0.0
     stranger_hold_s: float = UNANSWERED_S
     hairpin: Literal["no", "external-source", "internal-source"] = "no"
     is_conntrack: bool = False
@@ -315,15 +315,15 @@ class Nat:
     def _let_strangers_come(self, now: float) -> None:
         """The flows of others since the last look, each at its own time, with a port of its own for a while."""
         kind = self.kind
-        if not kind.strangers_per_s or kind.allocation in ("none", "block"):
+        if not kind.cross_traffic_per_s or kind.allocation in ("none", "block"):
             # In a block-allocating NAT strangers have blocks of their own.
             return
         draw = self._rng.expovariate
         if self._next_stranger_s is None:
-            self._next_stranger_s = now + draw(kind.strangers_per_s)
+            self._next_stranger_s = now + draw(kind.cross_traffic_per_s)
         while self._next_stranger_s <= now:
             came_s = self._next_stranger_s
-            self._next_stranger_s += draw(kind.strangers_per_s)
+            self._next_stranger_s += draw(kind.cross_traffic_per_s)
             self._let_strangers_go(came_s)
             host = self._rng.choice(self.addresses)
             their_port = self._rng.randint(32_768, 60_999)  # Linux net.ipv4.ip_local_port_range

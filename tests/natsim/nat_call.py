@@ -78,7 +78,7 @@ class Ear(Side):
 
 
 class Machines:
-    """Two machines that make one call after the other; each has one allowance for all of them."""
+    """Two machines that make one call after the other; each has one limits for all of them."""
 
     def __init__(self, scenario: Scenario, seed: int = 1) -> None:
         self.rng = random.Random(seed)
@@ -139,7 +139,7 @@ class Machines:
             hosts=(HostAddress(host.ip, 24, "eth0"),),
             stun=self.stun,
             profile=self.profiles[number],
-            allowance=self.allowances[number],
+            limits=self.allowances[number],
         )
         link = Link(config, random.Random(self.rng.getrandbits(64)))
         ear = Ear(SimDriver(link, host, lambda command: ear.heard(command)), self.clock)

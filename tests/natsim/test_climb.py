@@ -17,8 +17,8 @@ from transport.ice.candidates import HostAddress
 from transport.ice.checklist import ANSWERS_PER_S
 from transport.ice.pacing import MAX_SOCKETS
 from transport.nat.profile import Mapping, NatProfile
-from transport.traversal import hole_punch
-from transport.traversal.agent import PHASES, State
+from transport.traversal import hole_punch, punch_round
+from transport.traversal.agent import TECHNIQUES, State
 from transport.traversal.events import Begin, InterfacesChanged, PathLost, Prepare
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
@@ -146,9 +146,9 @@ def check_budgets(climb: Climb) -> None:
     """What the phase's frozen budget promises, of what really left."""
     for climber in climb.sides:
         for status in climber.ladder.phases():
-            [budget] = [spec.budget for spec in PHASES if spec.name == status.name]
+            [budget] = [spec.budget for spec in TECHNIQUES if spec.name == status.name]
             assert status.packets <= status.rounds * (budget.packets + 2 * ANSWERS_PER_S)
-        assert climber.log.most_open <= MAX_SOCKETS + hole_punch.BUDGET.sockets
+        assert climber.log.most_open <= MAX_SOCKETS + punch_round.BUDGET.sockets
         assert climber.log.busiest_second() <= 200, "DESIGN §5"
 
 

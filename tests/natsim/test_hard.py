@@ -64,8 +64,8 @@ class Watch:
         for number, side in enumerate(self.climb.world.sides):
             self.ports[number] = max(self.ports[number], len(side.gateways[-1].nat.ports_in_use(now)))
         for climber in self.climb.sides:
-            assert climber.allowance.sockets <= MAX_SOCKETS
-            assert climber.allowance.live_mappings(now) <= MAX_LIVE_MAPPINGS
+            assert climber.limits.sockets <= MAX_SOCKETS
+            assert climber.limits.live_mappings(now) <= MAX_LIVE_MAPPINGS
         self.climb.clock.after(WATCH_S, self._look)
 
 
@@ -82,8 +82,8 @@ def check_nothing_is_left(climb: Climb) -> None:
     for climber in climb.sides:
         winners = {climber.log.found[-1][1].socket} if climber.log.found else set()
         assert set(climber.ports) == winners
-        assert climber.allowance.sockets == 0
-        assert climber.allowance.take_turn("the next one")
+        assert climber.limits.sockets == 0
+        assert climber.limits.acquire("the next one")
         assert all(status.ended is not None for status in climber.ladder.phases())
 
 
@@ -154,7 +154,7 @@ def test_an_attack_that_cannot_succeed_ends_in_time_and_within_its_budget(cell: 
         [hard] = [status for status in climber.ladder.phases() if status.name != "punch"]
         assert hard.outcome == "failed" and hard.ended is not None
         assert hard.ended - hard.started <= birthday.SECONDS + WATCH_S
-        assert not climber.ports and climber.allowance.sockets == 0 and climber.allowance.take_turn("next")
+        assert not climber.ports and climber.limits.sockets == 0 and climber.limits.acquire("next")
     if cell is RANDOM:
         tried = [climber.ladder.phases()[-1].tried for climber in climb.sides]
         assert tried == [birthday.MAX_MAPPINGS] * 2, "a full attack"
@@ -169,13 +169,13 @@ def test_the_relays_trouble_stops_a_hard_phase_at_once() -> None:
     climb, _ = call(RANDOM, 4)
     without_hits(climb)
     climb.clock.run(2.5)
-    busy = [climber for climber in climb.sides if climber.allowance.sockets > 1]
+    busy = [climber for climber in climb.sides if climber.limits.sockets > 1]
     assert busy, "an attack is under way"
     for climber in climb.sides:
         climber.submit(RelayTrouble())
     stopped_at = climb.clock.now
     for climber in climb.sides:
-        assert not climber.ports and climber.allowance.sockets == 0
+        assert not climber.ports and climber.limits.sockets == 0
         [hard] = [status for status in climber.ladder.phases() if status.name == "birthday"]
         assert (hard.outcome, hard.reason) == ("cancelled", "relay-trouble")
     climb.clock.run(1.0)
@@ -201,7 +201,7 @@ def test_before_the_answer_nothing_is_told_and_nothing_sent_but_to_the_relay(cel
     assert {sent.destination[0] for sent in climb.callee.log.sent} <= servers, "nobody has told it where to send"
     for climber in climb.sides:
         climber.submit(Stop("over"))
-        assert not climber.ports and climber.allowance.sockets == 0
+        assert not climber.ports and climber.limits.sockets == 0
 
 
 # -- a peer that lies
@@ -215,7 +215,7 @@ LIES: dict[str, call_messages.WireProfile] = {
     "cone": call_messages.WireProfile("endpoint-independent", "address-and-port-dependent", "preserving"),
 }
 # docs/decisions/018-hard-nats.md: what a peer can make us send to a host of its choice, in any minute. The machine's
-# allowance has so many flows in that time, and those of prediction and punching are repeated up to four times.
+# limits has so many flows in that time, and those of prediction and punching are repeated up to four times.
 MOST_TO_A_VICTIM = MAX_LIVE_MAPPINGS + 400
 VICTIM = "203.0.113.77"
 OURS = ("port-restricted", "symmetric-random", "symmetric-sequential", "adm-sequential-strict", "block")
@@ -274,7 +274,7 @@ def test_what_a_peer_that_names_a_victim_gets_stays_within_the_allowance(ours: s
     most = max((bisect_right(times, at + 60.0) - first for first, at in enumerate(times)), default=0)
     assert most <= MOST_TO_A_VICTIM
     assert climb.callee.log.busiest_second() <= PACKETS_PER_S
-    assert climb.callee.log.most_open <= MAX_SOCKETS and climb.callee.allowance.sockets <= MAX_SOCKETS
+    assert climb.callee.log.most_open <= MAX_SOCKETS and climb.callee.limits.sockets <= MAX_SOCKETS
 
 
 def test_the_two_sides_meet_as_often_as_mathematics_says() -> None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 STRICT = KINDS["port-restricted"]
 RANDOM = KINDS["symmetric-random"]
-SEQUENTIAL = replace(KINDS["symmetric-sequential"], strangers_per_s=5.0)
+SEQUENTIAL = replace(KINDS["symmetric-sequential"], cross_traffic_per_s=5.0)
 WIRE = WireSpec(delay_ms=15)
 # Of many calls; frames cost more time than all the rest of them.
 TALKING_EACH = 15
@@ -43,7 +43,7 @@ def cut_apart(machines: Machines) -> None:
     )
 
 
-def assert_every_frame_was_heard_once(ears: tuple[Ear, Ear]) -> None:
+def assert_every_frame_was_seen_once(ears: tuple[Ear, Ear]) -> None:
     for speaker, listener in (ears, ears[::-1]):
         assert speaker.sent > 50
         assert listener.played == list(range(speaker.sent)), "0 lost, 0 concealed, in order"
@@ -71,10 +71,10 @@ def test_the_swap_to_a_path_that_was_found_the_hard_way_is_exact(one: NatKind, o
         assert all(ear.path is not None and ear.path.via == via for ear in ears)
         machines.clock.run(2.0)
         machines.fall_silent(ears)
-        assert_every_frame_was_heard_once(ears)
+        assert_every_frame_was_seen_once(ears)
         # The relay's socket, and the winner.
         assert [len(ear.driver.ports) for ear in ears] == [2, 2]
-        assert [allowance.sockets for allowance in machines.allowances] == [0, 0]
+        assert [limits.sockets for limits in machines.allowances] == [0, 0]
         machines.hang_up(ears)
 
 
@@ -101,7 +101,7 @@ def test_nobody_hears_a_full_attack() -> None:
         assert hard.outcome == "failed" and hard.tried == birthday.MAX_MAPPINGS
         assert ear.path is not None and ear.path.kind == "relay"
         assert INVENTED not in ear.played
-    assert_every_frame_was_heard_once(ears)
+    assert_every_frame_was_seen_once(ears)
 
 
 @pytest.mark.parametrize("liar", [0, 1])
@@ -113,7 +113,7 @@ def test_a_call_that_breaks_off_in_the_middle_of_a_search_gives_everything_back(
     machines.answer(ears)
     machines.clock.run(5.0)
     assert machines.allowances[0].sockets > 100, "in the middle of it"
-    assert not any(allowance.take_turn("another call") for allowance in machines.allowances)
+    assert not any(limits.acquire("another call") for limits in machines.allowances)
     peer = ears[liar].driver.link._peer
     assert peer is not None
     peer.send_stream(frame(encode(Hello(b"n" * 32, b""))))
@@ -121,10 +121,10 @@ def test_a_call_that_breaks_off_in_the_middle_of_a_search_gives_everything_back(
     assert machines.clock.run(10.0, lambda: all(ear.ended for ear in ears))
     ended = ears[1 - liar].ended
     assert ended is not None and ended.reason == "protocol", ended
-    for ear, allowance in zip(ears, machines.allowances, strict=True):
+    for ear, limits in zip(ears, machines.allowances, strict=True):
         assert ear.driver.ports == ()
-        assert allowance.sockets == 0
-        assert allowance.take_turn("another call")
+        assert limits.sockets == 0
+        assert limits.acquire("another call")
 
 
 @pytest.mark.slow
@@ -144,17 +144,17 @@ def test_calls_leave_nothing_behind(one: NatKind, via: PathVia, calls: int) -> N
         if number % TALKING_EACH == 0:
             machines.clock.run(1.0)
             machines.fall_silent(ears)
-            assert_every_frame_was_heard_once(ears)
+            assert_every_frame_was_seen_once(ears)
         machines.hang_up(ears)
-        # A minute later neither a NAT nor an allowance knows of it.
+        # A minute later neither a NAT nor an limits knows of it.
         machines.clock.run(130.0)
         for ear in ears:
             assert ear.driver.ports == () and ear.driver.link.next_deadline() is None
         assert [host.open_ports for host in hosts] == before
-        for allowance in machines.allowances:
-            assert allowance.sockets == 0 and allowance.live_mappings(machines.clock.now) == 0
-            assert allowance.take_turn("next")
-            allowance.end_turn("next")
+        for limits in machines.allowances:
+            assert limits.sockets == 0 and limits.live_mappings(machines.clock.now) == 0
+            assert limits.acquire("next")
+            limits.release("next")
     del ears, ear
     gc.collect()
     # Of the calls that are over not one ladder is held by anybody.
@@ -223,4 +223,4 @@ def test_a_flow_through_a_router_with_a_small_table_loses_nothing(when_full: str
     assert neighbour.asked > 1_000 and neighbour.reached == neighbour.answered == neighbour.asked
     assert neighbour.new_answered == neighbour.flows, "and there is room for new ones"
     assert not nat.drops["table-full"]
-    assert_every_frame_was_heard_once(cut_apart_ears)
+    assert_every_frame_was_seen_once(cut_apart_ears)

@@ -26,13 +26,14 @@ from transport.net.sockets import (
     SocketOpened,
 )
 from transport.traversal import agent as tl
-from transport.traversal import events, hole_punch
+from transport.traversal import events, hole_punch, punch_round
+from transport.traversal import round as rounds
 from transport.traversal.agent import AgentConfig, TraversalAgent
 from transport.traversal.context import TraversalContext
 from transport.traversal.events import PortMappingsChanged, TraversalMessageReceived
-from transport.traversal.hole_punch import PunchPhase
-from transport.traversal.round import PunchRound, RoundPlan
-from transport.traversal.technique import PhaseEvent, PhaseTimer
+from transport.traversal.hole_punch import HolePunch
+from transport.traversal.punch_round import PunchRound
+from transport.traversal.round import Round, RoundResult
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
 from transport.wire.stun import Change, Check, IceRole
@@ -41,7 +42,7 @@ HOSTS = (HostAddress("192.168.1.20", 24, "eth0"), HostAddress("2001:db8:a::20", 
 ELSEWHERE = (HostAddress("10.0.0.7", 24, "wlan0"),)
 STUN = (("192.0.2.1", 3_478), ("192.0.2.2", 3_478), ("192.0.2.1", 3_479), ("2001:db8::1", 3_478))
 LOCAL, OUTSIDE, PEER = ("192.168.1.20", 50_000), ("198.51.100.1", 4_000), ("203.0.113.1", 5_000)
-DOOR = MappedPort(25_000, (OUTSIDE[0], 25_001), "pcp", 5_000.0, is_public=True)
+MAPPED_PORT = MappedPort(25_000, (OUTSIDE[0], 25_001), "pcp", 5_000.0, is_public=True)
 PINHOLE = MappedPort(25_000, (HOSTS[1].ip, 25_000), "pcp", 5_000.0, is_public=True)
 THEIRS = make_credentials(random.Random(9))
 LISTED = [
@@ -61,7 +62,7 @@ def _candidates(number: int, kind: str = "unknown") -> Candidates:
     return Candidates(number, THEIRS.ufrag, THEIRS.password, LISTED, profile)
 
 
-def _said() -> list[TraversalMessageReceived]:
+def _received() -> list[TraversalMessageReceived]:
     return [
         *(TraversalMessageReceived(_candidates(number)) for number in (0, 1, 2, 4, 9)),
         TraversalMessageReceived(_candidates(0, "address-and-port-dependent")),
@@ -81,19 +82,19 @@ def _datagrams() -> list[DatagramReceived]:
 def _sockets() -> list[SocketOpened | SocketFailed]:
     return [
         *(SocketOpened(socket, LOCAL) for socket in (0, 1, 2, 3, 4)),
-        *(SocketOpened(socket, (LOCAL[0], DOOR.internal_port)) for socket in (1, 2)),
+        *(SocketOpened(socket, (LOCAL[0], MAPPED_PORT.internal_port)) for socket in (1, 2)),
         *(SocketFailed(socket, "gone") for socket in (0, 2)),
     ]
 
 
 def _mapped() -> list[PortMappingsChanged]:
-    return [PortMappingsChanged(()), PortMappingsChanged((DOOR,)), PortMappingsChanged((DOOR, PINHOLE))]
+    return [PortMappingsChanged(()), PortMappingsChanged((MAPPED_PORT,)), PortMappingsChanged((MAPPED_PORT, PINHOLE))]
 
 
-# -- the ladder and its phase
+# -- the agent and its first technique
 
 
-def _ladder_stops(run: Run) -> None:
+def _agent_stops(run: Run) -> None:
     run.do(on(events.Stop("over")))
     assert run.due is None and run.machine.state is tl.State.STOPPED
     assert run.do(on(events.Begin())) == []
@@ -104,7 +105,7 @@ def _ladder_stops(run: Run) -> None:
     assert {said.socket for said in run.said if isinstance(said, SendDatagram)} <= set(opened)
 
 
-LADDER = Subject(
+AGENT = Subject(
     TraversalAgent,
     lambda now: TraversalAgent(AgentConfig(True, STUN, HOSTS, _numbers()), random.Random(1)),
     {
@@ -118,86 +119,128 @@ LADDER = Subject(
                 TimerFired(),
             ),
             *(events.InterfacesChanged(()), events.InterfacesChanged(ELSEWHERE), events.Stop("over")),
-            *_said(),
+            *_received(),
             *_sockets(),
             *_mapped(),
             *_datagrams(),
         ),
         "path_closed": lambda agent, now: agent.path_closed(0),
     },
-    _ladder_stops,
+    _agent_stops,
     fire=on(TimerFired()),
     events=events.AgentEvent,
 )
 
 
-def _phase(now: float) -> PunchPhase:
-    know = TraversalContext(IceRole.CONTROLLED, STUN, useful_hosts(HOSTS), _numbers(), random.Random(1), True)
-    phase = PunchPhase(know, 0)
-    phase.start(now, may_tell=False)
-    return phase
+def arrives(event: SocketOpened | SocketFailed | DatagramReceived) -> Step:
+    """A step that gives ``event`` to the owner of its socket, as the agent does."""
+
+    def step(machine: Any, now: float) -> None:
+        sockets = machine.context.sockets
+        owner = sockets.owner(event.socket)
+        match event:
+            case SocketOpened() if owner is not None:
+                owner.opened(event, now)
+            case SocketFailed() if owner is not None:
+                sockets.forget(event.socket)
+                owner.failed(event, now)
+            case DatagramReceived() if owner is not None:
+                owner.received(event, now)
+
+    return step
 
 
-def _phase_stops(run: Run) -> None:
-    run.do(lambda phase, now: phase.stop("over", now))
+def calls(method: str, *arguments: Any) -> Step:
+    return lambda machine, now: getattr(machine, method)(*arguments, now)
+
+
+def maps(ports: tuple[MappedPort, ...]) -> Step:
+    def step(machine: Any, now: float) -> None:
+        machine.context.mapped = ports
+        machine.ports_mapped(now)
+
+    return step
+
+
+def from_sockets() -> dict[str, Step]:
+    return {f"{type(event).__name__} {n}": arrives(event) for n, event in enumerate((*_sockets(), *_datagrams()))}
+
+
+def _context(role: IceRole) -> TraversalContext:
+    return TraversalContext(role, STUN, useful_hosts(HOSTS), _numbers(), random.Random(1), low_ttl=True)
+
+
+def _punch(now: float) -> HolePunch:
+    made = HolePunch(hole_punch.SPEC, _context(IceRole.CONTROLLED), 0, lambda run, found, now: None)
+    made.start(now, may_send=False)
+    return made
+
+
+def technique_stops(run: Run) -> None:
+    run.do(calls("stop", "over"))
     assert run.due is None and run.machine.status.ended is not None
-    assert run.machine.status.packets <= run.machine.status.rounds * hole_punch.BUDGET.packets * 2
+    assert run.machine.status.packets <= run.machine.status.rounds * run.machine.spec.budget.packets * 2
 
 
 PUNCH = Subject(
-    PunchPhase,
-    _phase,
+    HolePunch,
+    _punch,
     {
-        **each(PhaseTimer(), *_said(), *_sockets(), *_mapped(), *_datagrams()),
-        "permit": lambda phase, now: phase.permit(now),
+        **{f"message {n}": calls("message", event.message) for n, event in enumerate(_received())},
+        **{f"ports_mapped {n}": maps(event.ports) for n, event in enumerate(_mapped())},
+        **from_sockets(),
+        "permit": calls("permit"),
+        "timer": calls("timer"),
     },
-    _phase_stops,
-    fire=on(PhaseTimer()),
-    events=PhaseEvent,
+    technique_stops,
+    fire=calls("timer"),
+    once=frozenset({"start", "stop", "take"}),
 )
 
 
 # -- a round and its parts
 
 
+class Technique:
+    """Takes what comes of a round."""
+
+    def __init__(self) -> None:
+        self.results: list[RoundResult] = []
+
+    def take(self, source: Round, result: RoundResult, now: float) -> None:
+        self.results.append(result)
+
+
 def _round(now: float) -> PunchRound:
-    plan = RoundPlan(1, True, True, IceRole.CONTROLLING, STUN, HOSTS, (), hole_punch.BUDGET, 2, 0.08, door=7)
-    made = PunchRound(plan, {0: 4, 1: 6}, random.Random(1))
+    made = PunchRound(_context(IceRole.CONTROLLING), 1, Technique(), leads=True, stun=STUN, opener_ttl=2)
     made.begin(now)
     return made
 
 
-def _round_step(method: str, *arguments: Any) -> Step:
-    return lambda machine, now: getattr(machine, method)(*arguments, now)
-
-
 def _round_ends(run: Run) -> None:
     run.wait(10.0)
-    assert run.machine.over and run.due is None and run.machine.sockets == ()
+    assert run.machine.state is rounds.State.DONE and run.due is None and not run.machine.local
 
 
 ROUND = Subject(
     PunchRound,
     _round,
     {
-        **{f"opened {socket}": _round_step("opened", SocketOpened(socket, LOCAL)) for socket in (0, 1, 7)},
-        "opened door": _round_step("opened", SocketOpened(7, (LOCAL[0], DOOR.internal_port))),
-        **{f"failed {socket}": _round_step("failed", SocketFailed(socket, "gone")) for socket in (0, 1, 7)},
-        **{f"received {number}": _round_step("received", event) for number, event in enumerate(_datagrams())},
-        **{f"said {number}": _round_step("said", event.message) for number, event in enumerate(_said())},
-        **{f"map_ports {number}": _round_step("map_ports", event.ports) for number, event in enumerate(_mapped())},
-        "permit": _round_step("permit"),
-        "timer": _round_step("timer"),
+        **from_sockets(),
+        **{f"message {n}": calls("message", event.message) for n, event in enumerate(_received())},
+        **{f"ports_mapped {n}": maps(event.ports) for n, event in enumerate(_mapped())},
+        "permit": calls("permit"),
+        "timer": calls("timer"),
     },
     _round_ends,
-    fire=_round_step("timer"),
-    once=frozenset({"begin"}),
+    fire=calls("timer"),
+    once=frozenset({"begin", "opened", "failed", "received"}),
 )
 
 
 def _checks(now: float) -> CheckList:
     ours = Credentials("oursours", "o" * 24)
-    checks = CheckList(ours, IceRole.CONTROLLED, PacketBudget(hole_punch.BUDGET), random.Random(1), 1)
+    checks = CheckList(ours, IceRole.CONTROLLED, PacketBudget(punch_round.BUDGET), random.Random(1), 1)
     checks.add_socket(0, 4)
     checks.set_remote(THEIRS)
     times = (now, now + 0.1, now + 5.0)
@@ -233,7 +276,7 @@ CHECKS = Subject(
         "probe": lambda checks, now: checks.probe(0, CandidateKind.SERVER_REFLEXIVE, OUTSIDE, now),
         "openers": lambda checks, now: checks.openers(2, now),
         "remove_socket": lambda checks, now: checks.remove_socket(1),
-        "spare": lambda checks, now: checks.spare(CandidateKind.SERVER_REFLEXIVE, 4),
+        "remove_kind": lambda checks, now: checks.remove_kind(CandidateKind.SERVER_REFLEXIVE, 4),
     },
     _stopped,
     fire=lambda checks, now: checks.timer(now),
@@ -252,7 +295,7 @@ def _all_asked(run: Run) -> None:
 
 QUERIES = Subject(
     StunClient,
-    lambda now: StunClient(0, STUN[:3], PacketBudget(hole_punch.BUDGET), random.Random(1), now),
+    lambda now: StunClient(0, STUN[:3], PacketBudget(punch_round.BUDGET), random.Random(1), now),
     {
         "timer": lambda made, now: made.timer(now),
         "answered": _answered,
@@ -341,4 +384,4 @@ PROFILER = Subject(
     events=tp.ProfilerEvent,
 )
 
-TRAVERSE_SUBJECTS = (LADDER, PUNCH, ROUND, CHECKS, QUERIES, FILTER, PROFILER)
+TRAVERSE_SUBJECTS = (AGENT, PUNCH, ROUND, CHECKS, QUERIES, FILTER, PROFILER)

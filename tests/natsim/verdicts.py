@@ -42,7 +42,7 @@ def random_kind(rng: random.Random) -> NatKind:
     mappings: tuple[Dependence, ...] = ("endpoint-independent", "address-dependent", "address-and-port-dependent")
     [mapping] = rng.choices(mappings, (1, 1, 6))
     first, last = rng.choice(RANGES)
-    kind = NatKind(mapping=mapping, first_port=first, last_port=last, strangers_per_s=rng.uniform(0, 20))
+    kind = NatKind(mapping=mapping, first_port=first, last_port=last, cross_traffic_per_s=rng.uniform(0, 20))
     match rng.choices(("sequential", "random", "block", "preserving", "linux"), (5, 2, 2, 1, 1)):
         case ["sequential"]:
             size = rng.choice((1, 2, rng.randint(1, MAX_DELTA)))

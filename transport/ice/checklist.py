@@ -30,14 +30,14 @@ from transport.wire.stun import TRANSACTION_ID_BYTES, IceRole, StunClass, StunMe
 # for those before it, and a voice call sends as often itself.
 TA_S = 0.02
 # First retransmission, doubling (RFC 8489 §6.2.1 has 500 ms, and half a second is lost whenever a first check dies
-# in a filter); to stay within budget.MAX_PACKETS_PER_ADDRESS two packets are left for triggered checks.
+# in a filter); to stay within pacing.MAX_PACKETS_PER_ADDRESS two packets are left for triggered checks.
 RTO_S = 0.1
 MAX_RTO_S = 1.0
-UNSYNCHRONISED = (0.0, 0.1, 0.3, 0.7)
+UNSYNCHRONISED_S = (0.0, 0.1, 0.3, 0.7)
 # Around the synchronised instant: the other side's first packet leaves within the error of the estimate.
-SYNCHRONISED = (0.0, 0.03, 0.1, 0.3, 0.7)
+SYNCHRONISED_S = (0.0, 0.03, 0.1, 0.3, 0.7)
 MAX_PAIRS = 64
-# A peer sends at most budget.Budget.packets_per_second; more often nobody honest needs an answer.
+# A peer sends at most pacing.Budget.packets_per_second; more often nobody honest needs an answer.
 ANSWERS_PER_S = 100.0
 # HMAC-SHA1 of a check costs some 5 µs: a flood that knows the user name costs 0.2 % of a core.
 AUTHENTICATIONS_PER_S = 400.0
@@ -102,7 +102,7 @@ class CheckList:
         self,
         local: Credentials,
         role: IceRole,
-        purse: PacketBudget,
+        budget: PacketBudget,
         rng: Random,
         nomination: int,
         *,
@@ -114,13 +114,13 @@ class CheckList:
         self._ta_s = ta_s
         self._local = local
         self._role = role
-        self._purse = purse
+        self._budget = budget
         self._rng = rng
         self._own_nomination = nomination
         self._tie_breaker = rng.getrandbits(64)
         self.keys: CheckKeys | None = None
         self._sockets: dict[int, int] = {}
-        self._doors: set[int] = set()
+        self._mapped_ports: set[int] = set()
         self._pairs: dict[tuple[int, Address], CandidatePair] = {}
         self._scheduled: list[CandidatePair] = []
         self._unanswered: list[CandidatePair] = []
@@ -128,15 +128,15 @@ class CheckList:
         self._answers = PacketRate(ANSWERS_PER_S, ANSWERS_PER_S)
         self._authentications = PacketRate(AUTHENTICATIONS_PER_S, AUTHENTICATIONS_PER_S)
         self._next_slot = 0.0
-        self._insist_at: float | None = None
-        self._insist_wait = RTO_S
+        self._repeat_at: float | None = None
+        self._repeat_wait = RTO_S
         self._running = False
         self._out: list[CheckCommand] = []
         self.first_check_at: float | None = None
         self.answers_sent = 0
-        self.heard_peer = False
+        self.peer_seen = False
         """An authentic check has come: at least that direction works."""
-        self.heard_on: set[int] = set()
+        self.seen_on: set[int] = set()
         """Sockets that one has come on."""
         self.dropped = 0
         """Datagrams that proved nothing."""
@@ -153,24 +153,24 @@ class CheckList:
         """When :meth:`timer` is due."""
         if not self._running or self.keys is None:
             return None
-        deadlines = [] if self._insist_at is None else [self._insist_at]
+        deadlines = [] if self._repeat_at is None else [self._repeat_at]
         if self.chosen is None:
             due = min((pair.schedule[0] for pair in self._scheduled if pair.schedule), default=None)
             if due is not None:
                 deadlines.append(max(due, self._next_slot))
         return min(deadlines, default=None)
 
-    def add_socket(self, socket: int, version: int, *, is_door: bool = False) -> None:
+    def add_socket(self, socket: int, version: int, *, is_mapped_port: bool = False) -> None:
         """A socket of this round for IP ``version`` is open. At a door (a mapped port) the peer is waited for, and
         answered: checks from there would cost others' time and say nothing that they do not say."""
         self._sockets[socket] = version
-        if is_door:
-            self._doors.add(socket)
+        if is_mapped_port:
+            self._mapped_ports.add(socket)
 
     def remove_socket(self, socket: int) -> None:
         """It is gone, and its pairs with it."""
         self._sockets.pop(socket, None)
-        self._doors.discard(socket)
+        self._mapped_ports.discard(socket)
         self._pairs = {key: pair for key, pair in self._pairs.items() if pair.socket != socket}
         self._scheduled = [pair for pair in self._scheduled if pair.socket != socket]
         self._unanswered = [pair for pair in self._unanswered if pair.socket != socket]
@@ -187,7 +187,7 @@ class CheckList:
         for kind, address, remote_priority in remotes:
             version = 6 if ":" in address[0] else 4
             for socket, family in self._sockets.items():
-                if family == version and socket not in self._doors and (socket, address) not in self._pairs:
+                if family == version and socket not in self._mapped_ports and (socket, address) not in self._pairs:
                     self._add(CandidatePair(socket, address, kind, self._rank(remote_priority), schedule.of(kind)))
 
     def schedule(self, schedule: Schedule) -> None:
@@ -196,7 +196,7 @@ class CheckList:
             pair.schedule = schedule.of(pair.kind)
         self._scheduled = list(self._pairs.values())
 
-    def spare(self, kind: CandidateKind, version: int) -> None:
+    def remove_kind(self, kind: CandidateKind, version: int) -> None:
         """Send nothing to candidates of this kind and IP version, unless the peer proves that it is there."""
         for key, pair in tuple(self._pairs.items()):
             if pair.kind is kind and self._sockets.get(pair.socket) == version and pair.rtt_s is None:
@@ -215,7 +215,7 @@ class CheckList:
         for pair in self._pairs.values():
             # Neither needs one: at a host there is no NAT to be careful of, and at a mapped port no filter.
             is_far = pair.kind not in (CandidateKind.HOST, CandidateKind.MAPPED)
-            if is_far and self._purse.pay(pair.remote, now):
+            if is_far and self._budget.consume(pair.remote, now):
                 data = stun.binding_request(self._rng.randbytes(TRANSACTION_ID_BYTES))
                 self._out.append(SendDatagram(pair.socket, pair.remote, data, ttl))
         return self._take()
@@ -231,7 +231,7 @@ class CheckList:
     def stop(self) -> None:
         """Send no more checks; authentic ones are answered still."""
         self._running = False
-        self._insist_at = None
+        self._repeat_at = None
 
     def received(self, socket: int, source: Address, data: bytes, now: float) -> list[CheckCommand]:
         """A STUN packet came on a socket of this round."""
@@ -252,13 +252,13 @@ class CheckList:
         """Send what is due; harmless when nothing is."""
         if not self._running or self.keys is None:
             return []
-        if self._insist_at is not None and now >= self._insist_at and self.chosen is not None:
-            self._insist(self.chosen, now)
+        if self._repeat_at is not None and now >= self._repeat_at and self.chosen is not None:
+            self._repeat(self.chosen, now)
         if self.chosen is None and now >= self._next_slot:
             self._scheduled = [pair for pair in self._scheduled if pair.schedule]
             due = [pair for pair in self._scheduled if pair.schedule[0] <= now]
             for pair in sorted(due, key=lambda pair: (-len(pair.schedule), -pair.priority)):
-                if not self._purse.allows(pair.remote):
+                if not self._budget.allows(pair.remote):
                     pair.schedule = ()
                     continue
                 if self._check(pair, now):
@@ -283,7 +283,7 @@ class CheckList:
         return pair
 
     def probe(self, socket: int, kind: CandidateKind, remote: Address, now: float) -> list[CheckCommand]:
-        """One check now, on a pair that may be new and has no schedule; nothing where the purse or the number of
+        """One check now, on a pair that may be new and has no schedule; nothing where the budget or the number of
         pairs does not allow it, or a pair has been chosen already."""
         if self.chosen is None and socket in self._sockets:
             pair = self._pairs.get((socket, remote)) or self._add(
@@ -299,27 +299,27 @@ class CheckList:
         return pair_priority(local, remote) if self._role is IceRole.CONTROLLING else pair_priority(remote, local)
 
     def _check(self, pair: CandidatePair, now: float) -> bool:
-        """Send a check on a pair, if the purse allows."""
-        if self.keys is None or not self._purse.pay(pair.remote, now):
+        """Send a check on a pair, if the budget allows."""
+        if self.keys is None or not self._budget.consume(pair.remote, now):
             return False
         transaction_id = self._rng.randbytes(TRANSACTION_ID_BYTES)
         pair.outstanding[transaction_id] = now
         if len(pair.outstanding) > MAX_OUTSTANDING:
             pair.outstanding.popitem(last=False)
-        data = self.keys.request(transaction_id, priority(CandidateKind.PEER_REFLEXIVE), self._says(pair))
+        data = self.keys.request(transaction_id, priority(CandidateKind.PEER_REFLEXIVE), self._nomination(pair))
         self._out.append(SendDatagram(pair.socket, pair.remote, data))
         if self.first_check_at is None:
             self.first_check_at = now
         return True
 
-    def _says(self, pair: CandidatePair) -> int | None:
+    def _nomination(self, pair: CandidatePair) -> int | None:
         """The nomination in a check or an answer on ``pair``: ours, or the one that we follow."""
         if self._role is IceRole.CONTROLLING:
             return self._own_nomination if pair is self.chosen else 0
         return pair.nominated if pair is self.chosen else None
 
     def _request(self, socket: int, source: Address, request: StunMessage, now: float) -> bool:
-        if not self._names_us(request) or not self._authentications.take(now):
+        if not self._names_us(request) or not self._authentications.consume(now):
             return False
         if socket not in self._sockets or not request.authentic(self._local.password):
             return False
@@ -331,8 +331,8 @@ class CheckList:
         pair = self._pairs.get((socket, source)) or self._peer_reflexive(socket, source, request)
         if pair is None:
             return False
-        self.heard_peer = True
-        self.heard_on.add(socket)
+        self.peer_seen = True
+        self.seen_on.add(socket)
         if self._role is IceRole.CONTROLLED and request.use_candidate:
             counter = request.nomination or 0
             pair.nominated = counter if pair.nominated is None else max(pair.nominated, counter)
@@ -341,9 +341,9 @@ class CheckList:
             self.confirmed = self.confirmed or (pair is self.chosen and counter > 0)
         elif self._role is IceRole.CONTROLLING and request.nomination == self._own_nomination:
             self.confirmed = self.confirmed or pair is self.chosen
-        self._rest_when_confirmed()
-        if self._answers.take(now):
-            answer = stun.check_answer(request, source, self._local.password, self._says(pair))
+        self._stop_repeating()
+        if self._answers.consume(now):
+            answer = stun.check_answer(request, source, self._local.password, self._nomination(pair))
             self._out.append(SendDatagram(socket, source, answer))
             self.answers_sent += 1
         if self._running and self.keys is not None:
@@ -366,10 +366,10 @@ class CheckList:
         return self._add(CandidatePair(socket, source, CandidateKind.PEER_REFLEXIVE, self._rank(offered)))
 
     def _trigger(self, pair: CandidatePair, now: float) -> None:
-        if pair.rtt_s is None and (self.chosen is None or self._is_later_word(pair, self.chosen)):
+        if pair.rtt_s is None and (self.chosen is None or self._is_later_choice(pair, self.chosen)):
             self._check(pair, now)
 
-    def _is_later_word(self, pair: CandidatePair, chosen: CandidatePair) -> bool:
+    def _is_later_choice(self, pair: CandidatePair, chosen: CandidatePair) -> bool:
         """The controlling side could not use the pair that we follow, and has chosen this one."""
         return self._role is IceRole.CONTROLLED and (pair.nominated or 0) > (chosen.nominated or 0)
 
@@ -377,10 +377,10 @@ class CheckList:
         pair = self._pairs.get((socket, source))
         if pair is None or self.keys is None or answer.transaction_id not in pair.outstanding:
             return False
-        if not self._authentications.take(now) or not self.keys.answered(answer) or answer.mapped is None:
+        if not self._authentications.consume(now) or not self.keys.answered(answer) or answer.mapped is None:
             return False
         sent_at = pair.outstanding.pop(answer.transaction_id)
-        self._purse.prove(pair.remote)
+        self._budget.mark_validated(pair.remote)
         if pair.rtt_s is None:
             pair.rtt_s, pair.mapped = max(0.0, now - sent_at), answer.mapped
         if self._role is IceRole.CONTROLLED:
@@ -390,7 +390,7 @@ class CheckList:
         elif pair is self.chosen and answer.nomination == self._own_nomination:
             # It has followed, so it has a valid pair too.
             self.confirmed = True
-            self._rest_when_confirmed()
+            self._stop_repeating()
         return True
 
     def _follow(self, pair: CandidatePair, now: float) -> None:
@@ -408,19 +408,19 @@ class CheckList:
             return
         self.chosen = pair
         self._out.append(PairChosen(pair.socket, pair.remote, pair.kind, pair.rtt_s, pair.mapped, nomination))
-        self._insist_wait = RTO_S
+        self._repeat_wait = RTO_S
         if self._role is IceRole.CONTROLLING:
-            self._insist(pair, now)
+            self._repeat(pair, now)
         elif not self.confirmed:
-            self._insist_at = now + RTO_S
+            self._repeat_at = now + RTO_S
 
-    def _insist(self, pair: CandidatePair, now: float) -> None:
+    def _repeat(self, pair: CandidatePair, now: float) -> None:
         """Go on sending on the chosen pair, so that the slower side's filter opens and it hears of the choice."""
-        self._insist_at = now + self._insist_wait
-        self._insist_wait = min(self._insist_wait * 2, MAX_RTO_S)
+        self._repeat_at = now + self._repeat_wait
+        self._repeat_wait = min(self._repeat_wait * 2, MAX_RTO_S)
         if self._running:
             self._check(pair, now)
 
-    def _rest_when_confirmed(self) -> None:
+    def _stop_repeating(self) -> None:
         if self.confirmed:
-            self._insist_at = None
+            self._repeat_at = None

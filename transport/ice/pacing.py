@@ -1,4 +1,4 @@
-"""What a phase may cost the network, the purse that it is paid from, and what all phases of a machine may cost."""
+"""Limits of what a search for a direct path may cost: of one round, and of the whole host."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from transport.net.sockets import Address
 MAX_PACKETS_PER_ADDRESS = 7
 # ... and no host more than this many: enough for five reflexive ports of one NAT.
 MAX_PACKETS_PER_HOST = 35
-# Twelve STUN questions in each address family, once.
+# Twelve STUN requests in each address family, once.
 BURST_PACKETS = 24
 
-# DESIGN §5, for everything that a machine sends to find direct paths: 200 packets in any second. A token bucket that
-# holds 30 and gains 170 a second keeps to it, and lets the questions of a round leave at once.
+# DESIGN §5, for everything that a host sends to find direct paths: 200 packets in any second. A token bucket that
+# holds 30 and gains 170 a second keeps to it, and lets the STUN requests of a round leave at once.
 TOTAL_BURST_PACKETS = 30
 TOTAL_PACKETS_PER_S = 170
 MAX_SOCKETS = 256
@@ -27,7 +27,7 @@ MAPPING_LIFE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of one phase (of each round, where it has rounds)."""
+    """Limits of one round of a technique; ``seconds`` from its beginning."""
 
     packets: int
     packets_per_second: int
@@ -46,8 +46,8 @@ class PacketRate:
         self._tokens = capacity
         self._at: float | None = None
 
-    def take(self, now: float) -> bool:
-        """Take one, if there is one."""
+    def consume(self, now: float) -> bool:
+        """Take one token, if there is one."""
         if self._at is not None:
             self._tokens = min(self._capacity, self._tokens + max(0.0, now - self._at) * self._rate)
         self._at = now
@@ -58,37 +58,37 @@ class PacketRate:
 
 
 class ExclusiveLock(Protocol):
-    """What only one process of a machine has at a time."""
+    """What only one process of a host holds at a time."""
 
-    def take(self) -> bool:
-        """Whether it is ours now. Never waits; whoever has it may take it again."""
+    def acquire(self) -> bool:
+        """Whether it is ours now. Never waits; the holder may acquire it again."""
 
-    def end(self) -> None:
+    def release(self) -> None:
         """Give it back; harmless when it is not ours."""
 
 
 class HostLimits:
-    """What all phases of all calls of one process draw from: packets a second, sockets, mappings that NATs keep for
-    us, and the turn of the one hard traversal that there may be at a time (DESIGN §5). ``machine`` is the turn among
-    the processes of the machine; whoever has it may draw all, and all else that a process sends is little."""
+    """What all calls of one process share: packets a second, sockets, mappings that NATs keep for us, and the one
+    traversal with probe rounds that may run at a time (DESIGN §5). ``lock`` is that one's among the processes of the
+    host; its holder may use all of the limits, and what the others send is little."""
 
-    __slots__ = ("_bucket", "_keys", "_machine", "_mappings", "_max_mappings", "_max_sockets", "_turn", "sockets")
+    __slots__ = ("_keys", "_lock", "_mappings", "_max_mappings", "_max_sockets", "_owner", "_rate", "sockets")
 
     def __init__(
-        self, sockets: int = MAX_SOCKETS, mappings: int = MAX_LIVE_MAPPINGS, *, machine: ExclusiveLock | None = None
+        self, sockets: int = MAX_SOCKETS, mappings: int = MAX_LIVE_MAPPINGS, *, lock: ExclusiveLock | None = None
     ) -> None:
-        self._machine = machine
-        self._bucket = PacketRate(TOTAL_PACKETS_PER_S, TOTAL_BURST_PACKETS)
+        self._lock = lock
+        self._rate = PacketRate(TOTAL_PACKETS_PER_S, TOTAL_BURST_PACKETS)
         self._max_sockets = sockets
         self._max_mappings = mappings
         self._keys: set[tuple[int, Address]] = set()
         self._mappings: deque[tuple[float, tuple[int, Address]]] = deque()
-        self._turn: object | None = None
+        self._owner: object | None = None
         self.sockets = 0
 
-    def take(self, now: float) -> bool:
+    def consume(self, now: float) -> bool:
         """Take one packet, if there is one."""
-        return self._bucket.take(now)
+        return self._rate.consume(now)
 
     def open_socket(self) -> bool:
         """One more, if it may be."""
@@ -108,8 +108,9 @@ class HostLimits:
             self._keys.discard(self._mappings.popleft()[1])
         return len(self._mappings)
 
-    def map(self, socket: int, target: Address, now: float) -> bool:
-        """A packet from this socket to this target may leave: it makes no new mapping, or one more may be."""
+    def allows_mapping(self, socket: int, target: Address, now: float) -> bool:
+        """Whether a packet from this socket to this target may leave: it makes no new mapping, or one more may be,
+        which then counts."""
         key = (socket, target)
         if key in self._keys:
             return True
@@ -119,42 +120,37 @@ class HostLimits:
         self._mappings.append((now, key))
         return True
 
-    def take_turn(self, owner: object) -> bool:
-        """The turn of the one hard traversal at a time; whoever has it may take it again."""
-        if self._turn is None and (self._machine is None or self._machine.take()):
-            self._turn = owner
-        return self._turn is owner
+    def acquire(self, owner: object) -> bool:
+        """Whether the one traversal with probe rounds is ``owner``'s now; it may ask again."""
+        if self._owner is None and (self._lock is None or self._lock.acquire()):
+            self._owner = owner
+        return self._owner is owner
 
-    def end_turn(self, owner: object) -> None:
+    def release(self, owner: object) -> None:
         """Somebody else's may begin."""
-        if self._turn is owner:
-            self._turn = None
-            if self._machine is not None:
-                self._machine.end()
+        if self._owner is owner:
+            self._owner = None
+            if self._lock is not None:
+                self._lock.release()
 
 
 class PacketBudget:
-    """Pays for every packet that a phase sends unasked. The rate is a token bucket that holds ``burst`` packets:
-    the STUN questions of a round leave at once. ``is_focused``: for phases that try many ports of one host, or one
-    port from many sockets; what they may cost a victim is their budget's ``packets``."""
+    """Counts every packet that a round sends unasked. The rate is a token bucket that holds ``burst`` packets: the
+    STUN requests of a round leave at once. ``is_focused``: for rounds that try many ports of one host, or one port
+    from many sockets; what they may cost a victim is their budget's ``packets``."""
 
-    __slots__ = ("_allowance", "_bucket", "_hosts", "_is_focused", "_packets", "_proven", "_targets", "spent")
+    __slots__ = ("_hosts", "_is_focused", "_limits", "_packets", "_rate", "_targets", "_validated", "spent")
 
     def __init__(
-        self,
-        budget: Budget,
-        burst: int = BURST_PACKETS,
-        *,
-        allowance: HostLimits | None = None,
-        is_focused: bool = False,
+        self, budget: Budget, burst: int = BURST_PACKETS, *, limits: HostLimits | None = None, is_focused: bool = False
     ) -> None:
-        self._allowance = allowance
+        self._limits = limits
         self._is_focused = is_focused
         self._packets = budget.packets
-        self._bucket = PacketRate(budget.packets_per_second, burst)
+        self._rate = PacketRate(budget.packets_per_second, burst)
         self._targets: dict[Address, int] = {}
         self._hosts: dict[str, int] = {}
-        self._proven: set[Address] = set()
+        self._validated: set[Address] = set()
         self.spent = 0
 
     @property
@@ -162,13 +158,14 @@ class PacketBudget:
         """Nothing more may be sent, ever."""
         return self.spent >= self._packets
 
-    def refresh(self) -> None:
+    def restart(self) -> None:
         """A waiting that is allowed goes on: what it has cost so far no longer counts."""
         self.spent = 0
 
-    def prove(self, target: Address) -> None:
-        """The peer has authentically answered from there: the limits per address no longer protect anybody."""
-        self._proven.add(target)
+    def mark_validated(self, target: Address) -> None:
+        """The peer has authentically answered from there: the limits per address no longer protect anybody (RFC 9000
+        §8.1 calls such an address validated)."""
+        self._validated.add(target)
 
     def allows(self, target: Address) -> bool:
         """Whether the limits in all and per address let a packet go to ``target``, now or later."""
@@ -176,14 +173,14 @@ class PacketBudget:
             return False
         return (
             self._is_focused
-            or target in self._proven
+            or target in self._validated
             or (
                 self._targets.get(target, 0) < MAX_PACKETS_PER_ADDRESS
                 and self._hosts.get(target[0], 0) < MAX_PACKETS_PER_HOST
             )
         )
 
-    def pay(self, target: Address, now: float) -> bool:
+    def consume(self, target: Address, now: float) -> bool:
         """Take one packet to an address that the peer chose."""
         if not self.allows(target) or not self._take(now):
             return False
@@ -192,7 +189,7 @@ class PacketBudget:
         self._hosts[target[0]] = self._hosts.get(target[0], 0) + 1
         return True
 
-    def pay_known(self, now: float) -> bool:
+    def consume_for_server(self, now: float) -> bool:
         """Take one packet to an address that no peer chose: a STUN server of our relay."""
         if self.exhausted or not self._take(now):
             return False
@@ -200,4 +197,4 @@ class PacketBudget:
         return True
 
     def _take(self, now: float) -> bool:
-        return self._bucket.take(now) and (self._allowance is None or self._allowance.take(now))
+        return self._rate.consume(now) and (self._limits is None or self._limits.consume(now))

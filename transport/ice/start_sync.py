@@ -6,8 +6,8 @@ SyncMessage = Connect | ConnectAck | Sync
 
 
 class Synchroniser:
-    """One round. The leading side says Connect, hears ConnectAck and so knows the round-trip time; when both sides
-    have told their candidates it says Sync and starts half a round trip later, while the other starts on Sync."""
+    """One round. The leading side sends Connect, gets ConnectAck and so knows the round-trip time; when both sides
+    have sent their candidates it sends Sync and starts half a round trip later, while the other starts on Sync."""
 
     __slots__ = ("_answered", "_asked_at", "_leads", "_ready", "_round", "rtt_s", "starts_at")
 
@@ -28,8 +28,8 @@ class Synchroniser:
         self._asked_at = now
         return [Connect(self._round)]
 
-    def heard(self, message: SyncMessage, now: float) -> list[SyncMessage]:
-        """The peer said this. What belongs to another round, or comes unasked, does nothing."""
+    def received(self, message: SyncMessage, now: float) -> list[SyncMessage]:
+        """The peer sent this. What belongs to another round, or comes unasked, does nothing."""
         if message.round != self._round:
             return []
         match message:
@@ -47,7 +47,7 @@ class Synchroniser:
         return []
 
     def ready(self, now: float) -> list[SyncMessage]:
-        """Both sides' candidates are known here, and ours were told before this."""
+        """Both sides' candidates are known here, and ours were sent before this."""
         self._ready = True
         return self._sync(now)
 

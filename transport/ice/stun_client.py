@@ -52,13 +52,13 @@ class _Question:
 class StunClient:
     """All questions of one socket."""
 
-    __slots__ = ("_purse", "_questions", "_rng", "_socket", "unbelievable")
+    __slots__ = ("_budget", "_questions", "_rng", "_socket", "unbelievable")
 
     def __init__(
         self,
         socket: int,
         servers: Iterable[Address],
-        purse: PacketBudget,
+        budget: PacketBudget,
         rng: Random,
         now: float,
         *,
@@ -69,7 +69,7 @@ class StunClient:
         second half ``spread_s`` later: where packets overtake each other that shows which way a NAT counts.
         ``began``: when the first of several sockets asked."""
         self._socket = socket
-        self._purse = purse
+        self._budget = budget
         self._rng = rng
         distinct = list(dict.fromkeys(servers))
         offsets = [spread_s if number >= len(distinct) / 2 else 0.0 for number in range(len(distinct))]
@@ -108,8 +108,8 @@ class StunClient:
             if len(question.sent) >= MAX_TRANSMISSIONS:
                 question.due = None
                 continue
-            if not self._purse.pay_known(now):
-                question.due = None if self._purse.exhausted else now + RTO_S
+            if not self._budget.consume_for_server(now):
+                question.due = None if self._budget.exhausted else now + RTO_S
                 continue
             transaction_id = self._rng.randbytes(TRANSACTION_ID_BYTES)
             question.sent[transaction_id] = now

@@ -1,6 +1,6 @@
-"""The turn of the one hard traversal of a machine, between all of its processes.
+"""The lock of the one traversal with probe rounds of a host, between all of its processes.
 
-A port of the loopback address is held for as long as the turn lasts: it is there on every system, the system frees it
+A port of the loopback address is held for as long as the lock is held: it is there on every system, the system frees it
 however the process ends, and on Linux each network namespace has its own, as it has its own NAT.
 """
 
@@ -9,22 +9,22 @@ import socket
 import sys
 
 # A private port (RFC 6335 §6), and above those that Linux hands out by itself (32,768-60,999).
-TURN_PORT = 61_470
+LOCK_PORT = 61_470
 _NO_IPV4 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class HostLock:
-    """A :class:`transport.ice.pacing.ExclusiveLock` that all processes of this machine share. Nothing is ever sent."""
+    """A :class:`transport.ice.pacing.ExclusiveLock` that all processes of this host share. Nothing is ever sent."""
 
     __slots__ = ("_held", "_port")
 
-    def __init__(self, port: int = TURN_PORT) -> None:
+    def __init__(self, port: int = LOCK_PORT) -> None:
         self._port = port
         self._held: socket.socket | None = None
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Whether it is ours now. A machine without IPv4 has no NAT to spare: there everybody may. Whatever else is in
-        the way, a limit on sockets also, is in the way of a hard traversal."""
+        the way, a limit on sockets also, is in the way of such a traversal."""
         if self._held is not None:
             return True
         held: socket.socket | None = None
@@ -40,7 +40,7 @@ class HostLock:
         self._held = held
         return True
 
-    def end(self) -> None:
+    def release(self) -> None:
         """Give it back; harmless when it is not ours."""
         if self._held is not None:
             self._held.close()

@@ -43,7 +43,7 @@ class LinkConfig:
     without ``hosts`` none is. ``early``: the peer may learn our addresses as soon as it is proven, not only when the
     call is taken. ``always_relay``: it never does, and no socket but the relay leg's is ever opened. ``profile`` is
     what is known of our own NAT from before; ``low_ttl``: sockets here can send a packet with a TTL of its own.
-    ``allowance`` is what all calls of this machine may cost the network together. ``try_harder``: the person here
+    ``limits`` is what all calls of this machine may cost the network together. ``try_harder``: the person here
     wants what takes minutes, and many ports, tried as well. ``recall`` knows what earlier calls between two networks
     have shown. ``mapped`` is what routers map for us; :class:`PortMappingsChanged` says when that changes.
     """
@@ -61,7 +61,7 @@ class LinkConfig:
     hosts: tuple[HostAddress, ...] = ()
     profile: NatProfile | None = None
     low_ttl: bool = True
-    allowance: HostLimits | None = None
+    limits: HostLimits | None = None
     try_harder: bool = False
     recall: Recall | None = None
     mapped: tuple[MappedPort, ...] = ()

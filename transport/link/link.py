@@ -600,7 +600,7 @@ def _agent_config(config: LinkConfig, new_socket: Callable[[], int]) -> AgentCon
         enabled=bool(config.hosts) and not config.always_relay,
         profile=config.profile,
         low_ttl=config.low_ttl,
-        allowance=config.allowance,
+        limits=config.limits,
         try_harder=config.try_harder,
         recall=config.recall,
         mapped=config.mapped,

@@ -44,6 +44,7 @@ class FilteringProbe:
 
     __slots__ = (
         "_answered",
+        "_budget",
         "_control",
         "_control_due",
         "_control_ends_at",
@@ -52,7 +53,6 @@ class FilteringProbe:
         "_due",
         "_ends_at",
         "_other",
-        "_purse",
         "_rng",
         "_rtt_s",
         "_sent",
@@ -60,11 +60,11 @@ class FilteringProbe:
         "_socket",
     )
 
-    def __init__(self, socket: int, server: Address, purse: PacketBudget, rng: Random, now: float) -> None:
+    def __init__(self, socket: int, server: Address, budget: PacketBudget, rng: Random, now: float) -> None:
         """The first try leaves with the first :meth:`timer`."""
         self._socket = socket
         self._server = server
-        self._purse = purse
+        self._budget = budget
         self._rng = rng
         self._due = [now + at for at in TRIES_AT_S]
         self._ends_at: float | None = None
@@ -119,7 +119,7 @@ class FilteringProbe:
             self._due.pop(0)
             wanted = [PLAIN, *self._still_unknown()]
             # All or none: the plain question's answer stands for the others.
-            if all([self._purse.pay_known(now) for _ in wanted]):
+            if all([self._budget.consume_for_server(now) for _ in wanted]):
                 out += [self._ask(change, now) for change in wanted]
             if not self._due:
                 self._ends_at = now + max(LAST_WAIT_S, 2 * self._rtt_s)
@@ -132,7 +132,7 @@ class FilteringProbe:
         while self._control is not None and self._control_due and self._control_due[0] <= now:
             self._control_due.pop(0)
             socket, change = self._control
-            if self._purse.pay_known(now):
+            if self._budget.consume_for_server(now):
                 transaction_id = self._rng.randbytes(TRANSACTION_ID_BYTES)
                 self._control_sent.add(transaction_id)
                 out.append(SendDatagram(socket, self._server, stun.question(transaction_id, change)))

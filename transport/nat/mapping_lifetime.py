@@ -83,7 +83,7 @@ class MappingLifetimeProbe:
     def __init__(self, new_socket: Callable[[], int], rng: Random) -> None:
         self._new_socket = new_socket
         self._rng = rng
-        self._purse = PacketBudget(BUDGET)
+        self._budget = PacketBudget(BUDGET)
         self._server: Address = ("", 0)
         self._silences: dict[int, _Silence] = {}
         self._out: list[LifetimeCommand] = []
@@ -126,14 +126,14 @@ class MappingLifetimeProbe:
             self._out.append(LifetimeMeasured(None))
             return
         self._server = server
-        self._purse = PacketBudget(BUDGET)
+        self._budget = PacketBudget(BUDGET)
         for silence_s in SILENCES_S:
             socket = self._new_socket()
             self._silences[socket] = _Silence(silence_s)
             self._out.append(OpenSocket(socket, "0.0.0.0", server))  # noqa: S104
 
     def _ask(self, socket: int, silence: _Silence, now: float) -> None:
-        silence.asking = StunClient(socket, [self._server], self._purse, self._rng, now)
+        silence.asking = StunClient(socket, [self._server], self._budget, self._rng, now)
         self._send(silence, now)
 
     def _send(self, silence: _Silence, now: float) -> None:

@@ -1,6 +1,6 @@
-"""Where a random NAT maps us, from where it did: the block that a carrier gave us, and the order to try doors in.
+"""Which ports a random NAT may map to, from those that it did: a carrier's block, and the order to try its ports in.
 
-A *door* is an outside port of the other side's NAT. Pure functions.
+Pure functions.
 """
 
 import itertools
@@ -67,7 +67,7 @@ def all_ports(rng: Random) -> Iterator[int]:
     return shuffled(FIRST_PORT, LAST_PORT, rng)
 
 
-def ports_outwards(estimate: BlockEstimate, rng: Random) -> Iterator[int]:
+def candidate_ports(estimate: BlockEstimate, rng: Random) -> Iterator[int]:
     """Ports of the likely block, each once: between those seen in random order, then outwards on both sides in turn,
     as a block is the less likely to reach a port the farther away that is."""
     yield from shuffled(estimate.low, estimate.high, rng)

@@ -13,7 +13,7 @@ from enum import Enum
 from transport.ice.stun_client import Observation
 from transport.nat.port_allocation import MAX_STEP, NewMapping, randomness, track
 from transport.net.sockets import Address
-from transport.wire.call_messages import MAX_STRANGERS_PER_S, WireProfile
+from transport.wire.call_messages import MAX_CROSS_TRAFFIC_PER_S, WireProfile
 
 # Older profiles are renewed before a call (DESIGN §4).
 FRESH_S = 60.0
@@ -69,7 +69,7 @@ class Allocated:
 
     allocation: Allocation = Allocation.UNKNOWN
     delta: int = 0
-    strangers_per_s: float | None = None
+    cross_traffic_per_s: float | None = None
     block: tuple[int, int] | None = None
 
 
@@ -96,15 +96,15 @@ class NatKind(Enum):
 @dataclass(frozen=True, slots=True)
 class NatProfile:
     """What is known, and by which evidence. ``made_at`` in seconds of the machine's clock. ``reflexive``: our IPv4
-    address as most servers saw it. ``delta``: the step of a sequential allocation, which ``strangers_per_s`` advance as
-    well. ``block``: lowest and highest port seen of a block allocation. ``life_s``: so long at most the NAT remembers a
-    mapping that nobody uses, where that has been seen."""
+    address as most servers saw it. ``delta``: the step of a sequential allocation, which other people's flows,
+    ``cross_traffic_per_s``, advance as well. ``block``: lowest and highest port seen of a block allocation.
+    ``life_s``: so long at most the NAT remembers a mapping that nobody uses, where that has been seen."""
 
     mapping: Mapping = Mapping.UNKNOWN
     filtering: Filtering = Filtering.UNKNOWN
     allocation: Allocation = Allocation.UNKNOWN
     delta: int = 0
-    strangers_per_s: float | None = None
+    cross_traffic_per_s: float | None = None
     block: tuple[int, int] | None = None
     hairpin: bool | None = None
     udp_blocked: bool | None = None
@@ -161,13 +161,13 @@ class NatProfile:
     def to_wire(self) -> WireProfile:
         """For the peer, without addresses."""
         block = 0 if self.block is None else self.block[1] - self.block[0] + 1
-        strangers = self.strangers_per_s
+        strangers = self.cross_traffic_per_s
         return WireProfile(
             self.mapping.value,
             self.filtering.value,
             self.allocation.value,
             delta=self.delta,
-            strangers_per_s=None if strangers is None else min(MAX_STRANGERS_PER_S, math.ceil(strangers)),
+            cross_traffic_per_s=None if strangers is None else min(MAX_CROSS_TRAFFIC_PER_S, math.ceil(strangers)),
             block=block,
             udp_blocked=bool(self.udp_blocked),
         )
@@ -180,7 +180,7 @@ def from_wire(wire: WireProfile, now: float) -> NatProfile:
         filtering=Filtering(wire.filtering),
         allocation=Allocation(wire.allocation),
         delta=wire.delta,
-        strangers_per_s=wire.strangers_per_s,
+        cross_traffic_per_s=wire.cross_traffic_per_s,
         block=(0, wire.block - 1) if wire.block else None,
         udp_blocked=wire.udp_blocked,
         made_at=now,
@@ -210,7 +210,7 @@ def renewed(old: NatProfile | None, new: NatProfile, now: float) -> NatProfile:
         filtering=old.filtering if new.filtering is Filtering.UNKNOWN else new.filtering,
         allocation=allocated.allocation,
         delta=allocated.delta,
-        strangers_per_s=allocated.strangers_per_s,
+        cross_traffic_per_s=allocated.cross_traffic_per_s,
         block=allocated.block,
         hairpin=old.hairpin if new.hairpin is None else new.hairpin,
         udp_blocked=False,
@@ -274,7 +274,7 @@ def classify(
         filtering=Filtering.UNKNOWN,
         allocation=allocated.allocation,
         delta=allocated.delta,
-        strangers_per_s=allocated.strangers_per_s,
+        cross_traffic_per_s=allocated.cross_traffic_per_s,
         block=allocated.block,
         udp_blocked=False,
         reflexive=reflexive,

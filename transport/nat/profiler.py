@@ -93,7 +93,7 @@ class NatProfiler:
         self._filter: FilteringProbe | None = None
         self._socket: int | None = None
         self._local: Address | None = None
-        self._purse = PacketBudget(BUDGET)
+        self._budget = PacketBudget(BUDGET)
         self._began = 0.0
         self._queries: StunClient | None = None
         self._made: NatProfile | None = None
@@ -146,7 +146,7 @@ class NatProfiler:
 
     def _start(self, task: StartProfiling, now: float) -> None:
         self._task = task
-        self._purse = PacketBudget(BUDGET)
+        self._budget = PacketBudget(BUDGET)
         servers = self._servers()
         if not servers:
             self._finish(NatProfile(made_at=now))
@@ -161,7 +161,7 @@ class NatProfiler:
 
     def _opened(self, socket: int, local: Address, now: float) -> None:
         if socket == self._filter_socket and self._filter is None:
-            self._filter = FilteringProbe(socket, self._servers()[0], self._purse, self._rng, now)
+            self._filter = FilteringProbe(socket, self._servers()[0], self._budget, self._rng, now)
         elif socket == self._socket and self._local is None:
             self._local = local
             self._began = now
@@ -174,7 +174,7 @@ class NatProfiler:
         self._timer(now)
 
     def _asking(self, socket: int, servers: list[Address], now: float) -> StunClient:
-        return StunClient(socket, servers, self._purse, self._rng, now, spread_s=SPREAD_S, began=self._began)
+        return StunClient(socket, servers, self._budget, self._rng, now, spread_s=SPREAD_S, began=self._began)
 
     def _failed(self, socket: int, now: float) -> None:
         if socket == self._filter_socket:
@@ -218,7 +218,9 @@ class NatProfiler:
             self._progress(now)
 
     def _send_to_ourselves(self, now: float) -> None:
-        if self._socket is None or self._made is None or self._made.reflexive is None or not self._purse.pay_known(now):
+        if self._socket is None or self._made is None or self._made.reflexive is None:
+            return
+        if not self._budget.consume_for_server(now):
             return
         transaction_id = self._rng.randbytes(TRANSACTION_ID_BYTES)
         self._hairpin_ids.add(transaction_id)
@@ -275,7 +277,7 @@ class NatProfiler:
             made,
             allocation=found.allocation,
             delta=found.delta,
-            strangers_per_s=found.strangers_per_s,
+            cross_traffic_per_s=found.cross_traffic_per_s,
             block=found.block,
         )
 

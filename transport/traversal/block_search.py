@@ -1,4 +1,4 @@
-"""Both sides take a random port of a subscriber's small block for every destination: flow after flow, for minutes.
+"""Both sides take a random port of a subscriber's small block for every destination: flow after flow (pure).
 
 A flow of mine leaves from a random port p of my block, toward a port q of the peer's block. It meets one of the
 peer's if that one left from q toward p. With flows n and n' alive at one time in blocks of b and b' ports, n·n'/(b·b')
@@ -12,18 +12,15 @@ It uses up to half of the subscriber's ports, so people must have asked for it, 
 
 from collections import deque
 from collections.abc import Sequence
-from random import Random
 
 from transport.ice.pacing import MAX_LIVE_MAPPINGS, Budget
 from transport.ice.stun_client import StunClient
-from transport.nat.compatibility import Technique
 from transport.nat.mapping_lifetime import SILENCES_S
 from transport.nat.port_blocks import estimate_block
 from transport.net.sockets import Address
-from transport.traversal.birthday import PACE_S
-from transport.traversal.hard_phase import HardKind
-from transport.traversal.port_prediction import ANSWERS_S
-from transport.traversal.probe_round import ProbePlan, ProbeRound
+from transport.traversal.context import TraversalContext
+from transport.traversal.probe_round import ANSWERS_S, PACE_S, ProbeRound
+from transport.traversal.round import RoundOwner
 from transport.wire.call_messages import Candidates
 
 SECONDS = 300.0
@@ -36,27 +33,21 @@ ENDPOINTS = 3
 BLOCK_SHARE = 2
 # RFC 4787 REQ-5: no NAT may forget sooner than in two minutes. Most do; until that is seen it is believed.
 BELIEVED_LIFE_S = 120.0
-# The questions themselves take some time.
+# The requests themselves take some time.
 LIFE_MARGIN_S = 0.5
 # A flow from the same socket to the same port is none that is new: so often another one is drawn.
 DRAWS = 4
 PAIRS = 4 * MAX_LIVE_MAPPINGS
 
 
-def make_round(plan: ProbePlan, rng: Random) -> ProbeRound:
-    """Both sides do the same."""
-    return BlockSearch(plan, rng)
-
-
 class BlockSearch(ProbeRound):
-    """Flows from a few sockets to random ports between those that the peer has told."""
+    """Flows from a few sockets to random ports between those that the peer has sent; both sides do the same."""
 
-    def __init__(self, plan: ProbePlan, rng: Random) -> None:
-        super().__init__(plan, rng, max_pairs=PAIRS)
-        self.live = _share_of_block(plan.local.block or ())
+    def __init__(self, context: TraversalContext, number: int, owner: RoundOwner, budget: Budget = BUDGET) -> None:
+        super().__init__(context, number, owner, budget, max_pairs=PAIRS)
+        self.live = _share_of_block(self.our_nat.block or ())
         """Flows that the NAT may know of at one time."""
-        self.life_s = min(plan.local.life_s or BELIEVED_LIFE_S, BELIEVED_LIFE_S)
-        self._tell_at: float | None = None
+        self.life_s = min(self.our_nat.life_s or BELIEVED_LIFE_S, BELIEVED_LIFE_S)
         self._host = ""
         self._range: tuple[int, int] | None = None
         self._next_at: float | None = None
@@ -66,34 +57,31 @@ class BlockSearch(ProbeRound):
         self._again: list[tuple[float, StunClient, Address]] = []
 
     def _begin(self, now: float) -> None:
-        for _ in range(SOCKETS):
-            self._open_socket()
-        if not self.local:
-            self._lose("no-sockets")
+        self._open_sockets(SOCKETS)
 
-    def _is_open(self, socket: int, now: float) -> None:
-        if len(self.queries) < ASKING_SOCKETS:
-            self._ask(socket, self.plan.stun[:ENDPOINTS], now)
-            self._tell_at = now + ANSWERS_S
+    def _socket_opened(self, socket: int, now: float) -> None:
+        super()._socket_opened(socket, now)
+        if len(self.stun) < ASKING_SOCKETS:
+            self._ask(socket, self._servers[:ENDPOINTS], now)
+            self._answers_until = now + ANSWERS_S
 
-    def _peer_told(self, message: Candidates, now: float) -> None:
-        told = self._addresses(message)
-        block = estimate_block([port for _, port in told])
+    def _peer_candidates(self, message: Candidates, now: float) -> None:
+        seen = self._addresses(message)
+        block = estimate_block([port for _, port in seen])
         if block is not None and self._range is None:
-            self._host = told[0][0]
+            self._host = seen[0][0]
             self._range = (block.low, block.high)
             self._next_at = now
-            self._run(self.checks.run(now), now)
+            self._start_checks(now)
 
-    def _tick(self, now: float) -> None:
-        if self._tell_at is not None and (now >= self._tell_at or self._answered()):
-            self._tell_at = None
+    def _advance(self, now: float) -> None:
+        if self._has_answers(now, enough=self._is_answered()):
             seen = [one.mapped for one in self._observed()]
-            self.live = _share_of_block([*(self.plan.local.block or ()), *(port for _, port in seen)])
-            self._tell(seen)
+            self.live = _share_of_block([*(self.our_nat.block or ()), *(port for _, port in seen)])
+            self._send_addresses(seen, now)
             self._watch(now)
         self._learn(now)
-        if self._next_at is not None and now >= self._next_at and self.told:
+        if self._next_at is not None and now >= self._next_at and self.has_sent:
             self._flow(now)
 
     def _flow(self, now: float) -> None:
@@ -106,7 +94,7 @@ class BlockSearch(ProbeRound):
             self._alive.discard((used, aimed))
             self.checks.forget(used, aimed)
         for _ in range(DRAWS):
-            socket, target = self.rng.choice(sockets), (self._host, self.rng.randint(*self._range))
+            socket, target = self.context.rng.choice(sockets), (self._host, self.context.rng.randint(*self._range))
             if (socket, target) not in self._alive:
                 break
         if self._probe(socket, target, now):
@@ -116,8 +104,8 @@ class BlockSearch(ProbeRound):
 
     def _watch(self, now: float) -> None:
         """Ask each socket's first server again, each after another silence."""
-        for (socket, queries), silence in zip(self.queries.items(), SILENCES_S, strict=False):
-            seen = queries[0].observations
+        for (socket, clients), silence in zip(self.stun.items(), SILENCES_S, strict=False):
+            seen = clients[0].observations
             if seen:
                 self._silences.append((now + silence, silence, socket, seen[0].server, seen[0].mapped))
 
@@ -128,16 +116,16 @@ class BlockSearch(ProbeRound):
             _, silence, socket, server, mapped = entry
             if socket in self.local:
                 self._ask(socket, [server], now)
-                self._again.append((silence, self.queries[socket][-1], mapped))
+                self._again.append((silence, self.stun[socket][-1], mapped))
         for again in tuple(self._again):
-            silence, queries, mapped = again
-            if queries.done:
+            silence, clients, mapped = again
+            if clients.done:
                 self._again.remove(again)
-                if any(one.mapped != mapped for one in queries.observations):
+                if any(one.mapped != mapped for one in clients.observations):
                     self.life_s = min(self.life_s, silence + LIFE_MARGIN_S)
 
-    def _due(self) -> list[float | None]:
-        return [self._tell_at, self._next_at if self.told else None, *(entry[0] for entry in self._silences)]
+    def _due(self) -> Sequence[float | None]:
+        return (self._answers_until, self._next_at if self.has_sent else None, *(entry[0] for entry in self._silences))
 
 
 def _share_of_block(ports: Sequence[int]) -> int:
@@ -146,6 +134,3 @@ def _share_of_block(ports: Sequence[int]) -> int:
     block = estimate_block(ports)
     size = 0 if block is None else block.likely_size
     return min(MAX_LIVE_MAPPINGS, max(SOCKETS, size // BLOCK_SHARE - ASKING_SOCKETS * ENDPOINTS))
-
-
-KIND = HardKind(Technique.BLOCKS, first=12, rounds=1, budget=BUDGET, seconds_in_all=SECONDS, make=make_round)

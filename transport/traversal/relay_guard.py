@@ -21,7 +21,7 @@ class RelayGuard:
         self._variation_s = 0.0
         self._loss = 0.0
 
-    def seen(self, rtt_s: float, variation_s: float, loss: float | None, *, is_busy: bool) -> bool:
+    def is_worse(self, rtt_s: float, variation_s: float, loss: float | None, *, is_busy: bool) -> bool:
         """A new measurement (smoothed as in RFC 6298 §2; ``loss`` a share or unknown), taken while a hard phase runs
         or not; returns whether the leg has become worse since one does."""
         if not is_busy or self._rtt_s is None:

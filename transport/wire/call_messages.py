@@ -7,7 +7,7 @@ The callee (QUIC server) opens with :class:`Hello`; the caller answers with :cla
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from transport.wire.errors import WireError
 from transport.wire.relay_messages import CallId, Certificate, Key, Nonce, Port, Signature, Text
@@ -27,7 +27,7 @@ IceChars = Annotated[str, Meta(min_length=4, max_length=64, pattern=r"^[A-Za-z0-
 IcePassword = Annotated[str, Meta(min_length=22, max_length=64, pattern=r"^[A-Za-z0-9+/]+$")]
 MAX_CANDIDATES = 32
 # Of one counter. More leave nothing to predict: five ports pass while one packet leaves.
-MAX_STRANGERS_PER_S = 1_000
+MAX_CROSS_TRAFFIC_PER_S = 1_000
 
 
 class Message(Struct, frozen=True, tag=True, omit_defaults=True):
@@ -105,15 +105,17 @@ class WireCandidate(Struct, frozen=True):
 
 class WireProfile(Struct, frozen=True):
     """How my NAT behaves, without any address (RFC 4787 §4–§5). ``delta`` is the step of a sequential allocation,
-    ``strangers_per_s`` how many flows of other people it counts, ``block`` the number of ports that a block allocation
-    was seen to spread over. ``try_harder``: whoever is here
-    wants what takes minutes, and many ports, tried as well."""
+    ``cross_traffic_per_s`` how many flows of other people it counts, ``block`` the number of ports that a block
+    allocation was seen to spread over. ``try_harder``: whoever is here wants what takes minutes, and many ports, tried
+    as well."""
 
     mapping: Literal["none", "endpoint-independent", "address-dependent", "address-and-port-dependent", "unknown"]
     filtering: Literal["endpoint-independent", "address-dependent", "address-and-port-dependent", "unknown"]
     allocation: Literal["preserving", "sequential", "random", "block", "unknown"]
     delta: Annotated[int, Meta(ge=-1024, le=1024)] = 0
-    strangers_per_s: Annotated[int, Meta(ge=0, le=MAX_STRANGERS_PER_S)] | None = None
+    cross_traffic_per_s: Annotated[int, Meta(ge=0, le=MAX_CROSS_TRAFFIC_PER_S)] | None = field(
+        default=None, name="strangers_per_s"
+    )
     block: Annotated[int, Meta(ge=0, le=65536)] = 0
     udp_blocked: bool = False
     try_harder: bool = False

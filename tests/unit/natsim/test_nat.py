@@ -25,7 +25,7 @@ def test_a_prober_outside_sees_the_kind_that_was_ordered(
 
 def test_the_same_seed_gives_the_same_ports_and_another_seed_others() -> None:
     def ports(seed: int) -> list[int | None]:
-        lab = Lab(NatKind(allocation="random", strangers_per_s=5.0), seed=seed)
+        lab = Lab(NatKind(allocation="random", cross_traffic_per_s=5.0), seed=seed)
         return [lab.outside(lab.open()) for _ in range(20)]
 
     assert ports(1) == ports(1) != ports(2)
@@ -191,7 +191,7 @@ def test_a_host_keeps_to_one_of_several_external_addresses() -> None:
 
 @pytest.mark.parametrize("per_s", [5.0, 20.0])
 def test_strangers_move_the_counter_as_a_poisson_process(per_s: float) -> None:
-    lab = Lab(NatKind(allocation="sequential", strangers_per_s=per_s, stranger_hold_s=1.0))
+    lab = Lab(NatKind(allocation="sequential", cross_traffic_per_s=per_s, stranger_hold_s=1.0))
     nat, steps = lab.gateways[0].nat, []
     before = None
     for number in range(3_000):
@@ -209,14 +209,14 @@ def test_strangers_move_the_counter_as_a_poisson_process(per_s: float) -> None:
 
 
 def test_a_strangers_port_is_nobody_elses_while_he_holds_it() -> None:
-    kind = NatKind(strangers_per_s=10.0, stranger_hold_s=30.0, first_port=40_000, last_port=40_009)
+    kind = NatKind(cross_traffic_per_s=10.0, stranger_hold_s=30.0, first_port=40_000, last_port=40_009)
     nat = Lab(kind).gateways[0].nat
     assert nat.from_inside(("192.168.1.10", 40_000), (SERVER_IPS[0], 3478), 0.0) is not None
     # Two hundred have come for the nine ports that were left.
     assert nat.from_inside(("192.168.1.10", 40_001), (SERVER_IPS[0], 3478), 20.0) is None
     assert nat.drops["no-port"] == 1
     # Those of the last second hold few of four ports, and all who came before have given theirs back.
-    kind = NatKind(strangers_per_s=1.0, stranger_hold_s=1.0, first_port=40_000, last_port=40_003, idle_s=1.0)
+    kind = NatKind(cross_traffic_per_s=1.0, stranger_hold_s=1.0, first_port=40_000, last_port=40_003, idle_s=1.0)
     nat = Lab(kind).gateways[0].nat
     given = [nat.from_inside(("192.168.1.10", 40_000), (SERVER_IPS[0], 3478), 50.0 * n) for n in range(100)]
     assert sum(each is not None and each.source[1] == 40_000 for each in given) > 50

@@ -32,7 +32,7 @@ kinds = st.builds(
     when_full=st.sampled_from(["drop", "evict-oldest"]),
     new_mappings_per_s=st.sampled_from([None, 1.0]),
     new_mappings_burst=st.just(2),
-    strangers_per_s=st.sampled_from([0.0, 0.5]),
+    cross_traffic_per_s=st.sampled_from([0.0, 0.5]),
     hairpin=st.sampled_from(["no", "external-source", "internal-source"]),
 )
 steps = st.lists(

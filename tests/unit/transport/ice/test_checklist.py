@@ -14,9 +14,9 @@ from transport.ice.checklist import (
     AUTHENTICATIONS_PER_S,
     MAX_PAIRS,
     MAX_SEEN,
-    SYNCHRONISED,
+    SYNCHRONISED_S,
     TA_S,
-    UNSYNCHRONISED,
+    UNSYNCHRONISED_S,
     CheckCommand,
     CheckList,
     PairChosen,
@@ -39,15 +39,15 @@ class Party:
     def __init__(self, role: IceRole, seed: int, nomination: int = 1) -> None:
         rng = random.Random(seed)
         self.credentials = make_credentials(rng)
-        self.purse = PacketBudget(BUDGET)
-        self.checks = CheckList(self.credentials, role, self.purse, rng, nomination)
+        self.budget = PacketBudget(BUDGET)
+        self.checks = CheckList(self.credentials, role, self.budget, rng, nomination)
         self.checks.add_socket(0, 4)
         self.chosen: list[PairChosen] = []
         self.sent: list[tuple[float, SendDatagram]] = []
 
     def meet(self, other: Credentials, *addresses: Address, now: float = 0.0) -> None:
         self.checks.set_remote(other)
-        times = tuple(now + offset for offset in UNSYNCHRONISED)
+        times = tuple(now + offset for offset in UNSYNCHRONISED_S)
         kind = CandidateKind.SERVER_REFLEXIVE
         self.checks.add_remote([(kind, address, 9) for address in addresses], Schedule(times, times))
 
@@ -107,7 +107,7 @@ def check_from(party: Party, other: Party, **fields: object) -> bytes:
 def state(checks: CheckList) -> object:
     """All that a packet could have moved."""
     pairs = [(pair.remote, pair.kind, pair.rtt_s, pair.nominated, pair.schedule) for pair in checks.pairs]
-    return pairs, checks.chosen, checks.confirmed, checks.heard_peer, checks.answers_sent
+    return pairs, checks.chosen, checks.confirmed, checks.peer_seen, checks.answers_sent
 
 
 # -- how it goes when nobody disturbs
@@ -151,9 +151,9 @@ def test_checks_keep_to_ta_and_to_the_schedule() -> None:
         ann.take(ann.checks.timer(due), due)
     times = [at for at, _ in ann.sent]
     assert all(later - earlier >= TA_S - 1e-9 for earlier, later in itertools.pairwise(times))
-    assert len(times) == 8 * len(UNSYNCHRONISED)
+    assert len(times) == 8 * len(UNSYNCHRONISED_S)
     assert len({one.destination for _, one in ann.sent[:8]}) == 8, "each address once before any twice"
-    assert len(SYNCHRONISED) <= MAX_PACKETS_PER_ADDRESS
+    assert len(SYNCHRONISED_S) <= MAX_PACKETS_PER_ADDRESS
 
 
 def test_a_check_before_the_candidates_is_answered_and_remembered() -> None:

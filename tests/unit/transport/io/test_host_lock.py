@@ -1,4 +1,4 @@
-"""transport.io.host_lock: one process of this machine at a time."""
+"""transport.io.host_lock: one process of this host at a time."""
 
 import errno
 import socket
@@ -11,11 +11,11 @@ from transport.ice.pacing import HostLimits
 from transport.io.host_lock import HostLock
 
 TIMEOUT_S = 30.0
-TAKES_IT = """
+ACQUIRES_IT = """
 import sys
 from transport.io.host_lock import HostLock
-turn = HostLock(int(sys.argv[1]))
-print(turn.take(), flush=True)
+lock = HostLock(int(sys.argv[1]))
+print(lock.acquire(), flush=True)
 sys.stdin.read()
 """
 
@@ -28,28 +28,28 @@ def port() -> int:
         return int(free.getsockname()[1])
 
 
-def test_the_turn_is_one_owners_until_it_ends_it(port: int) -> None:
+def test_the_lock_is_one_owners_until_it_releases_it(port: int) -> None:
     one, other = HostLock(port), HostLock(port)
-    assert one.take() and one.take() and not other.take()
-    other.end()
-    assert not other.take(), "only its owner ends a turn"
-    one.end()
-    one.end()
-    assert other.take() and not one.take()
-    other.end()
+    assert one.acquire() and one.acquire() and not other.acquire()
+    other.release()
+    assert not other.acquire(), "only its owner releases it"
+    one.release()
+    one.release()
+    assert other.acquire() and not one.acquire()
+    other.release()
 
 
-def test_one_hard_traversal_at_a_time_among_all_processes(port: int) -> None:
-    elsewhere, allowance = HostLock(port), HostLimits(machine=HostLock(port))
-    assert elsewhere.take() and not allowance.take_turn("one"), "another process has it"
-    elsewhere.end()
-    assert allowance.take_turn("one") and not elsewhere.take()
-    assert not allowance.take_turn("other")
-    allowance.end_turn("other")
-    assert not elsewhere.take(), "only its owner ends a turn"
-    allowance.end_turn("one")
-    assert elsewhere.take()
-    elsewhere.end()
+def test_one_traversal_with_probe_rounds_at_a_time_among_all_processes(port: int) -> None:
+    elsewhere, limits = HostLock(port), HostLimits(lock=HostLock(port))
+    assert elsewhere.acquire() and not limits.acquire("one"), "another process has it"
+    elsewhere.release()
+    assert limits.acquire("one") and not elsewhere.acquire()
+    assert not limits.acquire("other")
+    limits.release("other")
+    assert not elsewhere.acquire(), "only its owner releases it"
+    limits.release("one")
+    assert elsewhere.acquire()
+    elsewhere.release()
 
 
 @pytest.mark.parametrize(
@@ -62,25 +62,25 @@ def test_without_ipv4_everybody_may_and_after_any_other_failure_nobody(
     def fails(*_: object) -> socket.socket:
         raise OSError(number, "made up")
 
-    turn = HostLock(port)
+    lock = HostLock(port)
     with monkeypatch.context() as patched:
         patched.setattr(socket, "socket", fails)
-        assert turn.take() is may
-    turn.end()
+        assert lock.acquire() is may
+    lock.release()
 
 
 @pytest.mark.process
 @pytest.mark.slow
 def test_a_process_that_is_killed_has_given_it_back(port: int) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", TAKES_IT, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", ACQUIRES_IT, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        turn = HostLock(port)
+        lock = HostLock(port)
         try:
             assert process.stdout is not None and process.stdout.readline() == "True\n"
-            assert not turn.take()
+            assert not lock.acquire()
         finally:
             process.kill()
             process.wait(TIMEOUT_S)
-        assert turn.take()
-        turn.end()
+        assert lock.acquire()
+        lock.release()

@@ -96,7 +96,7 @@ def test_silence_counts_only_when_nothing_else_was_lost_and_who_is_silent_lives(
     assert without_control.verdict(ALL).filtering is Filtering.UNKNOWN
 
 
-def test_a_purse_that_is_empty_makes_no_verdict() -> None:
+def test_a_budget_that_is_empty_makes_no_verdict() -> None:
     for packets in range(MAX_PACKETS):
         test, asked = run(lambda number, change: change is None, packets=packets)
         assert asked <= packets

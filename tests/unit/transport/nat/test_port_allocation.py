@@ -126,7 +126,7 @@ def test_steps_of_random_counters_are_right_or_unknown(gap_s: float, jitter_s: f
     for seed in range(250):
         rng = random.Random(seed)
         delta, parity = any_delta(rng), rng.random() < 0.3
-        nat = counting(rng, delta, keep_parity=parity, strangers_per_s=rng.uniform(0, 20))
+        nat = counting(rng, delta, keep_parity=parity, cross_traffic_per_s=rng.uniform(0, 20))
         sockets = rng.choice([1, 1, 2])
         counter = track(asked(nat, 8, gap_s, jitter_s=jitter_s, sockets=sockets, rng=rng))
         right = {step_of(delta, parity)}
@@ -157,7 +157,7 @@ def test_the_rate_of_strangers_is_measured() -> None:
         rates = []
         for seed in range(40):
             rng = random.Random(seed)
-            counter = track(asked(counting(rng, 1, strangers_per_s=rate), 12, 0.25, rng=rng))
+            counter = track(asked(counting(rng, 1, cross_traffic_per_s=rate), 12, 0.25, rng=rng))
             assert counter is not None and counter.step == 1
             rates.append(counter.rate_per_s)
         # Forty times 2.75 s of a Poisson process: within four standard errors, and the prior's pull.
@@ -226,7 +226,7 @@ def test_a_mapping_between_two_questions_and_strangers_is_among_the_guesses() ->
     for seed in range(400):
         rng = random.Random(seed)
         delta, parity = rng.choice([1, -1, 2, -2, 8]), rng.random() < 0.3
-        nat = counting(rng, delta, keep_parity=parity, strangers_per_s=20)
+        nat = counting(rng, delta, keep_parity=parity, cross_traffic_per_s=20)
         first, middle, last = (flow(nat, number, number * 0.03) for number in range(3))
         guesses = between(first, last, step_of(delta, parity))
         claimed += sum(guess.probability for guess in guesses)
@@ -241,7 +241,7 @@ def test_probabilities_between_two_questions_are_what_they_say(lost: int | None)
     for seed in range(trials):
         rng = random.Random(seed)
         delta = rng.choice([1, -1, 2, 5])
-        nat = counting(rng, delta, strangers_per_s=10)
+        nat = counting(rng, delta, cross_traffic_per_s=10)
         order = [0, 1, 2]
         if rng.random() < 1 - ORDERED:
             rng.shuffle(order)

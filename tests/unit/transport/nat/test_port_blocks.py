@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.bench.bench_traverse import wilson
 from transport.nat.port_allocation import BLOCK_SIZES, FIRST_PORT, LAST_PORT, PORTS
-from transport.nat.port_blocks import BlockEstimate, all_ports, estimate_block, ports_outwards
+from transport.nat.port_blocks import BlockEstimate, all_ports, candidate_ports, estimate_block
 
 
 def estimated(ports: list[int]) -> BlockEstimate:
@@ -69,7 +69,7 @@ def test_doors_are_tried_once_each_those_between_the_seen_ones_first(ports: list
     estimate = estimated(ports)
     assert 0 <= estimate.confidence <= 1
     first, last = estimate.reach
-    listed = list(ports_outwards(estimate, random.Random(seed)))
+    listed = list(candidate_ports(estimate, random.Random(seed)))
     assert sorted(listed) == list(range(first, last + 1))
     assert len(listed) == round(estimate.share_of_range * PORTS)
     inner = estimate.high - estimate.low + 1

@@ -110,7 +110,7 @@ def test_it_grows_old_and_travels_without_addresses() -> None:
     assert made.fresh(5.0 + FRESH_S) and not made.fresh(5.1 + FRESH_S)
     received = from_wire(made.to_wire(), 9.0)
     assert (received.mapping, received.allocation, received.delta) == (made.mapping, made.allocation, 1)
-    assert made.strangers_per_s is not None and received.strangers_per_s == math.ceil(made.strangers_per_s)
+    assert made.cross_traffic_per_s is not None and received.cross_traffic_per_s == math.ceil(made.cross_traffic_per_s)
     assert received.reflexive is None
     assert not any(OUTSIDE in line or "192.0.2" in line for line in made.evidence)
 

@@ -14,7 +14,7 @@ from transport.nat.compatibility import Technique
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile, from_wire
 from transport.net.machine import TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
-from transport.traversal import hole_punch
+from transport.traversal import punch_round
 from transport.traversal.agent import (
     BACK_OFF_S,
     MAX_ATTEMPT,
@@ -25,7 +25,7 @@ from transport.traversal.agent import (
     TraversalAgent,
 )
 from transport.traversal.attempt import HOLD_S
-from transport.traversal.context import TraversalContext
+from transport.traversal.context import ROUNDS_PER_ATTEMPT, TraversalContext
 from transport.traversal.events import (
     AgentCommand,
     AgentEvent,
@@ -33,15 +33,16 @@ from transport.traversal.events import (
     DirectFound,
     InterfacesChanged,
     PathLost,
-    PhaseStatus,
     Prepare,
     RelayRoundTrip,
     RelayTrouble,
     SendToPeer,
     Stop,
+    TraversalMessage,
     TraversalMessageReceived,
 )
-from transport.traversal.technique import ROUNDS_PER_ATTEMPT, PhaseCommand, PhaseEnded, PhaseEvent, PhaseSpec
+from transport.traversal.round import Round
+from transport.traversal.technique import OnFound, TechniqueRun, TechniqueSpec, Trigger
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
 
@@ -166,7 +167,7 @@ def test_what_was_prepared_is_told_at_once_and_kept_open_while_the_peer_is_await
 def waited(lab: World) -> float:
     """Lose the path, and get another: how long it was until the ladder told fresh candidates for that."""
     lab.do(PathLost())
-    assert lab.ladder.state is State.RESTING
+    assert lab.ladder.state is State.BACKING_OFF
     lost, told = lab.now, len(lab.said)
     lab.wait(40.0)
     [(at, said)] = lab.said[told:]
@@ -245,7 +246,7 @@ def test_what_both_nats_make_impossible_is_not_tried_twice() -> None:
     assert lab.ladder.state is State.SETTLED and len(lab.ladder.phases()) == 1
     lab.do(InterfacesChanged((HostAddress("10.0.0.5", 24, "wlan0"),)))
     lab.wait(1.0)
-    assert lab.ladder.state is State.CLIMBING, "another network, another chance"
+    assert lab.ladder.state is State.ATTEMPTING, "another network, another chance"
 
 
 def test_climbs_end_for_a_peer_that_never_answers() -> None:
@@ -259,7 +260,7 @@ def test_climbs_end_for_a_peer_that_never_answers() -> None:
     statuses = lab.ladder.phases()
     assert lab.ladder.state is State.SETTLED
     assert len(statuses) <= MAX_FAILED_ATTEMPTS + 1 and {one.outcome for one in statuses} == {"failed"}
-    per_round = hole_punch.BUDGET.packets
+    per_round = punch_round.BUDGET.packets
     assert all(one.packets <= per_round * one.rounds for one in statuses)
     assert not lab.opened
 
@@ -310,48 +311,33 @@ def test_without_low_ttls_none_is_asked_for() -> None:
 # -- a table with two phases, as the next ones will be
 
 
-class Idle:
-    """A phase that ends when it is told to."""
+class Idle(TechniqueRun):
+    """Ends when it is told to."""
 
     made: list["Idle"]
 
-    def __init__(self, knowledge: TraversalContext, climb: int) -> None:
-        self.know = knowledge
-        self.outcome = "trying"
-        self.ended: float | None = None
+    def __init__(self, spec: TechniqueSpec, context: TraversalContext, attempt: int, found: OnFound) -> None:
+        super().__init__(spec, context, attempt, found)
         Idle.made.append(self)
 
-    @property
-    def status(self) -> PhaseStatus:
-        return PhaseStatus("idle", self.outcome, 0.0, self.ended)  # type: ignore[arg-type]
+    def start(self, now: float, *, may_send: bool) -> None:
+        self._move(Trigger.CHECKS_STARTED)
 
-    def start(self, now: float, *, may_tell: bool) -> list[PhaseCommand]:
-        return []
+    def message(self, message: TraversalMessage, now: float) -> None:
+        if isinstance(message, Candidates) and message.profile is not None:
+            self.context.remote = from_wire(message.profile, now)
 
-    def permit(self, now: float) -> list[PhaseCommand]:
-        return []
+    def fail(self, now: float) -> None:
+        self._end(Trigger.GAVE_UP, "", now)
 
-    def handle(self, event: PhaseEvent, now: float) -> list[PhaseCommand]:
-        if (
-            isinstance(event, TraversalMessageReceived)
-            and isinstance(event.message, Candidates)
-            and event.message.profile is not None
-        ):
-            self.know.remote = from_wire(event.message.profile, now)
-        if isinstance(event, SocketFailed):
-            self.outcome, self.ended = "failed", now
-            return [PhaseEnded(hopeless=False)]
-        return []
+    def _begin(self, index: int, now: float) -> None:
+        pass
 
-    def next_deadline(self) -> float | None:
-        return None
-
-    def stop(self, reason: str, now: float) -> list[PhaseCommand]:
-        if self.ended is None:
-            self.outcome, self.ended = "cancelled", now
-        return []
+    def _round_lost(self, source: Round, reason: str, now: float) -> None:
+        pass
 
 
+SMALL = Budget(1, 1, 0, 1.0)
 SEQUENTIAL = NatProfile(
     Mapping.ADDRESS_AND_PORT_DEPENDENT, Filtering.ADDRESS_AND_PORT_DEPENDENT, Allocation.SEQUENTIAL, 1, made_at=0.0
 )
@@ -360,31 +346,32 @@ SEQUENTIAL = NatProfile(
 def test_what_fits_runs_beside_and_yields_to_the_relay() -> None:
     Idle.made = []
     table = (
-        PhaseSpec("first", Idle, Budget(1, 1, 0, 1.0), rounds=4),
-        PhaseSpec("fits", Idle, Budget(1, 1, 0, 1.0), 4, 4, Technique.PREDICTION, yields_to_relay=True, rest_s=7.0),
-        PhaseSpec("other", Idle, Budget(1, 1, 0, 1.0), 8, 4, Technique.BIRTHDAY),
+        TechniqueSpec("first", Idle, SMALL, rounds=4),
+        TechniqueSpec("fits", Idle, SMALL, 4, 4, Technique.PREDICTION, rest_s=7.0),
+        TechniqueSpec("other", Idle, SMALL, 8, 4, Technique.BIRTHDAY),
     )
-    lab = world(phases=table, profile=SEQUENTIAL)
+    lab = world(techniques=table, profile=SEQUENTIAL)
     lab.do(Begin())
     assert len(Idle.made) == 1, "nothing is known of the peer"
     lab.do(their_candidates(0, WireProfile("endpoint-independent", "unknown", "preserving")))
     assert len(Idle.made) == 1, "their filter may let punching succeed"
     lab.wait(HOLD_S)
-    assert [one.outcome for one in Idle.made] == ["trying", "trying"], "both at the same time"
+    assert [one.state.value for one in Idle.made] == ["trying", "trying"], "both at the same time"
     lab.do(RelayTrouble())
-    assert [one.outcome for one in Idle.made] == ["trying", "cancelled"], "the first is too small to harm"
-    lab.do(SocketFailed(0, "over"))
+    assert [one.state.value for one in Idle.made] == ["trying", "cancelled"], "the first is too small to harm"
+    Idle.made[0].fail(lab.now)
+    lab.do(TimerFired())
     due = lab.ladder.next_deadline()
-    assert lab.ladder.state is State.RESTING and due is not None and due - lab.now >= 7.0
+    assert lab.ladder.state is State.BACKING_OFF and due is not None and due - lab.now >= 7.0
 
 
 def test_what_does_not_fit_is_not_begun() -> None:
     Idle.made = []
     table = (
-        PhaseSpec("first", Idle, Budget(1, 1, 0, 1.0), rounds=4),
-        PhaseSpec("other", Idle, Budget(1, 1, 0, 1.0), 8, 4, Technique.BIRTHDAY),
+        TechniqueSpec("first", Idle, SMALL, rounds=4),
+        TechniqueSpec("other", Idle, SMALL, 8, 4, Technique.BIRTHDAY),
     )
-    lab = world(phases=table, profile=SEQUENTIAL)
+    lab = world(techniques=table, profile=SEQUENTIAL)
     lab.do(Begin())
     lab.do(their_candidates(0, WireProfile("address-and-port-dependent", "unknown", "random")))
     lab.do(their_candidates(8))
@@ -439,7 +426,7 @@ def test_no_event_in_any_state_raises_or_sticks(
         lab.wait(later)
         if not begun:
             assert not lab.said and not lab.checks
-    assert sum(sent.destination not in STUN for _, sent in lab.sent) <= hole_punch.BUDGET.packets * (len(lab.said) + 1)
+    assert sum(sent.destination not in STUN for _, sent in lab.sent) <= punch_round.BUDGET.packets * (len(lab.said) + 1)
     lab.do(Stop("over"))
     assert lab.opened <= lab.handed and lab.ladder.next_deadline() is None
 

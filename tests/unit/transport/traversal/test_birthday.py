@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.unit.transport.traversal.hard_lab import OUTSIDE, PEER, RoundLab, plan, told
+from tests.unit.transport.traversal.hard_lab import OUTSIDE, PEER, RoundLab, a_context, told
 from transport.ice.pacing import MAX_SOCKETS, HostLimits
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.net.sockets import Address
@@ -18,15 +18,16 @@ RANDOM = NatProfile(APDM, STRICT, Allocation.RANDOM, reflexive=(OUTSIDE, 4_000))
 BLOCK = NatProfile(APDM, STRICT, Allocation.BLOCK, block=(8_192, 9_215), reflexive=(OUTSIDE, 8_300))
 
 
-def hard(local: NatProfile = RANDOM, *, max_open: int = 10**6, allowance: HostLimits | None = None) -> RoundLab:
+def random_side(local: NatProfile = RANDOM, *, max_open: int = 10**6, limits: HostLimits | None = None) -> RoundLab:
     ports = random.Random(3)
-    made = birthday.make_round(plan(birthday.KIND, local, FIXED, allowance=allowance), random.Random(1))
-    return RoundLab(made, lambda socket, destination: ports.randint(8_192, 9_215), max_open=max_open).begin()
+    context = a_context(local, FIXED, limits=limits)
+    return RoundLab(
+        birthday.make_round, context, lambda socket, destination: ports.randint(8_192, 9_215), max_open=max_open
+    ).begin()
 
 
-def easy(remote: NatProfile = RANDOM) -> RoundLab:
-    made = birthday.make_round(plan(birthday.KIND, FIXED, remote), random.Random(1))
-    return RoundLab(made, lambda socket, destination: 4_000).begin()
+def fixed_side(remote: NatProfile = RANDOM) -> RoundLab:
+    return RoundLab(birthday.make_round, a_context(FIXED, remote), lambda socket, destination: 4_000).begin()
 
 
 def targets(lab: RoundLab) -> list[Address]:
@@ -34,7 +35,7 @@ def targets(lab: RoundLab) -> list[Address]:
 
 
 def test_the_random_side_sends_once_from_every_socket_to_the_one_address() -> None:
-    lab = hard()
+    lab = random_side()
     lab.hear(told(4, PEER[1]))
     lab.wait(1.0)
     assert set(targets(lab)) == {PEER}
@@ -43,18 +44,18 @@ def test_the_random_side_sends_once_from_every_socket_to_the_one_address() -> No
 
 
 def test_it_never_has_more_sockets_nor_mappings_than_allowed_and_gives_up_the_oldest() -> None:
-    lab = hard()
+    lab = random_side()
     lab.hear(told(4, PEER[1]))
     lab.wait(birthday.SECONDS - 0.1)
     assert lab.most_open <= MAX_SOCKETS
     assert birthday.MAX_MAPPINGS - 20 <= len(lab.checks) <= birthday.MAX_MAPPINGS
     assert min(lab.opened) > 500, "the oldest are closed"
     lab.wait(0.2)
-    assert lab.lost == ["no-answer"] and not lab.opened and lab.round.plan.allowance.sockets == 0
+    assert lab.lost == ["no-answer"] and not lab.opened and lab.context.limits.sockets == 0
 
 
 def test_a_socket_that_the_peer_has_found_is_not_the_oldest_any_more() -> None:
-    lab = hard()
+    lab = random_side()
     lab.hear(told(4, PEER[1]))
     lab.wait(0.5)
     found = lab.checks[0].socket
@@ -66,7 +67,7 @@ def test_a_socket_that_the_peer_has_found_is_not_the_oldest_any_more() -> None:
 
 
 def test_of_a_block_no_more_than_a_quarter_is_taken() -> None:
-    lab = hard(BLOCK)
+    lab = random_side(BLOCK)
     lab.hear(told(4, PEER[1]))
     lab.wait(birthday.SECONDS - 0.1)
     width = 9_215 - 8_192 + 1
@@ -76,22 +77,22 @@ def test_of_a_block_no_more_than_a_quarter_is_taken() -> None:
 
 @pytest.mark.parametrize("max_open", [1, 3, 40])
 def test_where_the_system_allows_few_sockets_it_goes_on_with_those(max_open: int) -> None:
-    lab = hard(max_open=max_open)
+    lab = random_side(max_open=max_open)
     lab.hear(told(4, PEER[1]))
     lab.wait(birthday.SECONDS + 0.1)
     assert lab.most_open <= max_open and not lab.opened
     assert len(lab.checks) >= (200 if max_open == 40 else 1)
-    assert len(lab.lost) == 1 and lab.round.plan.allowance.sockets == 0
+    assert len(lab.lost) == 1 and lab.context.limits.sockets == 0
 
 
 def test_without_any_socket_it_is_lost_at_once() -> None:
-    assert hard(max_open=0).lost == ["no-sockets"]
+    assert random_side(max_open=0).lost == ["no-sockets"]
     full = HostLimits(sockets=0)
-    assert hard(allowance=full).lost == ["no-sockets"]
+    assert random_side(limits=full).lost == ["no-sockets"]
 
 
-def test_the_easy_side_tries_every_port_once_from_its_one_socket() -> None:
-    lab = easy()
+def test_the_fixed_side_tries_every_port_once_from_its_one_socket() -> None:
+    lab = fixed_side()
     assert [(one.ip, one.port) for one in lab.said[0].candidates] == [(OUTSIDE, 4_000)]
     lab.hear(told(4, 30_000))
     lab.wait(birthday.SECONDS - 0.1)
@@ -102,7 +103,7 @@ def test_the_easy_side_tries_every_port_once_from_its_one_socket() -> None:
 
 
 def test_of_a_block_the_ports_in_it_are_tried_first() -> None:
-    lab = easy(BLOCK)
+    lab = fixed_side(BLOCK)
     lab.hear(told(4, *range(9_000, 9_512, 32)))
     lab.wait(4.0)
     ports = [port for _, port in targets(lab)]
@@ -111,7 +112,7 @@ def test_of_a_block_the_ports_in_it_are_tried_first() -> None:
 
 
 def test_whoever_wins_keeps_one_socket() -> None:
-    lab = easy()
+    lab = fixed_side()
     lab.hear(told(4, 30_000))
     lab.wait(0.3)
     lab.answer(lab.checks[7])
@@ -119,5 +120,5 @@ def test_whoever_wins_keeps_one_socket() -> None:
     before = len(lab.checks)
     lab.wait(5.0)
     assert {sent.destination for sent in lab.checks[before:]} <= {lab.checks[7].destination}, (
-        "no door is tried any more"
+        "no port is tried any more"
     )

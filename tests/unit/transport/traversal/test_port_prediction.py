@@ -1,23 +1,20 @@
 """transport.traversal.port_prediction: which ports are told, and that two counters meet whatever strangers do."""
 
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.transport.traversal.hard_lab import OUTSIDE, PEER, RoundLab, plan, told
+from tests.unit.transport.traversal.hard_lab import OUTSIDE, PEER, RoundLab, a_context, told
+from transport.nat.port_allocation import LAST_PORT, wrapped
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.traversal import port_prediction
 from transport.traversal.port_prediction import (
     FIRST_PORT,
-    LAST_PORT,
     MAX_GUESSES,
     MAX_WINDOW,
     MIN_WINDOW,
     SOCKETS,
     TURNS,
-    moved,
     window,
 )
 from transport.wire.call_messages import ConnectAck, Sync
@@ -27,9 +24,9 @@ FIXED = NatProfile(Mapping.ENDPOINT_INDEPENDENT, STRICT, Allocation.PRESERVING, 
 
 
 def counting(
-    step: int, mapping: Mapping = Mapping.ADDRESS_AND_PORT_DEPENDENT, *, strangers_per_s: float | None = None
+    step: int, mapping: Mapping = Mapping.ADDRESS_AND_PORT_DEPENDENT, *, cross_traffic_per_s: float | None = None
 ) -> NatProfile:
-    return NatProfile(mapping, STRICT, Allocation.SEQUENTIAL, step, strangers_per_s, reflexive=(OUTSIDE, 4_000))
+    return NatProfile(mapping, STRICT, Allocation.SEQUENTIAL, step, cross_traffic_per_s, reflexive=(OUTSIDE, 4_000))
 
 
 class Counter:
@@ -40,7 +37,7 @@ class Counter:
         self.strangers = strangers or {}
 
     def __call__(self, socket: int, destination: object) -> int:
-        self.port = moved(self.port, self.step * (1 + self.strangers.get(self.flows, 0)))
+        self.port = wrapped(self.port + self.step * (1 + self.strangers.get(self.flows, 0)))
         self.flows += 1
         return self.port
 
@@ -48,7 +45,8 @@ class Counter:
 @pytest.mark.parametrize("step", [1, 2, -1, 7])
 def test_the_port_between_two_questions_is_told_and_is_right(step: int) -> None:
     lab = RoundLab(
-        port_prediction.make_round(plan(port_prediction.KIND, counting(step), FIXED), random.Random(1)),
+        port_prediction.make_round,
+        a_context(counting(step), FIXED),
         Counter(30_000, step),
     )
     lab.begin()
@@ -64,9 +62,7 @@ def test_the_port_between_two_questions_is_told_and_is_right(step: int) -> None:
 def test_a_stranger_in_between_leaves_a_few_ports_with_the_right_one_among_them() -> None:
     for before in range(2):
         nat = Counter(30_000, 1, {1 + before: 1})
-        lab = RoundLab(
-            port_prediction.make_round(plan(port_prediction.KIND, counting(1), FIXED), random.Random(1)), nat
-        )
+        lab = RoundLab(port_prediction.make_round, a_context(counting(1), FIXED), nat)
         lab.begin()
         lab.hear(told(4, PEER[1]))
         toward_peer = {port for (_, destination), port in lab.flows.items() if destination == PEER}
@@ -88,17 +84,15 @@ def test_a_pinned_side_tells_its_port_before_it_knows_the_peers() -> None:
             or ports[socket, destination[0]]
         )
 
-    lab = RoundLab(port_prediction.make_round(plan(port_prediction.KIND, pinned, counting(1)), random.Random(1)), maps)
+    lab = RoundLab(port_prediction.make_round, a_context(pinned, counting(1)), maps)
     lab.begin()
     listed = [one.port for one in lab.said[0].candidates]
     assert {port for (_, host), port in ports.items() if host == PEER[0]} <= set(listed)
-    assert not lab.round.won and not lab.lost
+    assert not lab.won and not lab.lost
 
 
 def test_the_anchor_checks_every_port_that_it_is_told_and_wins_with_the_right_one() -> None:
-    lab = RoundLab(
-        port_prediction.make_round(plan(port_prediction.KIND, FIXED, counting(1)), random.Random(1)), lambda *_: 4_000
-    )
+    lab = RoundLab(port_prediction.make_round, a_context(FIXED, counting(1)), lambda *_: 4_000)
     lab.begin()
     assert [(one.ip, one.port) for one in lab.said[0].candidates] == [(OUTSIDE, 4_000)]
     lab.hear(told(4, 30_002, 30_005, 30_008))
@@ -106,18 +100,16 @@ def test_the_anchor_checks_every_port_that_it_is_told_and_wins_with_the_right_on
     assert {sent.destination[1] for sent in lab.checks} == {30_002, 30_005, 30_008}
     lab.answer(next(sent for sent in lab.checks if sent.destination[1] == 30_005))
     assert [won.pair.remote for won in lab.won] == [(PEER[0], 30_005)] and len(lab.opened) == 1
-    assert lab.round.plan.allowance.sockets == 0, "a path is no search any more"
+    assert lab.context.limits.sockets == 0, "a path is no search any more"
 
 
 def test_without_an_answer_it_is_over_in_time_and_everything_is_closed() -> None:
     for ours, theirs in ((FIXED, counting(1)), (counting(1), FIXED), (counting(1), counting(1))):
-        lab = RoundLab(
-            port_prediction.make_round(plan(port_prediction.KIND, ours, theirs), random.Random(1)), Counter(30_000, 1)
-        )
+        lab = RoundLab(port_prediction.make_round, a_context(ours, theirs), Counter(30_000, 1))
         lab.begin()
         lab.hear(told(4, PEER[1]))
         lab.wait(port_prediction.BUDGET.seconds)
-        assert len(lab.lost) == 1 and not lab.opened and lab.round.plan.allowance.sockets == 0
+        assert len(lab.lost) == 1 and not lab.opened and lab.context.limits.sockets == 0
         assert lab.round.next_deadline() is None and len(lab.sent) <= port_prediction.BUDGET.packets
 
 
@@ -130,11 +122,11 @@ def burst(
 ) -> list[tuple[int, int]]:
     """Of each packet of one side's burst: the outside port that it leaves from, and the peer's port that it goes to."""
     (step, their_step), (base, theirs) = steps, bases
-    profiles = (counting(step, strangers_per_s=seen[0]), counting(their_step, strangers_per_s=seen[1]))
-    made = plan(port_prediction.KIND, *profiles, controlling=leads)
+    profiles = (counting(step, cross_traffic_per_s=seen[0]), counting(their_step, cross_traffic_per_s=seen[1]))
+    context = a_context(*profiles, controlling=leads)
     # Three questions; the burst's first flow is the fourth.
-    nat = Counter(moved(base, -3 * step), step, {3: strangers})
-    lab = RoundLab(port_prediction.make_round(made, random.Random(1)), nat)
+    nat = Counter(wrapped(base + -3 * step), step, {3: strangers})
+    lab = RoundLab(port_prediction.make_round, context, nat)
     lab.begin()
     assert [one.port for one in lab.said[0].candidates] == [base], "the newest port is told"
     lab.hear(told(4, theirs))
@@ -149,7 +141,7 @@ RATES = st.none() | st.floats(0, 40)
 
 
 def room(seen: Seen, attempt: int = 0) -> int:
-    return window(counting(1, strangers_per_s=seen[0]), counting(1, strangers_per_s=seen[1]), attempt)
+    return window(counting(1, cross_traffic_per_s=seen[0]), counting(1, cross_traffic_per_s=seen[1]), attempt)
 
 
 @given(

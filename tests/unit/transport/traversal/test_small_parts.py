@@ -24,34 +24,34 @@ OUTSIDE = ("198.51.100.1", 4_000)
 
 
 def test_no_address_and_no_host_gets_more_than_stated() -> None:
-    purse = PacketBudget(BUDGET)
-    paid = [purse.pay(("192.0.2.1", 5_000), second) for second in range(50)]
-    assert sum(paid) == MAX_PACKETS_PER_ADDRESS
-    paid = [purse.pay(("192.0.2.1", 5_001 + n), 100.0 + n) for n in range(100)]
-    assert sum(paid) == MAX_PACKETS_PER_HOST - MAX_PACKETS_PER_ADDRESS
+    budget = PacketBudget(BUDGET)
+    sent = [budget.consume(("192.0.2.1", 5_000), second) for second in range(50)]
+    assert sum(sent) == MAX_PACKETS_PER_ADDRESS
+    sent = [budget.consume(("192.0.2.1", 5_001 + n), 100.0 + n) for n in range(100)]
+    assert sum(sent) == MAX_PACKETS_PER_HOST - MAX_PACKETS_PER_ADDRESS
 
 
 def test_who_has_proven_itself_is_no_victim() -> None:
-    purse = PacketBudget(BUDGET)
-    purse.prove(("192.0.2.1", 5_000))
-    assert sum(purse.pay(("192.0.2.1", 5_000), float(second)) for second in range(300)) == BUDGET.packets
+    budget = PacketBudget(BUDGET)
+    budget.mark_validated(("192.0.2.1", 5_000))
+    assert sum(budget.consume(("192.0.2.1", 5_000), float(second)) for second in range(300)) == BUDGET.packets
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 0.5)), max_size=400))
 def test_the_budget_holds_whatever_is_asked_of_it(asked: list[tuple[int, float]]) -> None:
-    purse, now, paid = PacketBudget(BUDGET), 0.0, []
+    budget, now, sent = PacketBudget(BUDGET), 0.0, []
     for number, later in asked:
         now += later
-        if purse.pay((f"192.0.2.{number}", 5_000), now):
-            paid.append(now)
-    assert len(paid) <= BUDGET.packets
-    for at in paid:
-        assert sum(at <= other <= at + 1.0 for other in paid) <= BUDGET.packets_per_second + 25
+        if budget.consume((f"192.0.2.{number}", 5_000), now):
+            sent.append(now)
+    assert len(sent) <= BUDGET.packets
+    for at in sent:
+        assert sum(at <= other <= at + 1.0 for other in sent) <= BUDGET.packets_per_second + 25
 
 
 def test_a_bucket_never_gives_more_for_a_clock_that_goes_back() -> None:
-    bucket = PacketRate(10, 5)
-    assert sum(bucket.take(now) for now in (5.0, 4.0, 3.0, 2.0, 1.0, 0.0, 0.0)) == 5
+    rate = PacketRate(10, 5)
+    assert sum(rate.consume(now) for now in (5.0, 4.0, 3.0, 2.0, 1.0, 0.0, 0.0)) == 5
 
 
 # -- keys
@@ -70,18 +70,18 @@ def test_credentials_are_random_and_hidden() -> None:
 def test_both_start_at_one_instant() -> None:
     leader, follower = Synchroniser(5, leads=True), Synchroniser(5, leads=False)
     [connect] = leader.begin(10.0)
-    [ack] = follower.heard(connect, 10.1)
-    assert leader.heard(ack, 10.2) == [] and leader.rtt_s == 10.2 - 10.0
+    [ack] = follower.received(connect, 10.1)
+    assert leader.received(ack, 10.2) == [] and leader.rtt_s == 10.2 - 10.0
     [sync] = leader.ready(10.5)
     assert sync == Sync(5) and leader.starts_at is not None and abs(leader.starts_at - 10.6) < 1e-9
-    assert follower.heard(sync, 10.6) == [] and follower.starts_at == 10.6
+    assert follower.received(sync, 10.6) == [] and follower.starts_at == 10.6
 
 
 def test_candidates_may_be_there_before_the_round_trip_is_known() -> None:
     leader = Synchroniser(1, leads=True)
     leader.begin(0.0)
     assert leader.ready(0.05) == []
-    assert leader.heard(ConnectAck(1), 0.2) == [Sync(1)] and leader.starts_at == 0.2 + 0.1
+    assert leader.received(ConnectAck(1), 0.2) == [Sync(1)] and leader.starts_at == 0.2 + 0.1
 
 
 @given(st.booleans(), st.lists(st.tuples(st.sampled_from("bcasr"), st.integers(0, 2)), max_size=30))
@@ -96,7 +96,7 @@ def test_no_order_of_messages_disturbs_it(leads: bool, steps: list[tuple[str, in
                 said += machine.ready(now)
             case _:
                 message = {"c": Connect(number), "a": ConnectAck(number), "s": Sync(number)}[what]
-                said += machine.heard(message, now)
+                said += machine.received(message, now)
     assert all(message.round == 1 for message in said)
     assert len(said) == len(set(said)), "each is said once"
 
