@@ -27,10 +27,18 @@ from transport.link.handshake import admission_token
 from transport.link.link import Link
 from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SocketFailed, SocketOpened
-from transport.path import manager as pm
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SocketFailed,
+    SocketOpened,
+)
+from transport.path import path as pp
 from transport.path import relay_leg as pl
-from transport.path import state as ps
+from transport.path.manager import Changes, PathManager
+from transport.path.path import Path
 from transport.path.paths import Multipath
 from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
@@ -38,6 +46,7 @@ from transport.quic.call_connection import PeerConnection
 from transport.traversal.events import PortMappingsChanged
 from transport.wire import call_messages, relay_messages, stun
 from transport.wire.datagrams import RtpPosition
+from transport.wire.demux import packet_kind
 
 RELAY = ("192.0.2.1", 7851)
 HERE = ("198.51.100.1", 40_000)
@@ -483,128 +492,135 @@ ROUTER = Subject(
 # -- transport -------------------------------------------------------------------------------------------------------
 
 
-def _stun_answer(machine: Any, now: float) -> Any:
-    """The relay answers the newest request, as it would."""
-    answer = machine.answer()
-    return machine.handle(pl.StunArrived(answer), now) if answer is not None else []
-
-
 class _KnownLeg(pl.RelayLeg):
     """A leg whose requests can be answered."""
 
-    __slots__ = ("requests",)
+    __slots__ = ("request",)
 
     def __init__(self, access: pl.LegAccess) -> None:
         super().__init__(access, random.Random(1))
-        self.requests: list[bytes] = []
+        self.request: bytes | None = None
 
-    def handle(self, event: pl.LegEvent, now: float) -> list[pl.LegCommand]:
-        commands = super().handle(event, now)
-        self.requests += [command.data for command in commands if isinstance(command, pl.SendToRelay)]
-        return commands
+    def _ask(self, now: float) -> bytes:
+        self.request = super()._ask(now)
+        return self.request
 
-    def answer(self) -> bytes | None:
-        if not self.requests:
-            return None
-        request = stun.parse(self.requests[-1])
+
+def _stun_answer(leg: _KnownLeg, now: float) -> None:
+    if leg.request is not None:
+        request = stun.parse(leg.request)
         access = next(access for access in (ACCESS, OTHER_ACCESS) if access.username == request.username)
-        return stun.binding_success(request, HERE, access.password)
-
-    def refusal(self) -> bytes | None:
-        if not self.requests:
-            return None
-        return stun.binding_error(stun.parse(self.requests[-1]), stun.UNAUTHENTICATED, "Unauthenticated")
+        leg.received(stun.binding_success(request, HERE, access.password), now)
 
 
-def _stun_refusal(machine: _KnownLeg, now: float) -> Any:
-    refusal = machine.refusal()
-    return machine.handle(pl.StunArrived(refusal), now) if refusal is not None else []
+def _stun_refusal(leg: _KnownLeg, now: float) -> None:
+    if leg.request is not None:
+        leg.received(stun.binding_error(stun.parse(leg.request), stun.UNAUTHENTICATED, "Unauthenticated"), now)
 
 
 def _leg_binds(run: Run) -> None:
-    run.do(on(pl.StartBinding()))
+    run.do(lambda leg, now: leg.opened(now))
     run.do(_stun_answer)
-    assert run.machine.state is pl.LegState.BOUND
-    run.do(on(pl.StopLeg()))
-    assert run.machine.state is pl.LegState.CLOSED and run.due is None
+    assert run.machine.state is pl.State.BOUND
+    run.do(lambda leg, now: leg.closed())
+    assert run.machine.state is pl.State.CLOSED and run.due is None
 
 
 LEG = Subject(
     pl.RelayLeg,
     lambda now: _KnownLeg(ACCESS),
     {
-        **each(
-            pl.StartBinding(),
-            pl.CheckBinding(),
-            pl.ReplaceGrant(OTHER_ACCESS),
-            pl.StunArrived(b"\x01\x01" + bytes(30)),
-            pl.LegTimer(),
-            pl.StopLeg(),
-        ),
-        "answered": _stun_answer,
-        "refused": _stun_refusal,
+        "opened": lambda leg, now: leg.opened(now),
+        "check": lambda leg, now: leg.check(now),
+        "replace": lambda leg, now: leg.replace(OTHER_ACCESS, now),
+        "received noise": lambda leg, now: leg.received(b"\x01\x01" + bytes(30), now),
+        "received answer": _stun_answer,
+        "received refusal": _stun_refusal,
+        "timer": lambda leg, now: leg.timer(now),
+        "closed": lambda leg, now: leg.closed(),
     },
     _leg_binds,
-    fire=on(pl.LegTimer()),
-    events=pl.LegEvent,
+    fire=lambda leg, now: leg.timer(now),
 )
 
 
 FAR = ("203.0.113.8", 40_000)
 
 
+def _add(number: int) -> Step:
+    """A path is added once; number 2 is direct."""
+
+    def step(manager: PathManager, now: float) -> Changes | None:
+        path = Path(number, "direct", "punch", FAR) if number == 2 else Path(number, "relay", "relay", RELAY)
+        return manager.add(path, now) if manager.path(number) is None else None
+
+    return step
+
+
+def _about(number: int, method: str, *arguments: Any, **options: Any) -> Step:
+    """Calls a method about a path that is known."""
+
+    def step(manager: PathManager, now: float) -> Any:
+        path = manager.path(number)
+        return None if path is None else getattr(manager, method)(path, *arguments, now, **options)
+
+    return step
+
+
+def _counted(*counts: tuple[int, int, int]) -> Step:
+    """The peer counts by each path (number, frames, expected)."""
+
+    def step(manager: PathManager, now: float) -> Changes:
+        known = ((manager.path(number), frames, expected) for number, frames, expected in counts)
+        return manager.peer_counted(
+            [
+                (path, call_messages.PathCount(path.number, frames, expected, 0.0, 10.0))
+                for path, frames, expected in known
+                if path is not None
+            ],
+            now,
+        )
+
+    return step
+
+
 def _a_path_carries(run: Run) -> None:
-    added = ps.AddPath(0, "relay", "relay", RELAY)
-    for event in (ps.PathGone(1), ps.PathGone(2), added, ps.PathClosed(0), ps.PathOpened(0, HERE), ps.PathValidated(0)):
-        run.do(on(event))
-    run.do(on(ps.PacketSeen(0)))
+    for number in (1, 2):
+        run.do(_about(number, "closed", forget=True))
+    run.do(_add(0))
+    for method in ("closed", "opened", "validated", "received"):
+        run.do(_about(0, method))
     assert run.machine.carriers and run.machine.silent_since is None
     run.wait(30.0)
-    # Nobody is heard: it says so, goes on sending, and asks the first hop for as long as it lasts.
+    # Nothing is received: it says so, goes on sending, and asks the first hop for as long as it lasts.
     assert run.machine.carriers and run.machine.silent_since is not None
-    for path in (0, 1, 2):
-        run.do(on(ps.PathGone(path)))
+    run.do(_about(0, "closed", forget=True))
     assert not run.machine.carriers
 
 
 MANAGER = Subject(
-    pm.PathManager,
-    lambda now: pm.PathManager(follows=True),
-    each(
-        *(
-            event
-            for path in (0, 1)
-            for event in (
-                ps.AddPath(path, "relay", "relay", RELAY),
-                ps.PathOpened(path, HERE),
-                ps.PathClosed(path),
-                ps.PathMoved(path, RELAY),
-                ps.PathValidated(path),
-                ps.PathRefuted(path),
-                ps.PacketSeen(path),
-                ps.PathGone(path),
-                ps.Echoed(path, 0.05),
-                ps.PeerCounted((ps.PathCounted(path, 40, 50, 0.01), ps.PathCounted(1 - path, 50, 50, 0.0))),
-                ps.PeerReportsSilence(path, 0.1),
-            )
-        ),
-        ps.AddPath(2, "direct", "punch", FAR),
-        ps.PathOpened(2, HERE),
-        ps.PathValidated(2),
-        ps.PacketSeen(2),
-        ps.Echoed(2, 0.01),
-        ps.PeerCounted((ps.PathCounted(2, 100, 100, 0.0),)),
-        ps.PeerReportsSilence(2, 0.1),
-        ps.PathGone(2),
-        ps.PacketSeen(7),
-        ps.MediaSent(),
-        ps.PeerUses("direct"),
-        ps.PeerUses("relay"),
-        ps.PathTimer(),
-    ),
+    PathManager,
+    lambda now: PathManager(follows=True),
+    {
+        **{f"add {number}": _add(number) for number in (0, 1, 2)},
+        **{
+            f"{method} {number}": _about(number, method)
+            for number in (0, 1, 2)
+            for method in ("opened", "closed", "validated", "refuted", "received")
+        },
+        **{f"closed {number} for good": _about(number, "closed", forget=True) for number in (0, 1, 2)},
+        **{f"echoed {number}": _about(number, "echoed", 0.05) for number in (0, 1, 2)},
+        **{f"peer_reports_silence {number}": _about(number, "peer_reports_silence", 0.1) for number in (0, 1, 2)},
+        "peer_counted 0": _counted((0, 40, 50), (1, 50, 50)),
+        "peer_counted 1": _counted((1, 40, 50), (0, 50, 50)),
+        "peer_counted 2": _counted((2, 100, 100)),
+        "media_sent": lambda manager, now: manager.media_sent(now),
+        "peer_uses direct": lambda manager, now: manager.peer_uses("direct"),
+        "peer_uses relay": lambda manager, now: manager.peer_uses("relay"),
+        "timer": lambda manager, now: manager.timer(now),
+    },
     _a_path_carries,
-    fire=on(ps.PathTimer()),
-    events=ps.ManagerEvent,
+    fire=lambda manager, now: manager.timer(now),
 )
 
 
@@ -665,76 +681,105 @@ REPORTS = Subject(
 COUNTED = call_messages.PathQuality([call_messages.PathCount(1, 50, 50, 0.0, 0.0)])
 
 
-def _carriage(now: float) -> Multipath:
-    carriage = Multipath(ACCESS, random.Random(1), follows=True)
-    carriage.open(now)
-    return carriage
+def _multipath(now: float) -> Multipath:
+    paths = Multipath(ACCESS, random.Random(1), follows=True)
+    paths.open(now)
+    return paths
 
 
-def _socket(make: Callable[[int], Any], method: str, which: int) -> Step:
-    def step(carriage: Any, now: float) -> Any:
-        numbers = (*carriage.sockets, 77)
-        return getattr(carriage, method)(make(numbers[max(which, -len(numbers))]), now)
+def _taken(call: Callable[[Multipath, float], Any]) -> Step:
+    """A step whose result are the commands that follow from it."""
+
+    def step(paths: Multipath, now: float) -> list[Any]:
+        call(paths, now)
+        return paths.take()
 
     return step
 
 
-def _carriage_returns(run: Run) -> None:
+def _socket(make: Callable[[int], Any], method: str, which: int) -> Step:
+    def call(paths: Multipath, now: float) -> None:
+        numbers = (*paths.owners, 77)
+        getattr(paths, method)(make(numbers[max(which, -len(numbers))]), now)
+
+    return _taken(call)
+
+
+def _received(which: int, source: Address, data: bytes) -> Step:
+    def call(paths: Multipath, now: float) -> None:
+        for socket, path in [*paths.owners.items()][which:][:1]:
+            paths.received(path, DatagramReceived(socket, source, data), packet_kind(data), now)
+
+    return _taken(call)
+
+
+def _on_path(number: int, call: Callable[[Multipath, Path, float], Any]) -> Step:
+    def step(paths: Multipath, now: float) -> None:
+        path = paths.manager.path(number)
+        if path is not None:
+            call(paths, path, now)
+
+    return _taken(step)
+
+
+def _multipath_returns(run: Run) -> None:
     run.wait(3.0)
-    assert run.machine.sockets, "a socket that has died is opened again"
+    assert run.machine.owners, "a socket that has died is opened again"
     opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
     closed = [said.socket for said in run.said if isinstance(said, CloseSocket)]
     assert len(set(opened)) == len(opened)
     assert all(number in (0, *opened) or number >= 1_000 for number in closed)
-    assert run.machine.paths.carriers or run.machine.paths.state(0) is not ps.PathState.ACTIVE
+    assert run.machine.manager.carriers or run.machine.relay.state is not pp.State.ACTIVE
 
 
-CARRIAGE = Subject(
+MULTIPATH = Subject(
     Multipath,
-    _carriage,
+    _multipath,
     {
         **{f"opened {n}": _socket(lambda number: SocketOpened(number, HERE), "opened", n) for n in (0, -1)},
-        **{f"failed {n}": _socket(lambda number: SocketFailed(number, "down"), "failed", n) for n in (0, -1)},
-        "replace_leg": lambda carriage, now: carriage.replace_leg(ACCESS, now),
-        "replace_leg other": lambda carriage, now: carriage.replace_leg(OTHER_ACCESS, now),
-        "replace_leg nowhere": lambda carriage, now: carriage.replace_leg(
-            pl.LegAccess(("relay.example", 1), "username", "password"), now
+        **{f"failed {n}": _socket(lambda number: SocketFailed(number, "down"), "failed", n) for n in (0, -2, -1)},
+        "replace_leg": _taken(lambda paths, now: paths.replace_leg(ACCESS, now)),
+        "replace_leg other": _taken(lambda paths, now: paths.replace_leg(OTHER_ACCESS, now)),
+        "replace_leg nowhere": _taken(
+            lambda paths, now: paths.replace_leg(pl.LegAccess(("relay.example", 1), "username", "password"), now)
         ),
-        "arrived": _socket(lambda number: DatagramReceived(number, RELAY, b"\x40" * 50), "arrived", 0),
-        "arrived stun": _socket(lambda number: DatagramReceived(number, RELAY, b"\x01\x01" + bytes(30)), "arrived", 0),
-        "arrived strange": _socket(lambda number: DatagramReceived(number, HERE, b"\xff"), "arrived", 0),
-        "add_direct": lambda carriage, now: carriage.add_direct(
-            max(carriage.sockets, default=0) + 1_000, HERE, FAR, "punch", 0.02, now
+        "received": _received(0, RELAY, b"\x40" * 50),
+        "received stun": _received(0, RELAY, b"\x01\x01" + bytes(30)),
+        "received strange": _received(0, HERE, b"\xff"),
+        "received direct": _received(-1, FAR, b"\x41" * 50),
+        "add_direct": _taken(
+            lambda paths, now: paths.add_direct(max(paths.owners, default=0) + 1_000, HERE, FAR, "punch", 0.02, now)
         ),
-        "add_direct again": lambda carriage, now: carriage.add_direct(
-            max(carriage.sockets, default=0), HERE, ("203.0.113.9", 9), "punch", 0.02, now
+        "add_direct again": _taken(
+            lambda paths, now: paths.add_direct(
+                max(paths.owners, default=0), HERE, ("203.0.113.9", 9), "punch", 0.02, now
+            )
         ),
-        "arrived direct": _socket(lambda number: DatagramReceived(number, FAR, b"\x41" * 50), "arrived", -2),
-        "failed direct": _socket(lambda number: SocketFailed(number, "down"), "failed", -2),
-        "network_changed": lambda carriage, now: carriage.network_changed(["203.0.113.77"], now),
-        "network_changed same": lambda carriage, now: carriage.network_changed([HERE[0]], now),
+        "network_changed": _taken(lambda paths, now: paths.network_changed(["203.0.113.77"], now)),
+        "network_changed same": _taken(lambda paths, now: paths.network_changed([HERE[0]], now)),
         **{
-            f"authentic {n}": lambda carriage, now, n=n: carriage.authentic(
-                n, b"\x41" * 50, RtpPosition(round(now * 50) % 65_536, 960), now
+            f"authentic {n}": _on_path(
+                n,
+                lambda paths, path, now: paths.authentic(
+                    path, b"\x41" * 50, RtpPosition(round(now * 50) % 65_536, 960), now
+                ),
             )
             for n in (0, 1)
         },
-        "send": lambda carriage, now: carriage.send(b"\x40" * 50, now),
-        "send_by": lambda carriage, now: carriage.send_by(1, b"\x40" * 50),
-        "media_sent": lambda carriage, now: carriage.media_sent(now),
-        "start_echoes": lambda carriage, now: carriage.start_echoes(now),
-        "stop_echoes": lambda carriage, now: carriage.stop_echoes(),
-        "echo_came": lambda carriage, now: carriage.echo_came(5, 1),
-        "echo_answered": lambda carriage, now: carriage.echo_answered(1, now),
-        "peer_said quality": lambda carriage, now: carriage.peer_said(
-            call_messages.PathQuality([call_messages.PathCount(1, 50, 50, 0.0, 0.0)]), now
-        ),
-        "peer_said silent": lambda carriage, now: carriage.peer_said(call_messages.PathSilent(1, 60.0), now),
-        "peer_said in use": lambda carriage, now: carriage.peer_said(call_messages.PathInUse("direct"), now),
-        "timer": lambda carriage, now: carriage.timer(now),
+        "send": _taken(lambda paths, now: paths.send(b"\x40" * 50, now)),
+        "send_by": _on_path(1, lambda paths, path, now: paths.send_by(path, b"\x40" * 50)),
+        "media_sent": _taken(lambda paths, now: paths.media_sent(now)),
+        "start_echoes": _taken(lambda paths, now: paths.start_echoes(now)),
+        "stop_echoes": _taken(lambda paths, now: paths.stop_echoes()),
+        "echo_requested": _on_path(1, lambda paths, path, now: paths.echo_requested(5, path)),
+        "echo_answered": _taken(lambda paths, now: paths.echo_answered(1, now)),
+        "peer_reported quality": _taken(lambda paths, now: paths.peer_reported(COUNTED, now)),
+        "peer_reported silent": _taken(lambda paths, now: paths.peer_reported(call_messages.PathSilent(1, 60.0), now)),
+        "peer_reported in use": _taken(lambda paths, now: paths.peer_reported(call_messages.PathInUse("direct"), now)),
+        "timer": _taken(lambda paths, now: paths.timer(now)),
     },
-    _carriage_returns,
-    fire=lambda carriage, now: carriage.timer(now),
+    _multipath_returns,
+    fire=_taken(lambda paths, now: paths.timer(now)),
     once=frozenset({"open"}),
 )
 
@@ -821,6 +866,6 @@ LINK = Subject(
 )
 
 SUBJECTS = (
-    CALL, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, REPORTS, CARRIAGE, PEER,
+    CALL, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, REPORTS, MULTIPATH, PEER,
     LINK,
 )  # fmt: skip

@@ -255,7 +255,7 @@ def test_what_is_said_of_the_paths_counts_at_once_or_not_at_all() -> None:
     rig = talking_directly(13)
     peer, link = rig.sides[1].driver.link._peer, rig.sides[0].driver.link
     assert peer is not None
-    number = max(rig.sides[1].driver.link._carriage._echo_numbers.values())
+    number = max(rig.sides[1].driver.link._paths._echo_numbers.values())
     complaint = messages.encode(messages.PathSilent(number, 60.0))
 
     peer.send_stream(frame(complaint))

@@ -18,13 +18,15 @@ from transport.link.events import Close, MediaReceived
 from transport.link.link import Link as RealLink
 from transport.net.sockets import DatagramReceived
 from transport.path import manager as managers
-from transport.path import schedule
 from transport.path.events import CopyArrived
+from transport.path.path import Path, State
 from transport.path.paths import Multipath
-from transport.path.selector import TRIAL_S, PathEvaluation, Verdict
-from transport.path.state import PathState
+from transport.path.retransmit import Sent
+from transport.path.schedule import carriers
+from transport.path.selector import EVALUATION_S, PathEvaluation, Verdict
 from transport.traversal.events import PathLost
 from transport.wire.call_messages import Bye, PathInUse
+from transport.wire.demux import PacketKind
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -55,7 +57,7 @@ def test_both_paths_carry_everything_for_300_to_500_ms() -> None:
     rig, _ = run(PLAIN)
     for voice in rig.voices:
         both = [frame.sent_at for frame in voice.frames if len(frame.copies) == 2]
-        assert TRIAL_S <= both[-1] - both[0] + 0.02 <= 0.7
+        assert EVALUATION_S <= both[-1] - both[0] + 0.02 <= 0.7
         # Never more than two, and none without one.
         assert {len(set(frame.copies)) for frame in voice.frames} == {1, 2}
         assert {tuple(frame.copies) for frame in voice.frames[-20:]} == {("direct",)}
@@ -118,21 +120,21 @@ def _break_before_make(patch: pytest.MonkeyPatch) -> None:
         return Verdict.PASSED
 
     patch.setattr(PathEvaluation, "verdict", verdict)
-    patch.setattr(schedule, "_second", lambda paths, in_use, plan: None)
-    patch.setattr(Multipath, "_send_again", lambda self, again, now: None)
+    patch.setattr(managers, "carriers", lambda *known: carriers(*known)[:1])
+    _nothing_is_sent_again(patch)
 
 
 def _hang_up_the_old_path(patch: pytest.MonkeyPatch) -> None:
     """There is no overlap, and what is still under way on the old path is not listened to."""
     _break_before_make(patch)
-    arrived = Multipath.arrived
+    received = Multipath.received
 
-    def deaf(self: Multipath, event: DatagramReceived, now: float) -> list[object]:
-        if self.paths.state(0) is PathState.STANDBY and self.is_relay_socket(event.socket) and event.data[0] >= 0x40:
-            return []
-        return arrived(self, event, now)  # type: ignore[return-value]
+    def deaf(self: Multipath, path: Path, event: DatagramReceived, kind: PacketKind, now: float) -> bool:
+        if path is self.relay and path.state is State.STANDBY and kind is PacketKind.QUIC:
+            return False
+        return received(self, path, event, kind, now)
 
-    patch.setattr(Multipath, "arrived", deaf)
+    patch.setattr(Multipath, "received", deaf)
 
 
 def _deliver_copies(patch: pytest.MonkeyPatch) -> None:
@@ -154,23 +156,22 @@ def _deliver_copies(patch: pytest.MonkeyPatch) -> None:
 
 def _nobody_complains(patch: pytest.MonkeyPatch) -> None:
     """The side that hears nothing by a path keeps it to itself."""
-    patch.setattr(managers.PathManager, "_tell", lambda self, number, path, now: [])
+    patch.setattr(managers.PathManager, "_report_silence", lambda self, path, now: None)
 
 
 def _nothing_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     """What a dead path has swallowed stays lost."""
-    patch.setattr(Multipath, "_send_again", lambda self, again, now: None)
+    patch.setattr(Sent, "again", lambda *_: [])
 
 
 def _a_pause_at_the_change(patch: pytest.MonkeyPatch) -> None:
     """Nothing leaves by any path in the last moment of an overlap."""
     send = Multipath.send
 
-    def pausing(self: Multipath, data: bytes, now: float) -> list[object]:
-        cover = self.paths._cover
-        if cover is not None and now > cover[1] - 0.05:
-            return []
-        return send(self, data, now)  # type: ignore[return-value]
+    def pausing(self: Multipath, data: bytes, now: float) -> None:
+        redundant = self.manager._redundant
+        if redundant is None or now <= redundant[1] - 0.05:
+            send(self, data, now)
 
     patch.setattr(Multipath, "send", pausing)
 

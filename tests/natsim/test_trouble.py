@@ -375,4 +375,4 @@ def test_a_nat_that_changes_our_address_costs_less_than_half_a_second() -> None:
     after = next(index for index in call.caller.frames if index > before)
     assert (after - before) * 0.02 < 0.5
     assert not call.caller.of(Reconnecting)
-    assert call.caller.driver.link.stats(call.clock.now).reflexive == (CALLER_IP, 61_000)
+    assert call.caller.driver.link._paths.leg.reflexive == (CALLER_IP, 61_000)

@@ -6,7 +6,6 @@ What judges swaps has to notice this one.
 """
 
 from app.cli.main import main
-from transport.path.events import MultipathCommand
 from transport.path.paths import Multipath
 
 GAP_S = 0.06
@@ -20,20 +19,21 @@ class _BrokenSend:
         self._in_use: int | None = None
         self._silent_until = 0.0
 
-    def __call__(self, paths: Multipath, data: bytes, now: float) -> list[MultipathCommand]:
-        in_use = next(iter(paths.paths.carriers), None)
+    def __call__(self, paths: Multipath, data: bytes, now: float) -> None:
+        in_use = next((path.number for path in paths.manager.carriers), None)
         if self._in_use is not None and in_use != self._in_use:
             self._silent_until = now + GAP_S
         self._in_use = in_use
-        return [] if now < self._silent_until else self._send(paths, data, now)
+        if now >= self._silent_until:
+            self._send(paths, data, now)
 
 
 def break_swaps() -> None:
     """From now on, in this process."""
     broken = _BrokenSend()
 
-    def send(self: Multipath, data: bytes, now: float) -> list[MultipathCommand]:
-        return broken(self, data, now)
+    def send(self: Multipath, data: bytes, now: float) -> None:
+        broken(self, data, now)
 
     Multipath.send = send  # type: ignore[method-assign]
 

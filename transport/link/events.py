@@ -200,15 +200,9 @@ class LinkStats:
     phase: LinkPhase
     rtt_ms: float | None
     """End to end, on the path in use."""
-    relay_rtt_ms: float | None
-    reflexive: Address | None
-    """Our address as the relay sees it."""
-    silent_since: float | None
     paths: tuple[PathStats, ...]
     phases: tuple[PhaseStatus, ...]
     """The ladder's, in order; none where no direct path is looked for."""
-    media_sent: int
-    media_received: int
     stale_dropped: int
     """Media given up at the sender: it would have left too late."""
     unsent_dropped: int

@@ -36,18 +36,9 @@ from transport.link.events import (
 from transport.link.handshake import Believe, CalleeProof, CallerProof, Disbelieve, Proof, Say, admission_token
 from transport.net.machine import TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, SocketFailed, SocketOpened
-from transport.path.events import (
-    AskEcho,
-    DirectLost,
-    MultipathCommand,
-    MultipathReady,
-    MultipathRefused,
-    PacketReceived,
-    PathChanged,
-    SendControl,
-    SendUnreliable,
-)
-from transport.path.paths import RELAY_PATH, Multipath
+from transport.path.events import DirectLost, LegBound, LegRefused, PathChanged, SendControl, SendUnreliable
+from transport.path.path import Path
+from transport.path.paths import Multipath
 from transport.path.stats import milliseconds
 from transport.quic.call_connection import (
     CLOSE_BAD_PROOF,
@@ -105,6 +96,10 @@ _END_REASONS: dict[TerminationReason, EndReason] = {
 }
 
 
+Origin = tuple[Path, bytes]
+"""The path that a packet came by, and the packet."""
+
+
 class Phase(Enum):
     """The life of a link."""
 
@@ -121,7 +116,6 @@ class Link:
 
     __slots__ = (
         "_answered",
-        "_carriage",
         "_config",
         "_deadline",
         "_deframer",
@@ -130,11 +124,10 @@ class Link:
         "_garbage_dropped",
         "_last_words",
         "_leg_refusal",
-        "_media_received",
-        "_media_sent",
         "_now",
         "_out",
         "_parting",
+        "_paths",
         "_peer",
         "_phase",
         "_proof",
@@ -146,8 +139,8 @@ class Link:
     def __init__(self, config: LinkConfig, rng: random.Random, make_agent: MakeAgent = agent.TraversalAgent) -> None:
         self._config = config
         self._rng = rng
-        self._carriage = Multipath(config.leg, rng, follows=config.role == "callee")
-        self._traversal = make_agent(_agent_config(config, self._carriage.new_socket), rng)
+        self._paths = Multipath(config.leg, rng, follows=config.role == "callee")
+        self._traversal = make_agent(_agent_config(config, self._paths.new_socket), rng)
         self._answered = False
         self._deframer = Deframer()
         self._peer: PeerConnection | None = None
@@ -163,8 +156,6 @@ class Link:
         """Leaving: the mark of our goodbye on the control stream."""
         self._leg_refusal: int | None = None
         self._early: list[messages.PeerMessage] = []
-        self._media_sent = 0
-        self._media_received = 0
         self._unsent_dropped = 0
         self._early_dropped = 0
         self._garbage_dropped = 0
@@ -189,24 +180,24 @@ class Link:
                 self._close(message, now)
             case Open():
                 self._open(now)
-            case SocketOpened():
-                self._run(self._carriage.opened(event, now), now)
-                self._traverse(event, now)
-            case SocketFailed():
-                self._run(self._carriage.failed(event, now), now)
+            case SocketOpened() if event.socket in self._paths.owners:
+                self._paths.opened(event, now)
+            case SocketFailed() if event.socket in self._paths.owners:
+                self._paths.failed(event, now)
+            case SocketOpened() | SocketFailed() | PortMappingsChanged():
                 self._traverse(event, now)
             case Answered():
                 self._answered = True
                 if self._phase is Phase.PROVEN:
                     self._traverse(events.Begin(), now)
             case NetworkChanged(hosts):
-                self._run(self._carriage.network_changed({host.ip for host in hosts}, now), now)
+                self._paths.network_changed({host.ip for host in hosts}, now)
+                self._run(now)
                 self._traverse(events.InterfacesChanged(hosts), now)
-            case PortMappingsChanged():
-                self._traverse(event, now)
             case LegReplaced(leg):
                 self._leg_refusal = None
-                self._run(self._carriage.replace_leg(leg, now), now)
+                self._paths.replace_leg(leg, now)
+        self._run(now)
         self._transmit(now)
         out, self._out = self._out, []
         return out
@@ -217,7 +208,7 @@ class Link:
             return None
         deadlines = (
             self._deadline,
-            self._carriage.next_deadline(),
+            self._paths.next_deadline(),
             self._traversal.next_deadline(),
             None if self._peer is None else self._peer.next_deadline(),
             None if self._phase is not Phase.PROVEN else self._lost_at(),
@@ -226,24 +217,18 @@ class Link:
 
     def stats(self, now: float) -> LinkStats:
         """The link as it is at ``now``."""
-        paths = self._carriage.paths
-        carrier = paths.quality(paths.carriers[0]) if paths.carriers else None
+        manager = self._paths.manager
         phase: LinkPhase = self._phase.value
         return LinkStats(
             phase=phase,
-            rtt_ms=None if carrier is None else milliseconds(carrier.round_trip.smoothed),
-            relay_rtt_ms=milliseconds(self._carriage.relay_round_trip.smoothed),
-            reflexive=self._carriage.reflexive,
-            silent_since=paths.silent_since,
-            paths=paths.stats(),
+            rtt_ms=milliseconds(manager.carriers[0].rtt_s) if manager.carriers else None,
+            paths=manager.stats(),
             phases=self._traversal.phases(),
-            media_sent=self._media_sent,
-            media_received=self._media_received,
             stale_dropped=0 if self._peer is None else self._peer.stale_dropped,
             unsent_dropped=self._unsent_dropped,
             early_dropped=self._early_dropped,
-            foreign_dropped=self._carriage.foreign_dropped,
-            garbage_dropped=self._garbage_dropped + self._carriage.garbage_dropped,
+            foreign_dropped=self._paths.foreign_dropped,
+            garbage_dropped=self._garbage_dropped + self._paths.garbage_dropped,
             attempts_refused=0 if self._peer is None else self._peer.refused,
         )
 
@@ -274,7 +259,8 @@ class Link:
             self._proof = proof
             greeting = frame(messages.encode(proof.hello()))
             self._peer = PeerConnection.callee(config.identity, token, greeting)
-        self._run(self._carriage.open(now), now)
+        self._paths.open(now)
+        self._run(now)
 
     def _close(self, message: messages.Bye, now: float) -> None:
         if self._phase is Phase.LEAVING:
@@ -307,7 +293,7 @@ class Link:
         # What the search holds is the machine's, and other calls wait for it: however this one ends, it is given back.
         self._traverse(events.Stop("call-over"), self._now)
         self._phase = Phase.ENDED
-        self._out += [CloseSocket(socket) for socket in self._carriage.sockets]
+        self._out += [CloseSocket(socket) for socket in self._paths.owners]
         self._early.clear()
         self._out.append(LinkEnded(reason, text))
 
@@ -324,7 +310,10 @@ class Link:
         if self._phase is Phase.PROVEN and lost_at is not None and now >= lost_at:
             self._give_up("the other side has not been heard for too long", now)
             return
-        self._run(self._carriage.timer(now), now)
+        requests = self._paths.timer(now)
+        self._run(now)
+        for path, request in requests:
+            self._send_flow(request, path, now)
         if self._peer is not None:
             self._peer.advance(now)
             self._take_peer_events(None, now)
@@ -343,35 +332,38 @@ class Link:
             self._finish("lost", text, CLOSE_NORMAL, now)
 
     def _lost_at(self) -> float | None:
-        since = self._carriage.paths.silent_since
+        since = self._paths.manager.silent_since
         return None if since is None else since + LOST_AFTER_S
 
     # -- packets -------------------------------------------------------------------------------------------------
 
     def _arrived(self, event: DatagramReceived, now: float) -> None:
-        if not self._carriage.is_relay_socket(event.socket) and packet_kind(event.data) is PacketKind.STUN:
-            # Also on a path's socket: the peer's checks go on, and may move the path.
+        """A datagram is classified here, once, and goes to the one owner of its socket."""
+        kind = packet_kind(event.data)
+        path = self._paths.owners.get(event.socket)
+        if kind is PacketKind.STUN and path is not self._paths.relay:
+            # Also on a direct path's socket: the peer's checks go on, and may move the path.
             self._traverse(event, now)
-        else:
-            self._run(self._carriage.arrived(event, now), now)
+        elif path is None:
+            self._paths.foreign_dropped += 1
+        elif self._paths.received(path, event, kind, now) and self._peer is not None:
+            self._peer.receive(event.data, now)
+            self._take_peer_events((path, event.data), now)
+        self._run(now)
 
-    def _run(self, commands: list[MultipathCommand], now: float) -> None:
-        for command in commands:
+    def _run(self, now: float) -> None:
+        if self._phase is Phase.ENDED:
+            return
+        for command in self._paths.take():
             match command:
-                case PacketReceived(_, data):
-                    if self._peer is not None:
-                        self._peer.receive(data, now)
-                        self._take_peer_events(command, now)
-                case MultipathReady():
+                case LegBound():
                     self._leg_refusal = None
                     if self._peer is not None:
                         self._peer.open(now)
-                case MultipathRefused(code):
+                case LegRefused(code):
                     self._leg_refusal = code
                     if self._phase is Phase.CONNECTING:
                         self._give_up("", now)
-                case AskEcho(path, request):
-                    self._send_flow(request, path, now)
                 case SendControl(message):
                     if self._phase is Phase.PROVEN:
                         self._say(message)
@@ -384,7 +376,7 @@ class Link:
                     self._traversal.path_closed(socket)
                     self._out.append(command)
                 case PathChanged("relay", _, _, "suspect" | "validating" | "dead"):
-                    # What the ladder sends may be the cause.
+                    # What the traversal agent sends may be the cause.
                     self._out.append(command)
                     self._traverse(events.RelayTrouble(), now)
                 case DirectLost():
@@ -396,7 +388,8 @@ class Link:
         for command in self._traversal.handle(event, now):
             match command:
                 case DirectFound(socket, local, remote, via, rtt_s):
-                    self._run(self._carriage.add_direct(socket, local, remote, via, rtt_s, now), now)
+                    self._paths.add_direct(socket, local, remote, via, rtt_s, now)
+                    self._run(now)
                 case events.SendToPeer(message):
                     self._say(message)
                     self._note_candidates("local", message)
@@ -406,21 +399,22 @@ class Link:
     def _transmit(self, now: float) -> None:
         if self._peer is not None and self._phase is not Phase.ENDED:
             for data in self._peer.datagrams_to_send(now):
-                self._run(self._carriage.send(data, now), now)
+                self._paths.send(data, now)
+            self._run(now)
 
-    def _send_flow(self, what: datagrams.EchoRequest | datagrams.EchoReply, path: int | None, now: float) -> None:
+    def _send_flow(self, flow: datagrams.EchoRequest | datagrams.EchoReply, path: Path | None, now: float) -> None:
         """Send by ``path`` alone; what waits to be sent goes first, by the paths that carry the call."""
         if self._peer is None:
             return
-        if path is None or self._carriage.paths.carriers == (path,):
-            self._peer.send_datagram(datagrams.encode(what), now)
+        if path is None or self._paths.manager.carriers == (path,):
+            self._peer.send_datagram(datagrams.encode(flow), now)
             return
         self._transmit(now)
-        self._peer.send_datagram(datagrams.encode(what), now)
+        self._peer.send_datagram(datagrams.encode(flow), now)
         for data in self._peer.datagrams_to_send(now):
-            self._run(self._carriage.send_by(path, data), now)
+            self._paths.send_by(path, data)
 
-    def _take_peer_events(self, origin: PacketReceived | None, now: float) -> None:
+    def _take_peer_events(self, origin: Origin | None, now: float) -> None:
         """Take what QUIC made of the packet ``origin``, or of the time that has passed."""
         if self._peer is None:
             return
@@ -435,10 +429,11 @@ class Link:
                         self._finish(*self._parting, CLOSE_NORMAL, now)
                 case Terminated(reason, text):
                     self._end(*(self._parting if self._phase is Phase.LEAVING else (_END_REASONS[reason], text)))
+            self._run(now)
             if self._phase is Phase.ENDED:
                 return
 
-    def _peer_datagram(self, data: bytes, origin: PacketReceived | None, now: float) -> None:
+    def _peer_datagram(self, data: bytes, origin: Origin | None, now: float) -> None:
         if self._phase is Phase.CONNECTING:
             self._early_dropped += 1
             return
@@ -453,17 +448,16 @@ class Link:
         match what:
             case datagrams.Audio(packet):
                 if self._phase is Phase.PROVEN:
-                    self._media_received += 1
                     self._out.append(MediaReceived(packet))
             case datagrams.EchoRequest(sequence):
-                path = None if origin is None else origin.path
+                path = None if origin is None else origin[0]
                 if path is not None:
-                    self._carriage.echo_came(sequence, path)
+                    self._paths.echo_requested(sequence, path)
                 self._send_flow(datagrams.EchoReply(sequence), path, now)
             case datagrams.EchoReply(sequence):
-                self._run(self._carriage.echo_answered(sequence, now), now)
-                relay = self._carriage.paths.quality(RELAY_PATH)
-                if relay is not None and relay.round_trip.smoothed is not None:
+                self._paths.echo_answered(sequence, now)
+                relay = self._paths.relay.measured
+                if relay.round_trip.smoothed is not None:
                     trip = events.RelayRoundTrip(
                         relay.round_trip.smoothed, relay.round_trip.variation, relay.loss.share()
                     )
@@ -478,15 +472,15 @@ class Link:
             self._garbage_dropped += 1
             return
         if self._phase is Phase.PROVEN and isinstance(message, messages.PathQuality | messages.PathSilent):
-            self._run(self._carriage.peer_said(message, now), now)
+            self._paths.peer_reported(message, now)
         else:
             self._garbage_dropped += 1
 
-    def _authentic(self, origin: PacketReceived | None, position: datagrams.RtpPosition | None, now: float) -> None:
+    def _authentic(self, origin: Origin | None, position: datagrams.RtpPosition | None, now: float) -> None:
         if origin is not None:
-            self._run(self._carriage.authentic(origin.path, origin.data, position, now), now)
+            self._paths.authentic(*origin, position, now)
 
-    def _peer_stream(self, data: bytes, origin: PacketReceived | None, now: float) -> None:
+    def _peer_stream(self, data: bytes, origin: Origin | None, now: float) -> None:
         if self._phase is not Phase.CONNECTING:
             self._authentic(origin, None, now)
         try:
@@ -500,7 +494,7 @@ class Link:
             else:
                 self._finish("protocol", str(error), CLOSE_PROTOCOL, now)
 
-    def _message(self, message: messages.PeerMessage, origin: PacketReceived | None, now: float) -> None:
+    def _message(self, message: messages.PeerMessage, origin: Origin | None, now: float) -> None:
         if self._phase is Phase.CONNECTING:
             self._prove(message, origin, now)
         elif isinstance(message, _PROOF):
@@ -508,7 +502,7 @@ class Link:
         elif isinstance(message, messages.Bye):
             if self._phase is Phase.PROVEN:
                 self._out.append(MessageReceived(message))
-                self._carriage.stop_echoes()
+                self._paths.stop_echoes()
                 self._leave("peer-left", message.reason, FAREWELL_S, now)
             else:
                 # Both said goodbye at once: nobody waits for ours any more.
@@ -525,7 +519,7 @@ class Link:
                 # What is said of the paths comes as remarks; here it would be too late to be believed.
                 self._garbage_dropped += 1
             case messages.PathInUse():
-                self._run(self._carriage.peer_said(message, now), now)
+                self._paths.peer_reported(message, now)
                 self._out.append(MessageReceived(message))
             case _:
                 self._out.append(MessageReceived(message))
@@ -534,7 +528,7 @@ class Link:
         if isinstance(message, messages.Candidates):
             self._out.append(CandidatesTold(whose, message.round, tuple(one.kind for one in message.candidates)))
 
-    def _prove(self, message: messages.PeerMessage, origin: PacketReceived | None, now: float) -> None:
+    def _prove(self, message: messages.PeerMessage, origin: Origin | None, now: float) -> None:
         if self._proof is None:
             return
         for command in self._proof.handle(message):
@@ -542,7 +536,7 @@ class Link:
                 case Say(answer):
                     self._say(answer)
                     # The peer ignores what comes before it has read the proof; from then on it expects traffic.
-                    self._carriage.start_echoes(now)
+                    self._paths.start_echoes(now)
                 case Believe(peer_home):
                     self._phase = Phase.PROVEN
                     self._deadline = None
@@ -563,9 +557,8 @@ class Link:
         if self._phase is not Phase.PROVEN or self._peer is None:
             self._unsent_dropped += 1
         elif self._peer.send_datagram(datagrams.encode(datagrams.Audio(data)), now):
-            self._media_sent += 1
             # Before it leaves: a path on probation must not carry it alone.
-            self._run(self._carriage.media_sent(now), now)
+            self._paths.media_sent(now)
         else:
             self._unsent_dropped += 1
 

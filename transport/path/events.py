@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from transport.net.sockets import Address, CloseSocket, OpenSocket, SendDatagram
 from transport.path.stats import PathKind, PathVia
 from transport.wire import call_messages as messages
-from transport.wire.datagrams import EchoRequest, RtpPosition
+from transport.wire.datagrams import RtpPosition
 
 
 @dataclass(frozen=True, slots=True)
 class PathChanged:
-    """A path is in another state (:class:`transport.path.state.PathState`, by value)."""
+    """A path is in another state (:class:`transport.path.path.State`, by value)."""
 
     kind: PathKind
     via: PathVia
@@ -20,56 +20,14 @@ class PathChanged:
 
 @dataclass(frozen=True, slots=True)
 class Reconnecting:
-    """The peer has not been heard since ``since`` (in the machine's clock) on any path."""
+    """Nothing of the peer has been received since ``since`` (in the machine's clock) on any path."""
 
     since: float
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnected:
-    """The peer is heard again."""
-
-
-@dataclass(frozen=True, slots=True)
-class PacketReceived:
-    """A packet for QUIC came by this path. Whether it is authentic, QUIC finds out."""
-
-    path: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class MultipathReady:
-    """There is a path to send on. Said each time that the leg is bound."""
-
-
-@dataclass(frozen=True, slots=True)
-class MultipathRefused:
-    """The relay does not accept the grant (STUN error ``code``); it is asked again until it does."""
-
-    code: int
-
-
-@dataclass(frozen=True, slots=True)
-class AskEcho:
-    """Send the request by this path alone; None is whatever carries the call."""
-
-    path: int | None
-    request: EchoRequest
-
-
-@dataclass(frozen=True, slots=True)
-class SendControl:
-    """Say this to the peer, end to end."""
-
-    message: messages.PeerMessage
-
-
-@dataclass(frozen=True, slots=True)
-class SendUnreliable:
-    """Say this to the peer now or never: a newer one will follow."""
-
-    message: messages.PathQuality | messages.PathSilent
+    """Traffic of the peer comes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +38,34 @@ class CopyArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class LegBound:
+    """There is a path to send on. Comes each time that the leg is bound anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegRefused:
+    """The relay does not accept the grant (STUN error ``code``); it is asked again until it does."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
 class DirectLost:
-    """There is no direct path any more."""
+    """No direct path is usable any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendControl:
+    """Send this to the peer, reliably and in order."""
+
+    message: messages.PathInUse
+
+
+@dataclass(frozen=True, slots=True)
+class SendUnreliable:
+    """Send this to the peer now or never: a newer one will follow."""
+
+    message: messages.PathQuality | messages.PathSilent
 
 
 MultipathCommand = (
@@ -91,12 +75,10 @@ MultipathCommand = (
     | PathChanged
     | Reconnecting
     | Reconnected
-    | PacketReceived
-    | MultipathReady
-    | MultipathRefused
-    | AskEcho
+    | CopyArrived
+    | LegBound
+    | LegRefused
+    | DirectLost
     | SendControl
     | SendUnreliable
-    | CopyArrived
-    | DirectLost
 )

@@ -1,8 +1,8 @@
-"""The carriage of sealed packets: sockets, the relay leg, the direct paths and the path manager together.
+"""Several paths under one connection: the sockets of a link, the relay leg, the direct paths and the path manager.
 
-The link above hands it sealed packets and gets sealed packets from it; by which sockets and to which addresses they
-travel is decided here, packet by packet. Nothing that arrives is believed here but authenticated STUN, and bytes that
-QUIC has found authentic before.
+The link above hands it encrypted packets and gets encrypted packets from it; by which sockets and to which addresses
+they travel is decided here, packet by packet. Nothing that arrives is believed here but authenticated STUN, and bytes
+that QUIC has found authentic before.
 """
 
 import ipaddress
@@ -18,70 +18,29 @@ from transport.net.sockets import (
     SocketFailed,
     SocketOpened,
 )
-from transport.path.direct_paths import DirectPath, DirectPaths, is_gone
+from transport.path import relay_leg
 from transport.path.events import (
-    AskEcho,
     CopyArrived,
     DirectLost,
+    LegBound,
+    LegRefused,
     MultipathCommand,
-    MultipathReady,
-    MultipathRefused,
-    PacketReceived,
     PathChanged,
     Reconnected,
     Reconnecting,
     SendControl,
     SendUnreliable,
 )
-from transport.path.manager import PathManager
+from transport.path.manager import Changes, PathManager
+from transport.path.path import Path, State
 from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
-from transport.path.relay_leg import (
-    CheckBinding,
-    LegAccess,
-    LegBound,
-    LegCommand,
-    LegLost,
-    LegRefused,
-    LegTimer,
-    RelayLeg,
-    ReplaceGrant,
-    SendToRelay,
-    StartBinding,
-    StopLeg,
-    StunArrived,
-)
+from transport.path.relay_leg import LegAccess, RelayLeg
 from transport.path.retransmit import Arrivals, Sent
-from transport.path.state import (
-    AddPath,
-    ConnectivityLost,
-    ConnectivityRestored,
-    Echoed,
-    Forgotten,
-    ManagerEvent,
-    MediaSent,
-    PacketSeen,
-    PathClosed,
-    PathCounted,
-    PathGone,
-    PathMoved,
-    PathOpened,
-    PathRefuted,
-    PathState,
-    PathTimer,
-    PathValidated,
-    PeerCounted,
-    PeerReportsSilence,
-    PeerUses,
-    ReportSilence,
-    Revalidate,
-    SendAgain,
-    StateChanged,
-)
-from transport.path.stats import PathKind, PathVia, RoundTrip, milliseconds
+from transport.path.stats import PathKind, PathVia, milliseconds
 from transport.wire import call_messages as messages
-from transport.wire.datagrams import RtpPosition
-from transport.wire.demux import PacketKind, packet_kind
+from transport.wire.datagrams import EchoRequest, RtpPosition
+from transport.wire.demux import PacketKind
 
 # A socket that could not be opened is tried again this often, until the call is lost.
 REOPEN_S = 1.0
@@ -89,223 +48,193 @@ RELAY_PATH = 0
 
 
 class Multipath:
-    """Begins with :meth:`open`; ends when its owner closes :attr:`sockets` and forgets it."""
+    """Begins with :meth:`open`; ends when the link closes the sockets in :attr:`owners` and forgets it. Whoever calls
+    a method takes the commands that follow from it with :meth:`take`."""
 
     __slots__ = (
+        "_announced",
         "_arrivals",
-        "_direct",
         "_echo_numbers",
         "_echoes",
-        "_had_direct",
-        "_leg",
-        "_local",
         "_next_path",
         "_next_socket",
         "_out",
-        "_relay",
         "_reopen_at",
         "_reports",
-        "_said_in_use",
         "_sent",
-        "_socket",
         "foreign_dropped",
         "garbage_dropped",
-        "paths",
+        "leg",
+        "manager",
+        "owners",
+        "relay",
     )
 
     def __init__(self, access: LegAccess, rng: random.Random, *, follows: bool) -> None:
-        self._relay = access.relay
-        self._leg = RelayLeg(access, rng)
-        self.paths = PathManager(follows=follows)
-        """Owned here: others read it, and feed the measurements of its paths."""
-        self._socket: int | None = None
-        self._local: Address | None = None
+        self.relay = Path(RELAY_PATH, "relay", "relay", access.relay)
+        self.leg = RelayLeg(access, rng)
+        self.manager = PathManager(follows=follows)
+        self.owners: dict[int, Path] = {}
+        """The path that each socket belongs to, open or being opened. All others are the traversal agent's."""
         self._next_socket = 0
         self._next_path = RELAY_PATH + 1
         self._reopen_at: float | None = None
-        self._direct = DirectPaths()
         self._arrivals = Arrivals()
         self._sent = Sent()
         self._echoes = Echoes()
         self._echo_numbers: dict[int, int] = {}
         """The newest echo request of the peer by each path."""
         self._reports = Reports()
-        self._said_in_use: PathKind = "relay"
-        self._had_direct = False
+        self._announced: PathKind = "relay"
+        """The kind of path that the peer knows us to send by."""
         self._out: list[MultipathCommand] = []
         self.foreign_dropped = 0
         self.garbage_dropped = 0
 
-    @property
-    def sockets(self) -> tuple[int, ...]:
-        """The sockets that are open, or being opened."""
-        own = () if self._socket is None else (self._socket,)
-        return (*own, *self._direct.sockets)
-
-    @property
-    def reflexive(self) -> Address | None:
-        """Our address as the relay sees it."""
-        return self._leg.reflexive
-
-    @property
-    def relay_round_trip(self) -> RoundTrip:
-        """Measured by binding and keeping the leg bound."""
-        return self._leg.round_trip
+    def take(self) -> list[MultipathCommand]:
+        """The commands that have come up since the last call, in order."""
+        out, self._out = self._out, []
+        return out
 
     def new_socket(self) -> int:
-        """A number for a socket that nobody else has; the link's sockets share one space of numbers."""
+        """A number for a socket that no other socket of the link has or had."""
         self._next_socket += 1
         return self._next_socket - 1
-
-    def is_relay_socket(self, socket: int) -> bool:
-        """Whether it is the relay leg's."""
-        return socket == self._socket
 
     def next_deadline(self) -> float | None:
         """When :meth:`timer` is due."""
         deadlines = (
             self._reopen_at,
-            self._leg.next_deadline(),
-            self.paths.next_deadline(),
-            self._echoes.next_deadline(self.paths.echo_paces, self._main()),
+            self.leg.next_deadline(),
+            self.manager.next_deadline(),
+            self._echoes.next_deadline(self.manager.echo_paces, self._main()),
             self._reports.next_deadline(),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # -- sockets and paths ---------------------------------------------------------------------------------------
 
-    def open(self, now: float) -> list[MultipathCommand]:
+    def open(self, now: float) -> None:
         """Begin with the relay path."""
-        self._manage(AddPath(RELAY_PATH, "relay", "relay", self._relay), now)
+        self._apply(self.manager.add(self.relay, now), now)
         self._open_socket()
-        return self._take()
 
-    def opened(self, event: SocketOpened, now: float) -> list[MultipathCommand]:
+    def opened(self, event: SocketOpened, now: float) -> None:
         """A socket is there."""
-        if event.socket == self._socket:
-            self._local = event.local
-            self._manage(PathOpened(RELAY_PATH, event.local), now)
-            self._run_leg(self._leg.handle(StartBinding(), now), now)
-        return self._take()
+        if event.socket == self.relay.socket:
+            self.relay.local = event.local
+            self._apply(self.manager.opened(self.relay, now), now)
+            self._ask_relay(self.leg.opened(now))
 
-    def failed(self, event: SocketFailed, now: float) -> list[MultipathCommand]:
+    def failed(self, event: SocketFailed, now: float) -> None:
         """A socket could not be opened, or has died."""
-        if event.socket == self._socket:
-            self._socket_gone(now)
+        path = self.owners.pop(event.socket, None)
+        if path is self.relay:
+            self._relay_closed(now)
             self._reopen_at = now + REOPEN_S
-        for path in self._direct.on_socket(event.socket):
-            self._manage(PathGone(path), now)
-        return self._take()
+        elif path is not None:
+            self._apply(self.manager.closed(path, now, forget=True), now)
 
-    def replace_leg(self, access: LegAccess, now: float) -> list[MultipathCommand]:
+    def replace_leg(self, access: LegAccess, now: float) -> None:
         """Use a new grant. One whose relay is not an IP address is ignored."""
         try:
             family = ipaddress.ip_address(access.relay[0]).version
         except ValueError:
-            return []
-        same_family = ipaddress.ip_address(self._relay[0]).version == family
-        self._relay = access.relay
-        self._manage(PathMoved(RELAY_PATH, access.relay), now)
-        self._run_leg(self._leg.handle(ReplaceGrant(access), now), now)
-        if not same_family and self._socket is not None:
-            self._rebind(self._socket, now)
-        return self._take()
+            return
+        is_same_family = ipaddress.ip_address(self.relay.remote[0]).version == family
+        self.relay.move_to(access.relay)
+        self._ask_relay(self.leg.replace(access, now))
+        if not is_same_family:
+            self._rebind(now)
 
-    def add_direct(
-        self, socket: int, local: Address, remote: Address, via: PathVia, rtt_s: float, now: float
-    ) -> list[MultipathCommand]:
+    def add_direct(self, socket: int, local: Address, remote: Address, via: PathVia, rtt_s: float, now: float) -> None:
         """A checked pair: from now on its socket is ours. A new remote address on the socket of a path moves it."""
-        if socket == self._socket or self._direct.path_of(socket, remote) is not None:
-            return []
-        known = next(iter(self._direct.on_socket(socket)), None)
+        known = self.owners.get(socket)
         if known is not None:
-            self._direct.move(known, remote)
-            self._manage(PathMoved(known, remote), now)
-            return self._take()
-        path = self._next_path
+            if known is not self.relay and not known.accepts(remote):
+                known.move_to(remote)
+            return
+        path = Path(self._next_path, "direct", via, remote)
         self._next_path += 1
-        self._direct.add(path, DirectPath(socket, local, remote, via))
-        for event in (AddPath(path, "direct", via, remote), PathOpened(path, local)):
-            self._manage(event, now)
-        quality = self.paths.quality(path)
-        if quality is not None:
-            quality.round_trip.sample(rtt_s)
-        self._manage(PathValidated(path), now)
-        return self._take()
+        path.socket, path.local = socket, local
+        path.measured.round_trip.sample(rtt_s)
+        self.owners[socket] = path
+        for step in (self.manager.add, self.manager.opened, self.manager.validated):
+            self._apply(step(path, now), now)
 
-    def network_changed(self, hosts: Collection[str], now: float) -> list[MultipathCommand]:
+    def network_changed(self, hosts: Collection[str], now: float) -> None:
         """These are the machine's IP addresses now. Paths from addresses that are gone die at once, the relay leg
         gets another socket then; nothing else is disturbed."""
-        for path in self._direct.without_host(hosts):
-            self._manage(PathGone(path), now)
-        if self._socket is not None:
-            if is_gone(self._local, hosts):
-                self._rebind(self._socket, now)
-            else:
-                self._run_leg(self._leg.handle(CheckBinding(), now), now)
-        return self._take()
+        for path in list(self.owners.values()):
+            if path is not self.relay and path.is_without_host(hosts):
+                self._apply(self.manager.closed(path, now, forget=True), now)
+        if self.relay.is_without_host(hosts):
+            self._rebind(now)
+        else:
+            self._ask_relay(self.leg.check(now))
 
     # -- packets -------------------------------------------------------------------------------------------------
 
-    def arrived(self, event: DatagramReceived, now: float) -> list[MultipathCommand]:
-        """A UDP payload came, no check of the traversal's. Only the addresses of the paths are listened to."""
-        if event.socket == self._socket and event.source == self._relay:
-            path: int | None = RELAY_PATH
-        else:
-            path = self._direct.path_of(event.socket, event.source)
-        quality = None if path is None else self.paths.quality(path)
-        if path is None or quality is None:
+    def received(self, path: Path, event: DatagramReceived, kind: PacketKind, now: float) -> bool:
+        """A UDP payload came on the socket of ``path``, no check of the traversal agent's. Whether it is a packet for
+        QUIC, which finds out if it is authentic; it is not if a copy of it came before."""
+        if not path.accepts(event.source):
             self.foreign_dropped += 1
-            return []
-        quality.received(len(event.data))
-        kind = packet_kind(event.data)
+            return False
+        path.measured.packets_received += 1
         if kind is PacketKind.QUIC:
-            return self._sealed(path, event.data, now)
-        if kind is PacketKind.STUN and path == RELAY_PATH:
-            self._run_leg(self._leg.handle(StunArrived(event.data), now), now)
+            if not (self.manager.has_direct and self._arrivals.is_known(event.data)):
+                return True
+            self._copied(path, event.data, now)
+            return False
+        if kind is PacketKind.STUN and path is self.relay:
+            self._relay_answered(event.data, now)
         else:
             self.garbage_dropped += 1
-        return self._take()
+        return False
 
-    def authentic(self, path: int, data: bytes, position: RtpPosition | None, now: float) -> list[MultipathCommand]:
+    def authentic(self, path: Path, data: bytes, position: RtpPosition | None, now: float) -> None:
         """QUIC found new and authentic traffic of the peer in ``data``, which came by ``path``."""
-        if self._direct:
-            self._arrivals.remember(data, path, position, now)
+        if self.manager.has_direct:
+            self._arrivals.remember(data, path.number, position, now)
         self._came(path, position, now)
-        return self._take()
 
-    def send(self, data: bytes, now: float) -> list[MultipathCommand]:
-        """Send one sealed packet on every path that carries now; on none it is lost, as on any network."""
-        carriers = self.paths.carriers
+    def send(self, data: bytes, now: float) -> None:
+        """Send one encrypted packet on every path that carries now; on none it is lost, as on any network."""
+        carriers = self.manager.carriers
         for path in carriers:
-            self._send_on(path, data)
-        if self._direct:
-            self._sent.remember(data, carriers, now)
-        return self._take()
+            self.send_by(path, data)
+        if self.manager.has_direct:
+            self._sent.remember(data, tuple(path.number for path in carriers), now)
 
-    def send_by(self, path: int, data: bytes) -> list[MultipathCommand]:
-        """Send one sealed packet by this path alone."""
-        self._send_on(path, data)
-        return self._take()
+    def send_by(self, path: Path, data: bytes) -> None:
+        """Send one encrypted packet by this path alone."""
+        if path.socket is not None:
+            self._out.append(SendDatagram(path.socket, path.remote, data))
+            path.measured.packets_sent += 1
 
-    def media_sent(self, now: float) -> list[MultipathCommand]:
+    def media_sent(self, now: float) -> None:
         """A frame of voice is about to be sent."""
         self._echoes.sent(now)
-        if self._direct:
-            self._manage(MediaSent(), now)
-        return self._take()
+        if self.manager.has_direct:
+            self._apply(self.manager.media_sent(now), now)
 
-    def timer(self, now: float) -> list[MultipathCommand]:
-        """Do what is due; harmless when nothing is."""
+    def timer(self, now: float) -> list[tuple[Path | None, EchoRequest]]:
+        """Do what is due. Returns the echo requests to send, each by its path alone; None is whatever carries."""
         if self._reopen_at is not None and now >= self._reopen_at:
             self._open_socket()
-        self._run_leg(self._leg.handle(LegTimer(), now), now)
-        self._manage(PathTimer(), now)
+        was_checking = self.leg.state is relay_leg.State.CHECKING
+        self._ask_relay(self.leg.timer(now))
+        if was_checking and self.leg.state is relay_leg.State.BINDING:
+            self._apply(self.manager.refuted(self.relay, now), now)
+        self._apply(self.manager.timer(now), now)
         main = self._main()
-        for path in self._echoes.due(self.paths.echo_paces, main, now):
-            self._out.append(AskEcho(path, self._echoes.request(path, path == main, now)))
+        requests = [
+            (None if number is None else self.manager.path(number), self._echoes.request(number, number == main, now))
+            for number in self._echoes.due(self.manager.echo_paces, main, now)
+        ]
         self._report(self._reports.due(now))
-        return self._take()
+        return requests
 
     # -- between the two ends ------------------------------------------------------------------------------------
 
@@ -317,177 +246,146 @@ class Multipath:
         """The peer does not any more."""
         self._echoes.stop()
 
-    def echo_came(self, sequence: int, path: int) -> None:
+    def echo_requested(self, sequence: int, path: Path) -> None:
         """An echo request of the peer came by ``path``."""
-        self._echo_numbers[path] = sequence
+        self._echo_numbers[path.number] = sequence
 
-    def echo_answered(self, sequence: int, now: float) -> list[MultipathCommand]:
+    def echo_answered(self, sequence: int, now: float) -> None:
         """An answer of the peer came."""
-        path, rtt = self._echoes.answered(sequence, now) or (None, 0.0)
-        quality = None if path is None else self.paths.quality(path)
-        if path is not None and quality is not None:
-            quality.round_trip.sample(rtt)
-            self._manage(Echoed(path, rtt), now)
-        return self._take()
+        number, rtt_s = self._echoes.answered(sequence, now) or (None, 0.0)
+        path = None if number is None else self.manager.path(number)
+        if path is not None:
+            path.measured.round_trip.sample(rtt_s)
+            self._apply(self.manager.echoed(path, rtt_s, now), now)
 
-    def peer_said(
+    def peer_reported(
         self, message: messages.PathQuality | messages.PathSilent | messages.PathInUse, now: float
-    ) -> list[MultipathCommand]:
+    ) -> None:
         """The peer speaks of the paths."""
-        if isinstance(message, messages.PathInUse):
-            self._manage(PeerUses(message.kind), now)
-            return self._take()
-        if isinstance(message, messages.PathSilent):
-            path = self._echoes.path_of(message.echo)
-            if path is not None:
-                self._manage(PeerReportsSilence(path, message.silent_ms / 1_000), now)
-            return self._take()
-        counted = ((self._echoes.path_of(count.echo), count) for count in message.paths)
-        counts = tuple(
-            PathCounted(path, count.frames, count.expected, count.behind_ms / 1_000)
-            for path, count in counted
-            if path is not None
-        )
-        self._manage(PeerCounted(counts), now)
-        return self._take()
+        match message:
+            case messages.PathInUse(kind):
+                self._apply(self.manager.peer_uses(kind), now)
+            case messages.PathSilent(echo, silent_ms):
+                path = self._asked_by(echo)
+                if path is not None:
+                    self._apply(self.manager.peer_reports_silence(path, silent_ms / 1_000, now), now)
+            case messages.PathQuality(counts):
+                known = ((self._asked_by(count.echo), count) for count in counts)
+                counted = [(path, count) for path, count in known if path is not None]
+                self._apply(self.manager.peer_counted(counted, now), now)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _take(self) -> list[MultipathCommand]:
-        out, self._out = self._out, []
-        return out
-
     def _main(self) -> int | None:
-        carriers = self.paths.carriers
-        return carriers[0] if carriers else None
+        carriers = self.manager.carriers
+        return carriers[0].number if carriers else None
+
+    def _asked_by(self, echo: int) -> Path | None:
+        """The path by which our echo request with this number was sent."""
+        number = self._echoes.path_of(echo)
+        return None if number is None else self.manager.path(number)
 
     def _open_socket(self) -> None:
         self._reopen_at = None
-        self._socket = self.new_socket()
-        version = ipaddress.ip_address(self._relay[0]).version
+        socket = self.relay.socket = self.new_socket()
+        self.owners[socket] = self.relay
+        version = ipaddress.ip_address(self.relay.remote[0]).version
         wildcard = "0.0.0.0" if version == 4 else "::"  # noqa: S104
-        self._out.append(OpenSocket(self._socket, wildcard, self._relay))
+        self._out.append(OpenSocket(socket, wildcard, self.relay.remote))
 
-    def _rebind(self, socket: int, now: float) -> None:
-        self._out.append(CloseSocket(socket))
-        self._socket_gone(now)
-        self._open_socket()
+    def _rebind(self, now: float) -> None:
+        if self.relay.socket is not None:
+            self._out.append(CloseSocket(self.relay.socket))
+            del self.owners[self.relay.socket]
+            self._relay_closed(now)
+            self._open_socket()
 
-    def _socket_gone(self, now: float) -> None:
-        self._socket = self._local = None
-        self._run_leg(self._leg.handle(StopLeg(), now), now)
-        self._manage(PathClosed(RELAY_PATH), now)
+    def _relay_closed(self, now: float) -> None:
+        self.relay.socket = self.relay.local = None
+        self.leg.closed()
+        self._apply(self.manager.closed(self.relay, now), now)
 
-    def _send_on(self, path: int, data: bytes) -> None:
-        quality = self.paths.quality(path)
-        direct = self._direct.get(path)
-        if quality is None:
-            return
-        if direct is not None:
-            self._out.append(SendDatagram(direct.socket, direct.remote, data))
-        elif path == RELAY_PATH and self._socket is not None:
-            self._out.append(SendDatagram(self._socket, self._relay, data))
-        else:
-            return
-        quality.sent(len(data))
+    def _ask_relay(self, request: bytes | None) -> None:
+        if request is not None and self.relay.socket is not None:
+            self._out.append(SendDatagram(self.relay.socket, self.relay.remote, request))
 
-    def _sealed(self, path: int, data: bytes, now: float) -> list[MultipathCommand]:
-        if not self._direct or not self._arrivals.is_known(data):
-            return [PacketReceived(path, data)]
-        copy = self._arrivals.copy(data, path)
+    def _relay_answered(self, data: bytes, now: float) -> None:
+        match self.leg.received(data, now):
+            case relay_leg.Trigger.ANSWERED:
+                self._apply(self.manager.validated(self.relay, now), now)
+                self._out.append(LegBound())
+            case relay_leg.Trigger.REFUSED if self.leg.refusal_code is not None:
+                self._out.append(LegRefused(self.leg.refusal_code))
+
+    def _copied(self, path: Path, data: bytes, now: float) -> None:
+        """The same bytes came before; by another path they are as authentic."""
+        copy = self._arrivals.copy(data, path.number)
         if copy is not None:
-            quality = self.paths.quality(path)
-            if copy.position is not None and quality is not None:
-                quality.lagged(now - copy.first_at)
+            if copy.position is not None:
+                path.measured.lagged(now - copy.first_at)
                 self._out.append(CopyArrived(copy.position))
             self._came(path, copy.position, now)
-        return self._take()
 
-    def _came(self, path: int, position: RtpPosition | None, now: float) -> None:
+    def _came(self, path: Path, position: RtpPosition | None, now: float) -> None:
         """Something authentic came by the path, for the first time by this one."""
-        quality = self.paths.quality(path)
-        if quality is not None and position is not None:
-            quality.media(position, now)
-            if self._direct:
-                self._reports.came(path, now)
-        self._manage(PacketSeen(path), now)
+        if position is not None:
+            path.measured.media(position, now)
+            if self.manager.has_direct:
+                self._reports.came(path.number, now)
+        self._apply(self.manager.received(path, now), now)
 
-    def _report(self, paths: list[int]) -> None:
+    def _report(self, numbers: list[int]) -> None:
         counts = []
-        for path in paths:
-            quality, number = self.paths.quality(path), self._echo_numbers.get(path)
-            if quality is not None and number is not None:
+        for number in numbers:
+            path, echo = self.manager.path(number), self._echo_numbers.get(number)
+            if path is not None and echo is not None:
+                measured = path.measured
                 counts.append(
                     messages.PathCount(
-                        echo=number,
-                        frames=quality.tally.frames,
-                        expected=quality.tally.expected,
-                        jitter_ms=milliseconds(quality.jitter.value) or 0.0,
-                        behind_ms=milliseconds(quality.behind) or 0.0,
+                        echo=echo,
+                        frames=measured.tally.frames,
+                        expected=measured.tally.expected,
+                        jitter_ms=milliseconds(measured.jitter.value) or 0.0,
+                        behind_ms=milliseconds(measured.lag_s) or 0.0,
                     )
                 )
         if counts:
             self._out.append(SendUnreliable(messages.PathQuality(counts[: messages.MAX_PATHS_REPORTED])))
 
-    def _run_leg(self, commands: list[LegCommand], now: float) -> None:
-        for command in commands:
-            match command:
-                case SendToRelay(data):
-                    if self._socket is not None:
-                        self._out.append(SendDatagram(self._socket, self._relay, data))
-                case LegBound():
-                    self._manage(PathValidated(RELAY_PATH), now)
-                    self._out.append(MultipathReady())
-                case LegLost():
-                    self._manage(PathRefuted(RELAY_PATH), now)
-                case LegRefused(code):
-                    self._out.append(MultipathRefused(code))
-
-    def _manage(self, event: ManagerEvent, now: float) -> None:
-        for command in self.paths.handle(event, now):
-            match command:
-                case StateChanged(path, state):
-                    self._state_changed(path, state)
-                case Revalidate():
-                    # Of the relay leg, whichever path is silent: it has to be there when a direct path dies.
-                    self._run_leg(self._leg.handle(CheckBinding(), now), now)
-                case SendAgain():
-                    self._send_again(command, now)
-                case ReportSilence(path, silent_s):
-                    number = self._echo_numbers.get(path)
-                    if number is not None:
-                        self._out.append(SendUnreliable(messages.PathSilent(number, silent_s * 1_000)))
-                case Forgotten(path):
-                    self._forget(path)
-                case ConnectivityLost(since):
-                    self._out.append(Reconnecting(since))
-                case ConnectivityRestored():
-                    self._out.append(Reconnected())
-        if self._had_direct and not self.paths.has_direct:
+    def _apply(self, changes: Changes, now: float) -> None:
+        for path, state in changes.states:
+            self._state_changed(path, state)
+        if changes.revalidate:
+            # Of the relay leg, whichever path is silent: it has to be there when a direct path dies.
+            self._ask_relay(self.leg.check(now))
+        for resend in changes.resend:
+            # Byte for byte: QUIC drops what had arrived, so nothing sent into a dead path is lost, only late.
+            for data in self._sent.again(resend.lost_on.number, resend.onto.number, resend.since, now):
+                self.send_by(resend.onto, data)
+        for path, silent_s in changes.silent:
+            echo = self._echo_numbers.get(path.number)
+            if echo is not None:
+                self._out.append(SendUnreliable(messages.PathSilent(echo, silent_s * 1_000)))
+        for path in changes.forgotten:
+            self._forget(path)
+        if changes.silent_since is not None:
+            self._out.append(Reconnecting(changes.silent_since))
+        if changes.silence_ended:
+            self._out.append(Reconnected())
+        if changes.direct_lost:
             self._out.append(DirectLost())
-        self._had_direct = self.paths.has_direct
 
-    def _state_changed(self, path: int, state: PathState) -> None:
-        direct = self._direct.get(path)
-        if direct is None:
-            self._out.append(PathChanged("relay", "relay", self._relay, state.value))
-        else:
-            self._out.append(PathChanged("direct", direct.via, direct.remote, state.value))
-        if state is PathState.ACTIVE:
-            kind: PathKind = "relay" if direct is None else "direct"
-            if kind != self._said_in_use:
-                self._said_in_use = kind
-                self._out.append(SendControl(messages.PathInUse(kind)))
+    def _state_changed(self, path: Path, state: State) -> None:
+        self._out.append(PathChanged(path.kind, path.via, path.remote, state.value))
+        if state is State.ACTIVE and path.kind != self._announced:
+            self._announced = path.kind
+            self._out.append(SendControl(messages.PathInUse(path.kind)))
 
-    def _send_again(self, again: SendAgain, now: float) -> None:
-        """Byte for byte: QUIC drops what had arrived, so nothing sent into a dead path is lost, only late."""
-        for data in self._sent.again(again.lost_on, again.onto, again.since, now):
-            self._send_on(again.onto, data)
-
-    def _forget(self, path: int) -> None:
-        direct = self._direct.forget(path)
-        self._echoes.forget(path)
-        self._reports.forget(path)
-        self._echo_numbers.pop(path, None)
-        if direct is not None:
-            self._out.append(CloseSocket(direct.socket))
+    def _forget(self, path: Path) -> None:
+        self._echoes.forget(path.number)
+        self._reports.forget(path.number)
+        self._echo_numbers.pop(path.number, None)
+        if path.socket is not None:
+            self.owners.pop(path.socket, None)
+            self._out.append(CloseSocket(path.socket))
+            path.socket = None

@@ -1,4 +1,4 @@
-"""Echo requests on the paths: they keep the promise of traffic, and measure the round trip of each path end to end.
+"""Echo requests on the paths: they keep traffic flowing, and measure the round trip of each path end to end (pure).
 
 A request travels by one path alone and its answer by the path that the request came by, so that what is measured,
 and what its number stands for in a report of the peer, is never in doubt.
@@ -9,9 +9,9 @@ from typing import Any
 
 from transport.wire.datagrams import EchoRequest
 
-# DESIGN §7: on the path in use something goes each way at least this often, so that silence means something.
-PROMISE_S = 0.1
-# The round-trip time is measured a few times a second also while media keeps the promise by itself.
+# On the path in use something goes each way at least this often, so that silence means something.
+KEEPALIVE_S = 0.1
+# The round-trip time is measured a few times a second, also while media alone keeps traffic flowing.
 ECHO_EVERY_S = 0.25
 # Requests waiting for an answer: 3 s of them at the pace of a call, longer than any round trip that carries a voice.
 MAX_OUTSTANDING = 64
@@ -20,7 +20,7 @@ MAX_NUMBERS = 256
 
 
 class Echoes:
-    """When to ask by which path, and how long each answer took. Started once; before that nothing is due."""
+    """When to send a request by which path, and how long each answer took. Before :meth:`start` nothing is due."""
 
     __slots__ = ("_asked_at", "_numbers", "_outstanding", "_sent_at", "_sequence", "_started")
 
@@ -33,10 +33,10 @@ class Echoes:
         self._numbers: dict[int, int | None] = {}
 
     def start(self, now: float) -> None:
-        """From now on the promise holds; the first request is due at once."""
+        """From now on the peer expects traffic; the first request is due at once."""
         self._started = True
         self._asked_at.clear()
-        self._sent_at = now - PROMISE_S
+        self._sent_at = now - KEEPALIVE_S
 
     def stop(self) -> None:
         """Nothing is due any more."""
@@ -54,17 +54,14 @@ class Echoes:
         """When the next request is due. ``paces``: seconds between requests by path; ``main`` is the path in use."""
         if not self._started:
             return None
-        due = [self._due(main, paces.get(main, ECHO_EVERY_S) if main is not None else ECHO_EVERY_S)]
-        due += [self._due(path, pace) for path, pace in paces.items() if path != main]
-        return min(self._sent_at + PROMISE_S, *due)
+        return min([self._main_due(paces, main), *(self._due(path, pace) for path, pace in paces.items())])
 
     def due(self, paces: Mapping[int, float], main: int | None, now: float) -> list[int | None]:
         """The paths by which a request is to be sent at ``now``."""
         if not self._started:
             return []
         out: list[int | None] = [path for path, pace in paces.items() if path != main and now >= self._due(path, pace)]
-        pace = paces.get(main, ECHO_EVERY_S) if main is not None else ECHO_EVERY_S
-        if now >= min(self._sent_at + PROMISE_S, self._due(main, pace)):
+        if now >= self._main_due(paces, main):
             out.insert(0, main)
         return out
 
@@ -88,6 +85,10 @@ class Echoes:
     def path_of(self, sequence: int) -> int | None:
         """The path by which the request with this number was sent; None when it is unknown, or too long ago."""
         return self._numbers.get(sequence)
+
+    def _main_due(self, paces: Mapping[int, float], main: int | None) -> float:
+        pace = ECHO_EVERY_S if main is None else paces.get(main, ECHO_EVERY_S)
+        return min(self._sent_at + KEEPALIVE_S, self._due(main, pace))
 
     def _due(self, path: int | None, pace: float) -> float:
         asked = self._asked_at.get(path)

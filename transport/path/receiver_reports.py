@@ -1,8 +1,8 @@
-"""What the peer is told about the paths that its media comes by: when, and about which."""
+"""When the peer gets a report about the paths that its media comes by, and about which (pure)."""
 
-# Several times within a trial of 300 ms, and a twentieth of the voice's own traffic.
+# Several times within an evaluation of 300 ms, and a twentieth of the voice's own traffic.
 REPORT_EVERY_S = 0.1
-# While media comes by one path only, nothing is to be decided; that the path holds is told now and then.
+# While media comes by one path only, nothing is to be decided; that the path holds is reported now and then.
 CALM_EVERY_S = 1.0
 # Without a frame for so long a path carries no media.
 CARRIES_S = 0.5

@@ -7,8 +7,10 @@ so that a round-trip time is never ambiguous (Karn's rule).
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from transport.net.sockets import Address
 from transport.path.stats import RoundTrip
@@ -49,11 +51,11 @@ class LegAccess:
     password: str = field(repr=False)
 
 
-class LegState(Enum):
+class State(Enum):
     """Where the binding stands."""
 
     CLOSED = "closed"
-    """No socket, or stopped: nothing is sent."""
+    """No socket: nothing is sent."""
     BINDING = "binding"
     BOUND = "bound"
     CHECKING = "checking"
@@ -62,74 +64,34 @@ class LegState(Enum):
     """The relay does not know this grant; asked again each second, since it may learn it."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartBinding:
-    """A socket is there: bind."""
+class Trigger(Enum):
+    """What changes it."""
+
+    OPENED = "socket opened"
+    ANSWERED = "relay answers"
+    CHECKED = "keepalive due"
+    LOST = "keepalives unanswered"
+    REFUSED = "relay refuses the grant"
+    REPLACED = "new grant"
+    CLOSED = "socket closed"
 
 
-@dataclass(frozen=True, slots=True)
-class CheckBinding:
-    """Something is amiss with the path: ask the relay at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplaceGrant:
-    """The relay gave new credentials, perhaps on another endpoint: bind with those."""
-
-    access: LegAccess
-
-
-@dataclass(frozen=True, slots=True)
-class StunArrived:
-    """A STUN packet from the relay's endpoint."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LegTimer:
-    """The leg's deadline has come."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopLeg:
-    """The socket is gone: send no more."""
-
-
-LegEvent = StartBinding | CheckBinding | ReplaceGrant | StunArrived | LegTimer | StopLeg
-
-
-@dataclass(frozen=True, slots=True)
-class SendToRelay:
-    """Send these bytes to the relay's endpoint."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LegBound:
-    """The relay forwards for us; ``reflexive`` is our address as the relay sees it."""
-
-    reflexive: Address
-
-
-@dataclass(frozen=True, slots=True)
-class LegLost:
-    """The relay no longer answers; binding goes on by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class LegRefused:
-    """The relay does not accept the grant (STUN error ``code``)."""
-
-    code: int
-
-
-LegCommand = SendToRelay | LegBound | LegLost | LegRefused
+TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
+    (State.CLOSED, Trigger.OPENED): State.BINDING,
+    (State.BINDING, Trigger.ANSWERED): State.BOUND,
+    (State.CHECKING, Trigger.ANSWERED): State.BOUND,
+    (State.REFUSED, Trigger.ANSWERED): State.BOUND,
+    (State.BOUND, Trigger.CHECKED): State.CHECKING,
+    (State.CHECKING, Trigger.LOST): State.BINDING,
+    (State.BINDING, Trigger.REFUSED): State.REFUSED,
+    (State.CHECKING, Trigger.REFUSED): State.REFUSED,
+    **{(state, Trigger.REPLACED): State.BINDING for state in State if state is not State.CLOSED},
+    **{(state, Trigger.CLOSED): State.CLOSED for state in State if state is not State.CLOSED},
+}
 
 
 class RelayLeg:
-    """The machine of one leg."""
+    """One leg. Methods that may have to ask the relay return the Binding request to send to it, or None."""
 
     __slots__ = (
         "_access",
@@ -137,9 +99,10 @@ class RelayLeg:
         "_missed",
         "_outstanding",
         "_refusals",
+        "_retry_s",
         "_rng",
-        "_wait",
         "reflexive",
+        "refusal_code",
         "round_trip",
         "state",
     )
@@ -149,99 +112,106 @@ class RelayLeg:
         self._rng = rng
         self._outstanding: dict[bytes, float] = {}
         self._deadline: float | None = None
-        self._wait = FIRST_RETRY_S
+        self._retry_s = FIRST_RETRY_S
         self._missed = 0
         self._refusals = 0
-        self.state = LegState.CLOSED
+        self.state = State.CLOSED
         self.reflexive: Address | None = None
+        """Our address as the relay sees it."""
+        self.refusal_code: int | None = None
+        """The STUN error code of the last refusal."""
         self.round_trip = RoundTrip()
 
     def next_deadline(self) -> float | None:
-        """When :class:`LegTimer` is due."""
+        """When :meth:`timer` is due."""
         return self._deadline
 
-    def handle(self, event: LegEvent, now: float) -> list[LegCommand]:
-        """Take one event; never raises."""
-        match event:
-            case StunArrived(data):
-                return self._answer(data, now)
-            case LegTimer():
-                return self._timer(now)
-            case StartBinding():
-                return self._ask_afresh(LegState.BINDING, now)
-            case CheckBinding():
-                if self.state is LegState.BOUND:
-                    return self._ask_afresh(LegState.CHECKING, now)
-                return []
-            case ReplaceGrant(access):
-                self._access = access
-                self._outstanding.clear()
-                if self.state is LegState.CLOSED:
-                    return []
-                return self._ask_afresh(LegState.BINDING, now)
-            case StopLeg():
-                self.state = LegState.CLOSED
-                self._deadline = None
-                self._outstanding.clear()
-                return []
+    def opened(self, now: float) -> bytes | None:
+        """A socket is there: bind."""
+        return self._ask_afresh(now) if self._move(Trigger.OPENED) else None
 
-    def _ask_afresh(self, state: LegState, now: float) -> list[LegCommand]:
-        self.state = state
-        self._missed = 0
-        self._refusals = 0
-        self._wait = FIRST_RETRY_S
-        if self.round_trip.smoothed is not None:
-            self._wait = min(MAX_RETRY_S, max(FIRST_RETRY_S, RETRY_ROUND_TRIPS * self.round_trip.smoothed))
+    def check(self, now: float) -> bytes | None:
+        """Ask the relay at once whether the leg is still bound."""
+        return self._ask_afresh(now) if self._move(Trigger.CHECKED) else None
+
+    def replace(self, access: LegAccess, now: float) -> bytes | None:
+        """The relay gave new credentials, perhaps on another endpoint: bind with those."""
+        self._access = access
+        self._outstanding.clear()
+        return self._ask_afresh(now) if self._move(Trigger.REPLACED) else None
+
+    def closed(self) -> None:
+        """The socket is gone: send no more."""
+        self._move(Trigger.CLOSED)
+        self._deadline = None
+        self._outstanding.clear()
+
+    def timer(self, now: float) -> bytes | None:
+        """Do what is due. When the third keepalive in a row has been missed, the leg is no longer bound."""
+        if self._deadline is None or now < self._deadline:
+            return None
+        if self._move(Trigger.CHECKED):
+            return self._ask_afresh(now)
+        self._retry_s = min(MAX_RETRY_S, 2 * self._retry_s)
+        if self.state is State.CHECKING:
+            self._missed += 1
+            if self._missed == MISSED_KEEPALIVES:
+                self._move(Trigger.LOST)
+                return self._ask_afresh(now)
         return self._ask(now)
 
-    def _ask(self, now: float) -> list[LegCommand]:
+    def received(self, data: bytes, now: float) -> Trigger | None:
+        """Take a STUN packet from the relay's endpoint; never raises. Returns ``ANSWERED`` when the leg is bound anew
+        or under another address, ``REFUSED`` when the relay has refused the grant, and None for all else."""
+        try:
+            message = parse(data)
+        except WireError:
+            return None
+        asked = self._outstanding.get(message.transaction_id)
+        if asked is None or message.kind is StunClass.REQUEST:
+            return None
+        if message.kind is StunClass.ERROR:
+            return self._refused(message)
+        if message.mapped is None or not message.authentic(self._access.password):
+            return None
+        self._outstanding.clear()
+        self.round_trip.sample(now - asked)
+        is_news = self.state is not State.CHECKING or message.mapped != self.reflexive
+        self._move(Trigger.ANSWERED)
+        self.reflexive = message.mapped
+        self._deadline = now + KEEPALIVE_S
+        return Trigger.ANSWERED if is_news else None
+
+    def _move(self, trigger: Trigger) -> bool:
+        after = TRANSITIONS.get((self.state, trigger))
+        if after is not None:
+            self.state = after
+        return after is not None
+
+    def _ask_afresh(self, now: float) -> bytes:
+        self._missed = self._refusals = 0
+        self._retry_s = FIRST_RETRY_S
+        if self.round_trip.smoothed is not None:
+            self._retry_s = min(MAX_RETRY_S, max(FIRST_RETRY_S, RETRY_ROUND_TRIPS * self.round_trip.smoothed))
+        return self._ask(now)
+
+    def _ask(self, now: float) -> bytes:
         transaction_id = self._rng.randbytes(TRANSACTION_ID_BYTES)
         if len(self._outstanding) == MAX_OUTSTANDING:
             del self._outstanding[next(iter(self._outstanding))]
         self._outstanding[transaction_id] = now
-        self._deadline = now + (REFUSED_RETRY_S if self.state is LegState.REFUSED else self._wait)
-        return [SendToRelay(binding_request(transaction_id, self._access.username, self._access.password))]
+        self._deadline = now + (REFUSED_RETRY_S if self.state is State.REFUSED else self._retry_s)
+        return binding_request(transaction_id, self._access.username, self._access.password)
 
-    def _timer(self, now: float) -> list[LegCommand]:
-        if self._deadline is None or now < self._deadline:
-            return []
-        if self.state is LegState.BOUND:
-            return self._ask_afresh(LegState.CHECKING, now)
-        self._wait = min(MAX_RETRY_S, 2 * self._wait)
-        if self.state is LegState.CHECKING:
-            self._missed += 1
-            if self._missed == MISSED_KEEPALIVES:
-                return [LegLost(), *self._ask_afresh(LegState.BINDING, now)]
-        return self._ask(now)
-
-    def _answer(self, data: bytes, now: float) -> list[LegCommand]:
-        try:
-            message = parse(data)
-        except WireError:
-            return []
-        asked = self._outstanding.get(message.transaction_id)
-        if asked is None or message.kind is StunClass.REQUEST:
-            return []
-        if message.kind is StunClass.ERROR:
-            return self._refusal(message)
-        if message.mapped is None or not message.authentic(self._access.password):
-            return []
-        self._outstanding.clear()
-        self.round_trip.sample(now - asked)
-        news = self.state is not LegState.CHECKING or message.mapped != self.reflexive
-        self.state = LegState.BOUND
-        self.reflexive = message.mapped
-        self._deadline = now + KEEPALIVE_S
-        return [LegBound(message.mapped)] if news else []
-
-    def _refusal(self, message: StunMessage) -> list[LegCommand]:
+    def _refused(self, message: StunMessage) -> Trigger | None:
         if message.error not in (UNAUTHENTICATED, STALE_LEG):
-            return []
+            return None
         del self._outstanding[message.transaction_id]
-        if self.state is LegState.REFUSED:
-            return []
+        if self.state is State.REFUSED:
+            return None
         self._refusals = REFUSALS_BELIEVED if message.authentic(self._access.password) else self._refusals + 1
         if self._refusals < REFUSALS_BELIEVED:
-            return []
-        self.state = LegState.REFUSED
-        return [LegRefused(message.error)]
+            return None
+        self.refusal_code = message.error
+        self._move(Trigger.REFUSED)
+        return Trigger.REFUSED

@@ -1,4 +1,4 @@
-"""What was sent and what has come lately, as sealed packets: for sending again, and for knowing copies."""
+"""Which packets were sent and received lately: for sending again, and for recognising copies (pure)."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -10,32 +10,24 @@ from transport.wire.datagrams import RtpPosition
 ARRIVALS_KEPT = 256
 ARRIVALS_S = 2.0
 # What a path may have swallowed before that showed. Where the peer alone can know, by two paths of a quarter of a
-# second one way, 0.7 s pass until its word is here, and a few words may be lost on the way.
+# second one way, 0.7 s pass until its report is here, and a few reports may be lost on the way.
 SENT_S = 1.1
 # 65 to 80 packets a second leave by the path in use: frames, echoes, answers, reports. More would not be believed: QUIC
 # may take a packet for a duplicate that is too far behind the newest (RFC 9000 §12.3), and aioquic does at 128.
 SENT_KEPT = 88
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A packet that came before, by the path ``first`` at ``first_at``; ``position`` if there was media in it."""
-
-    first: int
-    first_at: float
-    position: RtpPosition | None
-
-
 @dataclass(slots=True)
-class _Arrival:
-    first: int
+class Arrival:
+    """One packet: when it came first, the RTP position if there was media in it, and the paths that it has come by."""
+
     first_at: float
     position: RtpPosition | None
     paths: set[int]
 
 
 class Arrivals:
-    """Sealed packets that QUIC found authentic, byte for byte, and the paths that each has come by.
+    """Encrypted packets that QUIC found authentic, byte for byte, and the paths that each has come by.
 
     The same bytes by another path are as authentic as they were the first time; by the same path they may be a
     replay, and count for nothing. Holds :data:`ARRIVALS_KEPT` packets of :data:`ARRIVALS_S`, the oldest go first.
@@ -44,7 +36,7 @@ class Arrivals:
     __slots__ = ("_known", "_order")
 
     def __init__(self) -> None:
-        self._known: dict[bytes, _Arrival] = {}
+        self._known: dict[bytes, Arrival] = {}
         self._order: deque[bytes] = deque()
 
     def __len__(self) -> int:
@@ -60,24 +52,24 @@ class Arrivals:
         if known is not None:
             known.position = position or known.position
         else:
-            self._known[data] = _Arrival(path, now, position, {path})
+            self._known[data] = Arrival(now, position, {path})
             self._order.append(data)
 
     def is_known(self, data: bytes) -> bool:
         """Whether these bytes have come before, by whatever path."""
         return data in self._known
 
-    def copy(self, data: bytes, path: int) -> Copy | None:
+    def copy(self, data: bytes, path: int) -> Arrival | None:
         """What ``data`` is a copy of, the first time that it comes by ``path``; None for all else."""
         arrival = self._known.get(data)
         if arrival is None or path in arrival.paths:
             return None
         arrival.paths.add(path)
-        return Copy(arrival.first, arrival.first_at, arrival.position)
+        return arrival
 
 
 class Sent:
-    """The newest sealed packets and the paths that each was sent on; at most :data:`SENT_KEPT`, the oldest go."""
+    """The newest encrypted packets and the paths that each was sent on; at most :data:`SENT_KEPT`, the oldest go."""
 
     __slots__ = ("_packets",)
 

@@ -1,13 +1,15 @@
-"""What a path is like, from what has been seen on it: round-trip time, jitter, loss."""
+"""What is measured on a path: round-trip time, jitter, loss, and how many frames came by it."""
 
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
+from transport.net.sockets import Address
 from transport.wire.datagrams import RtpPosition
 
 PathKind = Literal["relay", "direct"]
 PathVia = Literal["relay", "host", "port_mapping", "punch", "prediction", "birthday"]
+"""The technique that found the path."""
 
 # RFC 6298 §2: gains of the smoothed round-trip time and of its variation.
 _RTT_GAIN = 1 / 8
@@ -19,7 +21,7 @@ RTP_UNITS_PER_S = 48_000
 # Loss is shown for the last five seconds: short enough to follow a change, long enough for 2 % to be five frames.
 LOSS_BUCKET_S = 1.0
 LOSS_BUCKETS = 5
-# Frames come each 20 ms, and no burst of loss that a call survives lasts so long: the sender has left the path.
+# Frames come every 20 ms, and no burst of loss that a call survives lasts so long: the sender has left the path.
 PAUSE_S = 0.5
 # RFC 3550 A.1: a larger jump of the sequence number is a restart of the stream, not a loss.
 _MAX_DROPOUT = 3_000
@@ -28,24 +30,22 @@ _TIMESTAMPS = 1 << 32
 
 
 class RoundTrip:
-    """Round-trip time as in RFC 6298 §2, and the shortest ever seen. Seconds; None before the first sample."""
+    """Round-trip time as in RFC 6298 §2, in seconds; None before the first sample."""
 
-    __slots__ = ("minimum", "smoothed", "variation")
+    __slots__ = ("smoothed", "variation")
 
     def __init__(self) -> None:
         self.smoothed: float | None = None
         self.variation = 0.0
-        self.minimum: float | None = None
 
     def sample(self, rtt: float) -> None:
         """Take one measurement in seconds; a negative one counts as 0."""
         rtt = max(0.0, rtt)
-        if self.smoothed is None or self.minimum is None:
-            self.smoothed, self.variation, self.minimum = rtt, rtt / 2, rtt
+        if self.smoothed is None:
+            self.smoothed, self.variation = rtt, rtt / 2
             return
         self.variation += _RTT_VARIATION_GAIN * (abs(self.smoothed - rtt) - self.variation)
         self.smoothed += _RTT_GAIN * (rtt - self.smoothed)
-        self.minimum = min(self.minimum, rtt)
 
 
 class Jitter:
@@ -160,21 +160,17 @@ class Tally:
         self._at = now
 
 
-class PathQuality:
-    """Everything measured on one path. ``heard`` is when authentic traffic of the peer last came by it, ``media_at``
-    when one of its frames last did; ``behind`` is how much later than by the fastest path a frame comes by this one,
-    in seconds, smoothed as a round trip is; None before frames have come by two paths."""
+class PathMeasurements:
+    """Everything measured on one path."""
 
     __slots__ = (
-        "behind",
-        "bytes_received",
-        "bytes_sent",
-        "heard",
         "jitter",
+        "lag_s",
         "loss",
         "media_at",
         "packets_received",
         "packets_sent",
+        "received_at",
         "round_trip",
         "tally",
     )
@@ -184,23 +180,16 @@ class PathQuality:
         self.jitter = Jitter()
         self.loss = Loss()
         self.tally = Tally()
-        self.behind: float | None = None
-        self.heard: float | None = None
+        self.lag_s: float | None = None
+        """How much later than by the fastest path a frame comes by this one, smoothed as a round trip is; None before
+        frames have come by two paths."""
+        self.received_at: float | None = None
+        """When authentic traffic of the peer last came by it."""
         self.media_at: float | None = None
+        """When one of the peer's frames last did."""
         self.packets_sent = 0
         self.packets_received = 0
-        self.bytes_sent = 0
-        self.bytes_received = 0
-
-    def sent(self, size: int) -> None:
-        """Count one UDP payload sent on the path."""
-        self.packets_sent += 1
-        self.bytes_sent += size
-
-    def received(self, size: int) -> None:
-        """Count one UDP payload that came by the path, authentic or not."""
-        self.packets_received += 1
-        self.bytes_received += size
+        """UDP payloads, authentic or not."""
 
     def media(self, position: RtpPosition, now: float) -> None:
         """Take the position of an RTP packet that came by the path."""
@@ -211,28 +200,23 @@ class PathQuality:
 
     def lagged(self, seconds: float) -> None:
         """A frame came by this path so much later than by the first one."""
-        self.behind = seconds if self.behind is None else self.behind + _RTT_GAIN * (seconds - self.behind)
+        self.lag_s = seconds if self.lag_s is None else self.lag_s + _RTT_GAIN * (seconds - self.lag_s)
 
 
 @dataclass(frozen=True, slots=True)
 class PathStats:
-    """One path at one moment. Addresses are (host, port) or None while unknown; times are in the machine's clock."""
+    """One path at one moment. Addresses are (host, port), or None while unknown."""
 
     kind: PathKind
     via: PathVia
-    local: tuple[str, int] | None
-    remote: tuple[str, int]
+    local: Address | None
+    remote: Address
     state: str
     rtt_ms: float | None
-    min_rtt_ms: float | None
     loss: float | None
     jitter_ms: float | None
-    active_from: float | None
-    active_to: float | None
     packets_sent: int
     packets_received: int
-    bytes_sent: int
-    bytes_received: int
 
 
 def milliseconds(seconds: float | None) -> float | None:

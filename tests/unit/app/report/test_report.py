@@ -33,9 +33,7 @@ from transport.portmap.mapper import MappingStatus
 from transport.traversal.events import PhaseOutcome, PhaseStatus, ProfileKnown
 
 ROOT = Path(__file__).parents[4]
-RELAY = PathStats(
-    "relay", "relay", ("192.168.1.7", 40_000), ("198.51.100.1", 7_851), "active", *(None,) * 6, 0, 0, 0, 0
-)
+RELAY = PathStats("relay", "relay", ("192.168.1.7", 40_000), ("198.51.100.1", 7_851), "active", None, None, None, 0, 0)
 DIRECT = replace(RELAY, kind="direct", via="punch", remote=("2001:db8::9", 5_000))
 MEDIA = MediaReport(frames_sent=50, frames_received=49)
 

@@ -18,9 +18,7 @@ from transport.path.stats import PathStats
 from transport.traversal.events import PhaseChanged, PhaseStatus, ProfileKnown
 
 SAMPLE = CallSample("id", 1.0, (), 1.23456, 0.0, None, 0.5, 40.0, 20.0, 20.0, "", 0.0)
-DIRECT = PathStats(
-    "direct", "punch", ("10.0.0.1", 1), ("8.8.4.4", 2), "active", 1.0, 1.0, 0.0, 0.5, 1.0, None, 5, 6, 7, 8
-)
+DIRECT = PathStats("direct", "punch", ("10.0.0.1", 1), ("8.8.4.4", 2), "active", 1.0, 0.0, 0.5, 5, 6)
 
 
 def a_report() -> CallReport:

@@ -1,6 +1,6 @@
 import pytest
 
-from transport.path.probes import ECHO_EVERY_S, MAX_NUMBERS, MAX_OUTSTANDING, PROMISE_S, Echoes
+from transport.path.probes import ECHO_EVERY_S, KEEPALIVE_S, MAX_NUMBERS, MAX_OUTSTANDING, Echoes
 
 RELAY = {0: ECHO_EVERY_S}
 
@@ -18,9 +18,9 @@ def test_silence_is_filled_and_media_is_measured_now_and_then() -> None:
     echoes = Echoes()
     echoes.start(0.0)
     echoes.request(0, True, 0.0)
-    assert echoes.next_deadline(RELAY, 0) == PROMISE_S
+    assert echoes.next_deadline(RELAY, 0) == KEEPALIVE_S
     echoes.sent(0.09)
-    assert echoes.next_deadline(RELAY, 0) == pytest.approx(0.09 + PROMISE_S)
+    assert echoes.next_deadline(RELAY, 0) == pytest.approx(0.09 + KEEPALIVE_S)
     echoes.sent(0.2)
     assert echoes.next_deadline(RELAY, 0) == ECHO_EVERY_S
 
@@ -31,7 +31,7 @@ def test_every_path_is_asked_at_its_own_pace() -> None:
     asked: dict[int | None, int] = {}
     echoes.start(now)
     while now < 30.0:
-        echoes.sent(now)  # media keeps the promise
+        echoes.sent(now)  # media keeps the path alive
         for path in echoes.due(paces, 1, now):
             echoes.request(path, path == 1, now)
             asked[path] = asked.get(path, 0) + 1
@@ -41,12 +41,12 @@ def test_every_path_is_asked_at_its_own_pace() -> None:
     assert asked[2] == pytest.approx(30, abs=2)
 
 
-def test_the_promise_is_kept_on_the_path_in_use_alone() -> None:
+def test_the_path_in_use_alone_is_kept_alive() -> None:
     echoes = Echoes()
     echoes.start(0.0)
     for path in (0, 1):
         echoes.request(path, path == 1, 0.0)
-    assert echoes.due({0: 15.0, 1: 0.25}, 1, PROMISE_S) == [1]
+    assert echoes.due({0: 15.0, 1: 0.25}, 1, KEEPALIVE_S) == [1]
 
 
 def test_an_answer_counts_once_and_only_for_what_was_asked() -> None:

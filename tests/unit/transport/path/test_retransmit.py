@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.path.retransmit import ARRIVALS_KEPT, ARRIVALS_S, SENT_KEPT, SENT_S, Arrivals, Copy, Sent
+from transport.path.retransmit import ARRIVALS_KEPT, ARRIVALS_S, SENT_KEPT, SENT_S, Arrivals, Sent
 from transport.wire.datagrams import RtpPosition
 
 HERE = RtpPosition(7, 960)
@@ -13,7 +13,8 @@ def test_the_same_bytes_by_another_path_are_a_copy_once() -> None:
     assert arrivals.is_known(b"packet") and not arrivals.is_known(b"packex")
     # By the path that it first came by it is a replay.
     assert arrivals.copy(b"packet", 0) is None
-    assert arrivals.copy(b"packet", 1) == Copy(0, 1.0, HERE)
+    copy = arrivals.copy(b"packet", 1)
+    assert copy is not None and (copy.first_at, copy.position) == (1.0, HERE)
     assert arrivals.copy(b"packet", 1) is None
     assert arrivals.copy(b"forged", 1) is None
 
