@@ -1,11 +1,11 @@
-# make run     the window, with a relay and Echo of its own; where there is no display, a call in the terminal
+# make run     the window, with a relay and Echo of its own; without a display, a call in the terminal
 # make test    every test, after ruff, mypy and the import contracts
-# make check   the same without the slow tests and those that start processes or need devices: under a minute
+# make check   the same without tests that are slow, start processes or need devices: under a minute
 # make bench   the benchmarks, printed with the machine they ran on
-# make lock    packaging/lock*.txt anew (make lock ARGS=--upgrade for newer versions)
+# make lock    write packaging/lock*.txt (make lock ARGS=--upgrade for newer versions)
 #
-# All of them install what is missing first, system packages included where that is allowed, and nothing twice.
-# PYTHON=/path/to/python3 chooses another Python (3.11 or newer) than the first one found.
+# All of them first install what is missing, system packages included where that is allowed.
+# PYTHON=/path/to/python3 chooses a Python (3.11 or newer) instead of the first one found.
 
 bin := .venv/bin
 # The product and the tests' own frame; each test file may be looser than the product.

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes the locks anew: every version pinned, every file of a release hashed, for all systems and Pythons at once
-# (markers in the lines choose). They name no registry: where packages come from is for each machine to say.
+# Writes the locks: every version pinned, every file of a release hashed, for all systems and Pythons at once
+# (markers in the lines choose). They name no registry: each machine is configured for its own.
 #
 # packaging/lock-build.txt  what builds; goes in first
 # packaging/lock.txt        what Segue runs on, with the window
@@ -19,7 +19,7 @@ trap 'rm -rf "$tool"' EXIT
 compile() {
     output=$1
     shift
-    # An existing lock is read for its versions: only `--upgrade` moves what still fits.
+    # An existing lock keeps its versions: only `--upgrade` changes what still fits.
     "$tool/bin/uv" pip compile --quiet --universal --python-version "$OLDEST_PYTHON" --fork-strategy fewest \
         --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
         --output-file "$output" "$@"

@@ -6,5 +6,5 @@ packaging/setup.sh run
 if packaging/has_display.sh; then
     exec .venv/bin/segue window --try-here
 fi
-echo "There is no display here, so instead of the window this shows a call in the terminal."
+echo "There is no display here, so a call is shown in the terminal instead of the window."
 exec .venv/bin/segue demo

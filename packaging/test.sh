@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Every test once. First those that only compute, in two processes at the same time; then, also in two, those that start
-# processes; and by themselves those with voices in real time or with devices: on a busy machine they would stutter.
+# Every test once. First pure computation, in two processes side by side; then, also in two, what starts processes; and
+# finally, alone, real-time audio and devices, which would stutter on a busy machine.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-voices=(tests/netlab/test_{changes,demo,kernel_call,kernel_swaps,real_call,relay_restart}.py)
+realtime=(tests/netlab/test_{changes,demo,kernel_call,kernel_swaps,real_call,relay_restart}.py)
 log=$(mktemp)
 other=
 failed=0
-# A shell's background processes do not hear Ctrl-C, and pytest, which does, tells the shell nothing of it.
+# A shell's background processes do not receive Ctrl-C, and pytest, which does, does not pass it on.
 leave() {
     rm -f "$log"
     [ -n "$other" ] || return
@@ -22,7 +22,7 @@ leave() {
 trap leave EXIT
 trap 'exit 130' INT TERM
 run() { .venv/bin/python -m pytest --hypothesis-profile=ci --durations=15 "$@"; }
-# What it says is shown when the other one has ended.
+# Its output is shown when the other one has ended.
 behind() {
     run -p no:cacheprovider "$@" >"$log" 2>&1 &
     other=$!
@@ -39,9 +39,9 @@ run -p no:cacheprovider -m "slow and not process and not device" --ignore=tests/
 together
 
 behind -m "process and not device" --ignore=tests/netlab
-run -p no:cacheprovider -m "process and not device" tests/netlab "${voices[@]/#/--ignore=}" || failed=1
+run -p no:cacheprovider -m "process and not device" tests/netlab "${realtime[@]/#/--ignore=}" || failed=1
 together
 
-run -p no:cacheprovider -m "process and not device" "${voices[@]}" || failed=1
+run -p no:cacheprovider -m "process and not device" "${realtime[@]}" || failed=1
 run -p no:cacheprovider -m device || failed=1
 exit "$failed"
