@@ -10,7 +10,7 @@ from types import FrameType
 from PySide6.QtCore import QObject, QSocketNotifier, qVersion
 from PySide6.QtWidgets import QApplication
 
-from app.ui.pages.settings import Versions
+from app.ui.pages.settings_sections import Versions
 from app.ui.theme.theme import apply_theme, choose_font
 
 
@@ -57,7 +57,7 @@ def make_application(arguments: list[str]) -> QApplication:
     # The tray keeps the program alive; the window says itself when it is over.
     application.setQuitOnLastWindowClosed(False)
     choose_font(application)
-    apply_theme(application, "system")
+    apply_theme("system")
     return application
 
 

@@ -1,4 +1,4 @@
-"""The window: which page is shown, and who gets which message."""
+"""The window: which page is shown, and which part gets which message."""
 
 import time
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from typing import Literal, TypeVar, get_args
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication
-from PySide6.QtWidgets import QApplication, QMainWindow, QStackedWidget, QWidget
+from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
-from app.ipc.messages import CallSample, CommandFailed, EndEngine, EngineState, Levels, Report, TryHere
+from app.ipc.messages import CommandFailed, EndEngine, EngineState, Levels, Report, TryHere
 from app.ui.bridge import Bridge
 from app.ui.pages.call import CallPage
 from app.ui.pages.engine_down import EngineDownPage, StartingPage
@@ -17,7 +17,8 @@ from app.ui.pages.first_run import FirstRunPage
 from app.ui.pages.home import HomePage
 from app.ui.pages.incoming import IncomingWindow
 from app.ui.pages.key_changed import KeyChangedPage
-from app.ui.pages.settings import SettingsPage, Versions
+from app.ui.pages.settings import SettingsPage
+from app.ui.pages.settings_sections import Versions
 from app.ui.theme.icons import logo
 from app.ui.theme.theme import Theme, apply_theme
 from app.ui.tray import Tray
@@ -29,17 +30,17 @@ SIZE_PX = (1080, 720)
 LEAST_PX = (880, 560)
 
 PageT = TypeVar("PageT", bound=QWidget)
-PageName = Literal["problem", "starting", "stop", "call", "first_run", "settings", "home"]
+PageName = Literal["engine_down", "starting", "key_changed", "call", "first_run", "settings", "home"]
 
 
 def page_for(state: EngineState | None, *, gone: bool, skipped: bool, in_settings: bool) -> PageName:
-    """Which page a state calls for. ``skipped``: the person left the first run for later, or is through with it."""
+    """Which page a state calls for. ``skipped``: the first run is done, or was left for later."""
     if gone:
-        return "problem"
+        return "engine_down"
     if state is None or not state.ready:
         return "starting"
     if state.call is not None:
-        return "stop" if state.call.trust == "changed" else "call"
+        return "key_changed" if state.call.trust == "changed" else "call"
     if state.first_run and not skipped:
         return "first_run"
     return "settings" if in_settings else "home"
@@ -84,9 +85,9 @@ class MainWindow(QMainWindow):
         self.incoming = IncomingWindow(send)
         self.tray = Tray(send, self)
         self.notices = NoticesArea(send)
-        self.failure = ErrorBar()
+        self.errors = ErrorBar()
         central = QWidget()
-        whole = column(self.notices, self.failure, self._stack, spacing=0)
+        whole = column(self.notices, self.errors, self._stack, spacing=0)
         whole.setStretchFactor(self._stack, 1)
         central.setLayout(whole)
         self.setCentralWidget(central)
@@ -113,12 +114,12 @@ class MainWindow(QMainWindow):
         return page
 
     @cached_property
-    def stop(self) -> KeyChangedPage:
-        """The loud stop."""
+    def key_changed(self) -> KeyChangedPage:
+        """The stop."""
         return self._add(KeyChangedPage(self._bridge.send))
 
     @cached_property
-    def problem(self) -> EngineDownPage:
+    def engine_down(self) -> EngineDownPage:
         """No engine."""
         page = self._add(EngineDownPage())
         page.restart_wanted.connect(self._restart)
@@ -135,10 +136,11 @@ class MainWindow(QMainWindow):
         bridge = self._bridge
         bridge.state_changed.connect(self.show_state)
         bridge.levels.connect(self.show_levels)
-        bridge.sample.connect(self.add_sample)
+        # Samples are kept even while the panel is closed, so that it opens with its past.
+        bridge.sample.connect(self.call.panel.add_sample)
         bridge.failed.connect(self.command_failed)
         bridge.report.connect(self.take_report)
-        bridge.trace_saved.connect(self.call.trace_saved)
+        bridge.trace_saved.connect(self.call.panel.trace_saved)
         bridge.engine_gone.connect(self.engine_gone)
         self.home.settings_wanted.connect(lambda: self._go_settings(True))
         self.home.setup_wanted.connect(self._set_up)
@@ -151,11 +153,11 @@ class MainWindow(QMainWindow):
 
     def show_state(self, state: EngineState) -> None:
         """Show ``state`` on the page that it calls for. Hidden pages are brought up to date when they are shown."""
-        if self._state is None and state.ready and state.settings.start_in_tray and self.tray.there:
+        if self._state is None and state.ready and state.settings.start_in_tray and self.tray.available:
             self.hide()
         self._state = state
         self._gone = False
-        self._wear(state.settings.theme)
+        self._use_theme(state.settings.theme)
         if state.ready and self._try_here:
             self._try_here = False
             if not state.me.address:
@@ -171,32 +173,28 @@ class MainWindow(QMainWindow):
         if isinstance(page, CallPage | SettingsPage | FirstRunPage):
             page.show_levels(levels)
 
-    def add_sample(self, sample: CallSample) -> None:
-        """Figures of the call; kept even while the panel is closed, so that it opens with its past."""
-        self.call.add_sample(sample)
-
     def command_failed(self, failure: CommandFailed) -> None:
         """Say why, on the page that asked, or in a bar at the top."""
         page = self._stack.currentWidget()
         if isinstance(page, FirstRunPage) and page.command_failed(failure):
             return
-        self.failure.tell(failure.text)
+        self.errors.show_error(failure.text)
 
     def take_report(self, report: Report) -> None:
         """Hand the report to whoever asked for it."""
-        self.call.take_report(report)
+        self.call.panel.take_report(report)
         if self._made("settings"):
             self.settings.take_report(report)
 
-    def engine_gone(self, words: str) -> None:
+    def engine_gone(self, reason: str) -> None:
         """There is no engine: say so, and offer to start it."""
         self._gone = True
         self.incoming.show_call(None)
         self.call.show_state(EngineState())
-        self.problem.tell(words)
+        self.engine_down.show_reason(reason)
         for page in (self._stack.widget(place) for place in range(self._stack.count())):
             if isinstance(page, SettingsPage | FirstRunPage):
-                page.sound_check().forget()
+                page.audio_check().forget()
         self._refresh()
 
     # -- pages -----------------------------------------------------------------------------------------------------
@@ -224,10 +222,10 @@ class MainWindow(QMainWindow):
                     self.settings.show_state(state)
                 case "first_run":
                     self.first_run.show_state(state)
-                case "stop" if state.call is not None:
-                    self.stop.show_call(state.call)
+                case "key_changed" if state.call is not None:
+                    self.key_changed.show_call(state.call)
                 case "starting":
-                    self.starting.tell(state.busy)
+                    self.starting.show_step(state.busy)
         if page is self._stack.currentWidget():
             return
         self._leave(self._stack.currentWidget())
@@ -261,22 +259,20 @@ class MainWindow(QMainWindow):
     def _restart(self) -> None:
         self._gone = False
         self._state = None
-        self.starting.tell("")
+        self.starting.show_step("")
         self._refresh()
         self._bridge.restart()
 
     # -- theme and window ------------------------------------------------------------------------------------------
 
-    def _wear(self, theme: Theme) -> None:
-        application = QApplication.instance()
-        if theme != self._theme and isinstance(application, QApplication):
+    def _use_theme(self, theme: Theme) -> None:
+        if theme != self._theme:
             self._theme = theme
-            apply_theme(application, theme)
+            apply_theme(theme)
 
     def _system_scheme_changed(self) -> None:
-        application = QApplication.instance()
-        if self._theme == "system" and isinstance(application, QApplication):
-            apply_theme(application, "system")
+        if self._theme == "system":
+            apply_theme("system")
 
     def rise(self) -> None:
         """Come to the front."""
@@ -297,7 +293,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """With a tray the window only hides. Without one the program ends; the engine decides about the call."""
-        if self.tray.there:
+        if self.tray.available:
             event.ignore()
             self._leave(self._stack.currentWidget())
             self.hide()

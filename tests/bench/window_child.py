@@ -56,7 +56,7 @@ class Watch(QObject):
     def _open_panel(self, wanted: bool) -> None:
         assert self._window is not None
         self._window.call.open_panel(wanted)
-        print(json.dumps({"open": self._window.call.panel_open()}), flush=True)
+        print(json.dumps({"open": self._window.call.panel.isVisibleTo(self._window.call)}), flush=True)
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from app.ui.main_window import MainWindow
 from app.ui.theme.palette import LIGHT
-from app.ui.theme.theme import choose_font, wear
+from app.ui.theme.theme import apply_style, choose_font
 from tests.gui.scenes import NOW, VERSIONS, RecordingBridge
 
 
@@ -26,7 +26,7 @@ def look(qapp: QApplication) -> Iterator[None]:
         qapp.setStyle("Fusion")
     qapp.setQuitOnLastWindowClosed(False)
     choose_font(qapp)
-    wear(qapp, LIGHT)
+    apply_style(LIGHT)
     yield
     # pytest-qt closes the windows and asks for their deletion; without a running loop that is only a posted event.
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)

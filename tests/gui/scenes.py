@@ -31,7 +31,7 @@ from app.text.networks import nat_in_words, network_in_words
 from app.text.traversal import Pair, phase_in_words
 from app.ui.bridge import Bridge, EngineLink
 from app.ui.main_window import MainWindow
-from app.ui.pages.settings import Versions
+from app.ui.pages.settings_sections import Versions
 from transport.nat import profile
 from transport.portmap.mapper import MappingStatus
 from transport.traversal.events import PhaseStatus
@@ -335,7 +335,7 @@ class Scene:
 def _panel(window: MainWindow, state: EngineState) -> None:
     assert state.call is not None
     for one in samples(state.call):
-        window.add_sample(one)
+        window.call.panel.add_sample(one)
     window.call.open_panel(True)
 
 
@@ -358,11 +358,11 @@ def _panel_end(window: MainWindow, state: EngineState) -> None:
 
 
 def _bob(window: MainWindow, state: EngineState) -> None:
-    window.home.select(BOB.address)
+    window.home.people.select(BOB.address)
 
 
 def _latest(window: MainWindow, state: EngineState) -> None:
-    window.findChild(object, "latest_button").click()  # type: ignore[union-attr]
+    window.findChild(object, "recent_button").click()  # type: ignore[union-attr]
 
 
 def _network(window: MainWindow, state: EngineState) -> None:

@@ -199,8 +199,8 @@ def test_the_window_moves_while_the_engine_starts(played: Played, qtbot: QtBot) 
         played.link.queue.put_nowait(HOME)
         yield lambda: window.shown_page() == "home"
         played.link.queue.put_nowait(None)
-        yield lambda: window.shown_page() == "problem"
-        window.problem.restart_button().click()
+        yield lambda: window.shown_page() == "engine_down"
+        window.engine_down.restart.click()
         yield lambda: played.bridge.attached
         played.link.queue.put_nowait(HOME)
         yield lambda: window.shown_page() == "home"

@@ -111,7 +111,7 @@ def settings(**fields: object) -> ChangeSettings:
         (with_(HOME, call=TALKING), "panel", ["copy_report"], [GetReport("call-1")]),
         (with_(HOME, call=ENDED), "", ["close_call"], [DismissCall("call-1")]),
         (with_(HOME, call=ENDED), "", ["call_again"], [DismissCall("call-1"), PlaceCall(BOB.address)]),
-        (with_(HOME, call=CHANGED), "", ["stop_call"], [DismissCall("call-1")]),
+        (with_(HOME, call=CHANGED), "", ["refuse_call"], [DismissCall("call-1")]),
         (
             with_(HOME, call=CHANGED),
             "",
@@ -119,7 +119,7 @@ def settings(**fields: object) -> ChangeSettings:
             [TrustKey(BOB.address, False), DismissCall("call-1")],
         ),
         (with_(HOME, call=CHANGED), "", ["accept_key", "question_no"], []),
-        (with_(HOME, call=UNTRUSTED), "", ["stop_call"], [DeclineCall("call-1")]),
+        (with_(HOME, call=UNTRUSTED), "", ["refuse_call"], [DeclineCall("call-1")]),
         (with_(HOME, call=UNTRUSTED), "", ["accept_key", "question_yes"], [TrustKey(BOB.address, False)]),
         (HOME, "section-1", ["switch_always_relay"], [settings(always_relay=True)]),
         (HOME, "section-1", ["switch_try_harder"], [settings(try_harder=True)]),
@@ -155,7 +155,7 @@ def test_button(
 
 def test_rename_asks_for_the_name(window: MainWindow, bridge: RecordingBridge) -> None:
     window.show_state(HOME)
-    window.home.select(BOB.address)
+    window.home.people.select(BOB.address)
     press(window, "rename_button")
     field = window.findChild(QLineEdit, "rename_field")
     assert field is not None and field.text() == BOB.alias
@@ -249,7 +249,7 @@ def test_a_trace_is_saved_without_addresses_unless_they_are_asked_for(
 
 def test_copied_addresses_carry_the_pin(window: MainWindow, qapp: QApplication) -> None:
     window.show_state(HOME)
-    window.home.select(BOB.address)
+    window.home.people.select(BOB.address)
     press(window, "copy_address")
     assert qapp.clipboard().text() == BOB.address
     PREPARE["section-1"](window, HOME)

@@ -69,8 +69,8 @@ def test_an_engine_that_is_killed_is_told_of_and_restarted(
             await until("first_run")
             pids.append(read_info(home).pid)
             os.kill(pids[0], signal.SIGKILL)
-            await until("problem")
-            window.problem.restart_button().click()
+            await until("engine_down")
+            window.engine_down.restart.click()
             await until("first_run")
             pids.append(read_info(home).pid)
         finally:
@@ -81,7 +81,7 @@ def test_an_engine_that_is_killed_is_told_of_and_restarted(
     QTimer.singleShot(0, lambda: tasks.append(asyncio.get_running_loop().create_task(story())))
     assert run_with_engine(qapp, bridge) == 0
     tasks[0].result()
-    assert seen == ["first_run", "problem", "first_run"]
+    assert seen == ["first_run", "engine_down", "first_run"]
     assert pids[0] != pids[1]
     # The window has gone; the engine that it started has not.
     assert alive(pids[1])

@@ -179,7 +179,7 @@ def test_a_whole_call_with_keys_only(
     window.show_state(with_(HOME, call=TALKING))
     qapp.processEvents()
     qtbot.keyClick(tab_to("connection_line"), Qt.Key.Key_Space)
-    assert window.call.panel_open()
+    assert window.call.panel.isVisible()
     qtbot.keyClick(tab_to("mute_button"), Qt.Key.Key_Space)
     window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, muted=True)))
     qtbot.keyClick(tab_to("hang_up"), Qt.Key.Key_Space)

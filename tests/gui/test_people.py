@@ -27,7 +27,7 @@ class CountingDelegate(PersonDelegate):
 
 
 def test_only_what_is_seen_is_painted(window: MainWindow) -> None:
-    people = window.home.people()
+    people = window.home.people
     delegate = CountingDelegate()
     people.setItemDelegate(delegate)
     rows_in_sight = window.height() // 64 + 2
@@ -77,5 +77,5 @@ def test_searching_and_calling_by_keys_among_many(qtbot: QtBot, window: MainWind
     assert search is not None
     qtbot.keyClicks(search, "1234")
     qtbot.keyClick(search, Qt.Key.Key_Down)
-    qtbot.keyClick(window.home.people(), Qt.Key.Key_Return)
+    qtbot.keyClick(window.home.people, Qt.Key.Key_Return)
     assert [command.address for command in bridge.sent] == ["person1234@relay.example"]  # type: ignore[union-attr]

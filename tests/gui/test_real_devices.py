@@ -94,7 +94,7 @@ def at_home(desk: Desk, home: Path) -> Iterator[RealWindow]:
         yield window
 
 
-def wear(window: RealWindow, home: Path, theme: Theme) -> None:
+def apply_style(window: RealWindow, home: Path, theme: Theme) -> None:
     """Change the theme as the settings would, and wait until the window has heard of it."""
     wear_soon(home, theme)
     window.ask("page")
@@ -103,7 +103,7 @@ def wear(window: RealWindow, home: Path, theme: Theme) -> None:
 def pictures(window: RealWindow, home: Path, name: str) -> None:
     """What the screen shows, in both themes."""
     for theme in THEMES:
-        wear(window, home, theme)
+        apply_style(window, home, theme)
         time.sleep(0.3)  # the server draws when it likes
         window.picture(f"real-{name}-{theme}")
 
@@ -201,7 +201,7 @@ def test_devices_vanish_and_return_in_mid_call(home: Path, tmp_path: Path) -> No
         told = window.await_text("device_trouble", "microphone").casefold()
         assert "you hear nothing" in told and "others hear silence" in told, told
         for theme in THEMES:
-            wear(window, home, theme)
+            apply_style(window, home, theme)
             window.picture(f"real-devices-gone-{theme}")
         state = in_phase(home, "talking")
         assert state.audio.input_problem and state.audio.output_problem
@@ -255,7 +255,7 @@ def lost_with_a_window_that_stands_still(desk: Desk, folder: Path) -> dict[str, 
                     in_phase(alice, "ringing")
                     pictures(window, alice, "ringing")
                     in_phase(alice, "talking")
-                    wear(window, alice, "light")
+                    apply_style(window, alice, "light")
                     before = window.ask("looks", name="call_name")
                     started = time.monotonic()
                     window.ask("block", seconds=STILL_S)
@@ -330,8 +330,8 @@ def test_a_killed_engine_is_shown_and_started_again(desk: Desk, home: Path, tmp_
                 ask_engine(home, lambda message: isinstance(message, CallSample) and message.remote_loss is not None)
                 killed = kill_engine(home)
                 # Not a hang: the window's thread answers, and says what happened.
-                window.await_page("problem")
-                assert "stopped by itself" in window.text("problem_words")
+                window.await_page("engine_down")
+                assert "stopped by itself" in window.text("engine_down_text")
                 window.picture("real-engine-gone-light")
                 window.click("restart_button")
                 state = engine_state(home, lambda state: state.me.relay == "online")
@@ -347,7 +347,7 @@ def test_relay_and_echo_end_with_a_killed_engine(desk: Desk, home: Path) -> None
     with at_home(desk, home) as window:
         call_echo(window, home)
         kill_engine(home)
-        window.await_page("problem")
+        window.await_page("engine_down")
         real.wait_until(lambda: list(processes_of(home)) == [window.process.pid], "only the window is left")
         window.click("restart_button")
         window.await_page("home")

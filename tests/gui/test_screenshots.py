@@ -62,10 +62,10 @@ def test_every_page_in_both_themes(scale: int) -> None:
         image = QImage(str(folder / name))
         if not name.startswith("incoming-window"):
             assert (image.width(), image.height()) == (SIZE_PX[0] * scale, SIZE_PX[1] * scale), name
-        worn = DARK if name.endswith("-dark.png") else LIGHT
+        palette = DARK if name.endswith("-dark.png") else LIGHT
         found = colours_in(image)
         assert len(found) >= LEAST_COLOURS, name
-        assert int("ff" + worn.surface[1:], 16) in found, f"{name} does not wear its theme"
+        assert int("ff" + palette.surface[1:], 16) in found, f"{name} does not wear its theme"
         digest = hashlib.sha256(bytes(image.constBits())).hexdigest()
         assert digest not in seen, f"{name} looks like {seen.get(digest)}"
         seen[digest] = name

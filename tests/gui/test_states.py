@@ -23,7 +23,7 @@ from app.ipc.messages import (
 from app.ui.main_window import MainWindow, page_for
 from app.ui.pages.incoming import IncomingWindow
 from app.ui.pages.network import summary
-from app.ui.pages.network_history import KnownNetworks
+from app.ui.pages.network_history import NetworkHistory
 from app.ui.panel.charts import Chart
 from app.ui.panel.path_strip import PathStrip
 from app.ui.panel.traversal_steps import Progress, TraversalSteps
@@ -31,7 +31,7 @@ from app.ui.theme.palette import DARK, LIGHT
 from app.ui.theme.theme import colours
 from app.ui.tray import Tray
 from app.ui.widgets.labels import ElidedLabel
-from app.ui.widgets.meter import LevelMeter
+from app.ui.widgets.level_bars import LevelBars
 from tests.gui.pictures import StillStyle
 from tests.gui.scenes import (
     BOB,
@@ -71,15 +71,15 @@ def words(widget: QWidget) -> str:
         (EngineState(), {}, "starting"),
         (HOME, {}, "home"),
         (HOME, {"in_settings": True}, "settings"),
-        (HOME, {"gone": True}, "problem"),
-        (None, {"gone": True}, "problem"),
+        (HOME, {"gone": True}, "engine_down"),
+        (None, {"gone": True}, "engine_down"),
         (FIRST, {}, "first_run"),
         (FIRST, {"skipped": True}, "home"),
         (with_(HOME, call=TALKING), {"in_settings": True}, "call"),
         (with_(FIRST, call=TALKING), {}, "call"),
-        (with_(HOME, call=CHANGED), {}, "stop"),
-        (with_(HOME, call=call("incoming", trust="changed")), {}, "stop"),
-        (with_(HOME, call=TALKING), {"gone": True}, "problem"),
+        (with_(HOME, call=CHANGED), {}, "key_changed"),
+        (with_(HOME, call=call("incoming", trust="changed")), {}, "key_changed"),
+        (with_(HOME, call=TALKING), {"gone": True}, "engine_down"),
     ],
 )
 def test_page_for(state: EngineState | None, flags: dict[str, bool], page: str) -> None:
@@ -90,22 +90,22 @@ def test_page_for(state: EngineState | None, flags: dict[str, bool], page: str) 
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (call("calling"), ["Calling…", "Looking for Bob Okafor…", "Hang up"]),
-        (call("ringing"), ["It rings there.", "Hang up"]),
-        (call("connecting"), ["Connecting, one moment…"]),
-        (call("incoming", first_call=True), ["First call from this person.", "Answer", "Decline"]),
+        (call("calling"), ["Calling…", "Hang up"]),
+        (call("ringing"), ["Ringing…", "Hang up"]),
+        (call("connecting"), ["Connecting…"]),
+        (call("incoming", first_call=True), ["First call from this person", "Answer", "Decline"]),
         (TALKING, ["0:47", "On the relay · 31 ms", "Mute", "Hang up"]),
         (msgspec.structs.replace(TALKING, path_text=""), ["On the relay"]),
         (DIRECT, ["Direct · 23 ms"]),
-        (msgspec.structs.replace(TALKING, muted=True), ["Unmute", "You, muted"]),
-        (msgspec.structs.replace(TALKING, peer_muted=True), ["Bob Okafor has muted their microphone."]),
+        (msgspec.structs.replace(TALKING, muted=True), ["Unmute", "You (muted)"]),
+        (msgspec.structs.replace(TALKING, peer_muted=True), ["Bob Okafor is muted."]),
         (
             msgspec.structs.replace(TALKING, phase="reconnecting", reconnecting_since=NOW - 4),
-            ["Reconnecting… 0:04", "No path at the moment", "keeps trying"],
+            ["Reconnecting… 0:04", "No connection", "keeps trying"],
         ),
         (
             msgspec.structs.replace(DIRECT, phase="ended", ended=NOW, end_text="Bob hung up."),
-            ["0:47", "Bob hung up.", "Close", "Call again", "See how it travelled"],
+            ["0:47", "Bob hung up.", "Close", "Call again", "Connection details"],
         ),
         (call("ended", ended=NOW, end_text="Bob does not answer."), ["Not connected", "Bob does not answer."]),
     ],
@@ -139,7 +139,7 @@ def test_device_problems_are_told_in_the_call(window: MainWindow) -> None:
 def test_levels_move_the_meters_of_the_page_that_is_shown(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=TALKING))
     window.show_levels(Levels(0.5, 0.25))
-    you, them = window.findChild(LevelMeter, "level_you"), window.findChild(LevelMeter, "level_them")
+    you, them = window.findChild(LevelBars, "level_you"), window.findChild(LevelBars, "level_them")
     assert you is not None and them is not None
     assert (you.level(), them.level()) == (0.5, 0.25)
     window.show_levels(Levels(7.0, -3.0))
@@ -165,7 +165,7 @@ def test_the_microphone_is_open_only_while_its_level_is_shown(window: MainWindow
 def test_the_meter_is_closed_with_the_window_and_opens_with_it(
     window: MainWindow, bridge: RecordingBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tray, "there", property(lambda tray: True))
+    monkeypatch.setattr(Tray, "available", property(lambda tray: True))
     window.show_state(HOME)
     window.home.settings_wanted.emit()
     window.close()
@@ -176,7 +176,7 @@ def test_the_meter_is_closed_with_the_window_and_opens_with_it(
 
 
 def test_starting_in_the_tray(window: MainWindow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tray, "there", property(lambda tray: True))
+    monkeypatch.setattr(Tray, "available", property(lambda tray: True))
     window.show_state(with_(HOME, settings=msgspec.structs.replace(HOME.settings, start_in_tray=True)))
     assert not window.isVisible()
     window.tray.open_wanted.emit()
@@ -239,7 +239,7 @@ def test_incoming_says_who_and_whether_they_are_new(qtbot: QtBot) -> None:
 
 def test_a_changed_key_cannot_be_answered_from_the_small_window(qtbot: QtBot) -> None:
     window, said = incoming(qtbot, trust="changed")
-    assert "not the one that Segue knows" in words(window)
+    assert "their key has changed" in words(window)
     with qtbot.waitSignal(window.look_wanted, timeout=1_000):
         qtbot.keyClick(window, Qt.Key.Key_Return)
     assert said == []
@@ -250,7 +250,7 @@ def test_a_changed_key_cannot_be_answered_from_the_small_window(qtbot: QtBot) ->
 
 def test_home_tells_of_the_person(window: MainWindow) -> None:
     window.show_state(HOME)
-    window.home.select(BOB.address)
+    window.home.people.select(BOB.address)
     seen = words(window.home)
     for part in ("Bob Okafor", "bob@relay.example:7850", "05120", "49973", "Missed", "13 min", "Busy"):
         assert part in seen
@@ -262,7 +262,7 @@ def test_home_tells_of_the_person(window: MainWindow) -> None:
     [
         ("unknown", "Safety number"),
         ("first-use", "Read it to each other once"),
-        ("verified", "read the same number"),
+        ("verified", "have compared this number"),
         ("changed", "Their key has changed"),
     ],
 )
@@ -273,7 +273,7 @@ def test_trust_in_words(window: MainWindow, trust: str, expected: str) -> None:
 
 def test_empty_states_say_what_to_do(window: MainWindow) -> None:
     window.show_state(with_(HOME, contacts=(), recents=()))
-    assert "Add a person by their address" in words(window.home)
+    assert "Add people by their address" in words(window.home)
     window.show_state(EngineState(ready=True, first_run=False))
     assert "You have no address yet" in words(window.home)
 
@@ -288,7 +288,7 @@ def test_nobody_can_be_called_while_offline_or_blocked(window: MainWindow) -> No
     button = window.findChild(QAbstractButton, "call_button")
     assert button is not None
     window.show_state(HOME)
-    window.home.select(BOB.address)
+    window.home.people.select(BOB.address)
     assert button.isEnabled()
     window.show_state(with_(HOME, me=msgspec.structs.replace(HOME.me, relay="offline")))
     assert not button.isEnabled()
@@ -298,20 +298,20 @@ def test_nobody_can_be_called_while_offline_or_blocked(window: MainWindow) -> No
 
 def test_the_selection_stays_with_the_person(window: MainWindow) -> None:
     window.show_state(HOME)
-    window.home.select(BOB.address)
+    window.home.people.select(BOB.address)
     moved = tuple(msgspec.structs.replace(one, online=one.address != BOB.address) for one in CONTACTS)
     window.show_state(with_(HOME, contacts=moved))
-    assert window.home.people().current_address() == BOB.address
+    assert window.home.people.current_address() == BOB.address
     search = window.findChild(QLineEdit, "search")
     assert search is not None
     search.setText("mei")
     search.clear()
-    assert window.home.people().current_address() == BOB.address
+    assert window.home.people.current_address() == BOB.address
 
 
 def test_search_finds_by_name_and_address(window: MainWindow) -> None:
     window.show_state(HOME)
-    people = window.home.people().people
+    people = window.home.people.people
     search = window.findChild(QLineEdit, "search")
     assert search is not None
     found = {}
@@ -319,9 +319,9 @@ def test_search_finds_by_name_and_address(window: MainWindow) -> None:
         search.setText(needle)
         found[needle] = [people.data(people.index(row)) for row in range(people.rowCount())]
     assert found == {"LING": ["Mei-Ling Chen"], "grandma@": ["Grandma"], "nobody": []}
-    assert "type their whole address" in words(window.home)
+    assert "type their full address" in words(window.home)
     search.setText("zoe@calls.example")
-    assert "type their whole address" not in words(window.home)
+    assert "type their full address" not in words(window.home)
 
 
 # -- the own network -----------------------------------------------------------------------------------------------
@@ -335,13 +335,13 @@ def test_the_idle_page_says_what_the_network_is_like_and_how_old_that_is(qtbot: 
     qtbot.addWidget(window)
     window.show()
     window.show_state(HOME)
-    button, line = window.findChild(QAbstractButton, "network_button"), window.findChild(ElidedLabel, "network_words")
+    button, line = window.findChild(QAbstractButton, "network_button"), window.findChild(ElidedLabel, "network_summary")
     assert button is not None and line is not None
-    assert button.text() == "Home router" and line.whole_text() == "Most calls can go direct · 12 min ago"
+    assert button.text() == "Home router" and line.whole_text() == "Most calls can be direct · 12 min ago"
     assert button.accessibleName() == "Your network: Home router"
     button.click()
     seen = words(window.home)
-    for part in ("keeps one port for everybody", "Measured 12 min ago", "port-restricted", "8 answers of 2 servers"):
+    for part in ("keeps one port for everybody", "Tested 12 min ago", "port-restricted", "8 answers of 2 servers"):
         assert part in seen
     assert "Your router does not open doors on request." in seen
     for part in ("A strict router with random ports", "Direct, after some seconds of searching", "Over the relay"):
@@ -349,11 +349,11 @@ def test_the_idle_page_says_what_the_network_is_like_and_how_old_that_is(qtbot: 
     # Ages grow without a word of the engine.
     now[0] += 3_600
     window.home._ages.timeout.emit()
-    assert "Measured 1 h ago" in words(window.home) and line.whole_text().endswith("1 h ago")
+    assert "Tested 1 h ago" in words(window.home) and line.whole_text().endswith("1 h ago")
     # Another picture of the engine leaves the page where it is; a second click or a person closes it.
     window.show_state(with_(HOME, network=NetworkState()))
-    assert "Not known yet" in words(window.home) and "Measured" not in words(window.home)
-    assert line.whole_text() == "Not looked at yet"
+    assert "Not known yet" in words(window.home) and "Tested" not in words(window.home)
+    assert line.whole_text() == "Not tested yet"
     button.click()
     assert "Not known yet" not in words(window.home)
 
@@ -361,11 +361,11 @@ def test_the_idle_page_says_what_the_network_is_like_and_how_old_that_is(qtbot: 
 @pytest.mark.parametrize(
     ("chances", "expected"),
     [
-        ((), "Not looked at yet"),
-        (("direct", "search", "relay"), "Most calls can go direct"),
-        (("direct", "search", "relay", "relay"), "Some calls can go direct"),
-        (("search", "relay", "relay", "relay"), "Some calls can go direct"),
-        (("maybe", "relay", "relay"), "Some calls may go direct"),
+        ((), "Not tested yet"),
+        (("direct", "search", "relay"), "Most calls can be direct"),
+        (("direct", "search", "relay", "relay"), "Some calls can be direct"),
+        (("search", "relay", "relay", "relay"), "Some calls can be direct"),
+        (("maybe", "relay", "relay"), "Some calls might be direct"),
         (("relay", "relay"), "Calls stay on the relay"),
     ],
 )
@@ -383,13 +383,13 @@ def test_nothing_is_said_of_a_network_before_there_is_a_relay_to_measure_it_with
 def test_what_worked_on_which_network(window: MainWindow, qapp: QApplication) -> None:
     window.show_state(HOME)
     PREPARE["section-1"](window, HOME)
-    card = window.findChild(KnownNetworks, "known_networks")
+    card = window.findChild(NetworkHistory, "network_history")
     erase = window.findChild(QAbstractButton, "erase_networks")
     assert card is not None and erase is not None and erase.isEnabled()
     seen = words(card)
     for part in (
         "Home router to strict router",
-        "Birthday · 4.7 s after the answer · 3 of 4 calls direct · from this network",
+        "Birthday search · 4.7 s after the answer · 3 of 4 calls direct · from this network",
         "26 min ago",
         "On the relay · 0 of 2 calls direct",
         "3 days ago",
@@ -425,12 +425,12 @@ def test_a_refused_registration_is_told_where_it_was_typed(window: MainWindow) -
     window.show_state(FIRST)
     PREPARE["relay"](window, FIRST)
     window.command_failed(CommandFailed("Register", "No such machine.", "relay"))
-    assert "No such machine." in words(window.first_run) and not window.failure.isVisible()
+    assert "No such machine." in words(window.first_run) and not window.errors.isVisible()
     window.command_failed(CommandFailed("Register", "That name is taken.", "name"))
     assert "That name is taken." in words(window.first_run)
     assert "Step 1 of 3" in words(window.first_run)
     window.command_failed(CommandFailed("MeterMicrophone", "There is no microphone."))
-    assert "There is no microphone." in words(window.failure)
+    assert "There is no microphone." in words(window.errors)
 
 
 def test_the_theme_follows_the_settings(window: MainWindow, qapp: QApplication) -> None:
@@ -447,8 +447,8 @@ def test_charts_draw_what_the_samples_say(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=DIRECT))
     told = samples(DIRECT)
     for one in told:
-        window.add_sample(one)
-    window.add_sample(msgspec.structs.replace(told[-1], call_id="another call", rtt_ms=9_999.0))
+        window.call.panel.add_sample(one)
+    window.call.panel.add_sample(msgspec.structs.replace(told[-1], call_id="another call", rtt_ms=9_999.0))
     rtt, delay = window.findChild(Chart, "chart_rtt"), window.findChild(Chart, "chart_delay")
     assert rtt is not None and delay is not None
     relay, direct = rtt.histories()
@@ -467,7 +467,7 @@ def test_the_strip_is_read_with_the_arrow_keys(qtbot: QtBot, window: MainWindow)
     window.show_state(with_(HOME, call=DIRECT))
     window.call.open_panel(True)
     strip = window.findChild(PathStrip, "path_strip")
-    told = window.findChild(QLabel, "strip_words")
+    told = window.findChild(QLabel, "strip_text")
     assert strip is not None and told is not None
     heard = []
     for _ in range(len(strip.moments()) + 2):
@@ -490,16 +490,16 @@ def test_the_strip_is_read_with_the_mouse(qtbot: QtBot, window: MainWindow, qapp
     assert strip is not None
     qapp.processEvents()
     heard: list[str] = []
-    strip.told.connect(heard.append)
+    strip.pointed.connect(heard.append)
     for x in range(0, strip.width(), 2):
         qtbot.mouseMove(strip, QPoint(x, 40))
     seen = "\n".join(heard)
     for part in (
         "On the relay",
-        "Direct, by punch",
-        "Direct, by birthday",
-        "both paths carry the call",
-        "no path",
+        "Direct, by hole punching",
+        "Direct, by birthday search",
+        "on both paths",
+        "no connection",
         "Back on the relay",
     ):
         assert part in seen
@@ -508,13 +508,13 @@ def test_the_strip_is_read_with_the_mouse(qtbot: QtBot, window: MainWindow, qapp
 def test_the_ladder_shows_each_phase(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=DIRECT))
     window.call.open_panel(True)
-    ladder = window.findChild(TraversalSteps, "ladder")
+    ladder = window.findChild(TraversalSteps, "traversal_steps")
     assert ladder is not None
     seen = words(ladder)
-    for part in ("Port mapping", "Failed", "Skipped", "Won", "902 packets", "4.4 s", "door 871 was open"):
+    for part in ("Port mapping", "Failed", "Skipped", "Succeeded", "902 packets", "4.4 s", "door 871 was open"):
         assert part in seen
     window.show_state(with_(HOME, call=TALKING))
-    assert "No direct path is being looked for" in words(ladder)
+    assert "Segue is not looking for a direct path" in words(ladder)
     assert "Waiting" not in words(ladder)
     some = msgspec.structs.replace(TALKING, phases=(TraversalStep("punch", "trying", 0.5),))
     window.show_state(with_(HOME, call=some))
@@ -533,7 +533,7 @@ def test_overlapping_phases_have_their_own_progress_and_time_left(qtbot: QtBot, 
     window.call.open_panel(True)
 
     def rung(name: str) -> QWidget:
-        found = window.findChild(QWidget, f"rung_{name}")
+        found = window.findChild(QWidget, f"step_{name}")
         assert found is not None
         return found
 
@@ -544,11 +544,11 @@ def test_overlapping_phases_have_their_own_progress_and_time_left(qtbot: QtBot, 
     # By what it counts, and by its time.
     assert progress("birthday").share() == pytest.approx(487 / 1_024)
     assert progress("port_mapping").share() == pytest.approx(0.8)
-    assert "487 of 1,024 · 6 s left" in words(rung("birthday"))
+    assert "487 of 1,024 ports · 6 s left" in words(rung("birthday"))
     assert "trying 1,024 doors there" in words(rung("birthday"))
     assert "1 s left" in words(rung("port_mapping"))
-    assert progress("birthday").accessibleName() == "Birthday: 48 %"
-    assert rung("birthday").accessibleName() == "Birthday: Trying"
+    assert progress("birthday").accessibleName() == "Birthday search: 48 %"
+    assert rung("birthday").accessibleName() == "Birthday search: Trying"
     assert "Bob's network gives every destination a random port" in rung("birthday").accessibleDescription()
     # The clock goes on without a word of the engine.
     now[0] += 4
@@ -560,11 +560,11 @@ def test_a_search_of_minutes_and_an_opened_door(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=HARDEST))
     window.call.open_panel(True)
     seen = words(window.call)
-    assert "5,940 tried · 4 min left" in seen and "Random ports cannot be guessed." in seen
+    assert "5,940 ports tried · 4 min left" in seen and "Random ports cannot be guessed." in seen
     assert seen.count("opened a door, but another router stands") == 2, "on its rung, and on the card of the network"
-    assert "Open" in seen.splitlines() and "Won" not in seen
+    assert "Port open" in seen.splitlines() and "Succeeded" not in seen
     # By time, where there is nothing to count: 34.8 s of 300 s.
-    rung = window.findChild(QWidget, "rung_blocks")
+    rung = window.findChild(QWidget, "step_blocks")
     assert rung is not None
     assert rung.findChildren(Progress)[0].share() == pytest.approx(0.116, abs=0.001)
 
@@ -583,7 +583,7 @@ def test_every_swap_stands_on_every_chart(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=DIRECT))
     window.call.open_panel(True)
     for one in samples(DIRECT):
-        window.add_sample(one)
+        window.call.panel.add_sample(one)
     moved = [mark for mark in DIRECT.marks if mark.kind != "phase"]
     assert [mark.kind for mark in moved] == ["swap", "failover", "network", "swap"]
     for chart in window.findChildren(Chart):
@@ -593,7 +593,7 @@ def test_every_swap_stands_on_every_chart(window: MainWindow) -> None:
         assert chart.grab().toImage() != before
         chart.set_marks(DIRECT.marks)
     # What has left the minute is no longer drawn.
-    window.add_sample(msgspec.structs.replace(samples(DIRECT)[-1], at=80.0))
+    window.call.panel.add_sample(msgspec.structs.replace(samples(DIRECT)[-1], at=80.0))
     assert [mark.at for mark in window.findChildren(Chart)[0].marks()] == [26.6, 27.4, 32.9]
 
 
@@ -638,14 +638,14 @@ def test_charts_cost_nothing_while_the_panel_is_closed(window: MainWindow, qapp:
     window.show_state(with_(HOME, call=DIRECT))
     told = samples(DIRECT)
     for one in told:
-        window.add_sample(one)
+        window.call.panel.add_sample(one)
         qapp.processEvents()
     assert painted == []
     window.call.open_panel(True)
     qapp.processEvents()
     painted.clear()
     for step in range(1, 21):
-        window.add_sample(msgspec.structs.replace(told[-1], at=told[-1].at + step / 5))
+        window.call.panel.add_sample(msgspec.structs.replace(told[-1], at=told[-1].at + step / 5))
         qapp.processEvents()
     qapp.removeEventFilter(watch)
     charts = ("chart_rtt", "chart_loss", "chart_delay", "chart_rate")
@@ -659,10 +659,10 @@ def test_a_gone_engine_is_told_and_restarted(window: MainWindow, bridge: Recordi
     window.show_state(with_(HOME, call=call("incoming")))
     assert window.incoming.isVisible()
     bridge.engine_gone.emit("It stopped by itself.")
-    assert window.shown_page() == "problem"
-    assert "It stopped by itself." in words(window.problem)
+    assert window.shown_page() == "engine_down"
+    assert "It stopped by itself." in words(window.engine_down)
     assert not window.incoming.isVisible()
-    button = window.problem.restart_button()
+    button = window.engine_down.restart
     button.click()
     assert bridge.restarts == 1
     assert window.shown_page() == "starting"
@@ -674,7 +674,7 @@ def test_a_new_engine_is_told_again_to_show_the_level(window: MainWindow, bridge
     window.show_state(HOME)
     window.home.settings_wanted.emit()
     bridge.engine_gone.emit("It stopped by itself.")
-    window.problem.restart_button().click()
+    window.engine_down.restart.click()
     bridge.sent.clear()
     bridge.state_changed.emit(HOME)
     assert window.shown_page() == "settings"

@@ -99,11 +99,11 @@ def test_strange_names_in_the_incoming_window(qtbot: QtBot, text: str) -> None:
 
 def test_right_to_left_mirrors_the_window(window: MainWindow, qapp: QApplication) -> None:
     window.show_state(HOME)
-    window.home.select(BOB.address)
+    window.home.people.select(BOB.address)
     window.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
     qapp.processEvents()
     button = window.findChild(QAbstractButton, "call_button")
     assert button is not None
-    people = window.home.people()
+    people = window.home.people
     assert people.mapTo(window, people.rect().center()).x() > window.width() / 2
     assert button.mapTo(window, button.rect().center()).x() < window.width() / 2

@@ -3,83 +3,68 @@
 from PySide6.QtCore import QSignalBlocker
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import (
-    Audio,
-    AudioDevice,
-    ChangeSettings,
-    EngineState,
-    Levels,
-    MeterMicrophone,
-    RefreshDevices,
-    TestRecording,
-)
-from app.model.settings import Settings
-from app.ui.commands import Send, changed
+from app.ipc.messages import AudioDevice, EngineState, Levels, MeterMicrophone, RefreshDevices, TestRecording
+from app.ui.commands import Send, change_settings
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button, icon_button
 from app.ui.widgets.fields import Choice
 from app.ui.widgets.format import plain
-from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.labels import Icon, small, strong
 from app.ui.widgets.layout import card, column, row
-from app.ui.widgets.meter import LevelMeter
+from app.ui.widgets.level_bars import LevelBars
 
 
-class SoundCheck(QWidget):
+class AudioCheck(QWidget):
     """Choose devices and see that they work. The microphone is open only between ``start`` and ``stop``."""
 
     def __init__(self, send: Send) -> None:
         super().__init__()
         self._send = send
-        self._settings = Settings()
-        self._audio = Audio()
+        self._state = EngineState()
         self._listening = False
         self._input = Choice(self.tr("Microphone"), name="input_choice")
         self._output = Choice(self.tr("Speaker"), name="output_choice")
         self._listed: dict[Choice, tuple[AudioDevice, ...] | None] = {self._input: None, self._output: None}
-        self._meter = LevelMeter(self.tr("Microphone level"), name="input_level")
-        self._input_problem = Label(size="small", tone="warn", wrap=True)
-        self._output_problem = Label(size="small", tone="warn", wrap=True)
-        self._test = Button(self.tr("Test recording"), picture="play", name="test_recording", clicked=self._toggle_test)
-        self._test_words = Label(size="small", tone="muted", wrap=True)
+        self._meter = LevelBars(self.tr("Microphone level"), name="input_level")
+        self._input_problem = small(tone="warn")
+        self._output_problem = small(tone="warn")
+        self._test = Button(self.tr("Test recording"), icon="play", name="test_recording", clicked=self._toggle_test)
+        self._test_text = small()
         refresh = icon_button(
-            "refresh-cw", self.tr("Look for devices again"), name="refresh_devices", clicked=self._refresh
+            "refresh-cw", self.tr("Refresh devices"), name="refresh_devices", clicked=lambda: send(RefreshDevices())
         )
-        microphone, inside = card()
-        inside.addLayout(row(Picture("mic", "muted"), Label(self.tr("Microphone"), size="strong"), None, refresh))
-        for part in (self._input, self._meter, self._input_problem):
-            inside.addWidget(part)
-        speaker, inside = card()
-        inside.addLayout(row(Picture("volume-2", "muted"), Label(self.tr("Speaker"), size="strong"), None))
-        inside.addWidget(self._output)
-        inside.addWidget(self._output_problem)
-        test = row(self._test, self._test_words, spacing=12)
-        test.setStretch(1, 1)
-        inside.addLayout(test)
+        microphone = card(
+            row(Icon("mic"), strong(self.tr("Microphone")), None, refresh),
+            self._input,
+            self._meter,
+            self._input_problem,
+        )
+        speaker = card(
+            row(Icon("volume-2"), strong(self.tr("Speaker")), None),
+            self._output,
+            self._output_problem,
+            row(self._test, self._test_text, spacing=12, stretch=1),
+        )
         self.setLayout(column(microphone, speaker, spacing=2 * GRID_PX))
         self._input.activated.connect(lambda place: self._choose("input_device", self._input.itemData(place)))
         self._output.activated.connect(lambda place: self._choose("output_device", self._output.itemData(place)))
 
     def show_state(self, state: EngineState) -> None:
         """Bring lists, problems and the test up to date."""
-        self._settings = state.settings
-        self._audio = state.audio
-        self._fill(self._input, state.audio.inputs, state.settings.input_device)
-        self._fill(self._output, state.audio.outputs, state.settings.output_device)
-        for label, words in (
-            (self._input_problem, state.audio.input_problem),
-            (self._output_problem, state.audio.output_problem),
-        ):
-            label.setText(plain(words, 300))
-            label.setVisible(bool(words))
-        phase = state.audio.recording_test
-        self._test.setText(self.tr("Stop") if phase else self.tr("Test recording"))
-        self._test.set_picture("square" if phase else "play")
-        self._test_words.setText(
+        self._state = state
+        audio = state.audio
+        self._fill(self._input, audio.inputs, state.settings.input_device)
+        self._fill(self._output, audio.outputs, state.settings.output_device)
+        self._input_problem.show_text(plain(audio.input_problem, 300))
+        self._output_problem.show_text(plain(audio.output_problem, 300))
+        self._test.setText(self.tr("Stop") if audio.recording_test else self.tr("Test recording"))
+        self._test.set_icon("square" if audio.recording_test else "play")
+        self._test_text.setText(
             {
                 "": self.tr("Records three seconds and plays them back."),
                 "recording": self.tr("Say something…"),
                 "playing": self.tr("This is how you sound."),
-            }[phase]
+            }[audio.recording_test]
         )
 
     def show_levels(self, levels: Levels) -> None:
@@ -98,7 +83,7 @@ class SoundCheck(QWidget):
             self._listening = False
             self._meter.set_level(0)
             self._send(MeterMicrophone(on=False))
-            if self._audio.recording_test:
+            if self._state.audio.recording_test:
                 self._send(TestRecording(on=False))
 
     def forget(self) -> None:
@@ -110,23 +95,20 @@ class SoundCheck(QWidget):
             if self._listed[choice] != devices:
                 self._listed[choice] = devices
                 choice.clear()
-                default = next((device.name for device in devices if device.is_default), "")
-                words = self.tr("System default ({0})").format(plain(default)) if default else self.tr("System default")
-                choice.addItem(words, "")
+                default = plain(next((device.name for device in devices if device.is_default), ""))
+                named = self.tr("System default ({device})").format(device=default)
+                choice.addItem(named if default else self.tr("System default"), "")
                 for device in devices:
                     choice.addItem(plain(device.name), device.device)
             place = choice.findData(chosen)
             if place < 0:
-                # Unplugged at the moment; the engine takes it up when it is back.
-                choice.addItem(self.tr("The one you chose (not plugged in)"), chosen)
+                # Unplugged at the moment; the engine uses it again when it is back.
+                choice.addItem(self.tr("Your chosen device (not connected)"), chosen)
                 place = choice.count() - 1
             choice.setCurrentIndex(place)
 
     def _choose(self, field: str, device: str) -> None:
-        self._send(ChangeSettings(settings=changed(self._settings, **{field: device})))
+        change_settings(self._send, self._state.settings, **{field: device})
 
     def _toggle_test(self) -> None:
-        self._send(TestRecording(on=not self._audio.recording_test))
-
-    def _refresh(self) -> None:
-        self._send(RefreshDevices())
+        self._send(TestRecording(on=not self._state.audio.recording_test))

@@ -1,93 +1,86 @@
-"""Mute, devices and hang up: the row under a running call."""
+"""The buttons under a call: mute, devices and hang up; answer and decline; close and call again."""
 
-from collections.abc import Callable
+from functools import partial
 
-from PySide6.QtCore import QPoint, Signal
+from PySide6.QtCore import QPoint
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
-from app.ipc.messages import Audio, AudioDevice, ChangeSettings, RefreshDevices, SetMuted
-from app.model.settings import Settings
-from app.ui.commands import Send, changed
+from app.ipc.messages import AudioDevice, CallState, EngineState, RefreshDevices
+from app.ui.commands import CallCommands, Send, change_settings
 from app.ui.theme.icons import icon
 from app.ui.theme.theme import colours
 from app.ui.widgets.buttons import Button
 from app.ui.widgets.format import menu_text
+from app.ui.widgets.layout import row
 
 
 class CallControls(QWidget):
-    """What one can do while a call runs."""
+    """What one can do with a call in its phase."""
 
-    hang_up_wanted = Signal()
-
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, commands: CallCommands) -> None:
         super().__init__()
         self._send = send
-        self._audio = Audio()
-        self._settings = Settings()
-        self._muted = False
-        self._mute = Button(picture="mic", name="mute_button", tall=True, clicked=self._toggle_mute)
+        self._commands = commands
+        self._state = EngineState()
+        self._mute = Button(icon="mic", name="mute_button", tall=True, clicked=self._toggle_mute)
         self._mute.setCheckable(True)
         self._devices = Button(
-            self.tr("Devices"), picture="headphones", name="devices_button", tall=True, clicked=self._open_devices
+            self.tr("Devices"), icon="headphones", name="devices_button", tall=True, clicked=self._open_devices
         )
-        self._hang_up = Button(self.tr("Hang up"), kind="danger", picture="phone-off", name="hang_up", tall=True)
-        self._hang_up.clicked.connect(self.hang_up_wanted)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(8)
-        for button in (self._mute, self._devices, self._hang_up):
-            layout.addWidget(button, 1)
-        self._show_mute()
+        red = partial(Button, kind="danger", icon="phone-off", tall=True)
+        blue = partial(Button, kind="primary", icon="phone", tall=True)
+        self._hang_up = red(self.tr("Hang up"), name="hang_up", clicked=commands.hang_up)
+        self._decline = red(self.tr("Decline"), name="page_decline", clicked=commands.decline)
+        self._answer = blue(self.tr("Answer"), name="page_answer", clicked=commands.answer)
+        self._close = Button(self.tr("Close"), name="close_call", tall=True, clicked=commands.dismiss)
+        self._again = blue(self.tr("Call again"), name="call_again", clicked=commands.redial)
+        running, incoming = (self._mute, self._devices, self._hang_up), (self._decline, self._answer)
+        self._phases = {"incoming": incoming, "ended": (self._close, self._again)}
+        self._running = running
+        layout = row(*running, *incoming, self._close, self._again)
+        for place in range(layout.count()):
+            layout.setStretch(place, 1)
+        self.setLayout(layout)
 
-    def show_call(self, muted: bool, audio: Audio, settings: Settings, *, talking: bool) -> None:
-        """``talking``: the call is answered, so that muting makes sense."""
-        self._audio, self._settings = audio, settings
-        self._mute.setEnabled(talking)
-        if muted != self._muted:
-            self._muted = muted
-            self._show_mute()
+    def show_state(self, call: CallState, state: EngineState) -> None:
+        """Show the buttons of the phase. Muting makes sense once a call is answered."""
+        self._state = state
+        shown = self._phases.get(call.phase, self._running)
+        for button in (*self._running, *self._phases["incoming"], self._close, self._again):
+            button.setVisible(button in shown)
+        self._again.setVisible(call.phase == "ended" and state.me.relay == "online")
+        self._mute.setEnabled(call.phase in ("talking", "reconnecting", "connecting"))
+        self._mute.setChecked(call.muted)
+        self._mute.setText(self.tr("Unmute") if call.muted else self.tr("Mute"))
+        self._mute.set_icon("mic-off" if call.muted else "mic", "warn" if call.muted else "")
 
     def devices_menu(self) -> QMenu:
         """The menu with microphones and speakers; whoever opens it lets it go."""
         menu = QMenu(self)
         menu.setObjectName("devices_menu")
-        audio, settings = self._audio, self._settings
-        self._add_devices(
-            menu, self.tr("Microphone"), audio.inputs, settings.input_device, lambda one: {"input_device": one}
-        )
+        audio, settings = self._state.audio, self._state.settings
+        self._add_devices(menu, self.tr("Microphone"), audio.inputs, "input_device", settings.input_device)
         menu.addSeparator()
-        self._add_devices(
-            menu, self.tr("Speaker"), audio.outputs, settings.output_device, lambda one: {"output_device": one}
-        )
+        self._add_devices(menu, self.tr("Speaker"), audio.outputs, "output_device", settings.output_device)
         menu.addSeparator()
-        again = menu.addAction(self.tr("Look for devices again"))
+        again = menu.addAction(self.tr("Refresh devices"))
         again.setIcon(icon("refresh-cw", colours().muted))
         again.triggered.connect(lambda _checked=False: self._send(RefreshDevices()))
         return menu
 
-    def _add_devices(
-        self,
-        menu: QMenu,
-        title: str,
-        devices: tuple[AudioDevice, ...],
-        chosen: str,
-        change: Callable[[str], dict[str, str]],
-    ) -> None:
-        head = menu.addAction(title)
-        head.setEnabled(False)
-        default = AudioDevice(device="", name=self.tr("System default"))
-        for device in (default, *devices):
+    def _add_devices(self, menu: QMenu, title: str, devices: tuple[AudioDevice, ...], field: str, chosen: str) -> None:
+        menu.addAction(title).setEnabled(False)
+        for device in (AudioDevice(device="", name=self.tr("System default")), *devices):
             action: QAction = menu.addAction(menu_text(device.name))
             action.setCheckable(True)
             action.setChecked(device.device == chosen)
             if device.device == chosen:
                 action.setIcon(icon("check", colours().accent))
-            wanted = change(device.device)
-            action.triggered.connect(lambda _checked=False, wanted=wanted: self._choose(wanted))
+            action.triggered.connect(lambda _checked=False, wanted=device.device: self._choose(field, wanted))
 
-    def _choose(self, change: dict[str, str]) -> None:
-        self._send(ChangeSettings(settings=changed(self._settings, **change)))
+    def _choose(self, field: str, device: str) -> None:
+        change_settings(self._send, self._state.settings, **{field: device})
 
     def _open_devices(self) -> None:
         menu = self.devices_menu()
@@ -95,11 +88,6 @@ class CallControls(QWidget):
         menu.popup(self._devices.mapToGlobal(QPoint(0, self._devices.height() + 4)))
 
     def _toggle_mute(self) -> None:
-        self._send(SetMuted(muted=not self._muted))
+        self._commands.toggle_mute()
         # The engine's answer decides what is shown.
-        self._mute.setChecked(self._muted)
-
-    def _show_mute(self) -> None:
-        self._mute.setChecked(self._muted)
-        self._mute.setText(self.tr("Unmute") if self._muted else self.tr("Mute"))
-        self._mute.set_picture("mic-off" if self._muted else "mic", "warn" if self._muted else "")
+        self._mute.setChecked(self._state.call is not None and self._state.call.muted)

@@ -1,13 +1,14 @@
-"""When there is no engine: what happened, and one button."""
+"""When there is no engine: what happened and one button, or that it is about to be there."""
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
-from app.ui.theme.icons import logo_pixmap
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button
-from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.labels import Icon, Label, logo_label, small
 from app.ui.widgets.layout import column, row
+
+TEXT_PX = 440
 
 
 class EngineDownPage(QWidget):
@@ -17,55 +18,46 @@ class EngineDownPage(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setObjectName("problem_page")
-        self._words = Label(tone="muted", wrap=True)
-        self._words.setObjectName("problem_words")
-        self._words.setFixedWidth(440)
-        self._title = Label(self.tr("Segue's engine is not running"), size="title")
-        self._restart = Button(
-            self.tr("Restart"), kind="primary", picture="refresh-cw", name="restart_button", tall=True
+        self.setObjectName("engine_down_page")
+        self._text = Label(tone="muted", name="engine_down_text", wrap=True, centred=True)
+        self._text.setFixedWidth(TEXT_PX)
+        self.restart = Button(
+            self.tr("Restart"),
+            kind="primary",
+            icon="refresh-cw",
+            name="restart_button",
+            tall=True,
+            clicked=self.restart_wanted.emit,
         )
-        self._restart.clicked.connect(self.restart_wanted)
-        calm = Label(self.tr("Your people, calls and settings are safe."), size="small", tone="muted")
-        for label in (self._words, self._title, calm):
-            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setLayout(
             column(
                 None,
-                row(None, Picture("power", "warn", 40), None),
+                row(None, Icon("power", "warn", 40), None),
                 GRID_PX,
-                self._title,
-                row(None, self._words, None),
+                Label(self.tr("Segue's engine is not running"), size="title", centred=True),
+                row(None, self._text, None),
                 GRID_PX,
-                row(None, self._restart, None),
+                row(None, self.restart, None),
                 GRID_PX,
-                calm,
+                small(self.tr("Your people, calls and settings are safe."), wrap=False, centred=True),
                 None,
             )
         )
 
-    def tell(self, words: str) -> None:
+    def show_reason(self, text: str) -> None:
         """Say what happened."""
-        self._words.setText(words)
-
-    def restart_button(self) -> Button:
-        """The one button."""
-        return self._restart
+        self._text.setText(text)
 
 
 class StartingPage(QWidget):
-    """Shown for the moment that the engine takes."""
+    """Shown for the moment that the engine takes to start."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("starting_page")
-        self._words = Label(self.tr("Starting…"), tone="muted")
-        self._words.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        picture = Label()
-        picture.setPixmap(logo_pixmap(64, picture.devicePixelRatioF()))
-        picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setLayout(column(None, picture, GRID_PX, self._words, None))
+        self._text = Label(self.tr("Starting…"), tone="muted", centred=True)
+        self.setLayout(column(None, logo_label(64), GRID_PX, self._text, None))
 
-    def tell(self, words: str) -> None:
+    def show_step(self, text: str) -> None:
         """Say what takes its time."""
-        self._words.setText(words or self.tr("Starting…"))
+        self._text.setText(text or self.tr("Starting…"))

@@ -1,18 +1,19 @@
 """The first minutes: a name, a relay, microphone and speaker. Three steps, each may be left for later."""
 
+from functools import partial
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QWidget
 
 from app.ipc.messages import CommandFailed, EngineState, Levels, PlaceCall, Register, TryHere
 from app.ui.commands import Send
-from app.ui.pages.audio_settings import SoundCheck
-from app.ui.theme.icons import logo_pixmap
+from app.ui.pages.audio_settings import AudioCheck
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button
 from app.ui.widgets.fields import Field, OneOf
-from app.ui.widgets.format import plain
-from app.ui.widgets.labels import Label, Picture
-from app.ui.widgets.layout import column, holder, row, scrolled
+from app.ui.widgets.format import plain, short_address
+from app.ui.widgets.labels import Icon, Label, logo_label, small, strong
+from app.ui.widgets.layout import column, row, scrolled, wrap
 
 WIDTH_PX = 480
 NAME, RELAY, SOUND, READY = range(4)
@@ -34,16 +35,22 @@ class FirstRunPage(QWidget):
         # Pages in a column, one visible: a stacked widget would be as tall as its tallest page.
         self._steps = (self._build_name(), self._build_relay(), self._build_sound(), self._build_ready())
         self._step = NAME
-        self._skip = Button(self.tr("Later"), kind="quiet", name="later_button", clicked=self._later)
-        self._back = Button(
-            self.tr("Back"), kind="quiet", picture="arrow-left", name="back_button", clicked=self._go_back
+        self._progress = small(wrap=False, centred=True)
+        self._later = Button(self.tr("Later"), kind="quiet", name="later_button", clicked=self._skip)
+        self._later.setAccessibleDescription(self.tr("You can do this later in the settings"))
+        self._back = Button(self.tr("Back"), kind="quiet", icon="arrow-left", name="back_button", clicked=self._go_back)
+        body = wrap(
+            column(
+                None,
+                column(logo_label(56), self._progress),
+                *self._steps,
+                row(self._back, None, self._later),
+                None,
+                spacing=2 * GRID_PX,
+            )
         )
-        body = QWidget()
         body.setFixedWidth(WIDTH_PX)
-        body.setLayout(
-            column(None, self._build_head(), *self._steps, row(self._back, None, self._skip), None, spacing=2 * GRID_PX)
-        )
-        self.setLayout(column(scrolled(holder(row(None, body, None)), name="first_run_scroll")))
+        self.setLayout(column(scrolled(wrap(row(None, body, None)), name="first_run_scroll")))
         self._show_step(NAME)
 
     # -- what it shows ---------------------------------------------------------------------------------------------
@@ -51,7 +58,7 @@ class FirstRunPage(QWidget):
     def show_state(self, state: EngineState) -> None:
         """Go on when the engine has done what was asked."""
         self._state = state
-        self._sound.show_state(state)
+        self._audio.show_state(state)
         self._busy = self._asked and bool(state.busy)
         self._waiting.setText(plain(state.busy, 120) if self._busy else "")
         for part in (self._own, self._here, self._relay):
@@ -60,8 +67,8 @@ class FirstRunPage(QWidget):
         if self._asked and state.me.address and not state.busy:
             self._asked = False
             self._show_step(SOUND)
-        self._ready_words.setText(
-            self.tr("People reach you at {0}.").format(plain(state.me.address.partition("#")[0], 120))
+        self._ready_text.setText(
+            self.tr("People can reach you at {address}.").format(address=short_address(state.me.address))
             if state.me.address
             else self.tr("You can choose a name and a relay in the settings at any time.")
         )
@@ -70,23 +77,23 @@ class FirstRunPage(QWidget):
 
     def show_levels(self, levels: Levels) -> None:
         """Move the meter."""
-        self._sound.show_levels(levels)
+        self._audio.show_levels(levels)
 
     def command_failed(self, failure: CommandFailed) -> bool:
         """Show why registering did not work, where it was typed. False: not a matter of this page."""
         if failure.command not in ("Register", "TryHere"):
             return False
         self._asked = False
-        words = plain(failure.text, 300)
+        text = plain(failure.text, 300)
         if failure.field == "name":
-            self._name_wrong.setText(words)
+            self._name_error.setText(text)
             self._name.set_wrong(True)
             self._show_step(NAME)
         else:
-            self._relay_wrong.setText(words)
+            self._relay_error.setText(text)
             self._relay.set_wrong(failure.field == "relay")
-        self._relay_wrong.setVisible(bool(self._relay_wrong.text()))
-        self._name_wrong.setVisible(bool(self._name_wrong.text()))
+        for label in (self._name_error, self._relay_error):
+            label.show_text(label.text())
         return True
 
     def enter(self) -> None:
@@ -95,42 +102,32 @@ class FirstRunPage(QWidget):
 
     def leave(self) -> None:
         """The page is hidden: close the microphone."""
-        self._sound.stop()
+        self._audio.stop()
 
     def restart(self) -> None:
-        """Begin anew."""
+        """Begin again."""
         self._asked = False
         self._show_step(NAME)
 
-    def sound_check(self) -> SoundCheck:
+    def audio_check(self) -> AudioCheck:
         """The third step's devices."""
-        return self._sound
+        return self._audio
 
     # -- building --------------------------------------------------------------------------------------------------
 
-    def _build_head(self) -> QWidget:
-        picture = Label()
-        picture.setPixmap(logo_pixmap(56, picture.devicePixelRatioF()))
-        picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._progress = Label(size="small", tone="muted")
-        self._progress.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        return holder(column(picture, self._progress))
-
     def _build_name(self) -> QWidget:
         self._name = Field(self.tr("Your name"), name="name_field", hint=self.tr("for example: maria"))
-        self._name_wrong = Label(size="small", tone="warn", wrap=True)
-        self._name_wrong.hide()
-        self._next = Button(
-            self.tr("Continue"), kind="primary", name="name_next", tall=True, clicked=self._name_entered
-        )
+        self._name_error = small(tone="warn")
+        self._name_error.hide()
+        self._next = _next_button(self.tr("Continue"), name="name_next", clicked=self._name_entered)
         self._next.setEnabled(False)
         self._name.textChanged.connect(self._name_typed)
         self._name.returnPressed.connect(self._name_entered)
         return _step(
             self.tr("What should people call you?"),
-            self.tr("Small letters, digits, dots and dashes. It becomes the first half of your address."),
+            self.tr("Lower-case letters, digits, dots and dashes. It becomes the first part of your address."),
             self._name,
-            self._name_wrong,
+            self._name_error,
             self._next,
         )
 
@@ -138,62 +135,52 @@ class FirstRunPage(QWidget):
         self._own = _choice_button(
             "server",
             self.tr("I have a relay"),
-            self.tr("A friend, your company or you run one. It carries the calls until a direct path is found."),
+            self.tr("Run by a friend, your company or yourself. It carries your calls until a direct path is found."),
             "own_relay",
         )
         self._here = _choice_button(
             "laptop",
-            self.tr("Just try it on this machine"),
-            self.tr("Starts a private relay and Echo, who sends your own voice back. Nothing leaves this machine."),
+            self.tr("Just try it on this computer"),
+            self.tr("Starts a private relay and Echo, which plays your voice back. Nothing leaves this computer."),
             "try_here",
         )
-        self._ways = OneOf(self)
+        self._choices = OneOf(self)
         for button in (self._own, self._here):
-            self._ways.add(button)
+            self._choices.add(button)
         self._relay = Field(self.tr("Relay"), name="relay_field", hint="relay.example:7850")
-        self._relay_wrong = Label(size="small", tone="warn", wrap=True)
-        self._relay_wrong.hide()
-        self._waiting = Label(size="small", tone="muted")
-        self._waiting.setObjectName("busy_words")
-        self._register = Button(
-            self.tr("Continue"), kind="primary", name="relay_next", tall=True, clicked=self._relay_entered
-        )
+        self._relay_error = small(tone="warn")
+        self._relay_error.hide()
+        self._waiting = small(name="busy_text", wrap=False)
+        self._register = _next_button(self.tr("Continue"), name="relay_next", clicked=self._relay_entered)
         self._relay.textChanged.connect(self._relay_typed)
         self._relay.returnPressed.connect(self._relay_entered)
-        self._ways.chosen.connect(lambda _place: self._relay_typed())
+        self._choices.chosen.connect(lambda _place: self._relay_typed())
         self._register.setEnabled(False)
         return _step(
             self.tr("Where do your calls meet?"),
-            self.tr("Every call starts on a relay at once, sealed so that the relay cannot listen."),
+            self.tr("Every call starts on a relay right away. It is end-to-end encrypted: the relay cannot listen."),
             self._own,
             self._relay,
             self._here,
-            self._relay_wrong,
+            self._relay_error,
             self._register,
             self._waiting,
         )
 
     def _build_sound(self) -> QWidget:
-        self._sound = SoundCheck(self._send)
-        on = Button(
-            self.tr("Continue"), kind="primary", name="sound_next", tall=True, clicked=lambda: self._show_step(READY)
+        self._audio = AudioCheck(self._send)
+        go_on = _next_button(self.tr("Continue"), name="sound_next", clicked=lambda: self._show_step(READY))
+        return _step(
+            self.tr("Can Segue hear you?"), self.tr("Say something. The bar should move."), self._audio, GRID_PX, go_on
         )
-        return _step(self.tr("Can Segue hear you?"), self.tr("Say something; the bar should move."), self._sound, on)
 
     def _build_ready(self) -> QWidget:
-        self._ready_words = Label(tone="muted", wrap=True)
-        self._ready_words.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._echo = Button(
-            self.tr("Call Echo to hear yourself"),
-            kind="primary",
-            picture="phone",
-            name="call_echo",
-            tall=True,
-            clicked=self._call_echo,
+        self._ready_text = Label(tone="muted", wrap=True, centred=True)
+        self._echo = _next_button(
+            self.tr("Call Echo to hear yourself"), icon="phone", name="call_echo", clicked=self._call_echo
         )
         done = Button(self.tr("Go to your people"), name="done_button", tall=True, clicked=self._finish)
-        made = _step(self.tr("All set"), "", self._ready_words, GRID_PX, self._echo, done)
-        return made
+        return _step(self.tr("All set"), "", self._ready_text, GRID_PX, self._echo, done)
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -201,26 +188,24 @@ class FirstRunPage(QWidget):
         self._step = step
         for place, page in enumerate(self._steps):
             page.setVisible(place == step)
-        self._progress.setText(self.tr("Step {0} of 3").format(step + 1) if step < READY else "")
+        self._progress.setText(self.tr("Step {step} of 3").format(step=step + 1) if step < READY else "")
         self._back.setVisible(step in (RELAY, SOUND))
-        self._skip.setVisible(step < READY)
-        self._skip.setAccessibleDescription(self.tr("You can do this later in the settings"))
+        self._later.setVisible(step < READY)
         if step == SOUND:
-            self._sound.start()
+            self._audio.start()
         else:
-            self._sound.stop()
+            self._audio.stop()
         {NAME: self._name, RELAY: self._relay}.get(step, self._steps[step]).setFocus()
 
     def _name_typed(self) -> None:
         self._next.setEnabled(bool(self._name.text().strip()))
         self._name.set_wrong(False)
-        self._name_wrong.hide()
+        self._name_error.hide()
 
     def _relay_typed(self) -> None:
-        own = self._own.isChecked()
-        self._relay.setVisible(own)
+        self._relay.setVisible(self._own.isChecked())
         self._relay.set_wrong(False)
-        self._relay_wrong.hide()
+        self._relay_error.hide()
         self._allow_register()
 
     def _allow_register(self) -> None:
@@ -234,7 +219,7 @@ class FirstRunPage(QWidget):
     def _relay_entered(self) -> None:
         if not self._register.isEnabled():
             return
-        self._relay_wrong.hide()
+        self._relay_error.hide()
         self._asked = True
         name = self._name.text().strip()
         if self._own.isChecked():
@@ -245,10 +230,10 @@ class FirstRunPage(QWidget):
     def _go_back(self) -> None:
         self._show_step(max(self._step - 1, NAME))
 
-    def _later(self) -> None:
+    def _skip(self) -> None:
         if self._step == NAME and not self._name.text().strip():
             # Without a name there is nothing to register; trying it here needs none.
-            self._ways.choose(1)
+            self._choices.choose(1)
         self._show_step(self._step + 1)
 
     def _echo_address(self) -> str:
@@ -260,31 +245,27 @@ class FirstRunPage(QWidget):
         self._finish()
 
     def _finish(self) -> None:
-        self._sound.stop()
+        self._audio.stop()
         self.finished.emit()
 
 
-def _step(title: str, words: str, *parts: QWidget | int) -> QWidget:
+_next_button = partial(Button, kind="primary", tall=True)
+
+
+def _step(title: str, text: str, *parts: QWidget | int) -> QWidget:
     """One step: a title, what it is about, and its parts."""
-    heading = Label(title, size="title", wrap=True)
-    heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
-    about = Label(words, tone="muted", wrap=True)
-    about.setAlignment(Qt.AlignmentFlag.AlignCenter)
-    made = QWidget()
-    made.setLayout(column(heading, *([about] if words else []), GRID_PX, *parts, None, spacing=GRID_PX))
-    return made
+    about = [Label(text, tone="muted", wrap=True, centred=True)] if text else []
+    return wrap(column(Label(title, size="title", wrap=True, centred=True), *about, GRID_PX, *parts, None))
 
 
-def _choice_button(picture: str, title: str, words: str, name: str) -> Button:
+def _choice_button(icon: str, title: str, text: str, name: str) -> Button:
     """A large choice with a title and a sentence."""
     button = Button(kind="choice", name=name)
     button.setAccessibleName(title)
-    button.setAccessibleDescription(words)
-    text = column(Label(title, size="strong"), Label(words, size="small", tone="muted", wrap=True), spacing=2)
-    line = row(Picture(picture, "accent", 24), text, spacing=2 * GRID_PX)
-    line.setStretch(1, 1)
-    line.setContentsMargins(2 * GRID_PX, 12, 2 * GRID_PX, 12)
-    button.setLayout(line)
+    button.setAccessibleDescription(text)
+    label = column(strong(title), small(text), spacing=2)
+    margins = (2 * GRID_PX, 12, 2 * GRID_PX, 12)
+    button.setLayout(row(Icon(icon, "accent", 24), label, spacing=2 * GRID_PX, stretch=1, margins=margins))
     for child in button.findChildren(QWidget):
         child.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
     button.setFixedHeight(80)

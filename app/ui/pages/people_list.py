@@ -116,7 +116,7 @@ class PersonDelegate(QStyledItemDelegate):
         contact = model.contact_at(index) if isinstance(model, PeopleModel) else None
         if contact is None:
             return
-        worn = colours()
+        palette = colours()
         place: QRect = option.rect
         state: QStyle.StateFlag = option.state
         ground = QRectF(place).adjusted(0, 2, -4, -2)
@@ -125,10 +125,10 @@ class PersonDelegate(QStyledItemDelegate):
         if state & QStyle.StateFlag.State_Selected or state & QStyle.StateFlag.State_MouseOver:
             chosen = bool(state & QStyle.StateFlag.State_Selected)
             painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(QColor(worn.accent_soft if chosen else worn.hover))
+            painter.setBrush(QColor(palette.accent_soft if chosen else palette.hover))
             painter.drawRoundedRect(ground, 10, 10)
         if state & QStyle.StateFlag.State_HasFocus and isinstance(option.widget, PeopleList) and option.widget.by_keys:
-            painter.setPen(QPen(QColor(worn.accent), 2))
+            painter.setPen(QPen(QColor(palette.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(ground.adjusted(1, 1, -1, -1), 10, 10)
         mirrored = option.direction == Qt.LayoutDirection.RightToLeft
@@ -136,7 +136,7 @@ class PersonDelegate(QStyledItemDelegate):
         painter.restore()
 
     def _paint_person(self, painter: QPainter, ground: QRectF, contact: Contact, mirrored: bool) -> None:
-        worn = colours()
+        palette = colours()
         left = ground.right() - GRID_PX - AVATAR_PX if mirrored else ground.left() + GRID_PX
         circle = QRectF(left, ground.center().y() - AVATAR_PX / 2, AVATAR_PX, AVATAR_PX)
         paint_avatar(painter, circle, initials(contact.title))
@@ -146,7 +146,7 @@ class PersonDelegate(QStyledItemDelegate):
         align = side | Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignAbsolute
         name_font = font(BODY_PX, QFont.Weight.DemiBold)
         painter.setFont(name_font)
-        painter.setPen(QColor(worn.muted if contact.blocked else worn.text))
+        painter.setPen(QColor(palette.muted if contact.blocked else palette.text))
         name = QFontMetrics(name_font).elidedText(plain(contact.title), Qt.TextElideMode.ElideRight, int(width))
         painter.drawText(QRectF(text_left, ground.top() + 9, width, 22), align, name)
         small = font(SMALL_PX)
@@ -156,7 +156,7 @@ class PersonDelegate(QStyledItemDelegate):
         if contact.last_call is not None:
             words = f"{words} · {when(contact.last_call, self._now())}"
         painter.setFont(small)
-        painter.setPen(QColor(worn.muted))
+        painter.setPen(QColor(palette.muted))
         line = QRectF(text_left if mirrored else text_left + 18, ground.top() + 32, width - 18, 20)
         shown = QFontMetrics(small).elidedText(words, Qt.TextElideMode.ElideRight, int(line.width()))
         painter.drawText(line, align, shown)

@@ -1,10 +1,9 @@
-"""Four small charts of the last minute, drawn by hand: one polyline a series, a few hundred points, 5 times a second.
+"""Small charts of the last minute, drawn by hand: one polyline a series, a few hundred points, 5 times a second.
 
-(pyqtgraph was measured at 0.3 s and 50 MB for its import and 20 MB for four plots; charts of this kind need neither.)
+(pyqtgraph took 0.3 s and 50 MB to import and 20 MB for four plots; charts as small as these need none of it.)
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -19,7 +18,7 @@ WINDOW_S = 60.0
 # The engine sends 5 samples a second; twice that is kept, should it send more.
 KEPT_POINTS = 600
 CHART_HEIGHT_PX = 112
-# What changes the figures: these stand on every chart. Phases of the ladder have the strip.
+# What changes the figures stands on every chart. The phases of the traversal stand on the timeline only.
 MARKED = ("swap", "failover", "lost", "back", "network")
 MARK_REACH_PX = 3.5
 # Where the scale may end: the next of these above the largest value in view.
@@ -28,14 +27,14 @@ SCALE_STEPS = (1.0, 2.0, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A line: its word in the legend, the palette's role, and whether it is dashed (so that colour is not alone)."""
+    """A line: its name in the legend, the palette's role, and whether it is dashed (colour alone is not enough)."""
 
-    word: str
+    name: str
     role: str
     dashed: bool = False
 
 
-class History:
+class Points:
     """The points of one series: (seconds since the answer, value); None breaks the line."""
 
     def __init__(self) -> None:
@@ -72,17 +71,16 @@ def scale_top(peak: float, least: float) -> float:
 class Chart(QWidget):
     """One chart with its title, its newest figure and its legend."""
 
-    def __init__(
-        self, title: str, series: tuple[Series, ...], say: Callable[[float | None], str], least: float, *, name: str
-    ) -> None:
+    def __init__(self, title: str, series: tuple[Series, ...], scale: str, least: float, *, name: str) -> None:
         super().__init__()
         self.setObjectName(name)
         self.setAccessibleName(title)
         self._title = title
         self._series = series
-        self._say = say
+        # A format, for the end of the scale.
+        self._scale = scale
         self._least = least
-        self._histories = tuple(History() for _ in series)
+        self._histories = tuple(Points() for _ in series)
         self._marks: tuple[PathMark, ...] = ()
         self._figure = ""
         self._end = 0.0
@@ -90,7 +88,7 @@ class Chart(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def add(self, at: float, values: tuple[float | None, ...], figure: str) -> None:
-        """One sample: a value for each series, and the words for now."""
+        """One sample: a value for each series, and the newest figure in words."""
         for history, value in zip(self._histories, values, strict=True):
             history.add(at, value)
         self._end = at
@@ -112,35 +110,35 @@ class Chart(QWidget):
     def reset(self) -> None:
         """Forget all: another call."""
         self._marks = ()
-        self._histories = tuple(History() for _ in self._series)
+        self._histories = tuple(Points() for _ in self._series)
         self._figure = ""
         self._end = 0.0
         self.update()
 
-    def histories(self) -> tuple[History, ...]:
+    def histories(self) -> tuple[Points, ...]:
         """What is drawn, one for each series."""
         return self._histories
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        worn = colours()
+        palette = colours()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         frame = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        painter.setPen(QPen(QColor(worn.line), 1))
-        painter.setBrush(QColor(worn.raised))
+        painter.setPen(QPen(QColor(palette.line), 1))
+        painter.setBrush(QColor(palette.raised))
         painter.drawRoundedRect(frame, 10, 10)
         inner = frame.adjusted(12, 8, -12, -8)
         painter.setFont(font(SMALL_PX))
-        painter.setPen(QColor(worn.muted))
+        painter.setPen(QColor(palette.muted))
         painter.drawText(inner, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, self._title)
         painter.setFont(font(BODY_PX, QFont.Weight.DemiBold))
-        painter.setPen(QColor(worn.text))
+        painter.setPen(QColor(palette.text))
         painter.drawText(inner, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, self._figure or "–")
         self._paint_legend(painter, inner)
         self._paint_lines(painter, inner.adjusted(0, 26, 0, -20))
 
     def _paint_legend(self, painter: QPainter, inner: QRectF) -> None:
-        worn = colours()
+        palette = colours()
         painter.setFont(font(SMALL_PX))
         metrics = painter.fontMetrics()
         left = inner.left()
@@ -148,29 +146,29 @@ class Chart(QWidget):
         for series, history in zip(self._series, self._histories, strict=True):
             if history.peak() == 0 and history.latest() is None:
                 continue
-            painter.setPen(self._pen(series, getattr(worn, series.role)))
+            painter.setPen(self._pen(series, getattr(palette, series.role)))
             painter.drawLine(QPointF(left, middle), QPointF(left + 16, middle))
-            painter.setPen(QColor(worn.muted))
-            painter.drawText(QPointF(left + 22, middle + metrics.ascent() / 2 - 1), series.word)
-            left += 22 + metrics.horizontalAdvance(series.word) + 2 * GRID_PX
+            painter.setPen(QColor(palette.muted))
+            painter.drawText(QPointF(left + 22, middle + metrics.ascent() / 2 - 1), series.name)
+            left += 22 + metrics.horizontalAdvance(series.name) + 2 * GRID_PX
 
     def _paint_lines(self, painter: QPainter, plot: QRectF) -> None:
-        worn = colours()
+        palette = colours()
         top = scale_top(max(history.peak() for history in self._histories), self._least)
         painter.setFont(font(SMALL_PX))
-        painter.setPen(QColor(worn.muted))
-        words = self._say(top)
-        ground = painter.fontMetrics().horizontalAdvance(words) + GRID_PX
+        painter.setPen(QColor(palette.muted))
+        end = self._scale.format(top)
+        ground = painter.fontMetrics().horizontalAdvance(end) + GRID_PX
         plot = plot.adjusted(ground, 0, 0, 0)
         per_second = plot.width() / WINDOW_S
         label = QRectF(plot.left() - ground, plot.top() - 8, ground - GRID_PX, 16)
-        painter.drawText(label, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, words)
-        painter.setPen(QPen(QColor(worn.line), 1))
+        painter.drawText(label, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, end)
+        painter.setPen(QPen(QColor(palette.line), 1))
         painter.drawLine(plot.bottomLeft(), plot.bottomRight())
         painter.drawLine(plot.topLeft(), plot.topRight())
         self._paint_marks(painter, plot)
         for series, history in zip(self._series, self._histories, strict=True):
-            painter.setPen(self._pen(series, getattr(worn, series.role)))
+            painter.setPen(self._pen(series, getattr(palette, series.role)))
             line = QPolygonF()
             for at, value in history.points:
                 if value is None:
@@ -184,7 +182,7 @@ class Chart(QWidget):
             painter.drawPolyline(line)
 
     def _paint_marks(self, painter: QPainter, plot: QRectF) -> None:
-        """A line from top to bottom, with the sign that the strip has for the same moment."""
+        """A line from top to bottom, with the mark that the timeline has for the same moment."""
         for mark in self.marks():
             x = plot.right() - (self._end - mark.at) * plot.width() / WINDOW_S
             colour = QColor(mark_colour(mark.kind))

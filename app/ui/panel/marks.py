@@ -1,4 +1,4 @@
-"""The signs for what happens to the paths of a call, the same on the strip and on the charts."""
+"""The marks for what happens to the paths of a call, the same on the timeline and on the charts."""
 
 from PySide6.QtCore import QPointF
 from PySide6.QtGui import QPolygonF
@@ -9,14 +9,14 @@ WARNED = ("failover", "lost")
 
 
 def is_filled(kind: str) -> bool:
-    """What moved the call is filled, the rest is an outline."""
+    """A mark is filled where the call moved, and an outline otherwise."""
     return kind in ("swap", *WARNED)
 
 
 def mark_colour(kind: str) -> str:
-    """The colour of a mark, which is never alone: its shape says the same."""
-    worn = colours()
-    return worn.warn if kind in WARNED else worn.muted if kind == "phase" else worn.text
+    """The colour of a mark; its shape says the same."""
+    palette = colours()
+    return palette.warn if kind in WARNED else palette.muted if kind == "phase" else palette.text
 
 
 def mark_shape(kind: str, centre: QPointF, reach: float) -> QPolygonF:

@@ -1,6 +1,6 @@
-"""The call as a band in time: amber on the relay, green on a direct path, hatched where both carried it.
+"""The call as a timeline: amber on the relay, green on a direct path, hatched where both carried it.
 
-Marks above the band tell of swaps, failovers and network changes. Hovering, or the arrow keys, reads them out.
+Marks above it show swaps, failovers and network changes. Pointing at them, or the arrow keys, reads them out.
 """
 
 from dataclasses import dataclass
@@ -34,14 +34,14 @@ SIDE_PX = 6
 LEAST_SPAN_S = 30.0
 NEAR_PX = 9
 MARK_REACH_PX = 5.0
-# Steps between the times under the band, in seconds: the first that leaves the words room is taken.
+# Steps between the times under the band, in seconds: the first that leaves room for the text is taken.
 TICK_STEPS_S = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200)
 TICK_ROOM_PX = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something to read out: when, what, and the kind of its mark ("" for the start of a span)."""
+    """Something to read out: when, what, and the kind of its mark ("" at the start of a span)."""
 
     at: float
     text: str
@@ -49,9 +49,10 @@ class Moment:
 
 
 class PathStrip(QWidget):
-    """The strip. ``told`` carries the words for what is under the mouse or chosen with the keys."""
+    """The timeline of one call."""
 
-    told = Signal(str)
+    pointed = Signal(str)
+    """What is under the mouse, or chosen with the keys; "" for nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class PathStrip(QWidget):
         self._elapsed = max(elapsed, 0.0)
         if (call.spans, call.marks) != (self._spans, self._marks):
             self._spans, self._marks = call.spans, call.marks
-            starts = [Moment(span.start, self._span_words(span), "") for span in call.spans]
+            starts = [Moment(span.start, self._span_text(span), "") for span in call.spans]
             marks = [Moment(mark.at, plain(mark.text, 160), mark.kind) for mark in call.marks]
             self._moments = sorted(starts + marks, key=lambda moment: moment.at)
             if self._chosen is not None and self._chosen >= len(self._moments):
@@ -80,7 +81,7 @@ class PathStrip(QWidget):
         self.update()
 
     def moments(self) -> list[Moment]:
-        """All that the arrow keys go through, in order of time."""
+        """What the arrow keys go through, in order of time."""
         return self._moments
 
     # -- reading out -----------------------------------------------------------------------------------------------
@@ -104,57 +105,56 @@ class PathStrip(QWidget):
         x = event.position().x()
         near = [(abs(self._x(moment.at) - x), place) for place, moment in enumerate(self._moments) if moment.kind]
         if near and min(near)[0] <= NEAR_PX:
-            self.told.emit(self._words(self._moments[min(near)[1]]))
+            self.pointed.emit(self._moment_text(self._moments[min(near)[1]]))
             return
         at = self._at(x)
         covering = [span for span in self._spans if span.start <= at <= self._end(span)]
         kinds = {span.kind for span in covering}
         if len(kinds) > 1:
-            self.told.emit(self.tr("{0} · both paths carry the call").format(clock(at)))
+            self.pointed.emit(self.tr("{time} · on both paths").format(time=clock(at)))
         elif covering:
-            self.told.emit(f"{clock(at)} · {self._span_words(covering[-1])}")
+            self.pointed.emit(f"{clock(at)} · {self._span_text(covering[-1])}")
         elif 0 <= at <= self._elapsed and self._spans:
-            self.told.emit(self.tr("{0} · no path").format(clock(at)))
+            self.pointed.emit(self.tr("{time} · no connection").format(time=clock(at)))
         else:
-            self.told.emit("")
+            self.pointed.emit("")
 
     def leaveEvent(self, event: QEvent) -> None:
         super().leaveEvent(event)
-        self.told.emit(self._words(self._moments[self._chosen]) if self._chosen is not None else "")
+        self.pointed.emit(self._moment_text(self._moments[self._chosen]) if self._chosen is not None else "")
 
     def _choose(self, place: int) -> None:
         self._chosen = place
-        words = self._words(self._moments[place])
-        self.told.emit(words)
-        self.setAccessibleDescription(words)
-        QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, words))
+        text = self._moment_text(self._moments[place])
+        self.pointed.emit(text)
+        self.setAccessibleDescription(text)
+        QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, text))
         self.update()
 
-    def _words(self, moment: Moment) -> str:
+    def _moment_text(self, moment: Moment) -> str:
         return f"{clock(moment.at)} · {moment.text}"
 
-    def _span_words(self, span: PathSpan) -> str:
+    def _span_text(self, span: PathSpan) -> str:
         if span.kind == "relay":
             return self.tr("On the relay")
-        ways = {
-            "": self.tr("Direct"),
-            "host": self.tr("Direct, within one network"),
-            "port_mapping": self.tr("Direct, through a door that a router opened"),
-            "punch": self.tr("Direct, by punch"),
-            "prediction": self.tr("Direct, by prediction"),
-            "birthday": self.tr("Direct, by birthday"),
-        }
-        return ways.get(span.via) or self.tr("Direct, by {0}").format(plain(span.via.replace("_", " ")))
+        return {
+            "host": self.tr("Direct, on the same network"),
+            "port_mapping": self.tr("Direct, through a mapped port"),
+            "punch": self.tr("Direct, by hole punching"),
+            "prediction": self.tr("Direct, by port prediction"),
+            "birthday": self.tr("Direct, by birthday search"),
+            "blocks": self.tr("Direct, by port block search"),
+        }.get(span.via, self.tr("Direct"))
 
     # -- painting --------------------------------------------------------------------------------------------------
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        worn = colours()
+        palette = colours()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         band = QRectF(SIDE_PX, BAND_TOP_PX, self.width() - 2 * SIDE_PX, BAND_PX)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(worn.sunken))
+        painter.setBrush(QColor(palette.sunken))
         painter.drawRoundedRect(band, 8, 8)
         rounded = QPainterPath()
         rounded.addRoundedRect(band, 8, 8)
@@ -170,7 +170,7 @@ class PathStrip(QWidget):
         for place, moment in enumerate(self._moments):
             self._paint_mark(painter, moment, chosen=place == self._chosen, band=band)
         if self.hasFocus():
-            painter.setPen(QPen(QColor(worn.accent), 2))
+            painter.setPen(QPen(QColor(palette.accent), 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(band.adjusted(-3, -3, 3, 3), 10, 10)
 
@@ -190,8 +190,8 @@ class PathStrip(QWidget):
         return QRectF(self._x(start), band.top(), max(self._x(end) - self._x(start), 1.5), band.height())
 
     def _paint_span(self, painter: QPainter, span: PathSpan, band: QRectF) -> None:
-        worn = colours()
-        fill = worn.relay_fill if span.kind == "relay" else worn.direct_fill
+        palette = colours()
+        fill = palette.relay_fill if span.kind == "relay" else palette.direct_fill
         painter.fillRect(self._place(span.start, self._end(span), band), QColor(fill))
 
     def _paint_overlaps(self, painter: QPainter, band: QRectF) -> None:
@@ -243,17 +243,17 @@ class PathStrip(QWidget):
             at += step
 
     def _paint_mark(self, painter: QPainter, moment: Moment, *, chosen: bool, band: QRectF) -> None:
-        worn = colours()
+        palette = colours()
         x = self._x(moment.at)
         if chosen:
-            painter.setPen(QPen(QColor(worn.text), 2))
+            painter.setPen(QPen(QColor(palette.text), 2))
             painter.drawLine(QPointF(x, band.top() - 4), QPointF(x, band.bottom() + 2))
         if not moment.kind:
             return
         colour = QColor(mark_colour(moment.kind))
-        # Phases are many, and move nothing: they stand small and nearer.
+        # Phases are many and move nothing: their marks are small, and nearer to the band.
         stem = 3 if moment.kind == "phase" else 6
-        painter.setPen(QPen(QColor(worn.muted), 1))
+        painter.setPen(QPen(QColor(palette.muted), 1))
         painter.drawLine(QPointF(x, band.top() - stem), QPointF(x, band.top()))
         painter.setPen(QPen(colour, 1.6))
         painter.setBrush(colour if is_filled(moment.kind) else Qt.BrushStyle.NoBrush)

@@ -1,19 +1,19 @@
-"""The ladder to a direct path: a rung for each phase, with its state in a word, an icon and one sentence why.
+"""The steps to a direct path: one for each phase, with its state in a word, an icon and one sentence why.
 
-Phases overlap: each rung has its own progress and its own time left, which go on between two words of the engine.
+Phases overlap: each step has its own progress and its own time left, which run on between two states of the engine.
 """
 
 from typing import get_args
 
-from PySide6.QtCore import QCoreApplication, QRectF, Qt
+from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ipc.messages import TraversalStep
 from app.model.terms import PhaseName
 from app.ui.theme.theme import GRID_PX, colours
-from app.ui.widgets.format import time_left
-from app.ui.widgets.labels import Label, Picture
+from app.ui.widgets.format import time_left, translate
+from app.ui.widgets.labels import Icon, small, strong
 from app.ui.widgets.layout import column, row
 
 PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
@@ -26,44 +26,42 @@ LOOKS = {
     "cancelled": ("circle-slash", "muted"),
 }
 
-translate = QCoreApplication.translate
-
 
 def phase_name(name: PhaseName) -> str:
-    """What a phase is called on the surface."""
+    """What a phase is called in the window."""
     return {
-        "port_mapping": translate("ladder", "Port mapping"),
-        "punch": translate("ladder", "Punch"),
-        "prediction": translate("ladder", "Prediction"),
-        "birthday": translate("ladder", "Birthday"),
-        "blocks": translate("ladder", "Carrier blocks"),
+        "port_mapping": translate("steps", "Port mapping"),
+        "punch": translate("steps", "Hole punching"),
+        "prediction": translate("steps", "Port prediction"),
+        "birthday": translate("steps", "Birthday search"),
+        "blocks": translate("steps", "Port block search"),
     }[name]
 
 
 def phase_task(name: PhaseName) -> str:
-    """What a phase does, for the time when there is nothing else to tell."""
+    """What a phase does, while there is nothing else to say of it."""
     return {
-        "port_mapping": translate("ladder", "Asks your router to open a door."),
-        "punch": translate("ladder", "Both sides send at once, so that both routers let the answers in."),
-        "prediction": translate("ladder", "Guesses the next door of a router that counts up."),
-        "birthday": translate("ladder", "Tries many doors of a router that picks them at random."),
-        "blocks": translate("ladder", "Searches the few doors that two carriers give each of you."),
+        "port_mapping": translate("steps", "Asks your router to map a port."),
+        "punch": translate("steps", "Both sides send at once, so that each router lets the other side's packets in."),
+        "prediction": translate("steps", "Guesses the next port of a router that counts up."),
+        "birthday": translate("steps", "Tries many ports of a router that picks them at random."),
+        "blocks": translate("steps", "Searches the few ports that each carrier assigns."),
     }[name]
 
 
 def outcome_word(phase: TraversalStep) -> str:
     """The state of a phase."""
     if phase.outcome == "cancelled" and phase.reason not in ("", "not-needed"):
-        return translate("ladder", "Stopped")
+        return translate("steps", "Stopped")
     if phase.name == "port_mapping" and phase.outcome == "won":
-        return translate("ladder", "Open")
+        return translate("steps", "Port open")
     return {
-        "waiting": translate("ladder", "Waiting"),
-        "trying": translate("ladder", "Trying"),
-        "won": translate("ladder", "Won"),
-        "failed": translate("ladder", "Failed"),
-        "skipped": translate("ladder", "Skipped"),
-        "cancelled": translate("ladder", "Not needed"),
+        "waiting": translate("steps", "Waiting"),
+        "trying": translate("steps", "Trying"),
+        "won": translate("steps", "Succeeded"),
+        "failed": translate("steps", "Failed"),
+        "skipped": translate("steps", "Skipped"),
+        "cancelled": translate("steps", "Not needed"),
     }[phase.outcome]
 
 
@@ -84,7 +82,8 @@ class Progress(QWidget):
     def set_share(self, share: float) -> None:
         """How far it is."""
         self._share = min(1.0, max(0.0, share))
-        self.setAccessibleName(translate("ladder", "{0}: {1} %").format(self._spoken, round(self._share * 100)))
+        percent = round(self._share * 100)
+        self.setAccessibleName(translate("steps", "{name}: {percent} %").format(name=self._spoken, percent=percent))
         self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
@@ -105,20 +104,17 @@ class Step(QWidget):
 
     def __init__(self, name: PhaseName) -> None:
         super().__init__()
-        self.setObjectName(f"rung_{name}")
+        self.setObjectName(f"step_{name}")
         self._name = name
         self._shown: TraversalStep | None = None
-        self._picture = Picture("circle-dashed", "muted")
-        self._word = Label(size="small", tone="muted")
-        self._figures = Label(size="small", tone="muted")
-        self._figures.setObjectName("rung_figures")
-        self._why = Label(size="small", tone="muted", wrap=True)
+        self._icon = Icon("circle-dashed", "muted")
+        self._outcome = small(wrap=False)
+        self._figures = small(name="step_figures", wrap=False)
+        self._why = small()
         self._progress = Progress(phase_name(name))
-        head = row(Label(phase_name(name), size="strong"), self._word, None, self._figures)
-        words = column(head, self._why, self._progress, spacing=3)
-        whole = row(self._picture, words, spacing=12)
-        whole.setStretch(1, 1)
-        whole.setAlignment(self._picture, Qt.AlignmentFlag.AlignTop)
+        head = row(strong(phase_name(name)), self._outcome, None, self._figures)
+        whole = row(self._icon, column(head, self._why, self._progress, spacing=3), spacing=12, stretch=1)
+        whole.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
         self.setLayout(whole)
 
     def show_phase(self, phase: TraversalStep, elapsed: float) -> None:
@@ -126,16 +122,16 @@ class Step(QWidget):
         running = phase.outcome == "trying"
         if phase == self._shown and not running:
             return
-        self._figures.setText(_figures(phase, elapsed))
+        self._figures.setText(" · ".join(_figures(phase, elapsed)))
         if running:
             self._progress.set_share(_share(phase, elapsed))
         if phase == self._shown:
             return
         self._shown = phase
-        picture, tone = LOOKS[phase.outcome]
-        self._picture.set_picture(picture, tone)
-        self._word.setText(outcome_word(phase))
-        self._word.set_tone(tone)
+        icon, tone = LOOKS[phase.outcome]
+        self._icon.set_icon(icon, tone)
+        self._outcome.setText(outcome_word(phase))
+        self._outcome.set_tone(tone)
         self._why.setText(phase.why or phase_task(self._name))
         self._progress.setVisible(running)
         self.setAccessibleName(f"{phase_name(self._name)}: {outcome_word(phase)}")
@@ -143,58 +139,54 @@ class Step(QWidget):
 
 
 def _share(phase: TraversalStep, elapsed: float) -> float:
-    """What is counted tells how far it is; otherwise time does."""
+    """How far it is, by what is counted, otherwise by time."""
     if phase.of or phase.until is None or phase.started is None or phase.until <= phase.started:
         return phase.progress
     return max(phase.progress, min(1.0, (elapsed - phase.started) / (phase.until - phase.started)))
 
 
-def _figures(phase: TraversalStep, elapsed: float) -> str:
+def _figures(phase: TraversalStep, elapsed: float) -> list[str]:
+    packets = translate("steps", "{count} packets").format(count=f"{phase.packets:,}") if phase.packets else ""
     parts = []
     if phase.outcome == "trying":
         if phase.of > 1:
-            parts.append(translate("ladder", "{0} of {1}").format(f"{phase.tried:,}", f"{phase.of:,}"))
+            tried, of = f"{phase.tried:,}", f"{phase.of:,}"
+            parts.append(translate("steps", "{tried} of {all} ports").format(tried=tried, all=of))
         elif phase.tried:
-            parts.append(translate("ladder", "{0} tried").format(f"{phase.tried:,}"))
+            parts.append(translate("steps", "{tried} ports tried").format(tried=f"{phase.tried:,}"))
         if phase.until is not None:
-            parts.append(translate("ladder", "{0} left").format(time_left(phase.until - elapsed)))
-        if not parts and phase.packets:
-            parts.append(translate("ladder", "{0} packets").format(f"{phase.packets:,}"))
-        return " · ".join(parts)
+            parts.append(translate("steps", "{time} left").format(time=time_left(phase.until - elapsed)))
+        return parts or [packets]
     if phase.started is not None and phase.ended is not None:
-        parts.append(translate("ladder", "{0} s").format(f"{phase.ended - phase.started:.1f}"))
-    if phase.packets:
-        parts.append(translate("ladder", "{0} packets").format(f"{phase.packets:,}"))
+        parts.append(translate("steps", "{seconds} s").format(seconds=f"{phase.ended - phase.started:.1f}"))
+    if packets:
+        parts.append(packets)
     if phase.sockets > 1:
-        parts.append(translate("ladder", "{0} sockets").format(phase.sockets))
-    return " · ".join(parts)
+        parts.append(translate("steps", "{count} sockets").format(count=phase.sockets))
+    return parts
 
 
 class TraversalSteps(QWidget):
-    """The rungs that the engine tells of, or words where there are none."""
+    """The steps that the engine reports, or a sentence where there are none."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setObjectName("ladder")
-        self._rungs = {name: Step(name) for name in PHASES}
-        self._none = Label(
+        self.setObjectName("traversal_steps")
+        self._steps = {name: Step(name) for name in PHASES}
+        self._none = small(
             self.tr(
-                "No direct path is being looked for: the call is not answered yet, or you have chosen to keep "
+                "Segue is not looking for a direct path: the call has not been answered yet, or you chose to keep "
                 "your calls on the relay."
-            ),
-            size="small",
-            tone="muted",
-            wrap=True,
+            )
         )
-        whole = column(self._none, *self._rungs.values(), spacing=GRID_PX + 4)
-        self.setLayout(whole)
+        self.setLayout(column(self._none, *self._steps.values(), spacing=GRID_PX + 4))
         self.show_phases(())
 
     def show_phases(self, phases: tuple[TraversalStep, ...], elapsed: float = 0.0) -> None:
-        """Show each phase that the engine tells of, ``elapsed`` seconds after the answer."""
-        told = {phase.name: phase for phase in phases}
-        self._none.setVisible(not told)
-        for name, rung in self._rungs.items():
-            rung.setVisible(name in told)
-            if name in told:
-                rung.show_phase(told[name], elapsed)
+        """Show each of ``phases``, ``elapsed`` seconds after the answer."""
+        known = {phase.name: phase for phase in phases}
+        self._none.setVisible(not known)
+        for name, step in self._steps.items():
+            step.setVisible(name in known)
+            if name in known:
+                step.show_phase(known[name], elapsed)

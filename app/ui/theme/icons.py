@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QPointF, QRectF, Qt
 from PySide6.QtGui import QIcon, QPainter, QPixmap, QPixmapCache
@@ -77,9 +76,3 @@ def logo() -> QIcon:
     for size_px in (16, 22, 24, 32, 48, 64, 128, 256):
         made.addPixmap(_render(_source("segue.svg"), size_px, 1.0))
     return made
-
-
-def icon_names() -> list[str]:
-    """Every icon that is shipped."""
-    folder = resources.files("app.ui.theme").joinpath("svg")
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".svg"))

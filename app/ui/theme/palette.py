@@ -6,9 +6,6 @@ graphics 3:1 (1.4.11); a test computes both. Amber is the relay and green the di
 
 from dataclasses import dataclass
 
-# WCAG 2.2: a linear channel below this is on the straight part of the sRGB curve.
-_SRGB_KNEE = 0.04045
-
 
 @dataclass(frozen=True, slots=True)
 class Colours:
@@ -22,7 +19,7 @@ class Colours:
     """Fields and the ground of charts."""
     hover: str
     line: str
-    """Hairlines; says nothing that is not said otherwise."""
+    """Hairlines; carries no meaning of its own."""
     outline: str
     """The edge of a control, 3:1 against its ground."""
     text: str
@@ -43,7 +40,7 @@ class Colours:
     danger_hover: str
     on_danger: str
     on_fill: str
-    """Words on the fills of relay and direct."""
+    """Text on the fills of relay and direct."""
 
 
 DARK = Colours(
@@ -95,18 +92,3 @@ LIGHT = Colours(
     on_danger="#ffffff",
     on_fill="#0c0e13",
 )
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of ``#rrggbb``, 0 to 1 (WCAG 2.2)."""
-    channels = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
-    red, green, blue = (
-        value / 12.92 if value <= _SRGB_KNEE else ((value + 0.055) / 1.055) ** 2.4 for value in channels
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)

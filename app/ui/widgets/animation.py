@@ -1,19 +1,19 @@
-"""The little that moves: each movement explains something, takes at most 200 ms, and respects the desktop's wish."""
+"""Movements: each explains something, takes at most 200 ms, and is left out where the desktop asks for none."""
 
 from collections.abc import Callable
 
 from PySide6.QtCore import QEasingCurve, QObject, QTimer, QVariantAnimation
-from PySide6.QtWidgets import QApplication, QGraphicsOpacityEffect, QWidget
+from PySide6.QtWidgets import QGraphicsOpacityEffect, QWidget
 
 from app.ui.theme.theme import reduced_motion
 
 MOVE_MS = 200
-# Between two rings of a ringing picture.
+# From one ring to the next.
 RING_EVERY_MS = 1_200
 
 
 class Appear(QObject):
-    """Lets a widget fade in when what it says has become another matter. Without motion it is simply there."""
+    """Lets a widget fade in when it has something new to say."""
 
     def __init__(self, widget: QWidget) -> None:
         super().__init__(widget)
@@ -31,8 +31,7 @@ class Appear(QObject):
 
     def begin(self) -> None:
         """Fade in now."""
-        application = QApplication.instance()
-        if isinstance(application, QApplication) and not reduced_motion(application):
+        if not reduced_motion():
             self._effect.setEnabled(True)
             self._fade.start()
 
@@ -66,13 +65,8 @@ class Pulse(QObject):
             self._grow.stop()
             self._show(0.0)
             return
-        application = QApplication.instance()
-        if isinstance(application, QApplication) and reduced_motion(application):
+        if reduced_motion():
             self._show(0.5)
         else:
             self._grow.start()
             self._rings.start()
-
-    def stop(self) -> None:
-        """Stop ringing."""
-        self.set_on(False)

@@ -44,13 +44,13 @@ class Avatar(QWidget):
 
 def paint_avatar(painter: QPainter, circle: QRectF, letters: str) -> None:
     """The round picture of somebody."""
-    worn = colours()
+    palette = colours()
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(worn.accent_soft))
+    painter.setBrush(QColor(palette.accent_soft))
     painter.drawEllipse(circle)
     # The letters are part of a picture, sized with it, not a line of text.
     painter.setFont(font(round(circle.width() * 0.36), QFont.Weight.DemiBold))
-    painter.setPen(QColor(worn.accent))
+    painter.setPen(QColor(palette.accent))
     painter.drawText(circle, Qt.AlignmentFlag.AlignCenter, letters)
 
 
@@ -76,18 +76,18 @@ class PresenceDot(QWidget):
 
 def paint_presence(painter: QPainter, centre: QPointF, online: bool | None, blocked: bool) -> None:
     """The mark of :class:`PresenceDot` around ``centre``."""
-    worn = colours()
+    palette = colours()
     if blocked:
-        painter.setPen(QPen(QColor(worn.warn), 1.6))
+        painter.setPen(QPen(QColor(palette.warn), 1.6))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawEllipse(centre, 4, 4)
         painter.drawLine(centre + QPointF(-2.6, 2.6), centre + QPointF(2.6, -2.6))
     elif online:
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(worn.accent))
+        painter.setBrush(QColor(palette.accent))
         painter.drawEllipse(centre, 4.5, 4.5)
     else:
-        pen = QPen(QColor(worn.outline), 1.6)
+        pen = QPen(QColor(palette.outline), 1.6)
         if online is None:
             pen.setStyle(Qt.PenStyle.DotLine)
         painter.setPen(pen)

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtWidgets import QPushButton
 
-from app.ui.theme.icons import icon
+from app.ui.theme import icons
 from app.ui.theme.theme import colours
 
 BUTTON_ICON_PX = 18
-
-
-# Style sheets know no distance between icon and words; the icon's picture carries it.
+# Style sheets cannot set the distance between icon and text; the icon's picture carries it.
 ICON_GAP_PX = 6
+# The role of an icon by the kind of its button; on other kinds it has that of the text.
+TONES = {"primary": "on_accent", "danger": "on_danger", "quiet": "muted", "icon": "muted", "section": "muted"}
 
 
 class Button(QPushButton):
@@ -26,30 +26,29 @@ class Button(QPushButton):
         text: str = "",
         *,
         kind: str = "plain",
-        picture: str = "",
+        icon: str = "",
         name: str = "",
         tall: bool = False,
         clicked: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(text)
-        self._picture = picture
+        self._icon = icon
         self._tone = ""
         self.setProperty("kind", kind)
         if tall:
             self.setProperty("tall", "yes")
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setAutoDefault(False)
-        if name:
-            self.setObjectName(name)
+        self.setObjectName(name)
         if clicked is not None:
             # "clicked" carries a bool that no slot here wants.
             self.clicked.connect(lambda _checked=False: clicked())
         self._tint()
 
-    def set_picture(self, picture: str, tone: str = "") -> None:
+    def set_icon(self, icon: str, tone: str = "") -> None:
         """Another icon, and where ``tone`` is given another role of the palette for it."""
-        if (picture, tone) != (self._picture, self._tone):
-            self._picture, self._tone = picture, tone
+        if (icon, tone) != (self._icon, self._tone):
+            self._icon, self._tone = icon, tone
             self._tint()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -58,26 +57,19 @@ class Button(QPushButton):
             self._tint()
 
     def _tint(self) -> None:
-        if not self._picture:
+        if not self._icon:
             return
-        worn = colours()
-        by_kind = {
-            "primary": worn.on_accent,
-            "danger": worn.on_danger,
-            "quiet": worn.muted,
-            "icon": worn.muted,
-            "section": worn.muted,
-        }
-        colour = getattr(worn, self._tone) if self._tone else by_kind.get(self.property("kind"), worn.text)
+        tone = self._tone or TONES.get(self.property("kind"), "text")
+        colour = getattr(colours(), tone if self.isEnabled() else "muted")
         mirrored = self.layoutDirection() == Qt.LayoutDirection.RightToLeft
         gap = 0 if not self.text() else -ICON_GAP_PX if mirrored else ICON_GAP_PX
-        self.setIcon(icon(self._picture, colour if self.isEnabled() else worn.muted, BUTTON_ICON_PX, gap))
+        self.setIcon(icons.icon(self._icon, colour, BUTTON_ICON_PX, gap))
         self.setIconSize(QSize(BUTTON_ICON_PX + abs(gap), BUTTON_ICON_PX))
 
 
-def icon_button(picture: str, spoken: str, *, name: str, clicked: Callable[[], None] | None = None) -> Button:
+def icon_button(icon: str, spoken: str, *, name: str, clicked: Callable[[], None] | None = None) -> Button:
     """A button that is only an icon; ``spoken`` is its tooltip and accessible name."""
-    made = Button(kind="icon", picture=picture, name=name, clicked=clicked)
+    made = Button(kind="icon", icon=icon, name=name, clicked=clicked)
     made.setToolTip(spoken)
     made.setAccessibleName(spoken)
     made.setFixedSize(36, 36)

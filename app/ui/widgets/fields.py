@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QAbstractButton, QCheckBox, QComboBox, QLineEdit
 from app.ui.theme.icons import paint_icon
 from app.ui.theme.theme import GRID_PX, colours, restyle
 
-# As long as the longest text that the engine takes for an address or a name.
+# The longest text that the engine takes for an address or a name.
 MAX_TYPED_CHARS = 400
 ICON_PX = 18
 
@@ -15,14 +15,14 @@ ICON_PX = 18
 class Field(QLineEdit):
     """One line to type into, with an icon at its leading edge where one is given."""
 
-    def __init__(self, spoken: str, *, name: str, hint: str = "", picture: str = "") -> None:
+    def __init__(self, spoken: str, *, name: str, hint: str = "", icon: str = "") -> None:
         super().__init__()
-        self._picture = picture
+        self._icon = icon
         self.setObjectName(name)
         self.setAccessibleName(spoken)
         self.setPlaceholderText(hint)
         self.setMaxLength(MAX_TYPED_CHARS)
-        if picture:
+        if icon:
             self.setTextMargins(ICON_PX + GRID_PX, 0, 0, 0)
 
     def set_wrong(self, wrong: bool) -> None:
@@ -34,11 +34,11 @@ class Field(QLineEdit):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
-        if self._picture:
+        if self._icon:
             left = 12 if self.layoutDirection() == Qt.LayoutDirection.LeftToRight else self.width() - 12 - ICON_PX
             painter = QPainter(self)
             place = QRectF(left, (self.height() - ICON_PX) / 2, ICON_PX, ICON_PX)
-            paint_icon(painter, place, self._picture, colours().muted)
+            paint_icon(painter, place, self._icon, colours().muted)
 
 
 class Switch(QCheckBox):
@@ -56,19 +56,19 @@ class Switch(QCheckBox):
         return True
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        worn = colours()
+        palette = colours()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if self.hasFocus():
-            painter.setPen(QPen(QColor(worn.accent), 2))
+            painter.setPen(QPen(QColor(palette.accent), 2))
             painter.drawRoundedRect(QRectF(1, 1, 46, 26), 13, 13)
         track = QRectF(4, 4, 40, 20)
         on = self.isChecked()
-        painter.setPen(Qt.PenStyle.NoPen if on else QPen(QColor(worn.outline), 1.5))
-        painter.setBrush(QColor(worn.accent if on else worn.sunken))
+        painter.setPen(Qt.PenStyle.NoPen if on else QPen(QColor(palette.outline), 1.5))
+        painter.setBrush(QColor(palette.accent if on else palette.sunken))
         painter.drawRoundedRect(track, 10, 10)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(worn.on_accent if on else worn.outline))
+        painter.setBrush(QColor(palette.on_accent if on else palette.outline))
         painter.drawEllipse(QPointF(34 if on else 14, 14), 7, 7)
 
 

@@ -1,20 +1,33 @@
 """Text and icons that are only shown. Every label is plain text: a name from outside is never markup."""
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from app.ui.theme.icons import ICON_PX, paint_icon
+from app.ui.theme.icons import ICON_PX, logo_pixmap, paint_icon
 from app.ui.theme.theme import GRID_PX, colours, restyle
 from app.ui.widgets.format import MAX_LABEL_CHARS, breakable, plain, plain_lines
+
+# Long enough to be seen, short enough to be gone at the next look.
+CONFIRMED_MS = 1_500
 
 
 class Label(QLabel):
     """Plain text in one of the three sizes and a tone of the palette."""
 
-    def __init__(self, text: str = "", *, size: str = "body", tone: str = "text", wrap: bool = False) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        size: str = "body",
+        tone: str = "text",
+        name: str = "",
+        wrap: bool = False,
+        centred: bool = False,
+    ) -> None:
         super().__init__()
         self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setObjectName(name)
         self.setWordWrap(wrap)
         self.setText(text)
         # "size" itself is a property of every QWidget.
@@ -22,17 +35,48 @@ class Label(QLabel):
         self.setProperty("tone", tone)
         if wrap:
             self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
+        if centred:
+            self.setAlignment(Qt.AlignmentFlag.AlignCenter)
 
     def setText(self, text: str) -> None:
         """Show ``text``, made harmless: some of it comes from outside."""
         shown = plain_lines(text)
         super().setText(breakable(shown) if self.wordWrap() else shown)
 
+    def show_text(self, text: str) -> None:
+        """Show ``text``; without any, the label takes no room."""
+        self.setText(text)
+        self.setVisible(bool(text))
+
     def set_tone(self, tone: str) -> None:
         """Another colour role."""
         if self.property("tone") != tone:
             self.setProperty("tone", tone)
             restyle(self)
+
+
+def small(text: str = "", *, tone: str = "muted", name: str = "", wrap: bool = True, centred: bool = False) -> Label:
+    """Small print."""
+    return Label(text, size="small", tone=tone, name=name, wrap=wrap, centred=centred)
+
+
+def strong(text: str = "", *, name: str = "", wrap: bool = False) -> Label:
+    """The heading of a card."""
+    return Label(text, size="strong", name=name, wrap=wrap)
+
+
+class Confirmation(Label):
+    """“Copied”, for a moment."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(size="small", tone="accent", name=name)
+        self._timer = QTimer(self, singleShot=True, interval=CONFIRMED_MS)
+        self._timer.timeout.connect(self.clear)
+
+    def confirm(self, text: str) -> None:
+        """Show ``text`` for a moment."""
+        self.setText(text)
+        self._timer.start()
 
 
 class ElidedLabel(Label):
@@ -44,9 +88,11 @@ class ElidedLabel(Label):
         *,
         size: str = "body",
         tone: str = "text",
+        name: str = "",
         mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        centred: bool = False,
     ) -> None:
-        super().__init__("", size=size, tone=tone)
+        super().__init__(size=size, tone=tone, name=name, centred=centred)
         self._mode = mode
         self._whole = ""
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -85,20 +131,27 @@ class ElidedLabel(Label):
         self.setText(QFontMetrics(self.font()).elidedText(self._whole, self._mode, max(self.width(), 1)))
 
 
-class Picture(QWidget):
+class Icon(QWidget):
     """An icon by itself."""
 
-    def __init__(self, picture: str, tone: str = "muted", size_px: int = ICON_PX) -> None:
+    def __init__(self, icon: str, tone: str = "muted", size_px: int = ICON_PX) -> None:
         super().__init__()
-        self._picture, self._tone = picture, tone
+        self._icon, self._tone = icon, tone
         self.setFixedSize(size_px, size_px)
 
-    def set_picture(self, picture: str, tone: str) -> None:
+    def set_icon(self, icon: str, tone: str) -> None:
         """Another icon or role."""
-        if (picture, tone) != (self._picture, self._tone):
-            self._picture, self._tone = picture, tone
+        if (icon, tone) != (self._icon, self._tone):
+            self._icon, self._tone = icon, tone
             self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
-        paint_icon(painter, QRectF(self.rect()), self._picture, getattr(colours(), self._tone))
+        paint_icon(painter, QRectF(self.rect()), self._icon, getattr(colours(), self._tone))
+
+
+def logo_label(size_px: int) -> Label:
+    """Segue's own picture."""
+    made = Label(centred=True)
+    made.setPixmap(logo_pixmap(size_px, made.devicePixelRatioF()))
+    return made

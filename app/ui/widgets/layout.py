@@ -1,4 +1,4 @@
-"""The small parts that all pages are made of. Every label is plain text: a name from outside is never markup."""
+"""Rows, columns, cards and pages to scroll: how parts stand beside each other."""
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
@@ -6,47 +6,37 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLayout, QScrollArea, QVBoxLa
 
 from app.ui.theme.theme import GRID_PX
 
-
-def card(*, kind: str = "card", name: str = "", padding: int = 2 * GRID_PX) -> tuple[QFrame, QVBoxLayout]:
-    """A raised ground with round corners, and the column inside it."""
-    frame = QFrame()
-    frame.setProperty("kind", kind)
-    if name:
-        frame.setObjectName(name)
-    inside = QVBoxLayout(frame)
-    inside.setContentsMargins(padding, padding, padding, padding)
-    inside.setSpacing(GRID_PX)
-    return frame, inside
+Part = QWidget | QLayout | int | None
+Margins = tuple[int, int, int, int]
+"""Left, top, right, bottom, in pixels."""
+NO_MARGINS = (0, 0, 0, 0)
+PADDING = (2 * GRID_PX,) * 4
 
 
-def rule() -> QFrame:
-    """A hairline."""
-    frame = QFrame()
-    frame.setProperty("kind", "rule")
-    frame.setFixedHeight(1)
-    return frame
+def row(*parts: Part, spacing: int = GRID_PX, stretch: int | None = None, margins: Margins = NO_MARGINS) -> QHBoxLayout:
+    """Parts from the leading to the trailing side; ``None`` stretches, a number is a gap in pixels.
 
-
-def row(*parts: QWidget | QLayout | int | None, spacing: int = GRID_PX) -> QHBoxLayout:
-    """Parts from the leading to the trailing side; ``None`` stretches, a number is a gap in pixels."""
+    ``stretch``: the place of the part that takes the room that is left.
+    """
     made = QHBoxLayout()
-    made.setContentsMargins(0, 0, 0, 0)
-    made.setSpacing(spacing)
-    fill(made, parts)
+    _fill(made, parts, spacing, stretch, margins)
     return made
 
 
-def column(*parts: QWidget | QLayout | int | None, spacing: int = GRID_PX) -> QVBoxLayout:
-    """Parts from top to bottom; ``None`` stretches, a number is a gap in pixels."""
+def column(
+    *parts: Part, spacing: int = GRID_PX, stretch: int | None = None, margins: Margins = NO_MARGINS
+) -> QVBoxLayout:
+    """Parts from top to bottom, as :func:`row`."""
     made = QVBoxLayout()
-    made.setContentsMargins(0, 0, 0, 0)
-    made.setSpacing(spacing)
-    fill(made, parts)
+    _fill(made, parts, spacing, stretch, margins)
     return made
 
 
-def fill(box: QHBoxLayout | QVBoxLayout, parts: tuple[QWidget | QLayout | int | None, ...]) -> None:
-    """Add ``parts`` as :func:`row` and :func:`column` do."""
+def _fill(
+    box: QHBoxLayout | QVBoxLayout, parts: tuple[Part, ...], spacing: int, stretch: int | None, margins: Margins
+) -> None:
+    box.setContentsMargins(*margins)
+    box.setSpacing(spacing)
     for part in parts:
         if part is None:
             box.addStretch(1)
@@ -56,13 +46,36 @@ def fill(box: QHBoxLayout | QVBoxLayout, parts: tuple[QWidget | QLayout | int | 
             box.addLayout(part)
         else:
             box.addWidget(part)
+    if stretch is not None:
+        box.setStretch(stretch, 1)
 
 
-def holder(layout: QLayout) -> QWidget:
+def wrap(layout: QLayout) -> QWidget:
     """A bare widget around ``layout``."""
     made = QWidget()
-    layout.setContentsMargins(0, 0, 0, 0)
     made.setLayout(layout)
+    return made
+
+
+def framed(kind: str, layout: QLayout, name: str = "") -> QFrame:
+    """A frame around ``layout`` in a look of the style sheet."""
+    made = QFrame()
+    made.setProperty("kind", kind)
+    made.setObjectName(name)
+    made.setLayout(layout)
+    return made
+
+
+def card(*parts: Part, name: str = "", spacing: int = GRID_PX, margins: Margins = PADDING) -> QFrame:
+    """A raised ground with round corners around a column."""
+    return framed("card", column(*parts, spacing=spacing, margins=margins), name)
+
+
+def rule() -> QFrame:
+    """A hairline."""
+    made = QFrame()
+    made.setProperty("kind", "rule")
+    made.setFixedHeight(1)
     return made
 
 
@@ -79,18 +92,23 @@ def scrolled(inside: QWidget, *, name: str) -> QScrollArea:
     return area
 
 
-def copy_text(text: str) -> None:
-    """Put ``text`` on the clipboard."""
-    QGuiApplication.clipboard().setText(text)
+def sheet(*parts: Part, width_px: int, name: str, top_px: int = 4 * GRID_PX) -> QScrollArea:
+    """Cards below each other, in the middle of a page that scrolls."""
+    body = wrap(column(*parts, spacing=2 * GRID_PX, margins=(0, top_px, 0, 3 * GRID_PX)))
+    body.setMaximumWidth(width_px)
+    return scrolled(wrap(row(4 * GRID_PX, body, 4 * GRID_PX, spacing=0, stretch=1)), name=name)
 
 
 def clear(layout: QLayout) -> None:
     """Take everything out of ``layout`` and let it go."""
     while (item := layout.takeAt(0)) is not None:
-        inner = item.layout()
-        if inner is not None:
+        if (inner := item.layout()) is not None:
             clear(inner)
-        widget = item.widget()
-        if widget is not None:
+        if (widget := item.widget()) is not None:
             widget.setParent(None)
             widget.deleteLater()
+
+
+def copy_text(text: str) -> None:
+    """Put ``text`` on the clipboard."""
+    QGuiApplication.clipboard().setText(text)

@@ -7,8 +7,8 @@ from app.ui.commands import Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import icon_button
 from app.ui.widgets.format import plain
-from app.ui.widgets.labels import Label, Picture
-from app.ui.widgets.layout import clear, column, row
+from app.ui.widgets.labels import Icon, small, strong
+from app.ui.widgets.layout import clear, column, framed, row
 
 # More would push the page out of sight; the rest comes when these have been read.
 SHOWN = 3
@@ -36,22 +36,16 @@ class NoticesArea(QWidget):
         for notice in notices[:SHOWN]:
             self._bars.addWidget(self._bar(notice))
         if len(notices) > SHOWN:
-            more = Label(self.tr("{0} more").format(len(notices) - SHOWN), size="small", tone="muted")
+            more = small(self.tr("%n more", "", len(notices) - SHOWN), wrap=False)
             more.setContentsMargins(16, 4, 16, 4)
             self._bars.addWidget(more)
         self.setVisible(bool(notices))
 
     def _bar(self, notice: Notice) -> QFrame:
-        picture, tone = LOOKS[notice.kind]
-        title = Label(plain(notice.title, 120), size="strong", wrap=True)
-        words = Label(plain(notice.text, 600), size="small", tone="muted", wrap=True)
-        close = icon_button("x", self.tr("Dismiss: {0}").format(plain(notice.title)), name=f"notice_{notice.number}")
+        title = plain(notice.title, 120)
+        close = icon_button("x", self.tr("Dismiss: {title}").format(title=title), name=f"notice_{notice.number}")
         close.setToolTip(self.tr("Dismiss"))
         close.clicked.connect(lambda _checked=False: self._send(DismissNotice(number=notice.number)))
-        frame = QFrame()
-        frame.setProperty("kind", "bar")
-        line = row(Picture(picture, tone), column(title, words, spacing=2), close, spacing=12)
-        line.setStretch(1, 1)
-        line.setContentsMargins(2 * GRID_PX, 10, 12, 10)
-        frame.setLayout(line)
-        return frame
+        text = column(strong(title, wrap=True), small(plain(notice.text, 600)), spacing=2)
+        parts = Icon(*LOOKS[notice.kind]), text, close
+        return framed("bar", row(*parts, spacing=12, stretch=1, margins=(2 * GRID_PX, 10, 12, 10)))

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ui.panel.charts import KEPT_POINTS, SCALE_STEPS, WINDOW_S, History, scale_top
+from app.ui.panel.charts import KEPT_POINTS, SCALE_STEPS, WINDOW_S, Points, scale_top
 
 
 @given(st.floats(0, 1e9), st.floats(1e-3, 1e6))
@@ -20,7 +20,7 @@ def test_scale_ends_at_a_round_number_above_the_peak(peak: float, least: float) 
 
 @given(st.lists(st.tuples(st.floats(0, 1.0), st.one_of(st.none(), st.floats(0, 500))), max_size=900))
 def test_history_keeps_the_last_minute(steps: list[tuple[float, float | None]]) -> None:
-    history = History()
+    history = Points()
     at = 0.0
     for step, value in steps:
         at += step
@@ -34,7 +34,7 @@ def test_history_keeps_the_last_minute(steps: list[tuple[float, float | None]]) 
 
 
 def test_another_call_begins_anew() -> None:
-    history = History()
+    history = Points()
     for at in (1.0, 2.0, 0.2):
         history.add(at, at)
     assert list(history.points) == [(0.2, 0.2)]

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from app.ui.theme.theme import colours
 
 
-class LevelMeter(QWidget):
+class LevelBars(QWidget):
     """Loudness (0 to 1) as a row of bars; assistive technology reads it in percent."""
 
     BARS = 24
@@ -44,13 +44,13 @@ class LevelMeter(QWidget):
         return 0 if self._off else round(self._level * self.BARS)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        worn = colours()
+        palette = colours()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         step = self.width() / self.BARS
         lit = self._lit()
         for place in range(self.BARS):
-            painter.setBrush(QColor(worn.accent if place < lit else worn.line))
+            painter.setBrush(QColor(palette.accent if place < lit else palette.line))
             shown = self.BARS - 1 - place if self.layoutDirection() == Qt.LayoutDirection.RightToLeft else place
             painter.drawRoundedRect(QRectF(shown * step, 2, max(step - 3, 2), self.height() - 4), 2, 2)
