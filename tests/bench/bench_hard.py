@@ -17,10 +17,10 @@ from rich.console import Console
 
 from tests.bench.bench_traverse import wilson
 from tests.bench.figures import Figure, Grid, Section, quantile, spread
-from tests.natsim import hard_calls
+from tests.natsim import probe_calls
 from tests.natsim.birthday import DOORS, MAPPINGS, chance
-from tests.natsim.duel import meets
-from tests.natsim.hard_calls import (
+from tests.natsim.birthday_pair import meets
+from tests.natsim.probe_calls import (
     BLOCKS,
     BOTH_BLOCKS,
     BOTH_CONES,
@@ -60,7 +60,7 @@ def _some_calls(name: str, first: int, calls: int) -> list[HardResult]:
     # Other calls for each pair, as what makes no difference would give the same figures again and prove nothing; but
     # the same ones with punching alone.
     first += SEEDS_APART * tuple(CELLS).index(cell.name)
-    return [hard_calls.simulate(cell, seed, phases) for seed in range(first, first + calls)]
+    return [probe_calls.simulate(cell, seed, phases) for seed in range(first, first + calls)]
 
 
 def _some_trials(mappings: int, doors: int, first: int, trials: int) -> int:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from tests.bench import bench_traverse
 from tests.bench.bench_traverse import RELAY, Cell, is_one_path, wilson
 from tests.bench.figures import Figure, Grid, Section, median, spread
-from tests.natsim.climb import Climb
 from tests.natsim.kinds import STACKS, SYMMETRIC
 from tests.natsim.scenario import pair
+from tests.natsim.traversal_run import Climb
 from tests.natsim.wire import WireSpec
-from tests.netlab.climber import AFTERWARDS_S, FOLLOWED_S, Answer, Command
-from tests.netlab.climbs import RING_S, STUN_ENDPOINTS, climbs
+from tests.netlab.traversal_calls import RING_S, STUN_ENDPOINTS, climbs
+from tests.netlab.traversal_station import AFTERWARDS_S, FOLLOWED_S, Answer, Command
 from transport.traversal.agent import State
 
 CALLS = 5

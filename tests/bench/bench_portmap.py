@@ -24,7 +24,7 @@ from tests.bench.bench_traverse import (
     wilson,
 )
 from tests.bench.figures import Figure, Grid, Section, quantile, spread
-from tests.natsim.mapped_climb import MappedClimb
+from tests.natsim.mapped_run import MappedClimb
 from tests.natsim.port_mapping import Habits
 from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec

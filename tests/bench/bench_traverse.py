@@ -19,9 +19,9 @@ from itertools import combinations_with_replacement
 from rich.console import Console
 
 from tests.bench.figures import Figure, Grid, Section, spread
-from tests.natsim.climb import Climb, Climber
 from tests.natsim.kinds import STACKS
 from tests.natsim.scenario import Scenario, Side, pair
+from tests.natsim.traversal_run import Climb, Climber
 from tests.natsim.wire import WireSpec
 from transport.traversal.agent import State
 

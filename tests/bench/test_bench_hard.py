@@ -1,11 +1,11 @@
-"""The benchmark of hard NATs still runs and counts right. What must hold is in tests/natsim/test_hard.py."""
+"""The benchmark of hard NATs still runs and counts right. What must hold is in tests/natsim/test_techniques.py."""
 
 import pytest
 
 from tests.bench import bench_hard
 from tests.bench.bench_hard import PUNCH_ALONE, fits
 from tests.bench.figures import Grid, Section
-from tests.natsim.hard_calls import BOTH_CONES, BOTH_RANDOM, CELLS, SEQUENTIAL, HardResult, HardSideResult
+from tests.natsim.probe_calls import BOTH_CONES, BOTH_RANDOM, CELLS, SEQUENTIAL, HardResult, HardSideResult
 
 SIDE = HardSideResult(40, 20, 4, 3, 28)
 

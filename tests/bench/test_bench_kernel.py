@@ -6,7 +6,7 @@ from tests.bench import bench_kernel
 from tests.bench.bench_kernel import Agreement
 from tests.bench.bench_traverse import RELAY, Cell
 from tests.bench.figures import Grid, Section
-from tests.netlab.climber import Answer, Side
+from tests.netlab.traversal_station import Answer, Side
 
 DIRECT = Answer((Side(0.09, 0.05, via="punch", packets=12, sockets=1),) * 2, True)
 LEFT = Answer((Side(None, None, 1.4, "both-symmetric", packets=6, sockets=1),) * 2, False)

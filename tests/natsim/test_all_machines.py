@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from tests.arch.source import sources
 from tests.natsim.call import Call
-from tests.natsim.hard_machines import HARD_SUBJECTS
 from tests.natsim.machines import SUBJECTS as OTHER_SUBJECTS
 from tests.natsim.machines import Run, Subject
 from tests.natsim.portmap_machines import PORTMAP_SUBJECTS
-from tests.natsim.traverse_machines import TRAVERSE_SUBJECTS
+from tests.natsim.probe_machines import HARD_SUBJECTS
+from tests.natsim.traversal_machines import TRAVERSE_SUBJECTS
 from transport.link.events import Close, LinkEnded
 from transport.net.machine import TimerFired
 from transport.wire.call_messages import Bye

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from tests.natsim.climb import Climb
 from tests.natsim.network import Address
 from tests.natsim.scenario import pair
+from tests.natsim.traversal_run import Climb
 from transport.ice.pacing import MAX_LIVE_MAPPINGS
 from transport.traversal.agent import State
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.natsim.climb import Climb
 from tests.natsim.kinds import STACKS
 from tests.natsim.nat import NatKind
 from tests.natsim.scenario import Scenario, Side
+from tests.natsim.traversal_run import Climb
 from tests.natsim.wire import WireSpec
 from transport.ice.candidates import HostAddress
 from transport.traversal.agent import State

@@ -7,7 +7,7 @@ import pytest
 
 from tests.natsim.call import CALLEE_IP, CALLER_IP, Call, identity
 from tests.natsim.network import Packet
-from tests.natsim.puppet import prove, with_puppet
+from tests.natsim.scripted_caller import prove, with_puppet
 from tests.natsim.wire import Wire
 from transport.link.events import LegReplaced, LinkEnded, MediaReceived, MessageReceived, Proven, SendMessage
 from transport.link.handshake import admission_token

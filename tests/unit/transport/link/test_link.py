@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.natsim.call import CALLEE_IP, CALLER_IP, Call
 from tests.natsim.network import Packet
-from tests.natsim.puppet import prove, with_puppet
+from tests.natsim.scripted_caller import prove, with_puppet
 from tests.natsim.wire import Bernoulli, Wire
 from transport.ice.candidates import HostAddress
 from transport.link.events import (

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.unit.transport.traversal.hard_lab import OUTSIDE, PEER, RoundLab, a_context, told
+from tests.unit.transport.traversal.round_lab import OUTSIDE, PEER, RoundLab, a_context, told
 from transport.ice.pacing import MAX_SOCKETS, HostLimits
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.net.sockets import Address

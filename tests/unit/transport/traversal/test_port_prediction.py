@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.transport.traversal.hard_lab import OUTSIDE, PEER, RoundLab, a_context, told
+from tests.unit.transport.traversal.round_lab import OUTSIDE, PEER, RoundLab, a_context, told
 from transport.nat.port_allocation import LAST_PORT, wrapped
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.traversal import port_prediction

@@ -4,10 +4,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tests.natsim.climb import Climb, Climber
 from tests.natsim.kinds import KINDS
 from tests.natsim.nat import NatKind
 from tests.natsim.scenario import Scenario, Side
+from tests.natsim.traversal_run import Climb, Climber
 from tests.natsim.wire import WireSpec
 from transport.traversal.agent import TECHNIQUES, State
 from transport.traversal.technique import TechniqueSpec

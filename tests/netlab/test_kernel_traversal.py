@@ -6,8 +6,8 @@ from tests.bench.bench_kernel import compare, from_check
 from tests.bench.bench_traverse import Cell
 from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
-from tests.netlab.climber import Command
-from tests.netlab.climbs import climbs
+from tests.netlab.traversal_calls import climbs
+from tests.netlab.traversal_station import Command
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("kernel")]
 

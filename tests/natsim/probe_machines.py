@@ -3,7 +3,7 @@
 import random
 
 from tests.natsim.machines import Run, Step, Subject, each, on
-from tests.natsim.traverse_machines import (
+from tests.natsim.traversal_machines import (
     HOSTS,
     LISTED,
     LOCAL,

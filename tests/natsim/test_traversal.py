@@ -8,11 +8,11 @@ from functools import partial
 
 import pytest
 
-from tests.natsim.climb import Climb, has_credentials
 from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.nat import Nat
 from tests.natsim.network import Address, Host
 from tests.natsim.scenario import Scenario, Side, WireSpec, pair
+from tests.natsim.traversal_run import Climb, has_credentials
 from transport.ice.candidates import HostAddress
 from transport.ice.checklist import ANSWERS_PER_S
 from transport.ice.pacing import MAX_SOCKETS

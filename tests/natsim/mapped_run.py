@@ -3,9 +3,9 @@
 import random
 from collections.abc import Mapping
 
-from tests.natsim.climb import Climb
 from tests.natsim.port_mapping import Habits, MappingRouter, SimMapper
 from tests.natsim.scenario import Scenario
+from tests.natsim.traversal_run import Climb
 from transport.net.port_mapping import MappedPort
 from transport.traversal.events import PortMappingsChanged
 

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from tests.natsim.climb import TICK_S
 from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.network import Host
 from tests.natsim.scenario import build, pair
+from tests.natsim.traversal_run import TICK_S
 from transport.ice.candidates import HostAddress
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.net.sockets import Address, CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import msgspec
 
 from tests.natsim.scenario import Scenario, host_ip
-from tests.netlab.climber import FOLLOWED_S, Answer, Command, Options, Person
 from tests.netlab.lab import MID, KernelWorld, kernel_world
+from tests.netlab.traversal_station import FOLLOWED_S, Answer, Command, Options, Person
 
 RING_S = 1.0
 # As bench_traverse: the relay's STUN endpoints by port and then address, three ports on each of two addresses.
@@ -31,7 +31,7 @@ class Climbs:
             stun=tuple(stun),
             one_way_s=self.relay_rtt_s / 2,
         )
-        self._talker = world.held.start(MID, "tests.netlab.climber", msgspec.json.encode(options).decode())
+        self._talker = world.held.start(MID, "tests.netlab.traversal_station", msgspec.json.encode(options).decode())
 
     def call(self, command: Command) -> Answer:
         """One call."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tests.natsim.birthday import chance
-from tests.natsim.climb import Climb, Climber
-from tests.natsim.duel import meets
-from tests.natsim.hard_calls import (
+from tests.natsim.birthday_pair import meets
+from tests.natsim.kinds import KINDS
+from tests.natsim.probe_calls import (
     BLOCKS,
     BOTH_BLOCKS,
     BOTH_RANDOM,
@@ -29,8 +29,8 @@ from tests.natsim.hard_calls import (
     result,
     simulate,
 )
-from tests.natsim.kinds import KINDS
 from tests.natsim.scenario import Scenario, Side
+from tests.natsim.traversal_run import Climb, Climber
 from transport.ice.pacing import MAX_LIVE_MAPPINGS, MAX_SOCKETS
 from transport.traversal import birthday
 from transport.traversal.events import Begin, Prepare, RelayTrouble, Stop

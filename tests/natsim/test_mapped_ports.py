@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.natsim.mapped_climb import MappedClimb
+from tests.natsim.mapped_run import MappedClimb
 from tests.natsim.port_mapping import Habits
 from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec

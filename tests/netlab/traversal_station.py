@@ -1,6 +1,6 @@
 """Two people's ladders, or two of aioice's ICE agents, on real sockets in two namespaces: one process, one clock.
 
-    python -m tests.netlab.climber OPTIONS     (OPTIONS: JSON of :class:`Options`)
+    python -m tests.netlab.traversal_station OPTIONS     (OPTIONS: JSON of :class:`Options`)
 
 Each line of stdin is a :class:`Command`, each answer one line of JSON: an :class:`Answer`. What travels on a call's
 control stream is handed over here, and takes the time that it would take over the relay; everything else is packets.
@@ -22,9 +22,9 @@ from typing import Literal
 import aioice
 import msgspec
 
-from tests.natsim.climb import Climber
 from tests.natsim.clock import Timer
 from tests.natsim.network import TTL_HOPS, Address, Receiver
+from tests.natsim.traversal_run import Climber
 from transport.ice.candidates import HostAddress
 from transport.io.nat_measurement import measure_profile
 from transport.io.udp import UdpSocket
