@@ -29,7 +29,7 @@ from tests.natsim.probe_calls import (
     CELLS,
     RANDOM,
     SEQUENTIAL,
-    HardResult,
+    ProbeResult,
     Wanted,
 )
 from transport.traversal import hole_punch
@@ -49,10 +49,10 @@ PUNCH_ALONE = "cone × cone, punch alone"
 RELAY = "relay"
 
 ResultT = TypeVar("ResultT")
-Found = dict[str, list[HardResult]]
+Found = dict[str, list[ProbeResult]]
 
 
-def _some_calls(name: str, first: int, calls: int) -> list[HardResult]:
+def _some_calls(name: str, first: int, calls: int) -> list[ProbeResult]:
     if name == PUNCH_ALONE:
         phases, cell = (hole_punch.SPEC,), BOTH_CONES
     else:
@@ -91,7 +91,7 @@ def _mapped(do: Callable[..., ResultT], work: Sequence[tuple[Any, ...]], process
 # -- what came of the calls
 
 
-def direct_times(results: Sequence[HardResult], within_s: float = math.inf) -> list[float]:
+def direct_times(results: Sequence[ProbeResult], within_s: float = math.inf) -> list[float]:
     """Of calls that were direct so soon."""
     return [result.direct_s for result in results if result.direct_s is not None and result.direct_s <= within_s]
 
@@ -101,7 +101,7 @@ def _share(count: int, calls: int) -> str:
     return f"{100 * count / calls:.1f} % ({100 * low:.1f}–{100 * high:.1f} %)"
 
 
-def _is_met(results: Sequence[HardResult], wanted: Wanted) -> bool:
+def _is_met(results: Sequence[ProbeResult], wanted: Wanted) -> bool:
     """Whether a cell has what it should, the measured share itself taken for true."""
     times = direct_times(results)
     if len(times) < wanted.share * len(results):
@@ -118,7 +118,7 @@ def _wish(wanted: Wanted) -> str:
     return ", ".join(parts)
 
 
-def _cost(results: Sequence[HardResult]) -> tuple[str, ...]:
+def _cost(results: Sequence[ProbeResult]) -> tuple[str, ...]:
     sides = [side for result in results for side in result.sides]
     return (
         spread([side.packets for side in sides], "").rstrip(),
@@ -128,14 +128,14 @@ def _cost(results: Sequence[HardResult]) -> tuple[str, ...]:
     )
 
 
-def _row(name: str, results: Sequence[HardResult], wanted: Wanted, within_s: float = math.inf) -> tuple[str, ...]:
+def _row(name: str, results: Sequence[ProbeResult], wanted: Wanted, within_s: float = math.inf) -> tuple[str, ...]:
     times = direct_times(results, within_s)
     met = _is_met(results, wanted) if within_s == math.inf else len(times) >= wanted.share * len(results)
     took = spread(times, "s", 2) if times else "–"
     return (name, _share(len(times), len(results)), took, _wish(wanted), "yes" if met else "NO", *_cost(results))
 
 
-def _random_row(results: Sequence[HardResult]) -> tuple[str, ...]:
+def _random_row(results: Sequence[ProbeResult]) -> tuple[str, ...]:
     decided = [result.decided_s for result in results if result.decided_s is not None]
     sprayed = sum(side.to_peer for result in results for side in result.sides)
     met = len(decided) == len(results) and max(decided) <= DECIDED_S and sprayed == 0

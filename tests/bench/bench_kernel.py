@@ -14,9 +14,9 @@ from tests.bench.bench_traverse import RELAY, Cell, is_one_path, wilson
 from tests.bench.figures import Figure, Grid, Section, median, spread
 from tests.natsim.kinds import STACKS, SYMMETRIC
 from tests.natsim.scenario import pair
-from tests.natsim.traversal_run import Climb
+from tests.natsim.traversal_run import TraversalRun
 from tests.natsim.wire import WireSpec
-from tests.netlab.traversal_calls import RING_S, STUN_ENDPOINTS, climbs
+from tests.netlab.traversal_calls import RING_S, STUN_ENDPOINTS, traversal_calls
 from tests.netlab.traversal_station import AFTERWARDS_S, FOLLOWED_S, Answer, Command
 from transport.traversal.agent import State
 
@@ -112,7 +112,7 @@ def kernel_calls(cell: Cell, calls: int, *, profiled: bool = True) -> tuple[Answ
     at_a_time = CALLS_A_BLOCK if _uses_up_a_block(cell) else calls
     answers: list[Answer] = []
     for first in range(0, calls, at_a_time):
-        with climbs(cell.scenario(WIRE, turned=False), relay_ms=RELAY_MS) as lab:
+        with traversal_calls(cell.scenario(WIRE, turned=False), relay_ms=RELAY_MS) as lab:
             answers += (
                 lab.call(Command("ladder", seed=number, ring_s=RING_S, turned=number % 2 == 1, profiled=profiled))
                 for number in range(first, min(calls, first + at_a_time))
@@ -136,7 +136,7 @@ def is_direct_in_simulator(cell: Cell, seed: int, *, profiled: bool) -> bool:
     """One call of the kernel's in virtual time: does it become direct?"""
     scenario = cell.scenario(WIRE, turned=seed % 2 == 1)
     profiled_s = RING_S if profiled else None
-    climb = Climb(scenario, seed, relay_s=RELAY_MS / 1000, stun_endpoints=STUN_ENDPOINTS, profiled_s=profiled_s)
+    climb = TraversalRun(scenario, seed, relay_s=RELAY_MS / 1000, stun_endpoints=STUN_ENDPOINTS, profiled_s=profiled_s)
     climb.answer(RING_S)
     settled = (State.SETTLED, State.STOPPED)
     climb.clock.run(FOLLOWED_S, lambda: climb.is_direct or all(side.ladder.state in settled for side in climb.sides))
@@ -228,7 +228,7 @@ def run_ice(calls: int = ICE_CALLS) -> list[Section | Grid]:
     """aioice in the same laboratory, and a contact's call."""
     rows, figures = [], []
     for cell in ICE_CELLS:
-        with climbs(pair(cell.one, cell.other, WIRE), relay_ms=RELAY_MS) as lab:
+        with traversal_calls(pair(cell.one, cell.other, WIRE), relay_ms=RELAY_MS) as lab:
             # In turns, so that whatever else the machine does it does to both.
             both: dict[str, list[Answer]] = {"Segue": [], "aioice": []}
             for number in range(calls):

@@ -24,7 +24,7 @@ from tests.bench.bench_traverse import (
     wilson,
 )
 from tests.bench.figures import Figure, Grid, Section, quantile, spread
-from tests.natsim.mapped_run import MappedClimb
+from tests.natsim.mapped_run import MappedRun
 from tests.natsim.port_mapping import Habits
 from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
@@ -112,11 +112,11 @@ def _plain(seed: int) -> float | None:
     return _call((PLAIN, PLAIN), seed, {})[1]
 
 
-def _call(kinds: tuple[str, str], seed: int, habits: dict[int, Habits]) -> tuple[MappedClimb, float | None]:
+def _call(kinds: tuple[str, str], seed: int, habits: dict[int, Habits]) -> tuple[MappedRun, float | None]:
     rng = random.Random(seed)
     wire = WireSpec(delay_ms=rng.uniform(2.5, 62.5), jitter_ms=rng.uniform(0, 10), loss=rng.uniform(0, 0.01))
     relay_s, knows_rtt = rng.choice((0.0, 0.02, 0.1)), rng.random() < 0.8
-    climb = MappedClimb(pair(*kinds, wire), seed, habits, relay_s=relay_s, knows_rtt=knows_rtt)
+    climb = MappedRun(pair(*kinds, wire), seed, habits, relay_s=relay_s, knows_rtt=knows_rtt)
     answered_at = climb.answer(RING_S)
     if climb.clock.run(FOLLOWED_S, lambda: climb.is_direct):
         climb.clock.run(AFTERWARDS_S)

@@ -21,7 +21,7 @@ from rich.console import Console
 from tests.bench.figures import Figure, Grid, Section, spread
 from tests.natsim.kinds import STACKS
 from tests.natsim.scenario import Scenario, Side, pair
-from tests.natsim.traversal_run import Climb, Climber
+from tests.natsim.traversal_run import TraversalRun, TraversalSide
 from tests.natsim.wire import WireSpec
 from transport.traversal.agent import State
 
@@ -141,7 +141,7 @@ def simulate(cell: Cell, seed: int) -> CallResult:
     """One call. The same seed is the same distance, jitter, loss and relay in every cell."""
     rng = random.Random(seed)
     wire = WireSpec(delay_ms=rng.uniform(2.5, 62.5), jitter_ms=rng.uniform(0, 10), loss=rng.uniform(0, 0.01))
-    climb = Climb(
+    climb = TraversalRun(
         cell.scenario(wire, turned=seed % 2 == 1),
         seed,
         relay_s=rng.choice((0.0, 0.02, 0.1)),
@@ -171,7 +171,7 @@ def simulate(cell: Cell, seed: int) -> CallResult:
     )
 
 
-def is_one_path(climb: Climb) -> bool:
+def is_one_path(climb: TraversalRun) -> bool:
     """Whether both have a path, and each the one that the other has."""
     if not climb.is_direct:
         return False
@@ -179,13 +179,13 @@ def is_one_path(climb: Climb) -> bool:
     return (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote)
 
 
-def given_up_at(climber: Climber) -> float | None:
+def given_up_at(climber: TraversalSide) -> float | None:
     """When its first climb had failed."""
     ends = (changed.status.ended for changed in climber.log.phases if changed.status.outcome == "failed")
     return next(ends, None)
 
 
-def side_result(climber: Climber) -> SideResult:
+def side_result(climber: TraversalSide) -> SideResult:
     log = climber.log
     from_check = None
     if log.direct_at is not None and log.first_check_at is not None:

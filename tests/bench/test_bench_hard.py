@@ -5,13 +5,13 @@ import pytest
 from tests.bench import bench_hard
 from tests.bench.bench_hard import PUNCH_ALONE, fits
 from tests.bench.figures import Grid, Section
-from tests.natsim.probe_calls import BOTH_CONES, BOTH_RANDOM, CELLS, SEQUENTIAL, HardResult, HardSideResult
+from tests.natsim.probe_calls import BOTH_CONES, BOTH_RANDOM, CELLS, SEQUENTIAL, ProbeResult, ProbeSideResult
 
-SIDE = HardSideResult(40, 20, 4, 3, 28)
+SIDE = ProbeSideResult(40, 20, 4, 3, 28)
 
 
-def results(*direct_s: float | None) -> list[HardResult]:
-    return [HardResult(each, None if each is not None else 1.5, "", (SIDE, SIDE)) for each in direct_s]
+def results(*direct_s: float | None) -> list[ProbeResult]:
+    return [ProbeResult(each, None if each is not None else 1.5, "", (SIDE, SIDE)) for each in direct_s]
 
 
 def test_what_is_wanted_is_met_or_not() -> None:
@@ -29,7 +29,7 @@ def test_a_single_packet_to_the_peer_is_a_spray() -> None:
 
 
 def test_a_call_that_is_direct_later_than_by_punching_alone_is_a_regression() -> None:
-    def said(whole: list[HardResult]) -> str:
+    def said(whole: list[ProbeResult]) -> str:
         found = {BOTH_CONES.name: whole, PUNCH_ALONE: results(0.5, 0.5)}
         return bench_hard.criteria(found).figures[-1].how
 

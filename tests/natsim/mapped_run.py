@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from tests.natsim.port_mapping import Habits, MappingRouter, SimMapper
 from tests.natsim.scenario import Scenario
-from tests.natsim.traversal_run import Climb
+from tests.natsim.traversal_run import TraversalRun
 from transport.net.port_mapping import MappedPort
 from transport.traversal.events import PortMappingsChanged
 
@@ -14,7 +14,7 @@ MAPPED_S = 3.0
 FIRST_OWN_PORT = 25_000
 
 
-class MappedClimb(Climb):
+class MappedRun(TraversalRun):
     """``habits``: of the home router of each side that has one which maps ports (0 is the caller's)."""
 
     def __init__(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tests.natsim.kinds import KINDS
 from tests.natsim.nat import NatKind
 from tests.natsim.scenario import Scenario, Side
-from tests.natsim.traversal_run import Climb, Climber
+from tests.natsim.traversal_run import TraversalRun, TraversalSide
 from tests.natsim.wire import WireSpec
 from transport.traversal.agent import TECHNIQUES, State
 from transport.traversal.technique import TechniqueSpec
@@ -34,7 +34,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class HardCell:
+class ProbeCell:
     """Two kinds of NAT, drawn anew for each call. ``try_harder``: both people have asked for what takes minutes, and
     their programs have been running for long enough to know how long mappings live."""
 
@@ -70,51 +70,51 @@ def forgetful_blocks(rng: random.Random) -> tuple[NatKind, NatKind]:
 K_STEPS = tuple(step for size in range(3, 31) for step in (size, -size))
 _COUNTED = Wanted(0.98, p95_s=2.0)
 SEQUENTIAL = (
-    HardCell("sequential +1 × port-restricted, 0–20 strangers' flows/s", beside_strict(1), _COUNTED),
-    HardCell("sequential +2 × port-restricted, 0–20 strangers' flows/s", beside_strict(2), _COUNTED),
-    HardCell("sequential −1 × port-restricted, 0–20 strangers' flows/s", beside_strict(-1), _COUNTED),
-    HardCell("sequential ±3…±30 × port-restricted, 0–20 strangers' flows/s", beside_strict(*K_STEPS), _COUNTED),
-    HardCell(
+    ProbeCell("sequential +1 × port-restricted, 0–20 strangers' flows/s", beside_strict(1), _COUNTED),
+    ProbeCell("sequential +2 × port-restricted, 0–20 strangers' flows/s", beside_strict(2), _COUNTED),
+    ProbeCell("sequential −1 × port-restricted, 0–20 strangers' flows/s", beside_strict(-1), _COUNTED),
+    ProbeCell("sequential ±3…±30 × port-restricted, 0–20 strangers' flows/s", beside_strict(*K_STEPS), _COUNTED),
+    ProbeCell(
         "sequential, parity kept × port-restricted, 0–20 strangers' flows/s",
         beside_strict(1, kind="symmetric-sequential-parity"),
         _COUNTED,
     ),
 )
-BOTH_SEQUENTIAL = HardCell(
+BOTH_SEQUENTIAL = ProbeCell(
     "sequential × sequential (+1, +2, −1), 5 strangers' flows/s each",
     lambda rng: (counted(rng, (1, 2, -1), 5), counted(rng, (1, 2, -1), 5)),
     Wanted(0.95, p95_s=4.0),
 )
-RANDOM = HardCell(
+RANDOM = ProbeCell(
     "random × port-restricted",
     lambda rng: (KINDS["symmetric-random"], STRICT),
     Wanted(0.99, p95_s=8.0, median_s=2.0),
 )
 BLOCKS = tuple(
-    HardCell(
+    ProbeCell(
         f"block of {ports:,} × port-restricted",
         lambda rng, ports=ports: (block(ports), STRICT),  # type: ignore[misc]
         Wanted(0.99, p95_s=4.0),
     )
     for ports in (512, 1_024, 2_048, 4_096)
 )
-PINNED = HardCell(
+PINNED = ProbeCell(
     "address-dependent sequential × random, 0–5 strangers' flows/s",
     lambda rng: (counted(rng, (1, 2, -1), rng.uniform(0, 5), "adm-sequential-strict"), KINDS["symmetric-random"]),
     Wanted(0.97, p95_s=10.0),
     followed_s=20.0,
 )
-BOTH_BLOCKS = HardCell(
+BOTH_BLOCKS = ProbeCell(
     "block × block (1,024), opted in, mappings live 30 s",
     forgetful_blocks,
     Wanted(0.97),
     followed_s=300.0,
     try_harder=True,
 )
-BOTH_RANDOM = HardCell(
+BOTH_RANDOM = ProbeCell(
     "random × random", lambda rng: (KINDS["symmetric-random"], KINDS["symmetric-random"]), Wanted(0.0)
 )
-BOTH_CONES = HardCell("cone × cone", lambda rng: (KINDS[rng.choice(CONES)], KINDS[rng.choice(CONES)]), Wanted(0.995))
+BOTH_CONES = ProbeCell("cone × cone", lambda rng: (KINDS[rng.choice(CONES)], KINDS[rng.choice(CONES)]), Wanted(0.995))
 CELLS = {
     cell.name: cell
     for cell in (*SEQUENTIAL, BOTH_SEQUENTIAL, RANDOM, *BLOCKS, PINNED, BOTH_BLOCKS, BOTH_RANDOM, BOTH_CONES)
@@ -122,7 +122,7 @@ CELLS = {
 
 
 @dataclass(frozen=True, slots=True)
-class HardSideResult:
+class ProbeSideResult:
     """One end: packets of all kinds, of which ``to_peer`` had the peer's public host for destination; the most
     sockets at one time, ``tried`` doors (remote ports or own sockets), the most packets of any second."""
 
@@ -134,16 +134,16 @@ class HardSideResult:
 
 
 @dataclass(frozen=True, slots=True)
-class HardResult:
+class ProbeResult:
     """Seconds since the answer until both had the same path, or until both had given up their first climb."""
 
     direct_s: float | None
     decided_s: float | None
     via: str
-    sides: tuple[HardSideResult, HardSideResult]
+    sides: tuple[ProbeSideResult, ProbeSideResult]
 
 
-def call(cell: HardCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQUES) -> tuple[Climb, float]:
+def call(cell: ProbeCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQUES) -> tuple[TraversalRun, float]:
     """One call, not yet answered; and when its people chose to answer. The same seed is the same distance, jitter,
     loss and relay in every cell."""
     rng = random.Random(seed)
@@ -153,7 +153,7 @@ def call(cell: HardCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQU
     rng = random.Random(~seed)
     wire = WireSpec(delay_ms=rng.uniform(2.5, 62.5), jitter_ms=rng.uniform(0, 10), loss=rng.uniform(0, 0.01))
     sides = (Side(nats=(one,), up=wire, down=wire), Side(nats=(other,), up=wire, down=wire))
-    climb = Climb(
+    climb = TraversalRun(
         Scenario(name=cell.name, sides=sides),
         seed,
         relay_s=rng.choice((0.0, 0.02, 0.1)),
@@ -167,21 +167,21 @@ def call(cell: HardCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQU
     return climb, climb.answer(RING_S)
 
 
-def follow(climb: Climb, seconds: float) -> None:
+def follow(climb: TraversalRun, seconds: float) -> None:
     """Until both are direct or settled on the relay, or for so long, and a little more."""
     settled = (State.SETTLED, State.STOPPED)
     climb.clock.run(seconds, lambda: climb.is_direct or all(climber.ladder.state in settled for climber in climb.sides))
     climb.clock.run(AFTERWARDS_S)
 
 
-def simulate(cell: HardCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQUES) -> HardResult:
+def simulate(cell: ProbeCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQUES) -> ProbeResult:
     """One call, to its end."""
     climb, answered_at = call(cell, seed, phases)
     follow(climb, cell.followed_s)
     return result(climb, answered_at)
 
 
-def is_one_path(climb: Climb) -> bool:
+def is_one_path(climb: TraversalRun) -> bool:
     """Whether both have a path, and each the one that the other has."""
     if not climb.is_direct:
         return False
@@ -189,25 +189,25 @@ def is_one_path(climb: Climb) -> bool:
     return (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote)
 
 
-def given_up_at(climber: Climber) -> float | None:
+def given_up_at(climber: TraversalSide) -> float | None:
     """When its first climb had failed."""
     ends = (changed.status.ended for changed in climber.log.phases if changed.status.outcome == "failed")
     return next(ends, None)
 
 
-def peer_host(climb: Climb, side: int) -> str:
+def peer_host(climb: TraversalRun, side: int) -> str:
     """The other side's public address; its own where only a firewall stands in front of it."""
     other = climb.world.sides[1 - side]
     return next(iter(other.gateways[-1].nat.addresses), other.host.ip)
 
 
-def result(climb: Climb, answered_at: float) -> HardResult:
+def result(climb: TraversalRun, answered_at: float) -> ProbeResult:
     """What came of it so far."""
     direct = max(climber.log.direct_at or 0.0 for climber in climb.sides) if is_one_path(climb) else None
     ends = [end for end in map(given_up_at, climb.sides) if end is not None]
     decided = max(ends) if direct is None and len(ends) == len(climb.sides) else None
     one, other = (
-        HardSideResult(
+        ProbeSideResult(
             packets=len(climber.log.sent),
             to_peer=sum(sent.destination[0] == peer_host(climb, number) for sent in climber.log.sent),
             sockets=climber.log.most_open,
@@ -216,7 +216,7 @@ def result(climb: Climb, answered_at: float) -> HardResult:
         )
         for number, climber in enumerate(climb.sides)
     )
-    return HardResult(
+    return ProbeResult(
         None if direct is None else direct - answered_at,
         None if decided is None else decided - answered_at,
         climb.caller.log.found[-1][1].via if direct is not None else "",

@@ -224,7 +224,7 @@ LIFE = Subject(
     events=LifetimeEvent,
 )
 
-HARD_SUBJECTS = (
+PROBE_SUBJECTS = (
     ATTEMPT,
     LIFE,
     *(_run(spec, local, remote, role) for spec, local, remote in SIDES for role in IceRole),

@@ -9,7 +9,7 @@ from transport.wire import call_messages as messages
 from transport.wire.framing import frame
 
 
-class Puppet:
+class ScriptedCaller:
     """A caller that follows QUIC and TLS but says on the control stream whatever the test wants."""
 
     def __init__(self, call: Call) -> None:
@@ -49,13 +49,13 @@ class Puppet:
         return hello
 
 
-def with_puppet(seed: int = 1) -> tuple[Call, Puppet]:
+def with_scripted_caller(seed: int = 1) -> tuple[Call, ScriptedCaller]:
     """A callee's link and a puppet that has shaken hands with it and been greeted."""
     call = Call(seed)
     # The callee comes later, so that it is the puppet's handshake that it sees.
     call.caller.driver.submit(Open())
     call.run(0.1)
-    puppet = Puppet(call)
+    puppet = ScriptedCaller(call)
     call.callee.driver.submit(Open())
     call.run(1.0)
     assert puppet.heard

@@ -6,20 +6,20 @@ import pytest
 
 from tests.natsim.network import Address
 from tests.natsim.scenario import pair
-from tests.natsim.traversal_run import Climb
+from tests.natsim.traversal_run import TraversalRun
 from transport.ice.pacing import MAX_LIVE_MAPPINGS
 from transport.traversal.agent import State
 
 VICTIM = "198.18.0.9"
 
 
-def to_victim(climb: Climb) -> list[float]:
+def to_victim(climb: TraversalRun) -> list[float]:
     return sorted(sent.at_s for climber in climb.sides for sent in climber.log.sent if sent.destination[0] == VICTIM)
 
 
 @pytest.mark.parametrize("kinds", [("port-restricted", "port-restricted"), ("open", "symmetric-random")])
 def test_a_relay_that_tells_both_a_strangers_address_diverts_a_few_packets_and_no_call(kinds: tuple[str, str]) -> None:
-    climb = Climb(pair(*kinds), seed=3)
+    climb = TraversalRun(pair(*kinds), seed=3)
     climb.world.stun_server.lie = lambda source: (VICTIM, source[1])
     climb.answer()
     climb.run(60.0)
@@ -36,7 +36,7 @@ def test_a_relay_that_invents_a_random_nat_makes_nobody_send_more_than_a_birthda
     def lie(source: Address) -> Address:
         return (VICTIM, rng.randint(1_024, 65_535)) if source[0] == one else source
 
-    climb = Climb(pair("port-restricted", "port-restricted"), seed=4)
+    climb = TraversalRun(pair("port-restricted", "port-restricted"), seed=4)
     one = climb.world.sides[0].gateways[0].nat.addresses[0]
     climb.world.stun_server.lie = lie
     climb.answer()

@@ -5,7 +5,7 @@ import pytest
 from tests.natsim.kinds import STACKS
 from tests.natsim.nat import NatKind
 from tests.natsim.scenario import Scenario, Side
-from tests.natsim.traversal_run import Climb
+from tests.natsim.traversal_run import TraversalRun
 from tests.natsim.wire import WireSpec
 from transport.ice.candidates import HostAddress
 from transport.traversal.agent import State
@@ -19,9 +19,9 @@ NATS = {**STACKS, "STUN alone": (STUN_ALONE,)}
 WRONG = (Hints("blocks"), Hints("no such phase"), Hints("birthday", -1.0, 1e12), Hints("punch", 9.0, -1.0))
 
 
-def climb(one: str, other: str, recall: Recall | None, seed: int = 1) -> Climb:
+def climb(one: str, other: str, recall: Recall | None, seed: int = 1) -> TraversalRun:
     sides = [Side(nats=NATS[name], up=WIRE, down=WIRE) for name in (one, other)]
-    made = Climb(
+    made = TraversalRun(
         Scenario(name="hints", sides=(sides[0], sides[1])),
         seed,
         relay_s=0.02,
@@ -31,7 +31,7 @@ def climb(one: str, other: str, recall: Recall | None, seed: int = 1) -> Climb:
     return made
 
 
-def started(made: Climb, phase: str) -> float | None:
+def started(made: TraversalRun, phase: str) -> float | None:
     """When it began on the later side."""
     times = [change.status.started for side in made.sides for change in side.log.phases if change.status.name == phase]
     return max(times, default=None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.natsim.mapped_run import MappedClimb
+from tests.natsim.mapped_run import MappedRun
 from tests.natsim.port_mapping import Habits
 from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
@@ -16,9 +16,9 @@ HARD = "symmetric-random"
 
 def called(
     one: str, other: str, habits: dict[int, Habits], seed: int = 1, followed_s: float = 4.0
-) -> tuple[MappedClimb, float | None]:
+) -> tuple[MappedRun, float | None]:
     """A call, and how long after the answer both were direct."""
-    climb = MappedClimb(pair(one, other, WIRE), seed, habits)
+    climb = MappedRun(pair(one, other, WIRE), seed, habits)
     answered_at = climb.answer()
     is_direct = climb.run(followed_s)
     took_s = climb.clock.now - answered_at if is_direct else None
@@ -26,7 +26,7 @@ def called(
     return climb, took_s
 
 
-def vias(climb: MappedClimb) -> list[str]:
+def vias(climb: MappedRun) -> list[str]:
     return [side.log.found[-1][1].via for side in climb.sides]
 
 
@@ -80,7 +80,7 @@ def test_an_address_that_stun_does_not_see_is_told_last() -> None:
 
 
 def test_a_port_that_somebody_else_has_is_not_told() -> None:
-    climb = MappedClimb(pair(HARD, "port-restricted", WIRE), 1, {0: Habits()})
+    climb = MappedRun(pair(HARD, "port-restricted", WIRE), 1, {0: Habits()})
     (mapped,) = climb.mappers[0].ports
     climb.world.sides[0].host.open(lambda data, source: None, mapped.internal_port)
     climb.answer()
@@ -91,7 +91,7 @@ def test_a_port_that_somebody_else_has_is_not_told() -> None:
 
 
 def test_a_mapping_that_comes_in_mid_call_is_told_and_used() -> None:
-    climb = MappedClimb(pair(HARD, HARD, WIRE), 1, {0: Habits()})
+    climb = MappedRun(pair(HARD, HARD, WIRE), 1, {0: Habits()})
     ports = climb.mappers[0].ports
     climb.caller.submit(PortMappingsChanged(()))
     climb.answer()
@@ -101,7 +101,7 @@ def test_a_mapping_that_comes_in_mid_call_is_told_and_used() -> None:
 
 
 def test_a_changed_port_is_told_in_the_running_round() -> None:
-    climb = MappedClimb(pair(HARD, HARD, WIRE), 1, {0: Habits(lie=True)})
+    climb = MappedRun(pair(HARD, HARD, WIRE), 1, {0: Habits(lie=True)})
     climb.answer()
     climb.clock.run(0.1)
     router = climb.routers[0]

@@ -21,7 +21,7 @@ from tests.natsim.probe_calls import (
     PINNED,
     RANDOM,
     SEQUENTIAL,
-    HardCell,
+    ProbeCell,
     call,
     follow,
     is_one_path,
@@ -30,7 +30,7 @@ from tests.natsim.probe_calls import (
     simulate,
 )
 from tests.natsim.scenario import Scenario, Side
-from tests.natsim.traversal_run import Climb, Climber
+from tests.natsim.traversal_run import TraversalRun, TraversalSide
 from transport.ice.pacing import MAX_LIVE_MAPPINGS, MAX_SOCKETS
 from transport.traversal import birthday
 from transport.traversal.events import Begin, Prepare, RelayTrouble, Stop
@@ -51,7 +51,7 @@ SOON = 6
 class Watch:
     """Looks at both NATs and both allowances twice a second."""
 
-    climb: Climb
+    climb: TraversalRun
     ports: list[int] = field(default_factory=lambda: [0, 0])
     """The most that were in use at one time."""
 
@@ -69,7 +69,7 @@ class Watch:
         self.climb.clock.after(WATCH_S, self._look)
 
 
-def check_manners(climb: Climb, watch: Watch) -> None:
+def check_manners(climb: TraversalRun, watch: Watch) -> None:
     """What every machine keeps to, whatever it tries."""
     for number, climber in enumerate(climb.sides):
         assert climber.log.most_open <= MAX_SOCKETS
@@ -77,7 +77,7 @@ def check_manners(climb: Climb, watch: Watch) -> None:
         assert watch.ports[number] <= MAX_LIVE_MAPPINGS
 
 
-def check_nothing_is_left(climb: Climb) -> None:
+def check_nothing_is_left(climb: TraversalRun) -> None:
     """After a win or the end: one socket, or none; nothing drawn, and somebody else may begin."""
     for climber in climb.sides:
         winners = {climber.log.found[-1][1].socket} if climber.log.found else set()
@@ -87,12 +87,12 @@ def check_nothing_is_left(climb: Climb) -> None:
         assert all(status.ended is not None for status in climber.ladder.phases())
 
 
-def has_tried_hard(climber: Climber) -> bool:
+def has_tried_hard(climber: TraversalSide) -> bool:
     """Whether a phase beyond punching has come to its end."""
     return any(status.name != "punch" and status.ended is not None for status in climber.ladder.phases())
 
 
-def without_hits(climb: Climb) -> None:
+def without_hits(climb: TraversalRun) -> None:
     """No packet comes from one NAT to the other: nothing can be found, however long it is tried."""
     first, second = (peer_host(climb, 1), peer_host(climb, 0))
     pairs = {(first, second), (second, first)}
@@ -102,7 +102,7 @@ def without_hits(climb: Climb) -> None:
 @pytest.mark.parametrize(
     "cell", [cell for cell in CELLS.values() if cell not in (BOTH_BLOCKS, BOTH_RANDOM)], ids=lambda cell: cell.name
 )
-def test_these_meet_and_keep_to_their_manners(cell: HardCell) -> None:
+def test_these_meet_and_keep_to_their_manners(cell: ProbeCell) -> None:
     for seed in range(2):
         climb, answered_at = call(cell, seed)
         watch = Watch(climb).begin()
@@ -143,7 +143,7 @@ def test_where_both_are_random_nothing_is_sprayed_and_it_is_known_at_once() -> N
 @pytest.mark.parametrize(
     "cell", [RANDOM, PINNED, BLOCKS[0], SEQUENTIAL[0], BOTH_SEQUENTIAL], ids=lambda cell: cell.name
 )
-def test_an_attack_that_cannot_succeed_ends_in_time_and_within_its_budget(cell: HardCell) -> None:
+def test_an_attack_that_cannot_succeed_ends_in_time_and_within_its_budget(cell: ProbeCell) -> None:
     climb, _ = call(cell, 2)
     without_hits(climb)
     watch = Watch(climb).begin()
@@ -185,10 +185,10 @@ def test_the_relays_trouble_stops_a_hard_phase_at_once() -> None:
 
 
 @pytest.mark.parametrize("cell", [RANDOM, SEQUENTIAL[0], BOTH_SEQUENTIAL, PINNED], ids=lambda cell: cell.name)
-def test_before_the_answer_nothing_is_told_and_nothing_sent_but_to_the_relay(cell: HardCell) -> None:
+def test_before_the_answer_nothing_is_told_and_nothing_sent_but_to_the_relay(cell: ProbeCell) -> None:
     rng = random.Random(1)
     one, other = cell.draw(rng)
-    climb = Climb(Scenario(name="ringing", sides=(Side(nats=(one,)), Side(nats=(other,)))), profiled_s=10.0)
+    climb = TraversalRun(Scenario(name="ringing", sides=(Side(nats=(one,)), Side(nats=(other,)))), profiled_s=10.0)
     for climber in climb.sides:
         climber.submit(Prepare())
     climb.clock.run(30.0)
@@ -226,7 +226,7 @@ ROUNDS = (0, 4, 5, 8, 9, 12)
 class Liar:
     """Says of itself what it likes, names a victim's address wherever there is something to say, and never answers."""
 
-    def __init__(self, climb: Climb, profile: call_messages.WireProfile) -> None:
+    def __init__(self, climb: TraversalRun, profile: call_messages.WireProfile) -> None:
         self.climb = climb
         self.profile = profile
         self.told: set[int] = set()
@@ -264,7 +264,7 @@ class Liar:
 @pytest.mark.parametrize("lie", LIES)
 def test_what_a_peer_that_names_a_victim_gets_stays_within_the_allowance(ours: str, lie: str) -> None:
     sides = (Side(nats=(KINDS["port-restricted"],)), Side(nats=(KINDS[ours],)))
-    climb = Climb(Scenario(name="liar", sides=sides), 1, profiled_s=10.0, try_harder=True)
+    climb = TraversalRun(Scenario(name="liar", sides=sides), 1, profiled_s=10.0, try_harder=True)
     climb.callee.submit(Prepare())
     climb.clock.run(1.0)
     Liar(climb, LIES[lie]).tell(0)

@@ -12,7 +12,7 @@ from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.nat import Nat
 from tests.natsim.network import Address, Host
 from tests.natsim.scenario import Scenario, Side, WireSpec, pair
-from tests.natsim.traversal_run import Climb, has_credentials
+from tests.natsim.traversal_run import TraversalRun, has_credentials
 from transport.ice.candidates import HostAddress
 from transport.ice.checklist import ANSWERS_PER_S
 from transport.ice.pacing import MAX_SOCKETS
@@ -29,7 +29,7 @@ SLACK_S = 0.05
 
 
 def test_two_port_restricted_nats_are_punched_through() -> None:
-    climb = Climb(pair("port-restricted", "port-restricted"))
+    climb = TraversalRun(pair("port-restricted", "port-restricted"))
     climb.answer()
     assert climb.run(1.0)
     assert all(climber.ladder.state is State.DIRECT for climber in climb.sides)
@@ -45,7 +45,7 @@ def test_they_are_direct_two_round_trips_after_the_first_check_of_a_side(relay_s
     for seed in range(40):
         delay_ms = 2.0 + 3.0 * seed
         scenario = pair("port-restricted", "port-restricted", WireSpec(delay_ms=delay_ms / 2, jitter_ms=2.0))
-        climb = Climb(scenario, seed, relay_s=relay_s, knows_rtt=knows_rtt)
+        climb = TraversalRun(scenario, seed, relay_s=relay_s, knows_rtt=knows_rtt)
         answered_at = climb.answer()
         assert climb.run(3.0)
         for climber in climb.sides:
@@ -60,7 +60,7 @@ def test_they_are_direct_two_round_trips_after_the_first_check_of_a_side(relay_s
     ("one", "other"), [("symmetric-random", "symmetric-random"), ("symmetric-sequential", "block")]
 )
 def test_what_cannot_be_is_left_at_once(one: str, other: str) -> None:
-    climb = Climb(pair(one, other))
+    climb = TraversalRun(pair(one, other))
     answered_at = climb.answer()
     climb.run(2.0)
     for climber in climb.sides:
@@ -77,7 +77,9 @@ def test_a_rule_that_one_look_did_not_tell_is_asked_for_again() -> None:
     looked_again = 0
     for seed in range(24):
         wire = WireSpec(delay_ms=20.0, jitter_ms=6.0)
-        climb = Climb(pair("port-restricted", "symmetric-sequential", wire), seed, relay_s=0.02, stun_endpoints=6)
+        climb = TraversalRun(
+            pair("port-restricted", "symmetric-sequential", wire), seed, relay_s=0.02, stun_endpoints=6
+        )
         lose_one(climb.callee.host, seed % 6)
         climb.answer(1.0)
         assert climb.run(10.0)
@@ -116,12 +118,12 @@ LEFT = [
 ]
 
 
-def varied(one: str, other: str, seed: int, *, loss: float = 0.0) -> Climb:
+def varied(one: str, other: str, seed: int, *, loss: float = 0.0) -> TraversalRun:
     """A call between such people: 10–250 ms apart, the relay on the way or far off it, either of them the caller."""
     rng = random.Random(seed)
     one, other = (one, other) if seed % 2 else (other, one)
     wire = WireSpec(delay_ms=rng.uniform(2.5, 62.5), jitter_ms=rng.uniform(0, 10), loss=loss)
-    return Climb(
+    return TraversalRun(
         pair(one, other, wire),
         seed,
         relay_s=rng.choice((0.0, 0.02, 0.1)),
@@ -142,7 +144,7 @@ def direct_share(one: str, other: str, calls: int, *, loss: float = 0.0) -> floa
     return direct / calls
 
 
-def check_budgets(climb: Climb) -> None:
+def check_budgets(climb: TraversalRun) -> None:
     """What the phase's frozen budget promises, of what really left."""
     for climber in climb.sides:
         for status in climber.ladder.phases():
@@ -204,7 +206,7 @@ def common(kind: str, *, isolated: bool = False, nats: str | None = None) -> Sce
 
 @pytest.mark.parametrize("kind", ["port-restricted", "hairpin", "symmetric-random", "cgn"])
 def test_on_one_lan_they_talk_past_the_nat(kind: str) -> None:
-    climb = Climb(common(kind))
+    climb = TraversalRun(common(kind))
     climb.answer()
     assert climb.run(2.0)
     for climber in climb.sides:
@@ -213,14 +215,14 @@ def test_on_one_lan_they_talk_past_the_nat(kind: str) -> None:
 
 
 def test_where_hosts_of_a_lan_are_kept_apart_the_nat_turns_the_packets_around() -> None:
-    climb = Climb(common("hairpin", isolated=True))
+    climb = TraversalRun(common("hairpin", isolated=True))
     climb.answer()
     assert climb.run(2.0)
     assert {climber.log.found[-1][1].via for climber in climb.sides} == {"punch"}
 
 
 def test_two_homes_behind_one_carrier_meet_where_it_turns_packets_around() -> None:
-    climb = Climb(common("cgn", nats="port-restricted"))
+    climb = TraversalRun(common("cgn", nats="port-restricted"))
     climb.answer()
     assert climb.run(2.0)
 
@@ -235,7 +237,7 @@ def test_behind_one_nat_that_turns_nothing_around_the_relay_is_settled_for_in_tw
     for seed in range(4):
         # Both NATs that are shared have this address.
         known = NatProfile(hairpin=hairpin, reflexive=("198.18.0.1", 40_000))
-        climb = Climb(scenario, seed, relay_s=0.1, profile=known)
+        climb = TraversalRun(scenario, seed, relay_s=0.1, profile=known)
         answered_at = climb.answer()
         climb.run(6.0)
         assert not climb.is_direct
@@ -252,7 +254,7 @@ def test_behind_one_nat_that_turns_nothing_around_the_relay_is_settled_for_in_tw
 def test_where_the_nat_is_known_to_turn_packets_around_one_lost_round_decides_nothing() -> None:
     side = Side(isolated=True)
     profile = NatProfile(Mapping.ENDPOINT_INDEPENDENT, hairpin=True, reflexive=("198.18.0.1", 40_000))
-    climb = Climb(Scenario(name="lost", sides=(side, side), shared=STACKS["hairpin"]), profile=profile)
+    climb = TraversalRun(Scenario(name="lost", sides=(side, side), shared=STACKS["hairpin"]), profile=profile)
     lan = climb.world.sides[0].gateways[0].inside
     # The first round's checks are lost, and those of the second are not.
     until = climb.clock.now + 1.0 + 1.5
@@ -265,7 +267,7 @@ def test_where_the_nat_is_known_to_turn_packets_around_one_lost_round_decides_no
 @pytest.mark.parametrize("kind", ["symmetric-random", "port-restricted"])
 def test_ipv6_with_firewalls_needs_no_luck_with_nats(kind: str) -> None:
     side = Side(nats=STACKS[kind], ipv6=KINDS["firewall"])
-    climb = Climb(Scenario(name="IPv6", sides=(side, side)))
+    climb = TraversalRun(Scenario(name="IPv6", sides=(side, side)))
     climb.answer()
     assert climb.run(2.0)
     (_, mine), (_, theirs) = (climber.log.found[-1] for climber in climb.sides)
@@ -274,7 +276,7 @@ def test_ipv6_with_firewalls_needs_no_luck_with_nats(kind: str) -> None:
 
 
 def test_contacts_are_direct_before_the_answer() -> None:
-    climb = Climb(pair("port-restricted", "port-restricted", WireSpec(delay_ms=30)))
+    climb = TraversalRun(pair("port-restricted", "port-restricted", WireSpec(delay_ms=30)))
     rang_at = climb.clock.now
     for climber in climb.sides:
         climber.submit(Begin())
@@ -286,7 +288,7 @@ def test_contacts_are_direct_before_the_answer() -> None:
 def test_the_trap_of_linux_is_avoided_where_ttls_can_be_set_and_left_where_not(low_ttl: bool) -> None:
     """The relay is far off the direct way, so that the caller's packets come before the callee has sent any."""
     for seed in range(10):
-        climb = Climb(pair("port-restricted", "linux-open-input"), seed, relay_s=0.1, low_ttl=low_ttl)
+        climb = TraversalRun(pair("port-restricted", "linux-open-input"), seed, relay_s=0.1, low_ttl=low_ttl)
         climb.answer()
         assert climb.run(6.0)
         [status] = climb.caller.ladder.phases()
@@ -296,7 +298,7 @@ def test_the_trap_of_linux_is_avoided_where_ttls_can_be_set_and_left_where_not(l
 def test_a_mapping_that_is_lost_while_the_phone_rings_is_told_anew() -> None:
     kind = replace(KINDS["address-restricted"], allocation="random")
     side = Side(nats=(kind,))
-    climb = Climb(Scenario(name="flushed", sides=(side, side)))
+    climb = TraversalRun(Scenario(name="flushed", sides=(side, side)))
     for climber in climb.sides:
         climber.submit(Prepare())
     climb.clock.run(5.0)
@@ -309,7 +311,7 @@ def test_a_mapping_that_is_lost_while_the_phone_rings_is_told_anew() -> None:
 
 
 def test_a_path_that_breaks_is_found_again_behind_another_nat() -> None:
-    climb = Climb(pair("port-restricted", "port-restricted"))
+    climb = TraversalRun(pair("port-restricted", "port-restricted"))
     climb.answer()
     assert climb.run(1.0)
     climb.clock.run(10.0)
@@ -324,12 +326,12 @@ def test_a_path_that_breaks_is_found_again_behind_another_nat() -> None:
     assert climb.callee.log.found[-1][1].remote[0] == "198.51.100.200"
 
 
-def after_troubles(seed: int, *, loss: float) -> Climb:
+def after_troubles(seed: int, *, loss: float) -> TraversalRun:
     """A call in whose first minute either side loses its path, or its NAT everything it knew, at any time."""
     rng = random.Random(seed)
     kinds = ("port-restricted", "full-cone", "linux", "cgn-over-home")
     wire = WireSpec(delay_ms=rng.uniform(2.5, 40), jitter_ms=rng.uniform(0, 10), loss=loss)
-    climb = Climb(pair(rng.choice(kinds), rng.choice(kinds), wire), seed, relay_s=rng.choice((0.0, 0.1)))
+    climb = TraversalRun(pair(rng.choice(kinds), rng.choice(kinds), wire), seed, relay_s=rng.choice((0.0, 0.1)))
 
     def lose(side: int, *, flush: bool) -> None:
         if flush:

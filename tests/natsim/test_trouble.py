@@ -7,7 +7,7 @@ import pytest
 
 from tests.natsim.call import CALLEE_IP, CALLER_IP, Call, identity
 from tests.natsim.network import Packet
-from tests.natsim.scripted_caller import prove, with_puppet
+from tests.natsim.scripted_caller import prove, with_scripted_caller
 from tests.natsim.wire import Wire
 from transport.link.events import LegReplaced, LinkEnded, MediaReceived, MessageReceived, Proven, SendMessage
 from transport.link.handshake import admission_token
@@ -61,7 +61,7 @@ def test_a_caller_of_another_call_is_not_let_in() -> None:
 
 
 def test_the_puppet_is_believed_when_it_tells_the_truth() -> None:
-    call, puppet = with_puppet()
+    call, puppet = with_scripted_caller()
     puppet.say(prove(call, puppet.hello().nonce))
     call.run(1.0)
     assert call.callee.of(Proven) == [Proven("caller@home.example")]
@@ -80,7 +80,7 @@ def test_the_puppet_is_believed_when_it_tells_the_truth() -> None:
     ids=lambda message: type(message).__name__,
 )
 def test_a_message_before_the_proof_ends_the_call_undelivered(said: messages.PeerMessage) -> None:
-    call, puppet = with_puppet()
+    call, puppet = with_scripted_caller()
     puppet.say(said, prove(call, puppet.hello().nonce))
     call.run(1.0)
     assert reason(call.callee.ended) == "bad-proof"
@@ -88,7 +88,7 @@ def test_a_message_before_the_proof_ends_the_call_undelivered(said: messages.Pee
 
 
 def test_media_before_the_proof_is_not_delivered() -> None:
-    call, puppet = with_puppet()
+    call, puppet = with_scripted_caller()
     puppet.quic.send_datagram(flow.encode(flow.Audio(b"\x80" * 30)), call.clock.now)
     puppet.quic.send_datagram(flow.encode(flow.EchoRequest(7)), call.clock.now)
     puppet.flush()
@@ -99,8 +99,8 @@ def test_media_before_the_proof_is_not_delivered() -> None:
 
 
 def test_a_proof_from_another_call_cannot_be_replayed() -> None:
-    _, one = with_puppet(1)
-    later, other = with_puppet(2)
+    _, one = with_scripted_caller(1)
+    later, other = with_scripted_caller(2)
     assert one.hello().nonce != other.hello().nonce
     # Everything is right but the nonce that was signed.
     replayed = prove(later, one.hello().nonce)
@@ -123,14 +123,14 @@ def test_a_proof_from_another_call_cannot_be_replayed() -> None:
     ids=lambda changes: "-".join(changes),
 )
 def test_any_wrong_part_of_the_proof_ends_the_call(changes: dict[str, object]) -> None:
-    call, puppet = with_puppet()
+    call, puppet = with_scripted_caller()
     puppet.say(prove(call, puppet.hello().nonce, **changes))
     call.run(1.0)
     assert reason(call.callee.ended) == "bad-proof" and not call.callee.proven
 
 
 def test_proving_twice_is_no_protocol() -> None:
-    call, puppet = with_puppet()
+    call, puppet = with_scripted_caller()
     proof = prove(call, puppet.hello().nonce)
     puppet.say(proof, proof)
     call.run(1.0)
@@ -139,7 +139,7 @@ def test_proving_twice_is_no_protocol() -> None:
 
 def test_nonsense_on_the_control_stream_ends_the_call() -> None:
     for said in (b"\x00\x00", b"\xff\xff" + bytes(10), b"\x00\x04\xff\xff\xff\xff"):
-        call, puppet = with_puppet()
+        call, puppet = with_scripted_caller()
         puppet.say(prove(call, puppet.hello().nonce))
         puppet.quic.send_stream(said)
         puppet.flush()

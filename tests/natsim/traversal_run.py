@@ -83,7 +83,7 @@ class Log:
         return most
 
 
-class Climber:
+class TraversalSide:
     """One side: a ladder with real sockets' habits on a virtual host."""
 
     def __init__(self, host: Host, config: AgentConfig, rng: random.Random, clock: VirtualClock) -> None:
@@ -145,7 +145,7 @@ class Climber:
             self._timer = self.clock.at(max(due, self.clock.now + TICK_S), lambda: self.submit(TimerFired()))
 
 
-class Climb:
+class TraversalRun:
     """A call's two ladders. ``caller`` is side 0; the relay's own delay each way is ``relay_s``, beside the wires'."""
 
     def __init__(
@@ -190,11 +190,11 @@ class Climb:
         self.asked: list[call_messages.PeerMessage] = []
 
     @property
-    def caller(self) -> Climber:
+    def caller(self) -> TraversalSide:
         return self.sides[0]
 
     @property
-    def callee(self) -> Climber:
+    def callee(self) -> TraversalSide:
         return self.sides[1]
 
     @property
@@ -233,7 +233,7 @@ class Climb:
 
     def _climber(
         self, side: int, stun_endpoints: int | None, low_ttl: bool, profile: NatProfile | None, try_harder: bool
-    ) -> Climber:
+    ) -> TraversalSide:
         host = self.world.sides[side].host
         hosts = tuple(HostAddress(ip, 64 if ":" in ip else 24, "eth0") for ip in host.addresses)
         numbers = iter(range(1_000_000))
@@ -247,9 +247,9 @@ class Climb:
             techniques=self._techniques,
             try_harder=try_harder,
         )
-        return Climber(host, config, random.Random(self.rng.getrandbits(64)), self.clock)
+        return TraversalSide(host, config, random.Random(self.rng.getrandbits(64)), self.clock)
 
-    def _carry(self, to: Climber, message: call_messages.PeerMessage) -> None:
+    def _carry(self, to: TraversalSide, message: call_messages.PeerMessage) -> None:
         if isinstance(
             message, call_messages.Candidates | call_messages.Connect | call_messages.ConnectAck | call_messages.Sync
         ):

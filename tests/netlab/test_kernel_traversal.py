@@ -6,7 +6,7 @@ from tests.bench.bench_kernel import compare, from_check
 from tests.bench.bench_traverse import Cell
 from tests.natsim.scenario import pair
 from tests.natsim.wire import WireSpec
-from tests.netlab.traversal_calls import climbs
+from tests.netlab.traversal_calls import traversal_calls
 from tests.netlab.traversal_station import Command
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.usefixtures("kernel")]
@@ -30,6 +30,6 @@ def test_the_kernel_says_what_the_simulator_says(cell: Cell, share: float) -> No
 
 def test_ice_finds_its_path_in_the_same_laboratory() -> None:
     """So that what the benchmark compares is two that can. How soon is told there: here the machine may be busy."""
-    with climbs(pair("port-restricted", "port-restricted", WireSpec(delay_ms=10.0))) as lab:
+    with traversal_calls(pair("port-restricted", "port-restricted", WireSpec(delay_ms=10.0))) as lab:
         answers = [lab.call(Command("aioice", seed=seed, ring_s=0.0, turned=seed == 1)) for seed in (0, 1)]
     assert len(from_check(answers)) == 2 * len(answers)

@@ -15,7 +15,7 @@ STUN_ENDPOINTS = 6
 _TIMEOUT_S = FOLLOWED_S + 20.0
 
 
-class Climbs:
+class TraversalCalls:
     """Calls between the two sides of a world, one after the other."""
 
     def __init__(self, world: KernelWorld, relay_ms: float = 0.0) -> None:
@@ -40,7 +40,7 @@ class Climbs:
 
 
 @contextlib.contextmanager
-def climbs(scenario: Scenario, seed: int = 1, relay_ms: float = 0.0) -> Iterator[Climbs]:
+def traversal_calls(scenario: Scenario, seed: int = 1, relay_ms: float = 0.0) -> Iterator[TraversalCalls]:
     """A laboratory for such calls."""
     with kernel_world(scenario, seed) as world:
-        yield Climbs(world, relay_ms)
+        yield TraversalCalls(world, relay_ms)

@@ -24,7 +24,7 @@ import msgspec
 
 from tests.natsim.clock import Timer
 from tests.natsim.network import TTL_HOPS, Address, Receiver
-from tests.natsim.traversal_run import Climber
+from tests.natsim.traversal_run import TraversalSide
 from transport.ice.candidates import HostAddress
 from transport.io.nat_measurement import measure_profile
 from transport.io.udp import UdpSocket
@@ -265,7 +265,7 @@ async def climb(options: Options, command: Command, known: Profiles) -> Answer:
             profile=profile,
         )
         # The simulator's climber knows of its host and clock only what these have.
-        sides.append(Climber(host, config, random.Random(rng.getrandbits(64)), clock))  # type: ignore[arg-type]
+        sides.append(TraversalSide(host, config, random.Random(rng.getrandbits(64)), clock))  # type: ignore[arg-type]
     caller, callee = sides
     for side, other in ((caller, callee), (callee, caller)):
         side.say = lambda message, to=other: _carry(clock, one_way_s, to, message)  # type: ignore[misc]
@@ -293,7 +293,7 @@ def _hosts(person: Person) -> tuple[HostAddress, ...]:
     return (HostAddress(person.ip, 24, "eth0"),)
 
 
-def _carry(clock: RealClock, one_way_s: float, to: Climber, message: call_messages.PeerMessage) -> None:
+def _carry(clock: RealClock, one_way_s: float, to: TraversalSide, message: call_messages.PeerMessage) -> None:
     if isinstance(
         message, call_messages.Candidates | call_messages.Connect | call_messages.ConnectAck | call_messages.Sync
     ):
@@ -301,19 +301,19 @@ def _carry(clock: RealClock, one_way_s: float, to: Climber, message: call_messag
         clock.after(one_way_s, lambda: to.submit(said))
 
 
-def _is_over(sides: list[Climber]) -> bool:
+def _is_over(sides: list[TraversalSide]) -> bool:
     settled = (State.SETTLED, State.STOPPED)
     return all(side.log.found for side in sides) or all(side.ladder.state in settled for side in sides)
 
 
-def _is_one_path(sides: list[Climber]) -> bool:
+def _is_one_path(sides: list[TraversalSide]) -> bool:
     if not all(side.log.found for side in sides):
         return False
     mine, theirs = (side.log.found[-1][1] for side in sides)
     return (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote)
 
 
-def _side(climber: Climber, began: float) -> Side:
+def _side(climber: TraversalSide, began: float) -> Side:
     log = climber.log
     failed = [changed.status for changed in log.phases if changed.status.outcome == "failed"]
     return Side(

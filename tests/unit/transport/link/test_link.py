@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.natsim.call import CALLEE_IP, CALLER_IP, Call
 from tests.natsim.network import Packet
-from tests.natsim.scripted_caller import prove, with_puppet
+from tests.natsim.scripted_caller import prove, with_scripted_caller
 from tests.natsim.wire import Bernoulli, Wire
 from transport.ice.candidates import HostAddress
 from transport.link.events import (
@@ -276,7 +276,7 @@ PEER_SAYS = st.one_of(
 
 @given(st.booleans(), st.lists(PEER_SAYS, min_size=1, max_size=12))
 def test_a_hostile_peer_can_only_end_the_call(proven: bool, said: list[tuple[str, bytes]]) -> None:
-    call, puppet = with_puppet()
+    call, puppet = with_scripted_caller()
     if proven:
         puppet.say(prove(call, puppet.hello().nonce))
         call.run(0.2)
