@@ -20,7 +20,7 @@ from transport.io.nat_measurement import measure_profile
 from transport.io.network_watch import host_addresses
 from transport.io.relay_session import RelayClient
 from transport.io.tasks import Tasks
-from transport.nat.compatibility import chances
+from transport.nat.compatibility import feasibilities
 from transport.nat.profile import NatKind, NatProfile
 from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent
 from transport.wire.addresses import RelayAddress, parse_relay
@@ -88,7 +88,7 @@ class NetworkFacts:
 
     def for_programs(self) -> dict[str, object]:
         """The same as JSON has it. ``nat`` and ``chances`` are null where nothing was measured."""
-        expected = None if self.nat is None else chances(self.nat)
+        expected = None if self.nat is None else feasibilities(self.nat)
         return {
             "version": 1,
             "interfaces": [{"name": name, "address": ip} for name, ip in self.interfaces],

@@ -6,7 +6,7 @@ from typing import Literal
 from app.ipc.messages import CallFeasibility, NatProfile, NetworkState
 from app.text.traversal import door_in_words
 from transport.nat import profile as nat_profile
-from transport.nat.compatibility import PEERS, Feasibility, Technique, chances, outlook, strategy
+from transport.nat.compatibility import PEERS, Feasibility, Technique, compatibility, feasibilities, strategy
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind
 from transport.portmap.mapper import MappingStatus
 
@@ -113,7 +113,7 @@ def chances_in_words(profile: nat_profile.NatProfile) -> tuple[str, ...]:
 def call_chances(profile: nat_profile.NatProfile) -> tuple[CallFeasibility, ...]:
     """What to expect of a call, for each kind of network that the other person may have."""
     found: list[CallFeasibility] = []
-    for kind, chance in chances(profile).items():
+    for kind, chance in feasibilities(profile).items():
         if kind is NatKind.SYMMETRIC:
             found += [_strict_chance(profile, strict) for strict in _STRICT]
         else:
@@ -122,7 +122,7 @@ def call_chances(profile: nat_profile.NatProfile) -> tuple[CallFeasibility, ...]
 
 
 def _strict_chance(profile: nat_profile.NatProfile, kind: NatKind) -> CallFeasibility:
-    return _chance(profile, kind, outlook(profile, _STRICT[kind]).chance)
+    return _chance(profile, kind, compatibility(profile, _STRICT[kind]).feasibility)
 
 
 def _chance(profile: nat_profile.NatProfile, kind: NatKind, chance: Feasibility) -> CallFeasibility:

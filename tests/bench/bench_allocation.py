@@ -1,5 +1,5 @@
 """How a NAT chooses ports: how often that is named right, how good the guesses of a port are, and how often a
-spray of doors meets open mappings. Straight on the tables of simulated NATs.
+spray of ports meets open mappings. Straight on the tables of simulated NATs.
 
 ``python -m tests.bench allocation --update``
 """
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.bench.bench_traverse import wilson
 from tests.bench.figures import Figure, Grid, Section, machine, spread
-from tests.natsim.birthday import DOORS, MAPPINGS, chance, successes
+from tests.natsim.birthday import MAPPINGS, PORTS, chance, successes
 from tests.natsim.nat import Nat, NatKind
 from tests.natsim.verdicts import HOST, OUTSIDE, Way, profile, random_kind, right, step_of
 from transport.nat.port_allocation import NewMapping, between, track
@@ -38,7 +38,7 @@ DELTAS = (1, -1, 2, -2, 7, -30)
 
 
 def verdicts(nats: int) -> Grid:
-    """For each number of STUN endpoints and each way there: what was said of NATs that map by address and port."""
+    """For each number of STUN endpoints and each way there: what was concluded of NATs that map by address and port."""
     rows = []
     for way_name, way in WAYS.items():
         for endpoints in ENDPOINTS:
@@ -115,15 +115,15 @@ def birthday(trials: int) -> Grid:
     found = successes(trials)
     for mappings in MAPPINGS:
         cells = []
-        for doors in DOORS:
-            low, high = wilson(found[mappings, doors], trials)
-            share = found[mappings, doors] / trials
-            expected = chance(mappings, doors)
+        for ports in PORTS:
+            low, high = wilson(found[mappings, ports], trials)
+            share = found[mappings, ports] / trials
+            expected = chance(mappings, ports)
             fits = "" if low <= expected <= high else ": outside"
             cells.append(f"{100 * share:.1f} % ({100 * low:.1f}–{100 * high:.1f} %), {100 * expected:.1f} %{fits}")
         rows.append((f"{mappings} mappings", *cells))
-    columns = ("hard side", *(f"{doors:,} doors" for doors in DOORS))
-    title = f"Doors against mappings: measured in {trials:,} trials (95 % interval), and 1 − (1 − N/K)^M"
+    columns = ("random side", *(f"{ports:,} ports" for ports in PORTS))
+    title = f"Ports against mappings: measured in {trials:,} trials (95 % interval), and 1 − (1 − N/K)^M"
     return Grid(title, columns, tuple(rows))
 
 

@@ -1,6 +1,6 @@
 """The NATs that punching does not bring together: who comes to a direct path all the same, how soon, at what cost.
 
-Virtual time, ladders without media. ``python -m tests.bench hard --update`` writes it into docs/results.md.
+Virtual time, agents without media. ``python -m tests.bench hard --update`` writes it into docs/results.md.
 """
 
 import math
@@ -18,7 +18,7 @@ from rich.console import Console
 from tests.bench.bench_traverse import wilson
 from tests.bench.figures import Figure, Grid, Section, quantile, spread
 from tests.natsim import probe_calls
-from tests.natsim.birthday import DOORS, MAPPINGS, chance
+from tests.natsim.birthday import MAPPINGS, PORTS, chance
 from tests.natsim.birthday_pair import meets
 from tests.natsim.probe_calls import (
     BLOCKS,
@@ -63,8 +63,8 @@ def _some_calls(name: str, first: int, calls: int) -> list[ProbeResult]:
     return [probe_calls.simulate(cell, seed, phases) for seed in range(first, first + calls)]
 
 
-def _some_trials(mappings: int, doors: int, first: int, trials: int) -> int:
-    return sum(meets(mappings, doors, seed) for seed in range(first, first + trials))
+def _some_trials(mappings: int, ports: int, first: int, trials: int) -> int:
+    return sum(meets(mappings, ports, seed) for seed in range(first, first + trials))
 
 
 def measure(names: Sequence[str], calls: int, processes: int) -> Found:
@@ -171,7 +171,7 @@ def calls_grid(found: Found) -> Grid:
         "met",
         "packets a side, p50 / p95",
         "sockets at once, most",
-        "doors tried, most",
+        "ports tried, most",
         "packets in a second, most",
     )
     return Grid("Beyond punching (virtual time)", columns, tuple(rows))
@@ -231,16 +231,16 @@ def criteria(found: Found) -> Section:
 
 
 def meetings(trials: int, processes: int) -> dict[tuple[int, int], int]:
-    """(mappings, doors) → in how many of the trials both sides met."""
-    cells = tuple(product(MAPPINGS, DOORS))
+    """(mappings, ports) → in how many of the trials both sides met."""
+    cells = tuple(product(MAPPINGS, PORTS))
     work = [
         (*cell, first, min(TRIALS_AT_A_TIME, trials - first))
         for cell in cells
         for first in range(0, trials, TRIALS_AT_A_TIME)
     ]
     met: Counter[tuple[int, int]] = Counter()
-    for (mappings, doors, _, _), hits in zip(work, _mapped(_some_trials, work, processes), strict=True):
-        met[mappings, doors] += hits
+    for (mappings, ports, _, _), hits in zip(work, _mapped(_some_trials, work, processes), strict=True):
+        met[mappings, ports] += hits
     return {cell: met[cell] for cell in cells}
 
 
@@ -256,13 +256,13 @@ def birthday_grid(met: dict[tuple[int, int], int], trials: int) -> Grid:
     rows = []
     for mappings in MAPPINGS:
         texts = []
-        for doors in DOORS:
-            hits, expected = met[mappings, doors], chance(mappings, doors)
+        for ports in PORTS:
+            hits, expected = met[mappings, ports], chance(mappings, ports)
             low, high, inside = fits(hits, trials, expected, len(met))
             measured = f"{100 * hits / trials:.1f} % ({100 * low:.1f}–{100 * high:.1f} %)"
             texts.append(f"{measured}, {100 * expected:.1f} %{'' if inside else ': OUTSIDE'}")
         rows.append((f"{mappings} sockets", *texts))
-    columns = ("hard side", *(f"{doors:,} doors" for doors in DOORS))
+    columns = ("random side", *(f"{ports:,} ports" for ports in PORTS))
     title = f"Both sides of the birthday phase: met in {trials:,} trials (95 % interval of all), and 1 − (1 − N/K)^M"
     return Grid(title, columns, tuple(rows))
 

@@ -1,4 +1,4 @@
-"""Direct paths in the kernel laboratory: the simulator's pairs of NATs again, ICE beside us, contacts. Ladders on real
+"""Direct paths in the kernel laboratory: the simulator's pairs of NATs again, ICE beside us, contacts. Agents on real
 sockets through real NATs, without media.
 
 ``python -m tests.bench kernel-pairs kernel-ice --update`` writes them into docs/results.md; real calls are in
@@ -114,7 +114,7 @@ def kernel_calls(cell: Cell, calls: int, *, profiled: bool = True) -> tuple[Answ
     for first in range(0, calls, at_a_time):
         with traversal_calls(cell.scenario(WIRE, turned=False), relay_ms=RELAY_MS) as lab:
             answers += (
-                lab.call(Command("ladder", seed=number, ring_s=RING_S, turned=number % 2 == 1, profiled=profiled))
+                lab.call(Command("agent", seed=number, ring_s=RING_S, turned=number % 2 == 1, profiled=profiled))
                 for number in range(first, min(calls, first + at_a_time))
             )
     return tuple(answers)
@@ -136,12 +136,12 @@ def is_direct_in_simulator(cell: Cell, seed: int, *, profiled: bool) -> bool:
     """One call of the kernel's in virtual time: does it become direct?"""
     scenario = cell.scenario(WIRE, turned=seed % 2 == 1)
     profiled_s = RING_S if profiled else None
-    climb = TraversalRun(scenario, seed, relay_s=RELAY_MS / 1000, stun_endpoints=STUN_ENDPOINTS, profiled_s=profiled_s)
-    climb.answer(RING_S)
+    run = TraversalRun(scenario, seed, relay_s=RELAY_MS / 1000, stun_endpoints=STUN_ENDPOINTS, profiled_s=profiled_s)
+    run.answer(RING_S)
     settled = (State.SETTLED, State.STOPPED)
-    climb.clock.run(FOLLOWED_S, lambda: climb.is_direct or all(side.ladder.state in settled for side in climb.sides))
-    climb.clock.run(AFTERWARDS_S)
-    return is_one_path(climb)
+    run.clock.run(FOLLOWED_S, lambda: run.is_direct or all(side.agent.state in settled for side in run.sides))
+    run.clock.run(AFTERWARDS_S)
+    return is_one_path(run)
 
 
 # -- as tables
@@ -232,11 +232,11 @@ def run_ice(calls: int = ICE_CALLS) -> list[Section | Grid]:
             # In turns, so that whatever else the machine does it does to both.
             both: dict[str, list[Answer]] = {"Segue": [], "aioice": []}
             for number in range(calls):
-                for who, by in (("Segue", "ladder"), ("aioice", "aioice")):
+                for who, by in (("Segue", "agent"), ("aioice", "aioice")):
                     command = Command(by, seed=number, ring_s=RING_S, turned=number % 2 == 1)  # type: ignore[arg-type]
                     both[who].append(lab.call(command))
             early = [
-                lab.call(Command("ladder", seed=number, ring_s=0.0, turned=number % 2 == 1, early=True))
+                lab.call(Command("agent", seed=number, ring_s=0.0, turned=number % 2 == 1, early=True))
                 for number in range(calls)
             ]
         rows += [_ice_row(cell, who, answers) for who, answers in both.items()]

@@ -96,14 +96,14 @@ def simulate(row: Row, seed: int) -> MappedCall:
     if row.both:
         habits[1 - mapped_side] = Habits()
     kinds = (row.mapped, row.other) if mapped_side == 0 else (row.other, row.mapped)
-    climb, direct_s = _call(kinds, seed, habits)
+    run, direct_s = _call(kinds, seed, habits)
     return MappedCall(
         direct_s,
         _plain(seed),
-        climb.direct_rtt_s,
-        tuple(side.log.found[-1][1].via for side in climb.sides if side.log.found),
-        max(len(side.log.sent) for side in climb.sides),
-        max(side.log.most_open for side in climb.sides),
+        run.direct_rtt_s,
+        tuple(side.log.found[-1][1].via for side in run.sides if side.log.found),
+        max(len(side.log.sent) for side in run.sides),
+        max(side.log.most_open for side in run.sides),
     )
 
 
@@ -116,13 +116,13 @@ def _call(kinds: tuple[str, str], seed: int, habits: dict[int, Habits]) -> tuple
     rng = random.Random(seed)
     wire = WireSpec(delay_ms=rng.uniform(2.5, 62.5), jitter_ms=rng.uniform(0, 10), loss=rng.uniform(0, 0.01))
     relay_s, knows_rtt = rng.choice((0.0, 0.02, 0.1)), rng.random() < 0.8
-    climb = MappedRun(pair(*kinds, wire), seed, habits, relay_s=relay_s, knows_rtt=knows_rtt)
-    answered_at = climb.answer(RING_S)
-    if climb.clock.run(FOLLOWED_S, lambda: climb.is_direct):
-        climb.clock.run(AFTERWARDS_S)
-    if not is_one_path(climb):
-        return climb, None
-    return climb, max(side.log.direct_at or 0.0 for side in climb.sides) - answered_at
+    run = MappedRun(pair(*kinds, wire), seed, habits, relay_s=relay_s, knows_rtt=knows_rtt)
+    answered_at = run.answer(RING_S)
+    if run.clock.run(FOLLOWED_S, lambda: run.is_direct):
+        run.clock.run(AFTERWARDS_S)
+    if not is_one_path(run):
+        return run, None
+    return run, max(side.log.direct_at or 0.0 for side in run.sides) - answered_at
 
 
 def _cells(row: Row, results: Sequence[MappedCall]) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def run(calls: int = CALLS, rows: Sequence[Row] = ROWS) -> Iterable[Section | Gr
     took_s = time.monotonic() - began
     true = [call for row, results in found.items() if not row.is_lie and row.mapped == HARD for call in results]
     plain = [1000 * call.plain_s for results in found.values() for call in results if call.plain_s is not None]
-    # A caller whose door the peer comes to has its own check answered half a round trip later than at a punch.
+    # A caller whose port the peer comes to has its own check answered half a round trip later than at a punch.
     later = [
         (call.direct_s - call.plain_s) / call.direct_rtt_s
         for call in true
@@ -190,7 +190,7 @@ def run(calls: int = CALLS, rows: Sequence[Row] = ROWS) -> Iterable[Section | Gr
         Figure(
             "later than it",
             f"{quantile(later, 0.5):.2f} / {quantile(later, 0.95):.2f} RTT" if later else "–",
-            "direct round trips; half of one where the caller has the door and must learn the peer's port first",
+            "direct round trips; half of one where the caller has the port and must learn the peer's port first",
         ),
     )
     grid = Grid("Port mapping × anything (p50 / p95)", columns, tuple(_cells(row, each) for row, each in found.items()))

@@ -1,4 +1,4 @@
-"""NAT kind × NAT kind: who comes to a direct path, how soon and at what cost. Virtual time, ladders without media.
+"""NAT kind × NAT kind: who comes to a direct path, how soon and at what cost. Virtual time, agents without media.
 
 ``python -m tests.bench traverse --calls 1000 --update`` writes it into docs/results.md, without the other benchmarks;
 ``python -m tests.bench.bench_traverse --calls 1000``
@@ -31,7 +31,7 @@ CALLS_AT_A_TIME = 50
 # The relay's STUN endpoints by port and then address: its five ports on each of two addresses.
 STUN_ENDPOINTS = 10
 RING_S = 1.0
-# Three rounds of punching and the first three climbs of a ladder are over by then.
+# Three rounds of punching and the first three attempts of an agent are over by then.
 FOLLOWED_S = 12.0
 # What is still under way when both have a path, answers and the last burst, counts as well.
 AFTERWARDS_S = 0.5
@@ -104,7 +104,7 @@ class SideResult:
     """One end's cost until the call was direct or settled on the relay, or was followed no longer: packets of all
     kinds, questions to STUN servers and answers to checks included, and sockets opened.
 
-    ``from_check_s``: its first check → its path. ``reason``: why its first climb failed, "" where it did not.
+    ``from_check_s``: its first check → its path. ``reason``: why its first attempt failed, "" where it did not.
     """
 
     packets: int
@@ -115,7 +115,7 @@ class SideResult:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """Seconds since the answer until both had the path, or until both had given up their first climb.
+    """Seconds since the answer until both had the path, or until both had given up their first attempt.
 
     The direct round trip is that of the wires and their mean jitter; the control stream over the relay has none.
     ``is_punched``: it needed no more than punching.
@@ -141,57 +141,55 @@ def simulate(cell: Cell, seed: int) -> CallResult:
     """One call. The same seed is the same distance, jitter, loss and relay in every cell."""
     rng = random.Random(seed)
     wire = WireSpec(delay_ms=rng.uniform(2.5, 62.5), jitter_ms=rng.uniform(0, 10), loss=rng.uniform(0, 0.01))
-    climb = TraversalRun(
+    run = TraversalRun(
         cell.scenario(wire, turned=seed % 2 == 1),
         seed,
         relay_s=rng.choice((0.0, 0.02, 0.1)),
         knows_rtt=rng.random() < 0.8,
         stun_endpoints=STUN_ENDPOINTS,
     )
-    answered_at = climb.answer(RING_S)
+    answered_at = run.answer(RING_S)
     settled = (State.SETTLED, State.STOPPED)
-    climb.clock.run(
-        FOLLOWED_S, lambda: climb.is_direct or all(climber.ladder.state in settled for climber in climb.sides)
-    )
-    if climb.is_direct:
-        climb.clock.run(AFTERWARDS_S)
-    found = [climber.log.direct_at for climber in climb.sides if climber.log.direct_at is not None]
-    direct = max(found) if is_one_path(climb) else None
-    ends = [end for end in map(given_up_at, climb.sides) if end is not None]
-    decided = max(ends) if direct is None and len(ends) == len(climb.sides) else None
+    run.clock.run(FOLLOWED_S, lambda: run.is_direct or all(side.agent.state in settled for side in run.sides))
+    if run.is_direct:
+        run.clock.run(AFTERWARDS_S)
+    found = [side.log.direct_at for side in run.sides if side.log.direct_at is not None]
+    direct = max(found) if is_one_path(run) else None
+    ends = [end for end in map(given_up_at, run.sides) if end is not None]
+    decided = max(ends) if direct is None and len(ends) == len(run.sides) else None
     jitter_s = wire.jitter_ms / 2 / 1000
     return CallResult(
         None if direct is None else direct - answered_at,
         None if decided is None else decided - answered_at,
-        2 * climb.one_way_s,
+        2 * run.one_way_s,
         # There and back are four wires.
-        climb.direct_rtt_s + 4 * jitter_s,
-        (side_result(climb.caller), side_result(climb.callee)),
-        all(climber.log.found[-1][1].via == "punch" for climber in climb.sides) if direct is not None else False,
+        run.direct_rtt_s + 4 * jitter_s,
+        (side_result(run.caller), side_result(run.callee)),
+        all(side.log.found[-1][1].via == "punch" for side in run.sides) if direct is not None else False,
     )
 
 
-def is_one_path(climb: TraversalRun) -> bool:
+def is_one_path(run: TraversalRun) -> bool:
     """Whether both have a path, and each the one that the other has."""
-    if not climb.is_direct:
+    if not run.is_direct:
         return False
-    mine, theirs = (climber.log.found[-1][1] for climber in climb.sides)
+    mine, theirs = (side.log.found[-1][1] for side in run.sides)
     return (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote)
 
 
-def given_up_at(climber: TraversalSide) -> float | None:
-    """When its first climb had failed."""
-    ends = (changed.status.ended for changed in climber.log.phases if changed.status.outcome == "failed")
+def given_up_at(side: TraversalSide) -> float | None:
+    """When its first attempt had failed."""
+    ends = (changed.status.ended for changed in side.log.phases if changed.status.outcome == "failed")
     return next(ends, None)
 
 
-def side_result(climber: TraversalSide) -> SideResult:
-    log = climber.log
+def side_result(side: TraversalSide) -> SideResult:
+    log = side.log
     from_check = None
     if log.direct_at is not None and log.first_check_at is not None:
         from_check = log.direct_at - log.first_check_at
     reasons = (changed.status.reason for changed in log.phases if changed.status.outcome == "failed")
-    sockets = sum(status.sockets for status in climber.ladder.phases())
+    sockets = sum(status.sockets for status in side.agent.phases())
     return SideResult(len(log.sent), sockets, from_check, next(reasons, ""))
 
 
@@ -333,7 +331,7 @@ def _summary(found: dict[Cell, list[CallResult]], took_s: float, processes: int)
         Figure(
             "simulated",
             f"{60 * calls / took_s:,.0f} calls/min",
-            f"{processes} processes, {took_s:.0f} s in all; ladders and NATs, no QUIC, no media",
+            f"{processes} processes, {took_s:.0f} s in all; agents and NATs, no QUIC, no media",
         ),
         Figure(
             f"pairs direct in {100 * ENOUGH} % of calls or more",

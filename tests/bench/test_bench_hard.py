@@ -29,12 +29,12 @@ def test_a_single_packet_to_the_peer_is_a_spray() -> None:
 
 
 def test_a_call_that_is_direct_later_than_by_punching_alone_is_a_regression() -> None:
-    def said(whole: list[ProbeResult]) -> str:
+    def verdict(whole: list[ProbeResult]) -> str:
         found = {BOTH_CONES.name: whole, PUNCH_ALONE: results(0.5, 0.5)}
         return bench_hard.criteria(found).figures[-1].how
 
-    assert said(results(0.5, 0.4)).startswith("met") and said(results(0.5, 0.6)).startswith("NOT")
-    assert said(results(0.5, None)).startswith("NOT")
+    assert verdict(results(0.5, 0.4)).startswith("met") and verdict(results(0.5, 0.6)).startswith("NOT")
+    assert verdict(results(0.5, None)).startswith("NOT")
 
 
 def test_a_share_that_is_too_good_is_outside() -> None:

@@ -36,7 +36,7 @@ class Side:
         self.clock = clock
         self.context = context
         self.round: Round
-        self.say: Callable[[SendToPeer], None] = lambda said: None
+        self.send_to_peer: Callable[[SendToPeer], None] = lambda message: None
         self.ports: dict[int, int] = {}
         self.won = False
         self.lost = ""
@@ -63,13 +63,13 @@ class Side:
                 case SendDatagram(socket, destination, data):
                     self.host.send(self.ports[socket], destination, data)
                 case SendToPeer():
-                    self.say(command)
+                    self.send_to_peer(command)
         if self._timer is not None:
             self._timer.cancelled = True
         due = self.round.next_deadline()
         self._timer = None if due is None else self.clock.at(max(due, self.clock.now + TICK_S), self._fire)
 
-    def hear(self, message: SendToPeer) -> None:
+    def receive_message(self, message: SendToPeer) -> None:
         self.round.message(message.message, self.clock.now)
         self.carry_out()
 
@@ -113,7 +113,7 @@ def meets(mappings: int, ports: int, seed: int) -> bool:
     other.round = FixedSide(other.context, 8, other, ports=ports)
     sides = (one, other)
     for side, peer in (sides, sides[::-1]):
-        side.say = partial(_carry, peer, clock)
+        side.send_to_peer = partial(_carry, peer, clock)
     for side in sides:
         side.round.begin(clock.now)
         side.carry_out()
@@ -129,5 +129,5 @@ def meets(mappings: int, ports: int, seed: int) -> bool:
     return won
 
 
-def _carry(to: Side, clock: VirtualClock, said: SendToPeer) -> None:
-    clock.after(ONE_WAY_S, lambda: to.hear(said))
+def _carry(to: Side, clock: VirtualClock, message: SendToPeer) -> None:
+    clock.after(ONE_WAY_S, lambda: to.receive_message(message))

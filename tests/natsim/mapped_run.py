@@ -1,4 +1,4 @@
-"""Climbs of two people of whom one or both have a router that maps a port, or says that it does."""
+"""Runs of two people of whom one or both have a router that maps a port, or says that it does."""
 
 import random
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class MappedRun(TraversalRun):
             self.clock.run(MAPPED_S)
 
     def _mapped(self, side: int):  # type: ignore[no-untyped-def]
-        def told(ports: tuple[MappedPort, ...]) -> None:
+        def submit_ports(ports: tuple[MappedPort, ...]) -> None:
             self.sides[side].submit(PortMappingsChanged(ports))
 
-        return told
+        return submit_ports

@@ -85,7 +85,7 @@ class Machines:
         self.clock = VirtualClock()
         self.world: World[RelayNode] = build(scenario, self.clock, self.rng)
         self.stun = self.world.stun[:STUN_ENDPOINTS]
-        self.allowances = (HostLimits(), HostLimits())
+        self.limits = (HostLimits(), HostLimits())
         self.profiles = tuple(
             ProfilerHost(side.host, self.stun, self.clock, self.rng.getrandbits(32)).profile()
             for side in self.world.sides
@@ -139,7 +139,7 @@ class Machines:
             hosts=(HostAddress(host.ip, 24, "eth0"),),
             stun=self.stun,
             profile=self.profiles[number],
-            limits=self.allowances[number],
+            limits=self.limits[number],
         )
         link = Link(config, random.Random(self.rng.getrandbits(64)))
         ear = Ear(SimDriver(link, host, lambda command: ear.heard(command)), self.clock)

@@ -124,7 +124,7 @@ CELLS = {
 @dataclass(frozen=True, slots=True)
 class ProbeSideResult:
     """One end: packets of all kinds, of which ``to_peer`` had the peer's public host for destination; the most
-    sockets at one time, ``tried`` doors (remote ports or own sockets), the most packets of any second."""
+    sockets at one time, ``tried`` ports (remote ports or own sockets), the most packets of any second."""
 
     packets: int
     to_peer: int
@@ -135,7 +135,7 @@ class ProbeSideResult:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """Seconds since the answer until both had the same path, or until both had given up their first climb."""
+    """Seconds since the answer until both had the same path, or until both had given up their first attempt."""
 
     direct_s: float | None
     decided_s: float | None
@@ -153,7 +153,7 @@ def call(cell: ProbeCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQ
     rng = random.Random(~seed)
     wire = WireSpec(delay_ms=rng.uniform(2.5, 62.5), jitter_ms=rng.uniform(0, 10), loss=rng.uniform(0, 0.01))
     sides = (Side(nats=(one,), up=wire, down=wire), Side(nats=(other,), up=wire, down=wire))
-    climb = TraversalRun(
+    run = TraversalRun(
         Scenario(name=cell.name, sides=sides),
         seed,
         relay_s=rng.choice((0.0, 0.02, 0.1)),
@@ -164,61 +164,61 @@ def call(cell: ProbeCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQ
         try_harder=cell.try_harder,
         phases=phases,
     )
-    return climb, climb.answer(RING_S)
+    return run, run.answer(RING_S)
 
 
-def follow(climb: TraversalRun, seconds: float) -> None:
+def follow(run: TraversalRun, seconds: float) -> None:
     """Until both are direct or settled on the relay, or for so long, and a little more."""
     settled = (State.SETTLED, State.STOPPED)
-    climb.clock.run(seconds, lambda: climb.is_direct or all(climber.ladder.state in settled for climber in climb.sides))
-    climb.clock.run(AFTERWARDS_S)
+    run.clock.run(seconds, lambda: run.is_direct or all(side.agent.state in settled for side in run.sides))
+    run.clock.run(AFTERWARDS_S)
 
 
 def simulate(cell: ProbeCell, seed: int, phases: tuple[TechniqueSpec, ...] = TECHNIQUES) -> ProbeResult:
     """One call, to its end."""
-    climb, answered_at = call(cell, seed, phases)
-    follow(climb, cell.followed_s)
-    return result(climb, answered_at)
+    run, answered_at = call(cell, seed, phases)
+    follow(run, cell.followed_s)
+    return result(run, answered_at)
 
 
-def is_one_path(climb: TraversalRun) -> bool:
+def is_one_path(run: TraversalRun) -> bool:
     """Whether both have a path, and each the one that the other has."""
-    if not climb.is_direct:
+    if not run.is_direct:
         return False
-    mine, theirs = (climber.log.found[-1][1] for climber in climb.sides)
+    mine, theirs = (side.log.found[-1][1] for side in run.sides)
     return (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote)
 
 
-def given_up_at(climber: TraversalSide) -> float | None:
-    """When its first climb had failed."""
-    ends = (changed.status.ended for changed in climber.log.phases if changed.status.outcome == "failed")
+def given_up_at(side: TraversalSide) -> float | None:
+    """When its first attempt had failed."""
+    ends = (changed.status.ended for changed in side.log.phases if changed.status.outcome == "failed")
     return next(ends, None)
 
 
-def peer_host(climb: TraversalRun, side: int) -> str:
+def peer_host(run: TraversalRun, side: int) -> str:
     """The other side's public address; its own where only a firewall stands in front of it."""
-    other = climb.world.sides[1 - side]
+    other = run.world.sides[1 - side]
     return next(iter(other.gateways[-1].nat.addresses), other.host.ip)
 
 
-def result(climb: TraversalRun, answered_at: float) -> ProbeResult:
+def result(run: TraversalRun, answered_at: float) -> ProbeResult:
     """What came of it so far."""
-    direct = max(climber.log.direct_at or 0.0 for climber in climb.sides) if is_one_path(climb) else None
-    ends = [end for end in map(given_up_at, climb.sides) if end is not None]
-    decided = max(ends) if direct is None and len(ends) == len(climb.sides) else None
+    direct = max(side.log.direct_at or 0.0 for side in run.sides) if is_one_path(run) else None
+    ends = [end for end in map(given_up_at, run.sides) if end is not None]
+    decided = max(ends) if direct is None and len(ends) == len(run.sides) else None
     one, other = (
         ProbeSideResult(
-            packets=len(climber.log.sent),
-            to_peer=sum(sent.destination[0] == peer_host(climb, number) for sent in climber.log.sent),
-            sockets=climber.log.most_open,
-            tried=sum(status.tried for status in climber.ladder.phases()),
-            busiest_second=climber.log.busiest_second(),
+            packets=len(side.log.sent),
+            to_peer=sum(sent.destination[0] == peer_host(run, number) for sent in side.log.sent),
+            sockets=side.log.most_open,
+            tried=sum(status.tried for status in side.agent.phases()),
+            busiest_second=side.log.busiest_second(),
         )
-        for number, climber in enumerate(climb.sides)
+        for number, side in enumerate(run.sides)
     )
     return ProbeResult(
         None if direct is None else direct - answered_at,
         None if decided is None else decided - answered_at,
-        climb.caller.log.found[-1][1].via if direct is not None else "",
+        run.caller.log.found[-1][1].via if direct is not None else "",
         (one, other),
     )

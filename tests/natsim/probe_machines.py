@@ -194,7 +194,7 @@ ATTEMPT = Subject(
 
 def _life_ends(run: Run) -> None:
     run.do(on(StartLifetimeProbe(STUN)))
-    opened = [said.socket for said in run.said if isinstance(said, OpenSocket)][-len(SILENCES_S) :]
+    opened = [command.socket for command in run.said if isinstance(command, OpenSocket)][-len(SILENCES_S) :]
     for socket in opened:
         run.do(on(SocketOpened(socket, LOCAL)))
     run.wait(10.0)

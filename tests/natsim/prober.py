@@ -156,7 +156,7 @@ def meet(one: Bench, other: Bench) -> bool:
     whatever address the other's packets turn out to come from, a few times."""
     ends = [(bench, bench.open()) for bench in (one, other)]
     mapped = [bench.ask(port, bench.servers[0][0]) for bench, port in ends]
-    heard = [False, False]
+    seen = [False, False]
     for _ in range(MEETING_ROUNDS):
         for (bench, port), target in zip(ends, reversed(mapped), strict=True):
             if target is None:
@@ -165,8 +165,8 @@ def meet(one: Bench, other: Bench) -> bool:
         for side, (bench, port) in enumerate(ends):
             source = bench.received(port).get(b"punch")
             if source is not None:
-                heard[side], mapped[1 - side] = True, source
-    return all(heard)
+                seen[side], mapped[1 - side] = True, source
+    return all(seen)
 
 
 class SimBench:

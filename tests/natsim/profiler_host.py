@@ -37,7 +37,7 @@ class ProfilerHost:
         self.clock = clock
         numbers = iter(range(1_000)).__next__
         self.machine = NatProfiler(numbers, random.Random(seed))
-        self.life_test = MappingLifetimeProbe(numbers, random.Random(seed))
+        self.lifetime_probe = MappingLifetimeProbe(numbers, random.Random(seed))
         self.lives: list[float | None] = []
         self.made: list[NatProfile] = []
         self.sent: list[SendDatagram] = []
@@ -49,15 +49,15 @@ class ProfilerHost:
 
     def be_silent(self) -> None:
         """Begin to find out how long the NAT remembers; what comes of it will be in ``lives``."""
-        self._submit_to_life_test(StartLifetimeProbe(self.stun))
+        self._submit_to_lifetime_probe(StartLifetimeProbe(self.stun))
 
-    def _submit_to_life_test(self, event: LifetimeEvent) -> None:
-        for command in self.life_test.handle(event, self.clock.now):
+    def _submit_to_lifetime_probe(self, event: LifetimeEvent) -> None:
+        for command in self.lifetime_probe.handle(event, self.clock.now):
             self._carry_out(command)
-        due = self.life_test.next_deadline()
+        due = self.lifetime_probe.next_deadline()
         if due is not None:
             # One that is no longer needed does no harm.
-            self.clock.at(max(due, self.clock.now + TICK_S), lambda: self._submit_to_life_test(LifeTimer()))
+            self.clock.at(max(due, self.clock.now + TICK_S), lambda: self._submit_to_lifetime_probe(LifeTimer()))
 
     def _carry_out(self, command: ProfilerCommand | LifetimeCommand) -> None:
         match command:
@@ -78,7 +78,7 @@ class ProfilerHost:
         if socket in self.ports:
             opened = SocketOpened(socket, (self.host.ip, self.ports[socket]))
             self.submit(opened)
-            self._submit_to_life_test(opened)
+            self._submit_to_lifetime_probe(opened)
 
     def profile(self, *, online: bool = True) -> NatProfile:
         """Let the clock run until it is made."""
@@ -95,4 +95,4 @@ class ProfilerHost:
     def _received(self, socket: int, data: bytes, source: Address) -> None:
         if socket in self.ports:
             self.submit(DatagramReceived(socket, source, data))
-            self._submit_to_life_test(DatagramReceived(socket, source, data))
+            self._submit_to_lifetime_probe(DatagramReceived(socket, source, data))

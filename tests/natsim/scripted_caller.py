@@ -17,7 +17,7 @@ class ScriptedCaller:
         self.quic = PeerConnection.caller(call.callee_identity.certificate, admission_token(call.call_id))
         # It takes the place of the caller's link, on the leg that the link has bound.
         self.host = call.caller.driver.host
-        self.heard = b""
+        self.stream = b""
         self.datagrams: list[bytes] = []
         self.port = call.caller.driver.ports[0]
         call.caller.driver.submit(Close(messages.Bye()))
@@ -29,7 +29,7 @@ class ScriptedCaller:
         self.quic.receive(data, self.call.clock.now)
         for event in self.quic.events():
             if isinstance(event, StreamBytes):
-                self.heard += event.data
+                self.stream += event.data
             elif isinstance(event, DatagramArrived):
                 self.datagrams.append(event.data)
         self.flush()
@@ -38,28 +38,28 @@ class ScriptedCaller:
         for data in self.quic.datagrams_to_send(self.call.clock.now):
             self.host.send(self.port, self.call.relay.address, data)
 
-    def say(self, *said: messages.PeerMessage) -> None:
-        for message in said:
+    def say(self, *messages_to_send: messages.PeerMessage) -> None:
+        for message in messages_to_send:
             self.quic.send_stream(frame(messages.encode(message)))
         self.flush()
 
     def hello(self) -> messages.Hello:
-        hello = messages.decode(self.heard[2:])
+        hello = messages.decode(self.stream[2:])
         assert isinstance(hello, messages.Hello)
         return hello
 
 
 def with_scripted_caller(seed: int = 1) -> tuple[Call, ScriptedCaller]:
-    """A callee's link and a puppet that has shaken hands with it and been greeted."""
+    """A callee's link and a caller that has shaken hands with it and been greeted."""
     call = Call(seed)
-    # The callee comes later, so that it is the puppet's handshake that it sees.
+    # The callee comes later, so that it is the caller's handshake that it sees.
     call.caller.driver.submit(Open())
     call.run(0.1)
-    puppet = ScriptedCaller(call)
+    caller = ScriptedCaller(call)
     call.callee.driver.submit(Open())
     call.run(1.0)
-    assert puppet.heard
-    return call, puppet
+    assert caller.stream
+    return call, caller
 
 
 def prove(call: Call, nonce: bytes, **changes: object) -> messages.Prove:

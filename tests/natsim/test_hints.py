@@ -1,4 +1,4 @@
-"""What is remembered of two networks changes when a ladder begins what, and how long it goes on; never whether."""
+"""What is remembered of two networks changes when an agent begins what, and how long it goes on; never whether."""
 
 import pytest
 
@@ -19,7 +19,7 @@ NATS = {**STACKS, "STUN alone": (STUN_ALONE,)}
 WRONG = (Hints("blocks"), Hints("no such phase"), Hints("birthday", -1.0, 1e12), Hints("punch", 9.0, -1.0))
 
 
-def climb(one: str, other: str, recall: Recall | None, seed: int = 1) -> TraversalRun:
+def run(one: str, other: str, recall: Recall | None, seed: int = 1) -> TraversalRun:
     sides = [Side(nats=NATS[name], up=WIRE, down=WIRE) for name in (one, other)]
     made = TraversalRun(
         Scenario(name="hints", sides=(sides[0], sides[1])),
@@ -27,7 +27,7 @@ def climb(one: str, other: str, recall: Recall | None, seed: int = 1) -> Travers
         relay_s=0.02,
     )
     for side in made.sides:
-        side.ladder._recall = recall
+        side.agent._recall = recall
     return made
 
 
@@ -43,9 +43,9 @@ def test_what_worked_last_time_begins_at_once() -> None:
     for seed in range(8):
         begun = []
         for first in (None, "birthday"):
-            made = climb("symmetric-random", "port-restricted", lambda ours, theirs, first=first: Hints(first), seed)
+            made = run("symmetric-random", "port-restricted", lambda ours, theirs, first=first: Hints(first), seed)
             answered = made.answer()
-            assert made.run(12.0)
+            assert made.until_direct(12.0)
             at = started(made, "birthday")
             assert at is not None
             begun.append(at - answered)
@@ -61,31 +61,31 @@ def test_memory_is_asked_once_for_each_pair_with_what_servers_see() -> None:
         asked.append((ours, theirs))
         return Hints()
 
-    made = climb("port-restricted", "port-restricted", recall)
+    made = run("port-restricted", "port-restricted", recall)
     made.answer()
-    assert made.run(5.0)
+    assert made.until_direct(5.0)
     made.clock.run(5.0)
     outside = [gateway.nat.addresses[0] for side in made.world.sides for gateway in side.gateways]
     assert sorted(asked) == sorted([(outside[0], outside[1]), (outside[1], outside[0])])
 
 
-def test_where_nothing_ever_worked_one_climb_is_enough_until_the_network_changes() -> None:
-    climbs = []
+def test_where_nothing_ever_worked_one_attempt_is_enough_until_the_network_changes() -> None:
+    runs = []
     for hopeful in (True, False):
         hints = Hints() if hopeful else Hints(hopeless_until=1e6)
-        made = climb("port-restricted", "STUN alone", lambda ours, theirs, hints=hints: hints)
+        made = run("port-restricted", "STUN alone", lambda ours, theirs, hints=hints: hints)
         made.answer()
-        assert not made.run(30.0)
-        climbs.append(len([change for change in made.caller.log.phases if change.status.outcome == "failed"]))
-        assert (made.caller.ladder.state is State.SETTLED) is not hopeful
-    assert climbs[0] >= 3 and climbs[1] == 1
+        assert not made.until_direct(30.0)
+        runs.append(len([change for change in made.caller.log.phases if change.status.outcome == "failed"]))
+        assert (made.caller.agent.state is State.SETTLED) is not hopeful
+    assert runs[0] >= 3 and runs[1] == 1
     made.caller.submit(InterfacesChanged((HostAddress("192.168.7.7", 24, "wlan0"),)))
     made.clock.run(1.0)
-    assert made.caller.ladder.state is not State.SETTLED
+    assert made.caller.agent.state is not State.SETTLED
 
 
 @pytest.mark.parametrize("hints", WRONG, ids=lambda hints: str(hints.first))
 def test_a_wrong_hint_keeps_no_easy_pair_from_its_path(hints: Hints) -> None:
-    made = climb("port-restricted", "address-restricted", lambda ours, theirs: hints)
+    made = run("port-restricted", "address-restricted", lambda ours, theirs: hints)
     made.answer()
-    assert made.run(5.0)
+    assert made.until_direct(5.0)

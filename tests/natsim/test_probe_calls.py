@@ -74,7 +74,7 @@ def test_the_swap_to_a_path_that_was_found_the_hard_way_is_exact(one: NatKind, o
         assert_every_frame_was_seen_once(ears)
         # The relay's socket, and the winner.
         assert [len(ear.driver.ports) for ear in ears] == [2, 2]
-        assert [limits.sockets for limits in machines.allowances] == [0, 0]
+        assert [limits.sockets for limits in machines.limits] == [0, 0]
         machines.hang_up(ears)
 
 
@@ -83,7 +83,7 @@ def _is_direct(ear: Ear) -> bool:
 
 
 def test_nobody_hears_a_full_attack() -> None:
-    """A minute of talk, in which every door is tried in vain."""
+    """A minute of talk, in which every port is tried in vain."""
     machines = between(RANDOM, STRICT)
     ears = machines.call()
     cut_apart(machines)
@@ -112,8 +112,8 @@ def test_a_call_that_breaks_off_in_the_middle_of_a_search_gives_everything_back(
     cut_apart(machines)
     machines.answer(ears)
     machines.clock.run(5.0)
-    assert machines.allowances[0].sockets > 100, "in the middle of it"
-    assert not any(limits.acquire("another call") for limits in machines.allowances)
+    assert machines.limits[0].sockets > 100, "in the middle of it"
+    assert not any(limits.acquire("another call") for limits in machines.limits)
     peer = ears[liar].driver.link._peer
     assert peer is not None
     peer.send_stream(frame(encode(Hello(b"n" * 32, b""))))
@@ -121,7 +121,7 @@ def test_a_call_that_breaks_off_in_the_middle_of_a_search_gives_everything_back(
     assert machines.clock.run(10.0, lambda: all(ear.ended for ear in ears))
     ended = ears[1 - liar].ended
     assert ended is not None and ended.reason == "protocol", ended
-    for ear, limits in zip(ears, machines.allowances, strict=True):
+    for ear, limits in zip(ears, machines.limits, strict=True):
         assert ear.driver.ports == ()
         assert limits.sockets == 0
         assert limits.acquire("another call")
@@ -151,13 +151,13 @@ def test_calls_leave_nothing_behind(one: NatKind, via: PathVia, calls: int) -> N
         for ear in ears:
             assert ear.driver.ports == () and ear.driver.link.next_deadline() is None
         assert [host.open_ports for host in hosts] == before
-        for limits in machines.allowances:
+        for limits in machines.limits:
             assert limits.sockets == 0 and limits.live_mappings(machines.clock.now) == 0
             assert limits.acquire("next")
             limits.release("next")
     del ears, ear
     gc.collect()
-    # Of the calls that are over not one ladder is held by anybody.
+    # Of the calls that are over not one agent is held by anybody.
     assert machines.clock.pending == 0
     assert not [thing for thing in gc.get_objects() if isinstance(thing, TraversalAgent)]
 
@@ -207,7 +207,7 @@ class Neighbour:
 @pytest.mark.parametrize("which", ["hard", "easy"])
 def test_a_flow_through_a_router_with_a_small_table_loses_nothing(when_full: str, which: str) -> None:
     small = {"max_mappings": 1_024, "when_full": when_full}
-    # On the easy side each door that is tried is an entry where the table is Linux': that has one for each flow.
+    # On the fixed side each port that is tried is an entry where the table is Linux': that has one for each flow.
     kind = replace(RANDOM if which == "hard" else KINDS["linux"], **small)  # type: ignore[arg-type]
     machines = between(kind, STRICT if which == "hard" else RANDOM)
     cut_apart_ears = machines.call()

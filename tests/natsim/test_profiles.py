@@ -25,7 +25,7 @@ from transport.nat.profiler import (
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.wire import stun
 
-# What may be said of each; "linux" keeps ports as if it mapped endpoint-independently, until two flows clash.
+# What may be concluded of each; "linux" keeps ports as if it mapped endpoint-independently, until two flows clash.
 RIGHT = {
     "open": {NatKind.OPEN, NatKind.NO_NAT},
     "firewall": {NatKind.NO_NAT},
@@ -256,7 +256,7 @@ def test_silence_where_nothing_else_is_known_to_work_is_no_verdict() -> None:
     assert lab("udp-blocked").profile(online=False).kind is NatKind.UNKNOWN
 
 
-def test_it_begins_anew_when_the_network_changes_and_ends_when_told() -> None:
+def test_it_begins_anew_when_the_network_changes_and_ends_when_stopped() -> None:
     host = lab("port-restricted")
     start = StartProfiling(host.world.stun, (), online=True)
     host.submit(start)

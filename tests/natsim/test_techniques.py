@@ -49,9 +49,9 @@ SOON = 6
 
 @dataclass
 class Watch:
-    """Looks at both NATs and both allowances twice a second."""
+    """Looks at both NATs and both limits twice a second."""
 
-    climb: TraversalRun
+    run: TraversalRun
     ports: list[int] = field(default_factory=lambda: [0, 0])
     """The most that were in use at one time."""
 
@@ -60,75 +60,75 @@ class Watch:
         return self
 
     def _look(self) -> None:
-        now = self.climb.clock.now
-        for number, side in enumerate(self.climb.world.sides):
+        now = self.run.clock.now
+        for number, side in enumerate(self.run.world.sides):
             self.ports[number] = max(self.ports[number], len(side.gateways[-1].nat.ports_in_use(now)))
-        for climber in self.climb.sides:
-            assert climber.limits.sockets <= MAX_SOCKETS
-            assert climber.limits.live_mappings(now) <= MAX_LIVE_MAPPINGS
-        self.climb.clock.after(WATCH_S, self._look)
+        for side in self.run.sides:
+            assert side.limits.sockets <= MAX_SOCKETS
+            assert side.limits.live_mappings(now) <= MAX_LIVE_MAPPINGS
+        self.run.clock.after(WATCH_S, self._look)
 
 
-def check_manners(climb: TraversalRun, watch: Watch) -> None:
+def check_limits(run: TraversalRun, watch: Watch) -> None:
     """What every machine keeps to, whatever it tries."""
-    for number, climber in enumerate(climb.sides):
-        assert climber.log.most_open <= MAX_SOCKETS
-        assert climber.log.busiest_second() <= PACKETS_PER_S
+    for number, side in enumerate(run.sides):
+        assert side.log.most_open <= MAX_SOCKETS
+        assert side.log.busiest_second() <= PACKETS_PER_S
         assert watch.ports[number] <= MAX_LIVE_MAPPINGS
 
 
-def check_nothing_is_left(climb: TraversalRun) -> None:
+def check_nothing_is_left(run: TraversalRun) -> None:
     """After a win or the end: one socket, or none; nothing drawn, and somebody else may begin."""
-    for climber in climb.sides:
-        winners = {climber.log.found[-1][1].socket} if climber.log.found else set()
-        assert set(climber.ports) == winners
-        assert climber.limits.sockets == 0
-        assert climber.limits.acquire("the next one")
-        assert all(status.ended is not None for status in climber.ladder.phases())
+    for side in run.sides:
+        winners = {side.log.found[-1][1].socket} if side.log.found else set()
+        assert set(side.ports) == winners
+        assert side.limits.sockets == 0
+        assert side.limits.acquire("the next one")
+        assert all(status.ended is not None for status in side.agent.phases())
 
 
-def has_tried_hard(climber: TraversalSide) -> bool:
+def has_probed(side: TraversalSide) -> bool:
     """Whether a phase beyond punching has come to its end."""
-    return any(status.name != "punch" and status.ended is not None for status in climber.ladder.phases())
+    return any(status.name != "punch" and status.ended is not None for status in side.agent.phases())
 
 
-def without_hits(climb: TraversalRun) -> None:
+def without_hits(run: TraversalRun) -> None:
     """No packet comes from one NAT to the other: nothing can be found, however long it is tried."""
-    first, second = (peer_host(climb, 1), peer_host(climb, 0))
+    first, second = (peer_host(run, 1), peer_host(run, 0))
     pairs = {(first, second), (second, first)}
-    climb.world.internet.tamper = lambda packet: [] if (packet.source[0], packet.destination[0]) in pairs else [packet]
+    run.world.internet.tamper = lambda packet: [] if (packet.source[0], packet.destination[0]) in pairs else [packet]
 
 
 @pytest.mark.parametrize(
     "cell", [cell for cell in CELLS.values() if cell not in (BOTH_BLOCKS, BOTH_RANDOM)], ids=lambda cell: cell.name
 )
-def test_these_meet_and_keep_to_their_manners(cell: ProbeCell) -> None:
+def test_these_meet_and_keep_to_their_limits(cell: ProbeCell) -> None:
     for seed in range(2):
-        climb, answered_at = call(cell, seed)
-        watch = Watch(climb).begin()
-        follow(climb, cell.followed_s)
-        assert is_one_path(climb)
-        follow(climb, 3.0)
-        assert cell.wanted.p95_s is None or result(climb, answered_at).direct_s <= 2 * cell.wanted.p95_s  # type: ignore[operator]
-        check_manners(climb, watch)
-        check_nothing_is_left(climb)
+        run, answered_at = call(cell, seed)
+        watch = Watch(run).begin()
+        follow(run, cell.followed_s)
+        assert is_one_path(run)
+        follow(run, 3.0)
+        assert cell.wanted.p95_s is None or result(run, answered_at).direct_s <= 2 * cell.wanted.p95_s  # type: ignore[operator]
+        check_limits(run, watch)
+        check_nothing_is_left(run)
 
 
 def test_two_blocks_meet_with_half_of_their_ports_where_mappings_do_not_live_long() -> None:
-    climb, _ = call(BOTH_BLOCKS, SOON)
-    assert [climber.ladder.profile.life_s for climber in climb.sides] == pytest.approx([31.0, 31.0], abs=0.5)  # type: ignore[union-attr]
-    watch = Watch(climb).begin()
-    follow(climb, BOTH_BLOCKS.followed_s)
-    assert is_one_path(climb)
-    check_manners(climb, watch)
-    check_nothing_is_left(climb)
+    run, _ = call(BOTH_BLOCKS, SOON)
+    assert [side.agent.profile.life_s for side in run.sides] == pytest.approx([31.0, 31.0], abs=0.5)  # type: ignore[union-attr]
+    watch = Watch(run).begin()
+    follow(run, BOTH_BLOCKS.followed_s)
+    assert is_one_path(run)
+    check_limits(run, watch)
+    check_nothing_is_left(run)
     assert max(watch.ports) <= 1_024 // 2 + OTHER_FLOWS
 
 
 def test_both_people_must_have_asked_for_blocks() -> None:
-    climb, answered_at = call(replace(BOTH_BLOCKS, try_harder=False), 1)
-    follow(climb, 12.0)
-    found = result(climb, answered_at)
+    run, answered_at = call(replace(BOTH_BLOCKS, try_harder=False), 1)
+    follow(run, 12.0)
+    found = result(run, answered_at)
     assert found.direct_s is None and found.decided_s is not None and found.decided_s <= 2.0
     assert sum(side.to_peer for side in found.sides) == 0
 
@@ -144,64 +144,62 @@ def test_where_both_are_random_nothing_is_sprayed_and_it_is_known_at_once() -> N
     "cell", [RANDOM, PINNED, BLOCKS[0], SEQUENTIAL[0], BOTH_SEQUENTIAL], ids=lambda cell: cell.name
 )
 def test_an_attack_that_cannot_succeed_ends_in_time_and_within_its_budget(cell: ProbeCell) -> None:
-    climb, _ = call(cell, 2)
-    without_hits(climb)
-    watch = Watch(climb).begin()
-    climb.clock.run(birthday.SECONDS + 6.0, lambda: all(map(has_tried_hard, climb.sides)))
-    assert not climb.is_direct
-    check_manners(climb, watch)
-    for climber in climb.sides:
-        [hard] = [status for status in climber.ladder.phases() if status.name != "punch"]
-        assert hard.outcome == "failed" and hard.ended is not None
-        assert hard.ended - hard.started <= birthday.SECONDS + WATCH_S
-        assert not climber.ports and climber.limits.sockets == 0 and climber.limits.acquire("next")
+    run, _ = call(cell, 2)
+    without_hits(run)
+    watch = Watch(run).begin()
+    run.clock.run(birthday.SECONDS + 6.0, lambda: all(map(has_probed, run.sides)))
+    assert not run.is_direct
+    check_limits(run, watch)
+    for side in run.sides:
+        [probing] = [status for status in side.agent.phases() if status.name != "punch"]
+        assert probing.outcome == "failed" and probing.ended is not None
+        assert probing.ended - probing.started <= birthday.SECONDS + WATCH_S
+        assert not side.ports and side.limits.sockets == 0 and side.limits.acquire("next")
     if cell is RANDOM:
-        tried = [climber.ladder.phases()[-1].tried for climber in climb.sides]
+        tried = [side.agent.phases()[-1].tried for side in run.sides]
         assert tried == [birthday.MAX_MAPPINGS] * 2, "a full attack"
     if cell is BLOCKS[0]:
-        block_side = next(
-            n for n, side in enumerate(climb.world.sides) if side.gateways[-1].nat.kind.block_ports == 512
-        )
+        block_side = next(n for n, side in enumerate(run.world.sides) if side.gateways[-1].nat.kind.block_ports == 512)
         assert watch.ports[block_side] <= 512 // birthday.BLOCK_SHARE + OTHER_FLOWS
 
 
-def test_the_relays_trouble_stops_a_hard_phase_at_once() -> None:
-    climb, _ = call(RANDOM, 4)
-    without_hits(climb)
-    climb.clock.run(2.5)
-    busy = [climber for climber in climb.sides if climber.limits.sockets > 1]
+def test_the_relays_trouble_stops_probing_at_once() -> None:
+    run, _ = call(RANDOM, 4)
+    without_hits(run)
+    run.clock.run(2.5)
+    busy = [side for side in run.sides if side.limits.sockets > 1]
     assert busy, "an attack is under way"
-    for climber in climb.sides:
-        climber.submit(RelayTrouble())
-    stopped_at = climb.clock.now
-    for climber in climb.sides:
-        assert not climber.ports and climber.limits.sockets == 0
-        [hard] = [status for status in climber.ladder.phases() if status.name == "birthday"]
-        assert (hard.outcome, hard.reason) == ("cancelled", "relay-trouble")
-    climb.clock.run(1.0)
-    for number, climber in enumerate(climb.sides):
-        sprayed = [s for s in climber.log.sent if s.at_s > stopped_at and s.destination[0] == peer_host(climb, number)]
+    for side in run.sides:
+        side.submit(RelayTrouble())
+    stopped_at = run.clock.now
+    for side in run.sides:
+        assert not side.ports and side.limits.sockets == 0
+        [probing] = [status for status in side.agent.phases() if status.name == "birthday"]
+        assert (probing.outcome, probing.reason) == ("cancelled", "relay-trouble")
+    run.clock.run(1.0)
+    for number, side in enumerate(run.sides):
+        sprayed = [s for s in side.log.sent if s.at_s > stopped_at and s.destination[0] == peer_host(run, number)]
         assert not sprayed
 
 
 @pytest.mark.parametrize("cell", [RANDOM, SEQUENTIAL[0], BOTH_SEQUENTIAL, PINNED], ids=lambda cell: cell.name)
-def test_before_the_answer_nothing_is_told_and_nothing_sent_but_to_the_relay(cell: ProbeCell) -> None:
+def test_before_the_answer_nothing_is_sent_but_to_the_relay(cell: ProbeCell) -> None:
     rng = random.Random(1)
     one, other = cell.draw(rng)
-    climb = TraversalRun(Scenario(name="ringing", sides=(Side(nats=(one,)), Side(nats=(other,)))), profiled_s=10.0)
-    for climber in climb.sides:
-        climber.submit(Prepare())
-    climb.clock.run(30.0)
+    run = TraversalRun(Scenario(name="ringing", sides=(Side(nats=(one,)), Side(nats=(other,)))), profiled_s=10.0)
+    for side in run.sides:
+        side.submit(Prepare())
+    run.clock.run(30.0)
     # The callee alone has answered, and its words are on their way: the caller hears them before it may speak.
-    climb.sides[0].say = climb.sides[1].say = lambda message: None
-    climb.callee.submit(Begin())
-    climb.clock.run(3.0)
-    servers = {server[0] for server in climb.world.stun}
-    assert {sent.destination[0] for sent in climb.caller.log.sent} <= servers and not climb.caller.log.said
-    assert {sent.destination[0] for sent in climb.callee.log.sent} <= servers, "nobody has told it where to send"
-    for climber in climb.sides:
-        climber.submit(Stop("over"))
-        assert not climber.ports and climber.limits.sockets == 0
+    run.sides[0].send_to_peer = run.sides[1].send_to_peer = lambda message: None
+    run.callee.submit(Begin())
+    run.clock.run(3.0)
+    servers = {server[0] for server in run.world.stun}
+    assert {sent.destination[0] for sent in run.caller.log.sent} <= servers and not run.caller.log.messages
+    assert {sent.destination[0] for sent in run.callee.log.sent} <= servers, "nobody has named an address"
+    for side in run.sides:
+        side.submit(Stop("over"))
+        assert not side.ports and side.limits.sockets == 0
 
 
 # -- a peer that lies
@@ -219,28 +217,28 @@ LIES: dict[str, call_messages.WireProfile] = {
 MOST_TO_A_VICTIM = MAX_LIVE_MAPPINGS + 400
 VICTIM = "203.0.113.77"
 OURS = ("port-restricted", "symmetric-random", "symmetric-sequential", "adm-sequential-strict", "block")
-# A round of punching, and the first two of each hard technique, within a climb.
+# A round of punching, and the first two of each other technique, within an attempt.
 ROUNDS = (0, 4, 5, 8, 9, 12)
 
 
 class Liar:
     """Says of itself what it likes, names a victim's address wherever there is something to say, and never answers."""
 
-    def __init__(self, climb: TraversalRun, profile: call_messages.WireProfile) -> None:
-        self.climb = climb
+    def __init__(self, run: TraversalRun, profile: call_messages.WireProfile) -> None:
+        self.run = run
         self.profile = profile
-        self.told: set[int] = set()
-        climb.callee.say = self.heard
+        self.answered: set[int] = set()
+        run.callee.send_to_peer = self.receive
         self._begin_anew(1)
 
     def _begin_anew(self, number: int) -> None:
         """As if the path were lost again and again."""
-        self.climb.clock.after(5.0, lambda: self._begin_anew(number + 1))
-        if self.climb.clock.now > 1_030.0:
+        self.run.clock.after(5.0, lambda: self._begin_anew(number + 1))
+        if self.run.clock.now > 1_030.0:
             for offset in ROUNDS:
                 self.tell(16 * number + offset)
 
-    def heard(self, message: call_messages.PeerMessage) -> None:
+    def receive(self, message: call_messages.PeerMessage) -> None:
         number = getattr(message, "round", 0)
         if isinstance(message, call_messages.Connect):
             self._say(call_messages.ConnectAck(number))
@@ -248,33 +246,33 @@ class Liar:
             self.tell(number - number % 16 + offset)
 
     def tell(self, number: int) -> None:
-        if number not in self.told:
-            self.told.add(number)
+        if number not in self.answered:
+            self.answered.add(number)
             victims = [call_messages.WireCandidate("server-reflexive", VICTIM, 40_000 + n, 1_000 - n) for n in range(8)]
             self._say(call_messages.Candidates(number, "U" * 8, "P" * 24, victims, self.profile))
             self._say(call_messages.Sync(number))
 
     def _say(self, message: call_messages.PeerMessage) -> None:
-        self.climb._carry(self.climb.callee, message)
+        self.run._carry(self.run.callee, message)
 
 
 @pytest.mark.parametrize(
     "ours", ["port-restricted", "symmetric-random", "symmetric-sequential", "adm-sequential-strict", "block"]
 )
 @pytest.mark.parametrize("lie", LIES)
-def test_what_a_peer_that_names_a_victim_gets_stays_within_the_allowance(ours: str, lie: str) -> None:
+def test_what_a_peer_that_names_a_victim_gets_stays_within_the_limits(ours: str, lie: str) -> None:
     sides = (Side(nats=(KINDS["port-restricted"],)), Side(nats=(KINDS[ours],)))
-    climb = TraversalRun(Scenario(name="liar", sides=sides), 1, profiled_s=10.0, try_harder=True)
-    climb.callee.submit(Prepare())
-    climb.clock.run(1.0)
-    Liar(climb, LIES[lie]).tell(0)
-    climb.callee.submit(Begin())
-    climb.clock.run(100.0)
-    times = [sent.at_s for sent in climb.callee.log.sent if sent.destination[0] == VICTIM]
+    run = TraversalRun(Scenario(name="liar", sides=sides), 1, profiled_s=10.0, try_harder=True)
+    run.callee.submit(Prepare())
+    run.clock.run(1.0)
+    Liar(run, LIES[lie]).tell(0)
+    run.callee.submit(Begin())
+    run.clock.run(100.0)
+    times = [sent.at_s for sent in run.callee.log.sent if sent.destination[0] == VICTIM]
     most = max((bisect_right(times, at + 60.0) - first for first, at in enumerate(times)), default=0)
     assert most <= MOST_TO_A_VICTIM
-    assert climb.callee.log.busiest_second() <= PACKETS_PER_S
-    assert climb.callee.log.most_open <= MAX_SOCKETS and climb.callee.limits.sockets <= MAX_SOCKETS
+    assert run.callee.log.busiest_second() <= PACKETS_PER_S
+    assert run.callee.log.most_open <= MAX_SOCKETS and run.callee.limits.sockets <= MAX_SOCKETS
 
 
 def test_the_two_sides_meet_as_often_as_mathematics_says() -> None:

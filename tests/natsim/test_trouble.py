@@ -60,9 +60,9 @@ def test_a_caller_of_another_call_is_not_let_in() -> None:
     assert not call.callee.proven and call.callee.driver.link.stats(call.clock.now).attempts_refused
 
 
-def test_the_puppet_is_believed_when_it_tells_the_truth() -> None:
-    call, puppet = with_scripted_caller()
-    puppet.say(prove(call, puppet.hello().nonce))
+def test_the_scripted_caller_is_believed_when_it_tells_the_truth() -> None:
+    call, caller = with_scripted_caller()
+    caller.say(prove(call, caller.hello().nonce))
     call.run(1.0)
     assert call.callee.of(Proven) == [Proven("caller@home.example")]
 
@@ -80,21 +80,21 @@ def test_the_puppet_is_believed_when_it_tells_the_truth() -> None:
     ids=lambda message: type(message).__name__,
 )
 def test_a_message_before_the_proof_ends_the_call_undelivered(said: messages.PeerMessage) -> None:
-    call, puppet = with_scripted_caller()
-    puppet.say(said, prove(call, puppet.hello().nonce))
+    call, caller = with_scripted_caller()
+    caller.say(said, prove(call, caller.hello().nonce))
     call.run(1.0)
     assert reason(call.callee.ended) == "bad-proof"
     assert not call.callee.proven and not call.callee.of(MessageReceived)
 
 
 def test_media_before_the_proof_is_not_delivered() -> None:
-    call, puppet = with_scripted_caller()
-    puppet.quic.send_datagram(flow.encode(flow.Audio(b"\x80" * 30)), call.clock.now)
-    puppet.quic.send_datagram(flow.encode(flow.EchoRequest(7)), call.clock.now)
-    puppet.flush()
+    call, caller = with_scripted_caller()
+    caller.quic.send_datagram(flow.encode(flow.Audio(b"\x80" * 30)), call.clock.now)
+    caller.quic.send_datagram(flow.encode(flow.EchoRequest(7)), call.clock.now)
+    caller.flush()
     call.run(1.0)
     assert not call.callee.of(MediaReceived) and call.callee.ended is None
-    assert not puppet.datagrams
+    assert not caller.datagrams
     assert call.callee.driver.link.stats(call.clock.now).early_dropped == 2
 
 
@@ -123,26 +123,26 @@ def test_a_proof_from_another_call_cannot_be_replayed() -> None:
     ids=lambda changes: "-".join(changes),
 )
 def test_any_wrong_part_of_the_proof_ends_the_call(changes: dict[str, object]) -> None:
-    call, puppet = with_scripted_caller()
-    puppet.say(prove(call, puppet.hello().nonce, **changes))
+    call, caller = with_scripted_caller()
+    caller.say(prove(call, caller.hello().nonce, **changes))
     call.run(1.0)
     assert reason(call.callee.ended) == "bad-proof" and not call.callee.proven
 
 
 def test_proving_twice_is_no_protocol() -> None:
-    call, puppet = with_scripted_caller()
-    proof = prove(call, puppet.hello().nonce)
-    puppet.say(proof, proof)
+    call, caller = with_scripted_caller()
+    proof = prove(call, caller.hello().nonce)
+    caller.say(proof, proof)
     call.run(1.0)
     assert call.callee.proven and reason(call.callee.ended) == "protocol"
 
 
 def test_nonsense_on_the_control_stream_ends_the_call() -> None:
     for said in (b"\x00\x00", b"\xff\xff" + bytes(10), b"\x00\x04\xff\xff\xff\xff"):
-        call, puppet = with_scripted_caller()
-        puppet.say(prove(call, puppet.hello().nonce))
-        puppet.quic.send_stream(said)
-        puppet.flush()
+        call, caller = with_scripted_caller()
+        caller.say(prove(call, caller.hello().nonce))
+        caller.quic.send_stream(said)
+        caller.flush()
         call.run(1.0)
         assert reason(call.callee.ended) == "protocol"
 

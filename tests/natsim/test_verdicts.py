@@ -1,5 +1,5 @@
 """A thousand NATs of random parameters: how they choose ports is named right or not at all. And the odds of a spray
-of doors are those of mathematics: better ones would be a defect of the laboratory."""
+of ports are those of mathematics: better ones would be a defect of the laboratory."""
 
 import random
 from collections import Counter
@@ -40,19 +40,19 @@ def test_a_thousand_nats_are_named_right_or_not_at_all(way: Way) -> None:
 
 
 @pytest.mark.slow
-def test_doors_meet_mappings_as_often_as_mathematics_says() -> None:
-    for (mappings, doors), met in successes(TRIALS).items():
+def test_ports_meet_mappings_as_often_as_mathematics_says() -> None:
+    for (mappings, ports), met in successes(TRIALS).items():
         low, high = wilson(met, TRIALS)
-        assert low <= chance(mappings, doors) <= high, (mappings, doors, met)
+        assert low <= chance(mappings, ports) <= high, (mappings, ports, met)
 
 
 def test_the_figures_of_the_design_are_those_of_the_formula() -> None:
-    for doors, expected in ((174, 0.5), (580, 0.9), (1_024, 0.983), (1_159, 0.99), (2_048, 0.9997)):
-        assert chance(256, doors) == pytest.approx(expected, abs=0.001)
+    for ports, expected in ((174, 0.5), (580, 0.9), (1_024, 0.983), (1_159, 0.99), (2_048, 0.9997)):
+        assert chance(256, ports) == pytest.approx(expected, abs=0.001)
 
 
 def test_more_mappings_are_met_no_later() -> None:
     for seed in range(10):
-        met = first_hits(random.Random(seed), doors=512)
+        met = first_hits(random.Random(seed), ports=512)
         after = [met[wanted] or 513 for wanted in MAPPINGS]
         assert after == sorted(after, reverse=True)

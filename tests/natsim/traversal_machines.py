@@ -99,10 +99,10 @@ def _agent_stops(run: Run) -> None:
     assert run.due is None and run.machine.state is tl.State.STOPPED
     assert run.do(on(events.Begin())) == []
     assert all(status.ended is not None for status in run.machine.phases())
-    opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
-    closed = [said.socket for said in run.said if isinstance(said, CloseSocket)]
+    opened = [command.socket for command in run.said if isinstance(command, OpenSocket)]
+    closed = [command.socket for command in run.said if isinstance(command, CloseSocket)]
     assert len(set(opened)) == len(opened) and len(set(closed)) == len(closed) and set(closed) <= set(opened)
-    assert {said.socket for said in run.said if isinstance(said, SendDatagram)} <= set(opened)
+    assert {command.socket for command in run.said if isinstance(command, SendDatagram)} <= set(opened)
 
 
 AGENT = Subject(
@@ -327,7 +327,7 @@ def _filter_answered(change: Change) -> Callable[[FilteringProbe, float], None]:
     return answer
 
 
-def _filter_is_told(run: Run) -> None:
+def _filter_is_known(run: Run) -> None:
     run.wait(10.0)
     assert run.machine.done and run.machine.controlled and run.due is None
     # Not one answer came from an endpoint that lives: no silence is a filter then.
@@ -349,7 +349,7 @@ FILTER = Subject(
         },
         **{f"control {mapping.value}": lambda made, now, m=mapping: made.control(1, m, now) for mapping in Mapping},
     },
-    _filter_is_told,
+    _filter_is_known,
     fire=lambda made, now: made.timer(now),
 )
 
@@ -358,13 +358,13 @@ def _profile_is_made(run: Run) -> None:
     run.do(on(tp.StartProfiling(STUN, HOSTS, online=True)))
     for _ in range(2):
         # That of the filter, and that of the mappings.
-        newest = [said.socket for said in run.said if isinstance(said, tp.OpenSocket)][-1]
+        newest = [command.socket for command in run.said if isinstance(command, tp.OpenSocket)][-1]
         run.do(on(SocketOpened(newest, LOCAL)))
         run.wait(5.0)
     assert isinstance(run.said[-2], tp.ProfileMade) and run.due is None
     run.do(on(tp.StopProfiling()))
-    opened = [said.socket for said in run.said if isinstance(said, tp.OpenSocket)]
-    failed_or_closed = [said.socket for said in run.said if isinstance(said, tp.CloseSocket)]
+    opened = [command.socket for command in run.said if isinstance(command, tp.OpenSocket)]
+    failed_or_closed = [command.socket for command in run.said if isinstance(command, tp.CloseSocket)]
     assert set(failed_or_closed) <= set(opened)
 
 

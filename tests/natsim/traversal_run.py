@@ -1,4 +1,4 @@
-"""Two ladders, untouched, behind the NATs of a scenario: candidates travel on a stream that never loses anything."""
+"""Two agents, untouched, behind the NATs of a scenario: candidates travel on a stream that never loses anything."""
 
 import random
 from collections.abc import Callable
@@ -40,7 +40,7 @@ LIFE_TESTED_S = mapping_lifetime.BUDGET.seconds
 
 @dataclass(slots=True)
 class Sent:
-    """A packet that a ladder sent. ``is_check``: with credentials, so not a question to a STUN server;
+    """A packet that an agent sent. ``is_check``: with credentials, so not a question to a STUN server;
     ``is_answer``: to a check of the peer's."""
 
     at_s: float
@@ -52,10 +52,10 @@ class Sent:
 
 @dataclass(slots=True)
 class Log:
-    """What one side's ladder did, by the clock."""
+    """What one side's agent did, by the clock."""
 
     sent: list[Sent] = field(default_factory=list)
-    said: list[call_messages.PeerMessage] = field(default_factory=list)
+    messages: list[call_messages.PeerMessage] = field(default_factory=list)
     found: list[tuple[float, DirectFound]] = field(default_factory=list)
     profiles: list[ProfileKnown] = field(default_factory=list)
     phases: list[PhaseChanged] = field(default_factory=list)
@@ -84,21 +84,21 @@ class Log:
 
 
 class TraversalSide:
-    """One side: a ladder with real sockets' habits on a virtual host."""
+    """One side: an agent with real sockets' habits on a virtual host."""
 
     def __init__(self, host: Host, config: AgentConfig, rng: random.Random, clock: VirtualClock) -> None:
         self.host = host
         self.clock = clock
         self.log = Log()
         self.limits = config.limits or HostLimits()
-        self.ladder = TraversalAgent(replace(config, limits=self.limits), rng)
-        self.say: Callable[[call_messages.PeerMessage], None] = lambda message: None
+        self.agent = TraversalAgent(replace(config, limits=self.limits), rng)
+        self.send_to_peer: Callable[[call_messages.PeerMessage], None] = lambda message: None
         self.ports: dict[int, int] = {}
         self._timer: Timer | None = None
         self._overdue = 0
 
     def submit(self, event: AgentEvent) -> None:
-        for command in self.ladder.handle(event, self.clock.now):
+        for command in self.agent.handle(event, self.clock.now):
             self._carry_out(command)
         self._arm()
 
@@ -120,8 +120,8 @@ class TraversalSide:
             case CloseSocket(socket):
                 self.host.close(self.ports.pop(socket))
             case SendToPeer(message):
-                self.log.said.append(message)
-                self.say(call_messages.decode(call_messages.encode(message)))
+                self.log.messages.append(message)
+                self.send_to_peer(call_messages.decode(call_messages.encode(message)))
             case DirectFound():
                 self.log.found.append((self.clock.now, command))
             case ProfileKnown():
@@ -134,7 +134,7 @@ class TraversalSide:
             self.submit(DatagramReceived(socket, source, data))
 
     def _arm(self) -> None:
-        due = self.ladder.next_deadline()
+        due = self.agent.next_deadline()
         if self._timer is not None:
             self._timer.cancelled = True
             self._timer = None
@@ -146,7 +146,7 @@ class TraversalSide:
 
 
 class TraversalRun:
-    """A call's two ladders. ``caller`` is side 0; the relay's own delay each way is ``relay_s``, beside the wires'."""
+    """A call's two agents. ``caller`` is side 0; the relay's own delay each way is ``relay_s``, beside the wires'."""
 
     def __init__(
         self,
@@ -180,13 +180,13 @@ class TraversalRun:
         ]
         self.clock.run(profiled_s or 0.0)
         self.sides = (
-            self._climber(0, stun_endpoints, low_ttl, profiles[0], try_harder),
-            self._climber(1, stun_endpoints, low_ttl, profiles[1], try_harder),
+            self._side(0, stun_endpoints, low_ttl, profiles[0], try_harder),
+            self._side(1, stun_endpoints, low_ttl, profiles[1], try_harder),
         )
-        for climber, other in (self.sides, reversed(self.sides)):
-            climber.say = partial(self._carry, other)
+        for side, other in (self.sides, reversed(self.sides)):
+            side.send_to_peer = partial(self._carry, other)
             if knows_rtt:
-                climber.submit(RelayRoundTrip(2 * self.one_way_s))
+                side.submit(RelayRoundTrip(2 * self.one_way_s))
         self.asked: list[call_messages.PeerMessage] = []
 
     @property
@@ -200,19 +200,19 @@ class TraversalRun:
     @property
     def is_direct(self) -> bool:
         """Both sides have a path, and each the one that the other has."""
-        return all(climber.log.found for climber in self.sides)
+        return all(side.log.found for side in self.sides)
 
     def answer(self, prepared_s: float = 1.0) -> float:
         """The callee answers; both have gathered for a while, as while it rings. Returns when that was."""
-        for climber in self.sides:
-            climber.submit(Prepare())
+        for side in self.sides:
+            side.submit(Prepare())
         self.clock.run(prepared_s)
         answered_at = self.clock.now
         self.callee.submit(Begin())
         self.clock.after(self.one_way_s, lambda: self.caller.submit(Begin()))
         return answered_at
 
-    def run(self, seconds: float) -> bool:
+    def until_direct(self, seconds: float) -> bool:
         """Until both are direct, or for so long; then a little more, so that late packets come."""
         done = self.clock.run(seconds, lambda: self.is_direct)
         return done
@@ -231,7 +231,7 @@ class TraversalRun:
         host = self.world.sides[side].host
         return ProfilerHost(host, self.world.stun[:stun_endpoints], self.clock, self.rng.getrandbits(32)).profile()
 
-    def _climber(
+    def _side(
         self, side: int, stun_endpoints: int | None, low_ttl: bool, profile: NatProfile | None, try_harder: bool
     ) -> TraversalSide:
         host = self.world.sides[side].host
@@ -253,8 +253,8 @@ class TraversalRun:
         if isinstance(
             message, call_messages.Candidates | call_messages.Connect | call_messages.ConnectAck | call_messages.Sync
         ):
-            said = TraversalMessageReceived(message)
-            self.clock.after(self.one_way_s, lambda: to.submit(said))
+            received = TraversalMessageReceived(message)
+            self.clock.after(self.one_way_s, lambda: to.submit(received))
 
 
 def is_answer(data: bytes) -> bool:

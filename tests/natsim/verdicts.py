@@ -1,4 +1,4 @@
-"""NATs of random parameters, asked by the product's own questions: what is said of how they choose ports.
+"""NATs of random parameters, asked by the product's own questions: what is concluded of how they choose ports.
 
 Straight on :class:`~tests.natsim.nat.Nat`, without a network around it, so that a thousand take seconds: packets of
 one socket are delayed, overtake each other and are lost on either side of the NAT.
@@ -62,8 +62,8 @@ def random_kind(rng: random.Random) -> NatKind:
 
 
 def right(kind: NatKind) -> set[Allocation]:
-    """What may be said of it. ``preserving-else-random`` is random for a socket's second mapping, where that has to be
-    another one: so both names are right."""
+    """What may be concluded of it. ``preserving-else-random`` is random for a socket's second mapping, where that has
+    to be another one: so both names are right."""
     if kind.allocation == "preserving-else-random":
         return {Allocation.UNKNOWN, Allocation.PRESERVING, Allocation.RANDOM}
     return {Allocation.UNKNOWN, Allocation(kind.allocation)}

@@ -1,4 +1,4 @@
-"""A UDP station in a namespace, told what to do line by line: the hands of the prober in the kernel laboratory.
+"""A UDP station in a namespace, which gets its orders line by line: the hands of the prober in the kernel laboratory.
 
     python -m tests.netlab.station
 

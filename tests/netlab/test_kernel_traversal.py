@@ -1,4 +1,4 @@
-"""Ladders on real sockets through real NATs: the rates that the simulator says; and ICE beside them."""
+"""Agents on real sockets through real NATs: the rates that the simulator says; and ICE beside them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Calls' ladders in the kernel laboratory, and aioice's ICE beside them: see ``climber.py``."""
+"""Calls' agents in the kernel laboratory, and aioice's ICE beside them: see ``side.py``."""
 
 import contextlib
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ class TraversalCalls:
 
     def call(self, command: Command) -> Answer:
         """One call."""
-        told = self._talker.ask(msgspec.to_builtins(command), _TIMEOUT_S)
-        return msgspec.convert(told, Answer)
+        answer = self._talker.ask(msgspec.to_builtins(command), _TIMEOUT_S)
+        return msgspec.convert(answer, Answer)
 
 
 @contextlib.contextmanager

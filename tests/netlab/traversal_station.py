@@ -1,10 +1,10 @@
-"""Two people's ladders, or two of aioice's ICE agents, on real sockets in two namespaces: one process, one clock.
+"""Two people's agents, or two of aioice's ICE agents, on real sockets in two namespaces: one process, one clock.
 
     python -m tests.netlab.traversal_station OPTIONS     (OPTIONS: JSON of :class:`Options`)
 
 Each line of stdin is a :class:`Command`, each answer one line of JSON: an :class:`Answer`. What travels on a call's
 control stream is handed over here, and takes the time that it would take over the relay; everything else is packets.
-The ladders are the product's own, and so are their sockets (:mod:`transport.io.udp`).
+The agents are the product's own, and so are their sockets (:mod:`transport.io.udp`).
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from transport.traversal.events import Begin, Prepare, RelayRoundTrip, Stop, Tra
 from transport.wire import call_messages
 
 CLONE_NEWNET = 0x4000_0000
-# Three rounds of punching and the phases after them are over by then, and the first climbs of a ladder.
+# Three rounds of punching and the phases after them are over by then, and the first attempts of an agent.
 FOLLOWED_S = 20.0
 # What is still under way when both have a path is waited for.
 AFTERWARDS_S = 0.2
@@ -62,7 +62,7 @@ class Command(msgspec.Struct, frozen=True):
     ring; they begin at the answer else, and have gathered for ``ring_s``. ``profiled``: what the programs' own
     profilers find out of the NATs is known when the call begins."""
 
-    by: Literal["ladder", "aioice"]
+    by: Literal["agent", "aioice"]
     seed: int
     ring_s: float
     turned: bool = False
@@ -76,7 +76,7 @@ class Side(msgspec.Struct, frozen=True):
     direct_s: float | None
     first_check_s: float | None
     failed_s: float | None = None
-    """When the first climb had failed."""
+    """When the first run had failed."""
     reason: str = ""
     via: str = ""
     packets: int = 0
@@ -97,7 +97,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def decided_s(self) -> float | None:
-        """When both had given up their first climb, where there is no path."""
+        """When both had given up their first attempt, where there is no path."""
         ends = [side.failed_s for side in self.sides if side.failed_s is not None]
         return max(ends) if self.direct_s is None and len(ends) == len(self.sides) else None
 
@@ -187,7 +187,7 @@ class _Interface:
 
 
 class RealHost:
-    """What a climber needs of a host, with the product's sockets in a namespace."""
+    """What a side needs of a host, with the product's sockets in a namespace."""
 
     def __init__(self, person: Person, clock: RealClock, toward: Address) -> None:
         self._person = person
@@ -246,8 +246,8 @@ class Profiles:
         return profile
 
 
-async def climb(options: Options, command: Command, known: Profiles) -> Answer:
-    """One call with the product's ladders."""
+async def run(options: Options, command: Command, known: Profiles) -> Answer:
+    """One call with the product's agents."""
     loop, rng = asyncio.get_running_loop(), random.Random(command.seed)
     one_way_s = options.one_way_s
     people = options.people[::-1] if command.turned else options.people
@@ -264,11 +264,11 @@ async def climb(options: Options, command: Command, known: Profiles) -> Answer:
             new_socket=numbers.__next__,
             profile=profile,
         )
-        # The simulator's climber knows of its host and clock only what these have.
+        # The simulator's side knows of its host and clock only what these have.
         sides.append(TraversalSide(host, config, random.Random(rng.getrandbits(64)), clock))  # type: ignore[arg-type]
     caller, callee = sides
     for side, other in ((caller, callee), (callee, caller)):
-        side.say = lambda message, to=other: _carry(clock, one_way_s, to, message)  # type: ignore[misc]
+        side.send_to_peer = lambda message, to=other: _carry(clock, one_way_s, to, message)  # type: ignore[misc]
         side.submit(RelayRoundTrip(2 * one_way_s))
         side.submit(Prepare())
     try:
@@ -297,13 +297,13 @@ def _carry(clock: RealClock, one_way_s: float, to: TraversalSide, message: call_
     if isinstance(
         message, call_messages.Candidates | call_messages.Connect | call_messages.ConnectAck | call_messages.Sync
     ):
-        said = TraversalMessageReceived(message)
-        clock.after(one_way_s, lambda: to.submit(said))
+        received = TraversalMessageReceived(message)
+        clock.after(one_way_s, lambda: to.submit(received))
 
 
 def _is_over(sides: list[TraversalSide]) -> bool:
     settled = (State.SETTLED, State.STOPPED)
-    return all(side.log.found for side in sides) or all(side.ladder.state in settled for side in sides)
+    return all(side.log.found for side in sides) or all(side.agent.state in settled for side in sides)
 
 
 def _is_one_path(sides: list[TraversalSide]) -> bool:
@@ -313,8 +313,8 @@ def _is_one_path(sides: list[TraversalSide]) -> bool:
     return (mine.remote, mine.mapped) == (theirs.mapped, theirs.remote)
 
 
-def _side(climber: TraversalSide, began: float) -> Side:
-    log = climber.log
+def _side(side: TraversalSide, began: float) -> Side:
+    log = side.log
     failed = [changed.status for changed in log.phases if changed.status.outcome == "failed"]
     return Side(
         direct_s=None if log.direct_at is None else log.direct_at - began,
@@ -323,7 +323,7 @@ def _side(climber: TraversalSide, began: float) -> Side:
         reason=failed[0].reason if failed else "",
         via=log.found[-1][1].via if log.found else "",
         packets=len(log.sent),
-        sockets=sum(status.sockets for status in climber.ladder.phases()),
+        sockets=sum(status.sockets for status in side.agent.phases()),
     )
 
 
@@ -384,10 +384,10 @@ def main() -> None:
     """The command line."""
     options = msgspec.json.decode(sys.argv[1], type=Options)
     profiles = Profiles(options)
-    print(msgspec.json.encode({"ready": "climber"}).decode(), flush=True)
+    print(msgspec.json.encode({"ready": "side"}).decode(), flush=True)
     for line in sys.stdin:
         command = msgspec.json.decode(line, type=Command)
-        call = climb(options, command, profiles) if command.by == "ladder" else ice(options, command)
+        call = run(options, command, profiles) if command.by == "agent" else ice(options, command)
         answer = asyncio.run(_whole(call))
         print(msgspec.json.encode(answer).decode(), flush=True)
 

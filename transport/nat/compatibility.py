@@ -1,8 +1,8 @@
 """Which pairs of NATs can be brought together, and by which technique (RFC 5128 §3, RFC 4787 §4-§5). Pure.
 
-:func:`outlook` says whether hole punching can succeed. Where it cannot, :func:`strategy` names the technique that can,
-and who does what in it. Both sides come to the same answer from the two profiles, so neither has to ask. What counts
-is how a side's outside port toward the peer comes about (:class:`MappingBehaviour`).
+:func:`compatibility` says whether hole punching can succeed. Where it cannot, :func:`strategy` names the technique that
+can, and who does what in it. Both sides come to the same answer from the two profiles, so neither has to ask. What
+counts is how a side's outside port toward the peer comes about (:class:`MappingBehaviour`).
 """
 
 from dataclasses import dataclass, replace
@@ -26,16 +26,16 @@ class Compatibility:
     """``reason`` is a code for people's words: "udp-blocked", "both-symmetric", "symmetric-and-port-restricted",
     "symmetric-and-unknown", "same-nat-no-hairpin", "unknown", "punchable"."""
 
-    chance: Feasibility
+    feasibility: Feasibility
     reason: str
 
 
-def outlook(one: NatProfile | None, other: NatProfile | None, *, same_nat: bool = False) -> Compatibility:
+def compatibility(one: NatProfile | None, other: NatProfile | None, *, same_nat: bool = False) -> Compatibility:
     """For two sides; the order does not matter. ``same_nat``: both have the same outside address, so that what one
     sends to the other's has to be turned around by their outermost NAT (hairpin, RFC 4787 §6)."""
     apart = _apart(one, other)
     hairpins = {profile.hairpin for profile in (one, other) if profile is not None}
-    if not same_nat or apart.chance is Feasibility.NONE or True in hairpins:
+    if not same_nat or apart.feasibility is Feasibility.NONE or True in hairpins:
         return apart
     # Where nobody has measured it, the checks of a round from either side do.
     return Compatibility(Feasibility.NONE if False in hairpins else Feasibility.DOUBTFUL, "same-nat-no-hairpin")
@@ -75,9 +75,9 @@ PEERS = {
 }
 
 
-def chances(profile: NatProfile) -> dict[NatKind, Feasibility]:
+def feasibilities(profile: NatProfile) -> dict[NatKind, Feasibility]:
     """For each kind of peer: the chance of a direct call by punching, where IPv6 and a common network do not help."""
-    return {kind: outlook(profile, peer).chance for kind, peer in PEERS.items()}
+    return {kind: compatibility(profile, peer).feasibility for kind, peer in PEERS.items()}
 
 
 class MappingBehaviour(Enum):

@@ -1,7 +1,7 @@
 """Hole punching: up to four rounds, the first at once, the others synchronised, each led by the other side (pure)."""
 
 from transport.ice.candidates import is_behind_same_nat
-from transport.nat.compatibility import Compatibility, Feasibility, outlook
+from transport.nat.compatibility import Compatibility, Feasibility, compatibility
 from transport.nat.profile import classify, from_wire, renewed
 from transport.net.sockets import Address
 from transport.traversal.context import TraversalContext
@@ -130,12 +130,12 @@ class HolePunch(TechniqueRun):
             self.context.relay_rtt_s = self._round.sync.rtt_s
 
     def _judge(self, running: PunchRound) -> None:
-        if self._outlook(running).chance is Feasibility.NONE:
+        if self._expected(running).feasibility is Feasibility.NONE:
             running.skip_reflexive()
 
-    def _outlook(self, running: PunchRound) -> Compatibility:
+    def _expected(self, running: PunchRound) -> Compatibility:
         same_nat = is_behind_same_nat((one for one in self._theirs if ":" not in one.ip), running.our_public)
-        return outlook(self.context.local, self.context.remote, same_nat=same_nat)
+        return compatibility(self.context.local, self.context.remote, same_nat=same_nat)
 
     def _gathered(self, found: Gathered, now: float) -> None:
         context = self.context
@@ -163,10 +163,10 @@ class HolePunch(TechniqueRun):
             return
         following = self._index + 1
         nobody_to_ask = source.started_at is not None and source.checks.first_check_at is None
-        expected = self._outlook(source)
+        expected = self._expected(source)
         # A mapped port asks nothing of the NATs: it gets a second round against lost packets, and no more.
         is_mapped = source.has_mapped and expected.reason != "udp-blocked"
-        is_bad = expected.chance is not Feasibility.GOOD and not (is_mapped and following < MAPPED_ROUNDS)
+        is_bad = expected.feasibility is not Feasibility.GOOD and not (is_mapped and following < MAPPED_ROUNDS)
         self._leave()
         if is_bad and reason != "no-sockets":
             self._give_up(expected.reason, now)

@@ -24,7 +24,7 @@ from relay.server import Relay
 from tests.unit.relay.live import log_in, running
 from tests.unit.relay.people import person
 from tests.unit.transport.io.stun_places import stun_places
-from transport.nat.compatibility import chances
+from transport.nat.compatibility import feasibilities
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile
 from transport.net.sockets import Address
 from transport.quic.relay_channel import ControlChannel
@@ -275,6 +275,6 @@ def test_a_home_router_in_words() -> None:
 def test_every_kind_of_peer_has_its_line_and_nothing_unknown_is_promised(profile: NatProfile) -> None:
     lines = chances_in_words(profile)
     # A strict router is told by the way it takes its ports.
-    assert len(set(lines)) == len(chances(profile)) + 2 == len(PEERS) + 2
+    assert len(set(lines)) == len(feasibilities(profile)) + 2 == len(PEERS) + 2
     promised = [line for line in lines if line.endswith(": direct")]
     assert bool(promised) == (profile is CONE)

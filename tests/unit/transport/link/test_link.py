@@ -276,17 +276,17 @@ PEER_SAYS = st.one_of(
 
 @given(st.booleans(), st.lists(PEER_SAYS, min_size=1, max_size=12))
 def test_a_hostile_peer_can_only_end_the_call(proven: bool, said: list[tuple[str, bytes]]) -> None:
-    call, puppet = with_scripted_caller()
+    call, caller = with_scripted_caller()
     if proven:
-        puppet.say(prove(call, puppet.hello().nonce))
+        caller.say(prove(call, caller.hello().nonce))
         call.run(0.2)
         assert call.callee.proven
     for how, data in said:
         if how == "stream":
-            puppet.quic.send_stream(data)
+            caller.quic.send_stream(data)
         else:
-            puppet.quic.send_datagram(data, call.clock.now)
-        puppet.flush()
+            caller.quic.send_datagram(data, call.clock.now)
+        caller.flush()
         call.run(0.05)
     call.run(2.0)
     commands = [command for _, command in call.callee.said]

@@ -74,7 +74,7 @@ def answer(message: stun.StunMessage, other: Address | None) -> bytes:
         (set(), Filtering.UNKNOWN),
     ],
 )
-def test_what_comes_in_is_what_is_said(lets_in: set[Change | None], filtering: Filtering) -> None:
+def test_what_comes_in_is_the_verdict(lets_in: set[Change | None], filtering: Filtering) -> None:
     test, asked = run(lambda number, change: change in lets_in)
     seen = test.verdict(ALL)
     assert seen.filtering is filtering and asked <= MAX_PACKETS

@@ -76,11 +76,15 @@ def test_nobody_to_ask_no_sockets_and_no_answers_end_without_a_figure() -> None:
     numbers = iter(range(100))
     test = MappingLifetimeProbe(lambda: next(numbers), random.Random(1))
     assert test.handle(StartLifetimeProbe(()), 0.0) == [LifetimeMeasured(None)]
-    opening = [said.socket for said in test.handle(StartLifetimeProbe(server), 0.0) if isinstance(said, OpenSocket)]
+    opening = [
+        command.socket for command in test.handle(StartLifetimeProbe(server), 0.0) if isinstance(command, OpenSocket)
+    ]
     assert len(opening) == BUDGET.sockets
-    said = [each for socket in opening for each in test.handle(SocketFailed(socket, "no more files"), 0.0)]
-    assert said == [LifetimeMeasured(None)]
-    opening = [said.socket for said in test.handle(StartLifetimeProbe(server), 0.0) if isinstance(said, OpenSocket)]
+    commands = [each for socket in opening for each in test.handle(SocketFailed(socket, "no more files"), 0.0)]
+    assert commands == [LifetimeMeasured(None)]
+    opening = [
+        command.socket for command in test.handle(StartLifetimeProbe(server), 0.0) if isinstance(command, OpenSocket)
+    ]
     for socket in opening:
         test.handle(SocketOpened(socket, ("192.168.1.2", 5_000)), 0.0)
     now, results = 0.0, []

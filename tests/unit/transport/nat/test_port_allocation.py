@@ -79,7 +79,7 @@ def any_delta(rng: random.Random) -> int:
         ([65_534, 65_535, 1_024, 1_025], 1),
         ([1_026, 1_024, 65_534, 65_532], -2),
         ([4_000, 4_002, 4_004, 4_008, 4_010], 2),
-        # The range ends at 60,999 and begins at 32,768, which nobody has told us.
+        # The range ends at 60,999 and begins at 32,768, which nobody knows here.
         ([60_996, 60_997, 60_998, 60_999, 32_768, 32_769], 1),
         # A stranger, or a port in use.
         ([4_000, 4_001, 4_003, 4_004, 4_009, 4_010, 4_011, 4_012], 1),

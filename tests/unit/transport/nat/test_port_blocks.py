@@ -1,4 +1,4 @@
-"""Blocks behind ports, and the order of doors: against draws of chance, by count and interval."""
+"""Blocks behind ports, and the order of ports: against draws of chance, by count and interval."""
 
 import itertools
 import random
@@ -65,7 +65,7 @@ def test_one_port_says_nothing_and_none_even_less() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(FIRST_PORT, LAST_PORT), min_size=1, max_size=12), st.integers(0, 9))
-def test_doors_are_tried_once_each_those_between_the_seen_ones_first(ports: list[int], seed: int) -> None:
+def test_ports_are_tried_once_each_those_between_the_seen_ones_first(ports: list[int], seed: int) -> None:
     estimate = estimated(ports)
     assert 0 <= estimate.confidence <= 1
     first, last = estimate.reach
@@ -78,7 +78,7 @@ def test_doors_are_tried_once_each_those_between_the_seen_ones_first(ports: list
     assert far == sorted(far)
 
 
-def test_all_doors_are_every_port_once_in_an_order_of_chance() -> None:
+def test_all_ports_are_every_port_once_in_an_order_of_chance() -> None:
     one, other = list(all_ports(random.Random(1))), list(all_ports(random.Random(2)))
     assert one != other and sorted(one) == sorted(other) == list(range(FIRST_PORT, LAST_PORT + 1))
     assert one == list(all_ports(random.Random(1)))

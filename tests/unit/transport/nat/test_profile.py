@@ -254,15 +254,15 @@ def sockets(ports: list[list[int]], first_try: bool = True) -> list[tuple[int, l
 
 
 def test_several_sockets_tell_how_an_address_dependent_nat_chooses_its_ports() -> None:
-    def told(ports: list[list[int]], **fields: bool) -> tuple[Allocation, int]:
+    def learnt(ports: list[list[int]], **fields: bool) -> tuple[Allocation, int]:
         found = allocation_of_sockets(sockets(ports, **fields), Mapping.ADDRESS_DEPENDENT)
         return found.allocation, found.delta
 
     counted = [[4_000 + 2 * n, 4_001 + 2 * n] for n in range(4)]
-    assert told(counted) == (Allocation.SEQUENTIAL, 1)
-    assert told(counted, first_try=False)[0] is Allocation.UNKNOWN, "nobody knows the order then"
-    assert told([[9_111, 50_222], [1_333, 33_444], [60_555, 20_666], [44_777, 5_888]])[0] is Allocation.RANDOM
-    assert told([[50_000, 4_000], [50_001, 4_001]])[0] is Allocation.UNKNOWN, "one was kept: two rules at work"
+    assert learnt(counted) == (Allocation.SEQUENTIAL, 1)
+    assert learnt(counted, first_try=False)[0] is Allocation.UNKNOWN, "nobody knows the order then"
+    assert learnt([[9_111, 50_222], [1_333, 33_444], [60_555, 20_666], [44_777, 5_888]])[0] is Allocation.RANDOM
+    assert learnt([[50_000, 4_000], [50_001, 4_001]])[0] is Allocation.UNKNOWN, "one was kept: two rules at work"
     assert allocation_of_sockets((), Mapping.ADDRESS_DEPENDENT) == Allocated()
 
 

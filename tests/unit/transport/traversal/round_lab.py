@@ -43,7 +43,7 @@ def a_context(
     return context
 
 
-def told(number: int, *ports: int, host: str = PEER[0]) -> Candidates:
+def candidates(number: int, *ports: int, host: str = PEER[0]) -> Candidates:
     """What a peer tells: these ports, the likeliest first."""
     listed = [WireCandidate("server-reflexive", host, port, 10_000 - rank) for rank, port in enumerate(ports)]
     return Candidates(number, THEIRS.ufrag, THEIRS.password, listed)
@@ -73,7 +73,7 @@ class RoundLab:
         self.flows: dict[tuple[int, Address], int] = {}
         """Outside ports, in the order in which the NAT gave them."""
         self.sent: list[tuple[float, SendDatagram]] = []
-        self.said: list[Candidates] = []
+        self.messages: list[Candidates] = []
         self.syncs: list[object] = []
         self.won: list[RoundWon] = []
         self.lost: list[str] = []
@@ -84,7 +84,7 @@ class RoundLab:
         self.carry_out()
         return self
 
-    def hear(self, message: TraversalMessage) -> None:
+    def receive_message(self, message: TraversalMessage) -> None:
         self.round.message(message, self.now)
         self.carry_out()
 
@@ -150,7 +150,7 @@ class RoundLab:
                         self.round.received(DatagramReceived(socket, destination, answer), self.now)
                 case SendToPeer(message):
                     if isinstance(message, Candidates):
-                        self.said.append(message)
+                        self.messages.append(message)
                     else:
                         self.syncs.append(message)
 

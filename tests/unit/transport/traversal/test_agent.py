@@ -1,4 +1,4 @@
-"""One ladder alone, told everything that can happen in every order that it can happen in."""
+"""One agent alone, given everything that can happen in every order that it can happen in."""
 
 import random
 from dataclasses import dataclass, field
@@ -60,20 +60,20 @@ def their_candidates(number: int, profile: WireProfile | None = None) -> Travers
 
 @dataclass
 class World:
-    """A ladder whose sockets open and STUN servers answer at once, and whose peer is what a test makes of it."""
+    """A agent whose sockets open and STUN servers answer at once, and whose peer is what a test makes of it."""
 
-    ladder: TraversalAgent
+    agent: TraversalAgent
     now: float = 100.0
     answers: bool = True
     opened: set[int] = field(default_factory=set)
     handed: set[int] = field(default_factory=set)
     sent: list[tuple[float, SendDatagram]] = field(default_factory=list)
-    said: list[tuple[float, SendToPeer]] = field(default_factory=list)
+    messages: list[tuple[float, SendToPeer]] = field(default_factory=list)
 
     def do(self, event: AgentEvent) -> None:
         pending = [event]
         while pending:
-            for command in self.ladder.handle(pending.pop(0), self.now):
+            for command in self.agent.handle(pending.pop(0), self.now):
                 pending += self._carry_out(command)
 
     def _carry_out(self, command: AgentCommand) -> list[AgentEvent]:
@@ -94,12 +94,12 @@ class World:
                 if destination in STUN and self.answers:
                     return [DatagramReceived(socket, destination, stun.binding_success(stun.parse(data), OUTSIDE))]
             case SendToPeer():
-                self.said.append((self.now, command))
+                self.messages.append((self.now, command))
         return []
 
     def wait(self, seconds: float) -> None:
         end, fired = self.now + seconds, 0
-        while (due := self.ladder.next_deadline()) is not None and due <= end:
+        while (due := self.agent.next_deadline()) is not None and due <= end:
             fired = fired + 1 if due <= self.now else 0
             assert fired < 40, "a deadline that has passed is met"
             self.now = max(self.now, due)
@@ -123,7 +123,7 @@ def world(*, controlling: bool = True, answers: bool = True, **fields: object) -
     return World(TraversalAgent(AgentConfig(**values), random.Random(1)), answers=answers)  # type: ignore[arg-type]
 
 
-def climbed(**fields: object) -> World:
+def connected(**fields: object) -> World:
     """A caller with a direct path."""
     lab = world(**fields)  # type: ignore[arg-type]
     lab.do(Begin())
@@ -131,86 +131,86 @@ def climbed(**fields: object) -> World:
     lab.do(their_candidates(0))
     lab.wait(0.01)
     lab.answer_checks()
-    assert lab.ladder.state is State.DIRECT
+    assert lab.agent.state is State.DIRECT
     return lab
 
 
-def test_nothing_is_told_or_asked_before_it_may_be() -> None:
+def test_nothing_is_sent_or_asked_before_it_may_be() -> None:
     lab = world()
     lab.do(their_candidates(0))
     lab.wait(5.0)
-    assert not lab.sent and not lab.said
+    assert not lab.sent and not lab.messages
     lab.do(Prepare())
     lab.do(their_candidates(0))
     lab.wait(40.0)
-    assert not lab.said and not lab.checks
+    assert not lab.messages and not lab.checks
     assert {sent.destination for _, sent in lab.sent} <= set(STUN), "only the relay is asked"
     lab.do(Begin())
-    assert [type(said.message) for _, said in lab.said] == [Candidates]
+    assert [type(sent.message) for _, sent in lab.messages] == [Candidates]
     lab.wait(0.1)
-    assert {one.destination for one in lab.checks} == {PEER}, "what was said before the beginning counts now"
+    assert {one.destination for one in lab.checks} == {PEER}, "what came before the beginning counts now"
 
 
-def test_what_was_prepared_is_told_at_once_and_kept_open_while_the_peer_is_awaited() -> None:
+def test_what_was_prepared_is_sent_at_once_and_kept_open_while_the_peer_is_awaited() -> None:
     lab = world()
     lab.do(Prepare())
     lab.wait(1.0)
     began = lab.now
     lab.do(Begin())
-    assert lab.said[0][0] == began
+    assert lab.messages[0][0] == began
     asked = len(lab.sent)
     lab.wait(100.0)
     assert asked + 5 <= len(lab.sent) <= asked + 8, "the mapping is refreshed"
-    assert len(lab.opened) == 1 and lab.ladder.phases()[0].outcome == "waiting"
+    assert len(lab.opened) == 1 and lab.agent.phases()[0].outcome == "waiting"
 
 
 def waited(lab: World) -> float:
-    """Lose the path, and get another: how long it was until the ladder told fresh candidates for that."""
+    """Lose the path, and get another: how long it was until the agent sent fresh candidates for that."""
     lab.do(PathLost())
-    assert lab.ladder.state is State.BACKING_OFF
-    lost, told = lab.now, len(lab.said)
+    assert lab.agent.state is State.BACKING_OFF
+    lost, sent_before = lab.now, len(lab.messages)
     lab.wait(40.0)
-    [(at, said)] = lab.said[told:]
-    assert isinstance(said.message, Candidates) and said.message.round % ROUNDS_PER_ATTEMPT == 0
-    lab.do(their_candidates(said.message.round))
+    [(at, sent)] = lab.messages[sent_before:]
+    assert isinstance(sent.message, Candidates) and sent.message.round % ROUNDS_PER_ATTEMPT == 0
+    lab.do(their_candidates(sent.message.round))
     lab.answer_checks()
-    assert lab.ladder.state is State.DIRECT
+    assert lab.agent.state is State.DIRECT
     return at - lost
 
 
 def test_a_path_that_is_lost_is_looked_for_again_and_again_more_seldom() -> None:
-    lab = climbed()
+    lab = connected()
     assert [waited(lab) for _ in range(8)] == pytest.approx([*BACK_OFF_S, BACK_OFF_S[-1], BACK_OFF_S[-1]])
 
 
 def test_after_a_path_that_lasted_the_waiting_begins_anew() -> None:
-    lab = climbed()
+    lab = connected()
     assert [waited(lab), waited(lab)] == pytest.approx(BACK_OFF_S[:2])
     lab.wait(60.0)
     assert waited(lab) == pytest.approx(BACK_OFF_S[0])
 
 
-def test_the_peer_may_begin_a_climb_but_not_without_end() -> None:
-    """A hostile peer begins a climb five times a second, each time with a victim's address on its list."""
-    lab = climbed()
+def test_the_peer_may_begin_a_run_but_not_without_end() -> None:
+    """A hostile peer begins a run five times a second, each time with a victim's address on its list."""
+    lab = connected()
     lab.wait(5.0)
     before = len(lab.checks)
     for number in range(1, 5 * 120):
         lab.do(their_candidates(number * ROUNDS_PER_ATTEMPT))
         lab.wait(0.2)
-    told = [said.message for _, said in lab.said if isinstance(said.message, Candidates)]
+    sent_before = [sent.message for _, sent in lab.messages if isinstance(sent.message, Candidates)]
     # In two minutes: at once, after 1, 2, 4, 8, 16 seconds and then each 30.
-    assert 5 <= len(told) - 1 <= len(BACK_OFF_S) + 120 / BACK_OFF_S[-1]
-    assert len(lab.checks) - before <= MAX_PACKETS_PER_ADDRESS * (len(told) - 1)
-    assert len(lab.opened) <= 3 and len(lab.ladder.phases()) <= MAX_STATUSES + 1
+    assert 5 <= len(sent_before) - 1 <= len(BACK_OFF_S) + 120 / BACK_OFF_S[-1]
+    assert len(lab.checks) - before <= MAX_PACKETS_PER_ADDRESS * (len(sent_before) - 1)
+    assert len(lab.opened) <= 3 and len(lab.agent.phases()) <= MAX_STATUSES + 1
 
 
 def test_the_path_that_was_found_outlives_everything_else() -> None:
-    lab = climbed()
+    lab = connected()
     [mine] = lab.handed
     lab.do(Stop("hung-up"))
     assert lab.opened == {mine}
-    assert lab.ladder.next_deadline() is None and lab.ladder.state is State.STOPPED
+    assert lab.agent.next_deadline() is None and lab.agent.state is State.STOPPED
     sent = len(lab.sent)
     for event in (Begin(), PathLost(), their_candidates(8), TimerFired(), InterfacesChanged(())):
         lab.do(event)
@@ -222,9 +222,9 @@ def test_the_path_that_was_found_outlives_everything_else() -> None:
 
 def checks_to(lab: World, transaction: bytes = b"t" * 12) -> bytes:
     """An authentic check from the peer."""
-    told = next(said.message for _, said in lab.said if isinstance(said.message, Candidates))
+    ours = next(sent.message for _, sent in lab.messages if isinstance(sent.message, Candidates))
     check = stun.Check(stun.IceRole.CONTROLLED, 1, 1_853_824_767)
-    return stun.connectivity_check(transaction, f"{told.ufrag}:{THEIRS.ufrag}", told.password, check)
+    return stun.connectivity_check(transaction, f"{ours.ufrag}:{THEIRS.ufrag}", ours.password, check)
 
 
 def test_what_both_nats_make_impossible_is_not_tried_twice() -> None:
@@ -239,26 +239,26 @@ def test_what_both_nats_make_impossible_is_not_tried_twice() -> None:
     lab.do(their_candidates(0, symmetric))
     began = lab.now
     lab.wait(2.0)
-    [status] = lab.ladder.phases()
+    [status] = lab.agent.phases()
     assert (status.outcome, status.reason) == ("failed", "both-symmetric") and status.ended is not None
     assert status.ended - began <= 2.0 and not lab.checks and not lab.opened
     lab.wait(600.0)
-    assert lab.ladder.state is State.SETTLED and len(lab.ladder.phases()) == 1
+    assert lab.agent.state is State.SETTLED and len(lab.agent.phases()) == 1
     lab.do(InterfacesChanged((HostAddress("10.0.0.5", 24, "wlan0"),)))
     lab.wait(1.0)
-    assert lab.ladder.state is State.ATTEMPTING, "another network, another chance"
+    assert lab.agent.state is State.ATTEMPTING, "another network, another chance"
 
 
-def test_climbs_end_for_a_peer_that_never_answers() -> None:
+def test_runs_end_for_a_peer_that_never_answers() -> None:
     lab = world()
     lab.do(Begin())
     lab.wait(0.2)
     for _ in range(40):
-        number = max(said.message.round for _, said in lab.said)
+        number = max(sent.message.round for _, sent in lab.messages)
         lab.do(their_candidates(number - number % ROUNDS_PER_ATTEMPT))
         lab.wait(20.0)
-    statuses = lab.ladder.phases()
-    assert lab.ladder.state is State.SETTLED
+    statuses = lab.agent.phases()
+    assert lab.agent.state is State.SETTLED
     assert len(statuses) <= MAX_FAILED_ATTEMPTS + 1 and {one.outcome for one in statuses} == {"failed"}
     per_round = punch_round.BUDGET.packets
     assert all(one.packets <= per_round * one.rounds for one in statuses)
@@ -277,7 +277,7 @@ def test_rounds_alternate_who_leads_and_have_their_own_everything() -> None:
     lab.do(their_candidates(1))
     lab.do(TraversalMessageReceived(Sync(1)))
     lab.wait(1.6)
-    messages = [said.message for _, said in lab.said]
+    messages = [sent.message for _, sent in lab.messages]
     assert [(type(one).__name__, one.round) for one in messages] == [
         ("Candidates", 0),
         ("ConnectAck", 1),
@@ -285,12 +285,12 @@ def test_rounds_alternate_who_leads_and_have_their_own_everything() -> None:
         ("Connect", 2),
         ("Candidates", 2),
     ]
-    told = [one for one in messages if isinstance(one, Candidates)]
-    assert len({one.ufrag for one in told}) == len({one.password for one in told}) == 3
-    assert len({one.candidates[0].port for one in told}) == 3, "fresh sockets"
+    sent_before = [one for one in messages if isinstance(one, Candidates)]
+    assert len({one.ufrag for one in sent_before}) == len({one.password for one in sent_before}) == 3
+    assert len({one.candidates[0].port for one in sent_before}) == 3, "fresh sockets"
     lab.do(TraversalMessageReceived(ConnectAck(2)))
     lab.do(their_candidates(2))
-    assert isinstance(lab.said[-1][1].message, Sync)
+    assert isinstance(lab.messages[-1][1].message, Sync)
     openers = [sent for sent in lab.checks if sent.ttl is not None]
     assert {sent.ttl for sent in openers} == {2, 3}, "one beyond our NAT, then one further"
 
@@ -312,7 +312,7 @@ def test_without_low_ttls_none_is_asked_for() -> None:
 
 
 class Idle(TechniqueRun):
-    """Ends when it is told to."""
+    """Ends when a test wants it to."""
 
     made: list["Idle"]
 
@@ -361,8 +361,8 @@ def test_what_fits_runs_beside_and_yields_to_the_relay() -> None:
     assert [one.state.value for one in Idle.made] == ["trying", "cancelled"], "the first is too small to harm"
     Idle.made[0].fail(lab.now)
     lab.do(TimerFired())
-    due = lab.ladder.next_deadline()
-    assert lab.ladder.state is State.BACKING_OFF and due is not None and due - lab.now >= 7.0
+    due = lab.agent.next_deadline()
+    assert lab.agent.state is State.BACKING_OFF and due is not None and due - lab.now >= 7.0
 
 
 def test_what_does_not_fit_is_not_begun() -> None:
@@ -425,20 +425,22 @@ def test_no_event_in_any_state_raises_or_sticks(
         lab.do(event)
         lab.wait(later)
         if not begun:
-            assert not lab.said and not lab.checks
-    assert sum(sent.destination not in STUN for _, sent in lab.sent) <= punch_round.BUDGET.packets * (len(lab.said) + 1)
+            assert not lab.messages and not lab.checks
+    assert sum(sent.destination not in STUN for _, sent in lab.sent) <= punch_round.BUDGET.packets * (
+        len(lab.messages) + 1
+    )
     lab.do(Stop("over"))
-    assert lab.opened <= lab.handed and lab.ladder.next_deadline() is None
+    assert lab.opened <= lab.handed and lab.agent.next_deadline() is None
 
 
 def test_numbers_of_rounds_end_without_harm() -> None:
-    lab = climbed()
+    lab = connected()
     lab.wait(2.0)
     lab.do(their_candidates(MAX_ATTEMPT * ROUNDS_PER_ATTEMPT))
     lab.wait(0.5)
     lab.do(PathLost())
     lab.wait(100.0)
-    assert lab.ladder.state is State.SETTLED and (MAX_ATTEMPT + 1) * ROUNDS_PER_ATTEMPT - 1 == 65_535
+    assert lab.agent.state is State.SETTLED and (MAX_ATTEMPT + 1) * ROUNDS_PER_ATTEMPT - 1 == 65_535
 
 
 def test_gathering_that_fails_before_the_permission_tells_nobody_anything() -> None:
@@ -448,7 +450,7 @@ def test_gathering_that_fails_before_the_permission_tells_nobody_anything() -> N
         lab.opened.discard(socket)
         lab.do(SocketFailed(socket, "gone"))
     lab.wait(60.0)
-    assert not lab.said and not lab.checks
+    assert not lab.messages and not lab.checks
     lab.do(Begin())
     lab.wait(5.0)
-    assert lab.said, "and begins when it may"
+    assert lab.messages, "and begins when it may"

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.unit.transport.traversal.round_lab import OUTSIDE, PEER, RoundLab, a_context, told
+from tests.unit.transport.traversal.round_lab import OUTSIDE, PEER, RoundLab, a_context, candidates
 from transport.ice.pacing import MAX_SOCKETS, HostLimits
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.net.sockets import Address
@@ -36,7 +36,7 @@ def targets(lab: RoundLab) -> list[Address]:
 
 def test_the_random_side_sends_once_from_every_socket_to_the_one_address() -> None:
     lab = random_side()
-    lab.hear(told(4, PEER[1]))
+    lab.receive_message(candidates(4, PEER[1]))
     lab.wait(1.0)
     assert set(targets(lab)) == {PEER}
     sockets = [sent.socket for sent in lab.checks]
@@ -45,7 +45,7 @@ def test_the_random_side_sends_once_from_every_socket_to_the_one_address() -> No
 
 def test_it_never_has_more_sockets_nor_mappings_than_allowed_and_gives_up_the_oldest() -> None:
     lab = random_side()
-    lab.hear(told(4, PEER[1]))
+    lab.receive_message(candidates(4, PEER[1]))
     lab.wait(birthday.SECONDS - 0.1)
     assert lab.most_open <= MAX_SOCKETS
     assert birthday.MAX_MAPPINGS - 20 <= len(lab.checks) <= birthday.MAX_MAPPINGS
@@ -56,7 +56,7 @@ def test_it_never_has_more_sockets_nor_mappings_than_allowed_and_gives_up_the_ol
 
 def test_a_socket_that_the_peer_has_found_is_not_the_oldest_any_more() -> None:
     lab = random_side()
-    lab.hear(told(4, PEER[1]))
+    lab.receive_message(candidates(4, PEER[1]))
     lab.wait(0.5)
     found = lab.checks[0].socket
     lab.check_from(found, PEER)
@@ -68,17 +68,17 @@ def test_a_socket_that_the_peer_has_found_is_not_the_oldest_any_more() -> None:
 
 def test_of_a_block_no_more_than_a_quarter_is_taken() -> None:
     lab = random_side(BLOCK)
-    lab.hear(told(4, PEER[1]))
+    lab.receive_message(candidates(4, PEER[1]))
     lab.wait(birthday.SECONDS - 0.1)
     width = 9_215 - 8_192 + 1
     assert len({*lab.flows}) <= width // BLOCK_SHARE, "questions to servers included"
-    assert len(lab.said[0].candidates) >= 8, "the other side learns the block"
+    assert len(lab.messages[0].candidates) >= 8, "the other side learns the block"
 
 
 @pytest.mark.parametrize("max_open", [1, 3, 40])
 def test_where_the_system_allows_few_sockets_it_goes_on_with_those(max_open: int) -> None:
     lab = random_side(max_open=max_open)
-    lab.hear(told(4, PEER[1]))
+    lab.receive_message(candidates(4, PEER[1]))
     lab.wait(birthday.SECONDS + 0.1)
     assert lab.most_open <= max_open and not lab.opened
     assert len(lab.checks) >= (200 if max_open == 40 else 1)
@@ -93,8 +93,8 @@ def test_without_any_socket_it_is_lost_at_once() -> None:
 
 def test_the_fixed_side_tries_every_port_once_from_its_one_socket() -> None:
     lab = fixed_side()
-    assert [(one.ip, one.port) for one in lab.said[0].candidates] == [(OUTSIDE, 4_000)]
-    lab.hear(told(4, 30_000))
+    assert [(one.ip, one.port) for one in lab.messages[0].candidates] == [(OUTSIDE, 4_000)]
+    lab.receive_message(candidates(4, 30_000))
     lab.wait(birthday.SECONDS - 0.1)
     ports = [port for _, port in targets(lab)]
     assert len(set(ports)) == len(ports) and birthday.MAX_MAPPINGS - 20 <= len(ports) <= birthday.MAX_MAPPINGS
@@ -104,7 +104,7 @@ def test_the_fixed_side_tries_every_port_once_from_its_one_socket() -> None:
 
 def test_of_a_block_the_ports_in_it_are_tried_first() -> None:
     lab = fixed_side(BLOCK)
-    lab.hear(told(4, *range(9_000, 9_512, 32)))
+    lab.receive_message(candidates(4, *range(9_000, 9_512, 32)))
     lab.wait(4.0)
     ports = [port for _, port in targets(lab)]
     assert set(ports[:481]) == set(range(9_000, 9_481)), "between those that were seen"
@@ -113,7 +113,7 @@ def test_of_a_block_the_ports_in_it_are_tried_first() -> None:
 
 def test_whoever_wins_keeps_one_socket() -> None:
     lab = fixed_side()
-    lab.hear(told(4, 30_000))
+    lab.receive_message(candidates(4, 30_000))
     lab.wait(0.3)
     lab.answer(lab.checks[7])
     assert [won.pair.remote for won in lab.won] == [lab.checks[7].destination]

@@ -53,19 +53,19 @@ def test_a_mapped_candidate_is_between_a_host_and_what_a_server_saw() -> None:
 def test_nobody_tells_or_is_believed_mapped_ports_by_the_dozen() -> None:
     many = [MappedPort(25_000, ("198.51.100.1", 25_000 + n), "pcp", 99.0, is_public=True) for n in range(20)]
     assert len(mapped_candidates(many, BASE, ())) == MAX_MAPPED
-    told = [WireCandidate("mapped", "203.0.113.9", 30_000 + n, 1_000 + n) for n in range(20)]
-    told.append(WireCandidate("server-reflexive", "203.0.113.9", 4_000, 1))
-    accepted = acceptable(told, HOSTS, ())
+    listed = [WireCandidate("mapped", "203.0.113.9", 30_000 + n, 1_000 + n) for n in range(20)]
+    listed.append(WireCandidate("server-reflexive", "203.0.113.9", 4_000, 1))
+    accepted = acceptable(listed, HOSTS, ())
     assert [one.kind for one in accepted] == ["mapped"] * MAX_MAPPED + ["server-reflexive"]
 
 
 def test_a_private_one_is_asked_only_by_who_is_near() -> None:
-    told = [
+    listed = [
         WireCandidate("mapped", "100.64.1.2", 25_001, 5),
         WireCandidate("server-reflexive", "198.51.100.1", 9_999, 1),
     ]
-    assert [one.kind for one in acceptable(told, HOSTS, ())] == ["server-reflexive"]
-    assert {one.kind for one in acceptable(told, HOSTS, ("198.51.100.1",))} == {"mapped", "server-reflexive"}
+    assert [one.kind for one in acceptable(listed, HOSTS, ())] == ["server-reflexive"]
+    assert {one.kind for one in acceptable(listed, HOSTS, ("198.51.100.1",))} == {"mapped", "server-reflexive"}
 
 
 V6, V4, EXTRA = 0, 1, 2

@@ -1,4 +1,4 @@
-"""transport.traversal.relay_guard: what is worse than before is told, what was so before is not."""
+"""transport.traversal.relay_guard: what is worse than before counts, what was so before does not."""
 
 import random
 

@@ -9,7 +9,7 @@ from transport.ice.credentials import make_credentials
 from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, MAX_PACKETS_PER_HOST, Budget, PacketBudget, PacketRate
 from transport.ice.start_sync import Synchroniser
 from transport.ice.stun_client import LAST_WAIT_S, MAX_TRANSMISSIONS, StunClient
-from transport.nat.compatibility import Feasibility, chances, outlook
+from transport.nat.compatibility import Feasibility, compatibility, feasibilities
 from transport.nat.profile import Filtering, Mapping, NatKind, NatProfile
 from transport.net.sockets import Address, SendDatagram
 from transport.wire import stun
@@ -86,19 +86,19 @@ def test_candidates_may_be_there_before_the_round_trip_is_known() -> None:
 
 @given(st.booleans(), st.lists(st.tuples(st.sampled_from("bcasr"), st.integers(0, 2)), max_size=30))
 def test_no_order_of_messages_disturbs_it(leads: bool, steps: list[tuple[str, int]]) -> None:
-    machine, said, now = Synchroniser(1, leads=leads), [], 0.0
+    machine, messages, now = Synchroniser(1, leads=leads), [], 0.0
     for what, number in steps:
         now += 0.1
         match what:
             case "b":
-                said += machine.begin(now)
+                messages += machine.begin(now)
             case "r":
-                said += machine.ready(now)
+                messages += machine.ready(now)
             case _:
                 message = {"c": Connect(number), "a": ConnectAck(number), "s": Sync(number)}[what]
-                said += machine.received(message, now)
-    assert all(message.round == 1 for message in said)
-    assert len(said) == len(set(said)), "each is said once"
+                messages += machine.received(message, now)
+    assert all(message.round == 1 for message in messages)
+    assert len(messages) == len(set(messages)), "each is sent once"
 
 
 # -- questions to STUN servers
@@ -172,18 +172,21 @@ def cone(filtering: Filtering) -> NatProfile:
 SYMMETRIC = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT)
 
 
-def test_the_outlook_is_that_of_the_table() -> None:
-    assert outlook(SYMMETRIC, SYMMETRIC).chance is Feasibility.NONE
-    assert outlook(SYMMETRIC, cone(Filtering.ADDRESS_AND_PORT_DEPENDENT)).chance is Feasibility.NONE
-    assert outlook(cone(Filtering.UNKNOWN), SYMMETRIC).chance is Feasibility.DOUBTFUL
-    assert outlook(cone(Filtering.ADDRESS_DEPENDENT), SYMMETRIC).chance is Feasibility.GOOD
-    assert outlook(cone(Filtering.ADDRESS_AND_PORT_DEPENDENT), cone(Filtering.UNKNOWN)).chance is Feasibility.GOOD
-    assert outlook(None, SYMMETRIC).chance is Feasibility.GOOD, "nothing is given up for want of knowledge"
-    assert outlook(NatProfile(udp_blocked=True), cone(Filtering.UNKNOWN)).reason == "udp-blocked"
+def test_the_compatibility_is_that_of_the_table() -> None:
+    assert compatibility(SYMMETRIC, SYMMETRIC).feasibility is Feasibility.NONE
+    assert compatibility(SYMMETRIC, cone(Filtering.ADDRESS_AND_PORT_DEPENDENT)).feasibility is Feasibility.NONE
+    assert compatibility(cone(Filtering.UNKNOWN), SYMMETRIC).feasibility is Feasibility.DOUBTFUL
+    assert compatibility(cone(Filtering.ADDRESS_DEPENDENT), SYMMETRIC).feasibility is Feasibility.GOOD
+    assert (
+        compatibility(cone(Filtering.ADDRESS_AND_PORT_DEPENDENT), cone(Filtering.UNKNOWN)).feasibility
+        is Feasibility.GOOD
+    )
+    assert compatibility(None, SYMMETRIC).feasibility is Feasibility.GOOD, "nothing is given up for want of knowledge"
+    assert compatibility(NatProfile(udp_blocked=True), cone(Filtering.UNKNOWN)).reason == "udp-blocked"
 
 
 @pytest.mark.parametrize(
-    ("hairpins", "chance"),
+    ("hairpins", "wanted"),
     [
         ((None, None), Feasibility.DOUBTFUL),
         ((False, None), Feasibility.NONE),
@@ -192,22 +195,22 @@ def test_the_outlook_is_that_of_the_table() -> None:
         ((True, False), Feasibility.GOOD),
     ],
 )
-def test_behind_one_nat_it_has_to_turn_packets_around(hairpins: tuple[bool | None, ...], chance: Feasibility) -> None:
+def test_behind_one_nat_it_has_to_turn_packets_around(hairpins: tuple[bool | None, ...], wanted: Feasibility) -> None:
     one, other = (replace(cone(Filtering.UNKNOWN), hairpin=hairpin) for hairpin in hairpins)
-    for expected in (outlook(one, other, same_nat=True), outlook(other, one, same_nat=True)):
-        assert expected.chance is chance
-        assert (expected.reason == "same-nat-no-hairpin") is (chance is not Feasibility.GOOD)
-    assert outlook(one, other).chance is Feasibility.GOOD, "with NATs of their own it does not matter"
-    assert outlook(SYMMETRIC, SYMMETRIC, same_nat=True).reason == "both-symmetric"
-    assert outlook(None, None, same_nat=True).chance is Feasibility.DOUBTFUL
+    for expected in (compatibility(one, other, same_nat=True), compatibility(other, one, same_nat=True)):
+        assert expected.feasibility is wanted
+        assert (expected.reason == "same-nat-no-hairpin") is (wanted is not Feasibility.GOOD)
+    assert compatibility(one, other).feasibility is Feasibility.GOOD, "with NATs of their own it does not matter"
+    assert compatibility(SYMMETRIC, SYMMETRIC, same_nat=True).reason == "both-symmetric"
+    assert compatibility(None, None, same_nat=True).feasibility is Feasibility.DOUBTFUL
 
 
 def test_chances_per_kind_of_peer() -> None:
-    of = chances(SYMMETRIC)
+    of = feasibilities(SYMMETRIC)
     assert of[NatKind.FULL_CONE] is of[NatKind.OPEN] is Feasibility.GOOD
     assert of[NatKind.PORT_RESTRICTED] is of[NatKind.SYMMETRIC] is of[NatKind.UDP_BLOCKED] is Feasibility.NONE
 
 
 @given(*[st.builds(NatProfile, st.sampled_from(Mapping), st.sampled_from(Filtering))] * 2)
-def test_the_outlook_does_not_depend_on_the_order(one: NatProfile, other: NatProfile) -> None:
-    assert outlook(one, other) == outlook(other, one)
+def test_the_compatibility_does_not_depend_on_the_order(one: NatProfile, other: NatProfile) -> None:
+    assert compatibility(one, other) == compatibility(other, one)
