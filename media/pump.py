@@ -147,6 +147,11 @@ class AudioPump:
         """Of the microphone, in a call or not."""
         return self._capture.level if self._capture else self._preview.level
 
+    @property
+    def output_level(self) -> Level:
+        """Of what the peer sends; silence when nobody talks."""
+        return self._playout.level if self._playout else Level()
+
     def stats(self) -> MediaStats:
         """A snapshot of the call; zeros when there is none."""
         if not self._capture or not self._playout:

@@ -1,84 +1,41 @@
-"""What happens to a call, and what the call asks for: the alphabet of :mod:`app.call.machine`."""
+"""What a call takes and what it asks for: the public border of :class:`app.call.session.CallSession`."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from app.model.terms import KeyTrust, PathKind
-from transport.wire.call_messages import Bye, PeerMessage
-from transport.wire.relay_messages import ClientMessage, EndReason, Leg, Person
+from app.model.terms import KeyTrust
+from transport.link import events as link
+from transport.net.machine import TimerFired
+from transport.net.port_mapping import MappedPort
+from transport.net.sockets import (
+    Address,
+    CloseSocket,
+    DatagramReceived,
+    OpenSocket,
+    SendDatagram,
+    SocketFailed,
+    SocketOpened,
+)
+from transport.path import events as path
+from transport.portmap.mapper import MappingStatus
+from transport.quic.session_events import CheckConnection, SendRelayMessage
+from transport.wire.relay_messages import EndReason, Leg, Person
 
-Tone = Literal["ring", "ring-back", "busy", "ended", "reconnecting"]
-Outcome = Literal[
+ToneName = Literal["ring", "ring-back", "busy", "ended", "reconnecting"]
+CallOutcome = Literal[
     "answered", "missed", "declined", "busy", "cancelled", "no-answer", "unreachable", "failed", "key-changed"
 ]
 
-# -- events --------------------------------------------------------------------------------------------------------
+# -- events: the user ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The user calls ``name`` on the relay whose session is open, or being opened."""
+    """The user calls ``name``, registered at the relay of ``address``."""
 
     call_id: str
     address: str
     name: str
-    always_relay: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RelayReady:
-    """The session with the callee's relay stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelayFailed:
-    """There is no session with the callee's relay, and there will be none. ``reason`` as :mod:`app.text.calls` knows
-    it."""
-
-    reason: str
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CalleeFound:
-    """The relay granted a leg and told who the callee is; ``trust`` is what our own records say of that key."""
-
-    callee: Person
-    leg: Leg
-    trust: KeyTrust
-
-
-@dataclass(frozen=True, slots=True)
-class InviteRefused:
-    """The relay took no invite."""
-
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallArrived:
-    """Somebody calls. ``address`` is where they say they are at home, ``trust`` what our records say of their key."""
-
-    call_id: str
-    address: str
-    caller: Person
-    leg: Leg
-    trust: KeyTrust
-    blocked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteRings:
-    """The relay says that it rings at the callee's."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelayEnded:
-    """The relay says that the call is over."""
-
-    reason: EndReason
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,50 +55,105 @@ class UserHungUp:
 
 @dataclass(frozen=True, slots=True)
 class UserMuted:
-    """The microphone was switched."""
+    """The microphone was switched off or on."""
 
     muted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class KeyAccepted:
-    """The user took the changed key as theirs (or compared the safety numbers)."""
+    """The user accepted the changed key, or compared the safety numbers."""
 
     trust: KeyTrust
 
 
 @dataclass(frozen=True, slots=True)
-class LinkProven:
-    """The end-to-end connection stands and each side has proven its key."""
-
-    peer_home: str
+class UserLeft:
+    """Nobody looks at the call any more: it ends soon, with :class:`Released`."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerSaid:
-    """A message of the proven peer."""
-
-    message: PeerMessage
+# -- events: the relay ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class LinkSilent:
-    """No path carries anything at the moment."""
+class RelayConnected:
+    """Logged in at the relay of the call, for the first time or again. Its media are at the IP address ``host_ip``,
+    its STUN endpoints at ``stun``."""
+
+    host_ip: str = ""
+    stun: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class LinkBack:
-    """A path carries the call again."""
+class RelayDisconnected:
+    """The session with the relay is gone, and tried for again: final for a call that has no leg yet."""
 
-    kind: PathKind = "relay"
-
-
-@dataclass(frozen=True, slots=True)
-class LinkOver:
-    """The end-to-end connection has ended."""
-
-    reason: Literal["closed", "peer-left", "lost", "wrong-certificate", "bad-proof", "protocol", "leg-refused"]
+    reason: str
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InviteFailed:
+    """The relay refuses the call, or us: ``reason`` as :mod:`app.text.calls` knows it."""
+
+    reason: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CalleeFound:
+    """The relay granted a leg and names the callee; ``trust`` is what our own records say of that key."""
+
+    callee: Person
+    leg: Leg
+    trust: KeyTrust
+
+
+@dataclass(frozen=True, slots=True)
+class CallArrived:
+    """Somebody calls. ``address`` is what they give as their own, ``trust`` what our records say of their key."""
+
+    call_id: str
+    address: str
+    caller: Person
+    leg: Leg
+    trust: KeyTrust
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRings:
+    """It rings at the callee."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegGranted:
+    """The relay granted a leg for the running call again; the same as before, if it had not forgotten."""
+
+    leg: Leg
+
+
+@dataclass(frozen=True, slots=True)
+class RelayEnded:
+    """The relay says that the call is over."""
+
+    reason: EndReason
+    text: str = ""
+
+
+# -- events: this machine ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReady:
+    """The sound card has taken or given samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortMappingChanged:
+    """How asking the router for a port stands, and what it maps."""
+
+    ports: tuple[MappedPort, ...]
+    status: MappingStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,31 +161,52 @@ class MediaBroken:
     """What is sent does not arrive, or harms others: sending has stopped (RFC 8083)."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired:
-    """The deadline that the machine named has come."""
-
-
-Event = (
+CallEvent = (
     Placed
-    | RelayReady
-    | RelayFailed
-    | CalleeFound
-    | InviteRefused
-    | CallArrived
-    | RemoteRings
-    | RelayEnded
     | UserAnswered
     | UserDeclined
     | UserHungUp
     | UserMuted
     | KeyAccepted
-    | LinkProven
-    | PeerSaid
-    | LinkSilent
-    | LinkBack
-    | LinkOver
+    | RelayConnected
+    | RelayDisconnected
+    | InviteFailed
+    | CalleeFound
+    | CallArrived
+    | RemoteRings
+    | RelayEnded
+    | link.Proven
+    | link.MessageReceived
+    | path.Reconnecting
+    | path.Reconnected
+    | link.LinkEnded
     | MediaBroken
+    | TimerFired
+)
+"""What the call machine takes."""
+
+SessionEvent = (
+    Placed
+    | UserAnswered
+    | UserDeclined
+    | UserHungUp
+    | UserMuted
+    | KeyAccepted
+    | UserLeft
+    | RelayConnected
+    | RelayDisconnected
+    | InviteFailed
+    | CalleeFound
+    | CallArrived
+    | RemoteRings
+    | LegGranted
+    | RelayEnded
+    | AudioReady
+    | PortMappingChanged
+    | link.NetworkChanged
+    | SocketOpened
+    | SocketFailed
+    | DatagramReceived
     | TimerFired
 )
 
@@ -181,10 +214,54 @@ Event = (
 
 
 @dataclass(frozen=True, slots=True)
-class TellRelay:
-    """Send this on the session of the call's relay."""
+class OpenSpeaker:
+    """Open the speaker before it is needed: devices take their time."""
 
-    message: ClientMessage
+
+@dataclass(frozen=True, slots=True)
+class OpenMicrophone:
+    """Open the microphone: the user has asked for the call, or answered it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartAudio:
+    """Audio both ways from now on: each time the sound card is ready, :class:`AudioReady` is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopAudio:
+    """The call is over: close the microphone, and the speaker when its last tone has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayTone:
+    """Play this until :class:`StopTone`, or its own end."""
+
+    tone: ToneName
+
+
+@dataclass(frozen=True, slots=True)
+class StopTone:
+    """No tone any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The call is over: for the history, the text on the page, and the exit status. Exactly once a call."""
+
+    outcome: CallOutcome
+    reason: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewChanged:
+    """Something that windows show is different."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The call holds nothing any more; the last command of a session that was left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,58 +273,33 @@ class OpenLink:
     leg: Leg
 
 
-@dataclass(frozen=True, slots=True)
-class TellPeer:
-    """Send this to the proven peer."""
+CallCommand = (
+    SendRelayMessage
+    | OpenLink
+    | link.SendMessage
+    | link.Close
+    | OpenSpeaker
+    | OpenMicrophone
+    | StartAudio
+    | StopAudio
+    | PlayTone
+    | StopTone
+    | Finished
+)
+"""What the call machine asks for."""
 
-    message: PeerMessage
-
-
-@dataclass(frozen=True, slots=True)
-class CloseLink:
-    """Say goodbye to the peer, if it is still there, and close."""
-
-    bye: Bye
-
-
-@dataclass(frozen=True, slots=True)
-class StartMedia:
-    """Voice both ways, now."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopMedia:
-    """Silence."""
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareMedia:
-    """Open the speaker (and, for the caller, who has asked for the call, the microphone) before they are needed."""
-
-    microphone: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PlayTone:
-    """Sound this until told otherwise."""
-
-    tone: Tone
-
-
-@dataclass(frozen=True, slots=True)
-class StopTone:
-    """Quiet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The call is over: for the history, the words on the page, and the exit status. Exactly once a call."""
-
-    outcome: Outcome
-    reason: str
-    text: str = ""
-
-
-Command = (
-    TellRelay | OpenLink | TellPeer | CloseLink | StartMedia | StopMedia | PrepareMedia | PlayTone | StopTone | Finished
+SocketCommand = OpenSocket | CloseSocket | SendDatagram
+SessionCommand = (
+    SocketCommand
+    | SendRelayMessage
+    | CheckConnection
+    | OpenSpeaker
+    | OpenMicrophone
+    | StartAudio
+    | StopAudio
+    | PlayTone
+    | StopTone
+    | Finished
+    | ViewChanged
+    | Released
 )

@@ -1,56 +1,66 @@
-"""One call at work: drives the call machine and carries out what it asks of relay, link and voice."""
+"""One call at work: drives call machine, link, media and recorder, and asks for the I/O that they need."""
 
-import asyncio
-import contextlib
+import logging
 import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.call import events as ev
-from app.call.machine import Call
-from app.engine.audio import Voice
+from app.call.machine import CallMachine
+from app.call.media import CallMedia, MediaConfig
 from app.ipc.messages import CallSample, PathFigures
-from app.report.recorder import Recorder
-from app.report.report import MediaReport
+from app.report.recorder import CallTimes, Recorder
+from media.pump import AudioPump
 from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
 from transport.identity.keys import Identity
-from transport.io.relay_session import RelayClient
-from transport.io.runner import Runner
-from transport.io.tasks import Tasks
 from transport.link import events as link
 from transport.link.events import LinkConfig, LinkStats
 from transport.link.link import Link
 from transport.nat.profile import NatProfile
+from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
+from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
 from transport.portmap.mapper import MappingStatus
-from transport.traversal.context import Hints, Recall
+from transport.quic.session_events import CheckConnection, SendRelayMessage
+from transport.traversal.context import Hints
 from transport.traversal.events import PortMappingsChanged
 from transport.wire import call_messages, relay_messages
 from transport.wire.addresses import PersonAddress
 
+_log = logging.getLogger(__name__)
+
 # RFC 3550 §6.2 asks for 5 s at the least on shared links; between two people a second is what a panel needs, and its
-# 60 bytes are 2 % of the voice.
+# 60 bytes are 2 % of the audio.
 REPORT_EVERY_S = 1.0
-# A relay answers an invitation within a round trip. One that has restarted does not know us, and says nothing.
-PROBE_AFTER_S = 2.0
+# A relay answers an invitation within a round trip. One that has restarted does not know us, and stays silent.
+CHECK_AFTER_S = 2.0
 # The link itself lingers for less; this is for one that does not.
 LEAVE_TIMEOUT_S = 3.0
+
+_TIMER = TimerFired()
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSetup:
-    """What a call needs to know of the user, and the people it works with."""
+    """What a call needs to know of the user, of the other person, of the relay and of this machine."""
 
     identity: Identity
     home_address: str
-    voice: Voice
-    relay: RelayClient
+    person: PersonAddress
+    pump: AudioPump
     rng: random.Random = field(repr=False)
+    title: str = ""
+    """How the user calls the other person."""
+    first_call: bool = False
+    """Nobody with this key was ever in a call with the user."""
+    media: MediaConfig = field(default_factory=MediaConfig)
+    relay: ev.RelayConnected = field(default_factory=ev.RelayConnected)
+    """The session with the relay, where it stands already."""
     always_relay: bool = False
     limits: HostLimits | None = None
     """What all calls of this machine may cost the network together."""
@@ -62,137 +72,131 @@ class SessionSetup:
     """What was known of this network's NAT before the call."""
     mapped: tuple[MappedPort, ...] = ()
     """What routers map for us when it begins."""
-    recall: Recall = field(default=lambda ours, theirs: Hints(), repr=False)
-    """What is remembered of two networks."""
+    mapping: MappingStatus | None = None
+    """How asking them stands; ``None`` where nobody asks."""
+    recall: Callable[[str, str, float], Hints] = field(default=lambda ours, theirs, now: Hints(), repr=False)
+    """What is remembered of two networks, by our address and the peer's."""
 
 
 class CallSession:
-    """Owns the link of one call and its use of the voice. Lives until :meth:`close`."""
+    """A machine without I/O: takes :data:`app.call.events.SessionEvent`, asks for ``SessionCommand``.
 
-    def __init__(
-        self,
-        setup: SessionSetup,
-        person: PersonAddress,
-        title: str,
-        on_change: Callable[[], None],
-        on_finished: Callable[[ev.Finished], None],
-    ) -> None:
-        self.person = person
-        self.title = title
-        self.first_call = False
-        self.is_vouched = True
-        """Whether a verified relay says that the peer's key belongs to ``person``."""
-        self.is_met = False
-        """Whether the peer's key has been noted as theirs."""
-        self._setup = setup
-        self._mapped = setup.mapped
-        self._on_change = on_change
-        self._on_finished = on_finished
-        self._loop = asyncio.get_running_loop()
-        self._tasks = Tasks("call")
-        self._events: deque[ev.Event] = deque()
-        self._feeding = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._probe_timer: asyncio.TimerHandle | None = None
-        self._driver: Runner | None = None
-        self._link: Link | None = None
-        self._leg_access: LegAccess | None = None
-        self._link_is_over = asyncio.Event()
-        self._last_stats: LinkStats | None = None
-        self.call = Call()
-        self.record = Recorder(str(person), self._loop.time(), setup.profile)
-        self.times = self.record.times
+    ``now`` is when it is made, in the clock of :meth:`handle`.
+    """
+
+    def __init__(self, setup: SessionSetup, now: float) -> None:
+        self.person = setup.person
+        self.title = setup.title
+        self.first_call = setup.first_call
+        self.call = CallMachine()
+        self.media = CallMedia(setup.pump, setup.media, setup.rng)
+        self.record = Recorder(str(setup.person), now, setup.profile)
         self.remote_report: call_messages.ReceiverReport | None = None
         self.networks: set[tuple[str, str]] = set()
         """Our outside address and the peer's, of each pair of networks that a direct path was looked for between."""
         self.finished: ev.Finished | None = None
+        self.link: Link | None = None
+        self._setup = setup
+        self._relay = setup.relay
+        self._mapped = setup.mapped
+        self._leg: LegAccess | None = None
+        self._link_ended = True
+        self._now = now
+        self._out: list[ev.SessionCommand] = []
+        self._changed = False
+        self._call_events: deque[ev.CallEvent] = deque()
+        self._link_events: deque[link.Event] = deque()
+        self._is_in_call = self._is_in_link = False
+        self._report_at: float | None = None
+        self._check_at: float | None = None
+        self._leave_at: float | None = None
+        self._left = self._released = False
+        if setup.mapping is not None:
+            self.record.mapping(setup.mapping, now)
 
-    # -- in --------------------------------------------------------------------------------------------------------
+    def handle(self, event: ev.SessionEvent, now: float) -> list[ev.SessionCommand]:
+        """Take one event; nothing happens once the session is released."""
+        if self._released:
+            return []
+        self._now = now
+        match event:
+            case DatagramReceived() | SocketOpened() | SocketFailed():
+                self._to_link(event)
+            case ev.AudioReady():
+                for packet in self.media.pump(now):
+                    self._to_link(link.SendMedia(packet))
+            case TimerFired():
+                self._timer()
+            case link.NetworkChanged(hosts):
+                self._network_changed(hosts)
+            case ev.PortMappingChanged(ports, status):
+                self._mapped = ports
+                self._to_link(PortMappingsChanged(ports))
+                self._changed |= self.record.mapping(status, now)
+            case ev.LegGranted(leg):
+                self._leg_granted(leg)
+            case ev.UserLeft():
+                self._left = True
+                self._leave_at = now + LEAVE_TIMEOUT_S
+            case _:
+                self._prepare(event)
+                self._to_call(event)
+        if self._changed:
+            self._changed = False
+            self._out.append(ev.ViewChanged())
+        if self._left and (self._link_ended or (self._leave_at is not None and now >= self._leave_at)):
+            self._released = True
+            self._out.append(ev.Released())
+        out, self._out = self._out, []
+        return out
 
-    def feed(self, event: ev.Event) -> None:
-        """Let something happen to the call."""
-        if isinstance(event, ev.Placed | ev.CallArrived):
-            self.record.begin(event.call_id, "caller" if isinstance(event, ev.Placed) else "callee")
-        self._events.append(event)
-        if self._feeding:
-            return  # from within a command: its turn comes when that one is done
-        self._feeding = True
-        try:
-            while self._events:
-                for command in self.call.handle(self._events.popleft(), self._loop.time()):
-                    self._carry_out(command)
-                self.record.call_became(self.call.view.phase, self._loop.time())
-        finally:
-            self._feeding = False
-        self._arm()
-        self._on_change()
+    def next_deadline(self) -> float | None:
+        """When ``TimerFired`` is due."""
+        if self._released:
+            return None
+        return min(
+            (
+                deadline
+                for deadline in (
+                    self.call.next_deadline(),
+                    None if self.link is None else self.link.next_deadline(),
+                    self._report_at,
+                    self._check_at,
+                    self._leave_at,
+                )
+                if deadline is not None
+            ),
+            default=None,
+        )
 
     def is_call(self, call_id: str) -> bool:
         """Whether this is that call."""
         return self.call.view.call_id == call_id
 
-    def relay_lost(self, reason: str, text: str) -> None:
-        """The session with the relay is gone: final for a call that the relay does not know of yet."""
-        if self.call.view.phase == "calling" and not self.call.view.key:
-            self.feed(ev.RelayFailed(reason, text))
+    # -- figures ---------------------------------------------------------------------------------------------------
 
-    def _probe_relay(self) -> None:
-        """The relay has not answered the invitation: is it still the one that we are connected to?"""
-        if self.call.view.phase == "calling" and not self.call.view.key:
-            self._setup.relay.network_changed()
+    @property
+    def times(self) -> CallTimes:
+        """When what happened, in the clock of :meth:`handle`."""
+        return self.record.times
 
-    def resume(self) -> None:
-        """The session with the relay is there (again): it may have forgotten the legs of a call that goes on."""
-        if self.times.answered is not None and not self.call.finished:
-            self._setup.relay.send(relay_messages.Resume(self.call.view.call_id, self.call.view.key))
+    def link_stats(self, now: float) -> LinkStats | None:
+        """The link's figures; ``None`` before there is one."""
+        return None if self.link is None else self.link.stats(now)
 
-    def resumed(self, leg: relay_messages.Leg) -> None:
-        """The relay gave a leg for the running call; the same as before, if it had not forgotten."""
-        access = self._access(leg)
-        if self._driver is not None and access != self._leg_access:
-            self._leg_access = access
-            self._driver.submit(link.LegReplaced(access))
-
-    async def leave(self) -> None:
-        """Give the link a moment to say goodbye, then let go of everything."""
-        for timer in (self._timer, self._probe_timer):
-            if timer is not None:
-                timer.cancel()
-        if self._driver is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                    await self._link_is_over.wait()
-        await self._tasks.close()
-        if self._driver is not None:
-            self._driver.close()
-            self._driver = None
-
-    # -- out -------------------------------------------------------------------------------------------------------
-
-    def link_stats(self) -> LinkStats | None:
-        """The link's figures; the last ones known when it has been closed."""
-        if self._link is not None:
-            self._last_stats = self._link.stats(self._loop.time())
-        return self._last_stats
-
-    def now(self) -> float:
-        """The clock of everything here."""
-        return self._loop.time()
-
-    def rtt_ms(self) -> float | None:
+    def rtt_ms(self, now: float) -> float | None:
         """Round trip to the peer and back, on the path in use."""
-        stats = self.link_stats()
+        stats = self.link_stats(now)
         return None if stats is None else stats.rtt_ms
 
-    def sample(self) -> CallSample | None:
+    def sample(self, now: float) -> CallSample | None:
         """The figures for a window; ``None`` when nobody talks (any more)."""
-        stats = self.link_stats()
+        stats = self.link_stats(now)
         if stats is None or self.times.answered is None or self.times.ended is not None:
             return None
-        now = self._loop.time()
-        if self.record.figures(stats, now):
-            self._on_change()
-        media = self._setup.voice.figures()
+        # What a search counts changes with every packet: windows hear of it as often as of other figures.
+        self._changed |= self.record.figures(stats, now)
+        media = self.media.figures(now)
         return CallSample(
             call_id=self.call.view.call_id,
             at=now - self.times.answered,
@@ -201,145 +205,21 @@ class CallSession:
             loss=media.loss,
             remote_loss=self.remote_report.loss if self.remote_report is not None else None,
             jitter_ms=media.jitter_ms,
-            playout_delay_ms=media.playout_delay_now_ms,
+            playout_delay_ms=media.playout_delay_ms,
             sent_kbps=media.sent_kbps,
             received_kbps=media.received_kbps,
             codec=f"Opus 48 kHz mono, 20 ms, FEC, {media.bitrate_bps // 1000} kbit/s",
             concealed_ms=media.samples_concealed / 48.0,
         )
 
-    # -- carrying out ------------------------------------------------------------------------------------------------
-
-    def _carry_out(self, command: ev.Command) -> None:
-        voice = self._setup.voice
-        match command:
-            case ev.TellRelay(message):
-                self._setup.relay.send(message)
-                if isinstance(message, relay_messages.Invite):
-                    self._probe_timer = self._loop.call_later(PROBE_AFTER_S, self._probe_relay)
-            case ev.OpenLink():
-                self._open_link(command)
-            case ev.TellPeer(message):
-                if self._driver is not None:
-                    self._driver.submit(link.SendMessage(message))
-            case ev.CloseLink(bye):
-                if self._driver is not None:
-                    self._driver.submit(link.Close(bye))
-            case ev.PrepareMedia(microphone):
-                voice.prepare(microphone=microphone)
-            case ev.StartMedia():
-                self._start_media()
-            case ev.StopMedia():
-                self.note_figures()
-                voice.stop()
-            case ev.PlayTone(tone):
-                voice.play_tone(tone)
-            case ev.StopTone():
-                voice.stop_tone()
-            case ev.Finished():
-                self.record.call_became("ended", self._loop.time())
-                self.finished = command
-                self._on_finished(command)
-
-    def _access(self, leg: relay_messages.Leg) -> LegAccess:
-        return LegAccess((self._setup.relay.host_ip, leg.port), leg.username, leg.password)
-
-    def _open_link(self, command: ev.OpenLink) -> None:
-        access = self._leg_access = self._access(command.leg)
-        config = LinkConfig(
-            role=command.role,
-            call_id=self.call.view.call_id,
-            identity=self._setup.identity,
-            peer_key=command.peer.key,
-            peer_certificate=command.peer.certificate,
-            home=self._setup.home_address,
-            leg=access,
-            always_relay=self._setup.always_relay,
-            early=self._setup.is_contact,
-            stun=self._setup.relay.stun,
-            hosts=self._setup.hosts,
-            profile=self._setup.profile,
-            mapped=self._mapped,
-            limits=self._setup.limits,
-            try_harder=self._setup.try_harder,
-            recall=self._recall,
-        )
-        self._link = Link(config, self._setup.rng)
-        self._driver = Runner(self._link, self._on_link)
-        self._driver.submit(link.Open())
-
-    def _recall(self, ours: str, theirs: str) -> Hints:
-        self.networks.add((ours, theirs))
-        return self._setup.recall(ours, theirs)
-
-    def network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
-        """The machine's interfaces have other addresses."""
-        if self._driver is not None and not self.call.finished:
-            self.record.network_changed(len(hosts), self._loop.time())
-        if self._driver is not None and not self._setup.always_relay:
-            self._driver.submit(link.NetworkChanged(hosts))
-
-    def _start_media(self) -> None:
-        driver = self._driver
-        if driver is None:
-            return
-        self.record.mark("answered", self._loop.time())
-        self._setup.voice.start(lambda packet: driver.submit(link.SendMedia(packet)))
-        driver.submit(link.Answered())
-        self._tasks.start(self._report_on(), name="receiver-reports")
-
-    async def _report_on(self) -> None:
-        while self._driver is not None:
-            await asyncio.sleep(REPORT_EVERY_S)
-            if self.call.view.phase == "reconnecting":
-                self.resume()
-            if self._driver is None or self.call.view.phase != "talking":
-                continue
-            self._trace_second()
-            self._driver.submit(link.SendMessage(self._setup.voice.receiver_report()))
-            if not self._setup.voice.tick():
-                self.feed(ev.MediaBroken())
-
-    def _trace_second(self) -> None:
-        sample, stats = self.sample(), self.link_stats()
-        if sample is not None and stats is not None:
-            self.record.second(sample, stats.paths, self._loop.time())
-
-    def _on_link(self, command: link.Command) -> None:
-        changed = self.record.link_event(command, self._loop.time())
-        match command:
-            case link.MediaReceived(data):
-                self._setup.voice.receive(data)
-            case CopyArrived(position):
-                self._setup.voice.copy_arrived(position.timestamp)
-            case link.MessageReceived(message):
-                self._heard(message)
-            case link.Proven(peer_home):
-                self.feed(ev.LinkProven(peer_home))
-            case PathChanged():
-                self.record.figures(self.link_stats(), self._loop.time())
-            case Reconnecting():
-                # Whether it is the relay that is gone, a ping tells in seconds; by itself the session takes longer.
-                self._setup.relay.network_changed()
-                self.feed(ev.LinkSilent())
-            case Reconnected():
-                self._setup.voice.link_back()
-                self.feed(ev.LinkBack())
-            case link.LinkEnded(reason, text):
-                self._link_ended(reason, text)
-        if changed:
-            self._on_change()
-
-    def ports_mapped(self, ports: tuple[MappedPort, ...]) -> None:
-        """The routers map other ports for us than before."""
-        self._mapped = ports
-        if self._driver is not None:
-            self._driver.submit(PortMappingsChanged(ports))
-
-    def mapping_changed(self, mapping: MappingStatus) -> None:
-        """How asking the router for a port stands: a row of its own, told when the call begins and when it changes."""
-        if self.record.mapping(mapping, self._loop.time()):
-            self._on_change()
+    def note_figures(self, now: float) -> None:
+        """The figures of link and media into the record, while they can still be had."""
+        self.record.figures(self.link_stats(now), now)
+        capture, playout = self.media.capture, self.media.playout
+        if capture is not None and capture.first_sent is not None:
+            self.record.mark("first_audio_sent", capture.first_sent)
+        if playout is not None and playout.first_played is not None:
+            self.record.mark("first_audio_played", playout.first_played)
 
     def names(self) -> tuple[str, ...]:
         """Words that say who calls whom, where."""
@@ -347,41 +227,195 @@ class CallSession:
         own_host = own[2].partition("#")[0].rpartition(":")[0]
         return own[0], own_host, person.name, person.relay.host, self.title
 
-    def media_now(self) -> MediaReport:
-        """The media block of the report so far."""
-        return self._setup.voice.media_now()
+    # -- the call machine ------------------------------------------------------------------------------------------
 
-    def note_figures(self) -> None:
-        """Paths and first sounds into the report, while the link can still tell."""
-        self.record.figures(self.link_stats(), self._loop.time())
-        for moment, at in (
-            ("first_audio_sent", self._setup.voice.first_sent),
-            ("first_audio_played", self._setup.voice.first_played),
-        ):
-            if at is not None:
-                self.record.mark(moment, at)  # type: ignore[arg-type]
+    def _prepare(self, event: ev.SessionEvent) -> None:
+        """What an event means beside what the call machine makes of it."""
+        match event:
+            case ev.Placed(call_id):
+                self.record.begin(call_id, "caller")
+            case ev.CallArrived(call_id):
+                self.record.begin(call_id, "callee")
+            case ev.RelayConnected():
+                self._relay = event
+            case ev.UserMuted(muted):
+                self.media.set_muted(muted)
 
-    def _heard(self, message: call_messages.PeerMessage) -> None:
-        if isinstance(message, call_messages.ReceiverReport):
-            self.remote_report = message
-            self._setup.voice.heard_report(message, (self.rtt_ms() or 0.0) / 1000)
-        else:
-            self.feed(ev.PeerSaid(message))
+    def _to_call(self, event: ev.CallEvent) -> None:
+        """What a command leads to is handled after that command and those that came with it."""
+        self._call_events.append(event)
+        if self._is_in_call:
+            return
+        self._is_in_call = True
+        try:
+            while self._call_events:
+                self._carry_out(self.call.handle(self._call_events.popleft(), self._now))
+                self.record.call_became(self.call.view.phase, self._now)
+        finally:
+            self._is_in_call = False
+        self._changed = True
 
-    def _link_ended(self, reason: link.EndReason, text: str) -> None:
-        self.link_stats()
-        self._link_is_over.set()
-        self.feed(ev.LinkOver(reason, text))
+    def _carry_out(self, commands: list[ev.CallCommand]) -> None:
+        for command in commands:
+            match command:
+                case ev.OpenLink():
+                    self._open_link(command)
+                case link.SendMessage() | link.Close():
+                    self._to_link(command)
+                case ev.StartAudio():
+                    self._start_media(command)
+                case ev.StopAudio():
+                    self._stop_media(command)
+                case ev.Finished():
+                    self.record.call_became("ended", self._now)
+                    self.finished = command
+                    self._out.append(command)
+                case SendRelayMessage(relay_messages.Invite()):
+                    self._check_at = self._now + CHECK_AFTER_S
+                    self._out.append(command)
+                case _:
+                    self._out.append(command)
 
-    # -- clocks ------------------------------------------------------------------------------------------------------
+    def _start_media(self, command: ev.StartAudio) -> None:
+        self.record.mark("answered", self._now)
+        self.media.start(self._now)
+        self._out.append(command)
+        self._to_link(link.Answered())
+        self._report_at = self._now + REPORT_EVERY_S
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deadline = self.call.next_deadline()
-        if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self.feed, ev.TimerFired())
+    def _stop_media(self, command: ev.StopAudio) -> None:
+        self.note_figures(self._now)
+        self.media.stop()
+        self._report_at = self._check_at = None
+        self._out.append(command)
+
+    # -- the link --------------------------------------------------------------------------------------------------
+
+    def _open_link(self, command: ev.OpenLink) -> None:
+        setup = self._setup
+        access = self._leg = self._access(command.leg)
+        config = LinkConfig(
+            role=command.role,
+            call_id=self.call.view.call_id,
+            identity=setup.identity,
+            peer_key=command.peer.key,
+            peer_certificate=command.peer.certificate,
+            home=setup.home_address,
+            leg=access,
+            always_relay=setup.always_relay,
+            early=setup.is_contact,
+            stun=self._relay.stun,
+            hosts=setup.hosts,
+            profile=setup.profile,
+            mapped=self._mapped,
+            limits=setup.limits,
+            try_harder=setup.try_harder,
+            recall=self._recall,
+        )
+        self.link = Link(config, setup.rng)
+        self._link_ended = False
+        self._to_link(link.Open())
+
+    def _access(self, leg: relay_messages.Leg) -> LegAccess:
+        return LegAccess((self._relay.host_ip, leg.port), leg.username, leg.password)
+
+    def _recall(self, ours: str, theirs: str) -> Hints:
+        self.networks.add((ours, theirs))
+        return self._setup.recall(ours, theirs, self._now)
+
+    def _leg_granted(self, leg: relay_messages.Leg) -> None:
+        access = self._access(leg)
+        if self.link is not None and access != self._leg:
+            self._leg = access
+            self._to_link(link.LegReplaced(access))
+
+    def _network_changed(self, hosts: tuple[HostAddress, ...]) -> None:
+        if self.link is not None and not self.call.finished:
+            self.record.network_changed(len(hosts), self._now)
+        if not self._setup.always_relay:
+            self._to_link(link.NetworkChanged(hosts))
+
+    def _to_link(self, event: link.Event) -> None:
+        if self.link is None:
+            return
+        self._link_events.append(event)
+        if self._is_in_link:
+            return
+        self._is_in_link = True
+        try:
+            while self._link_events:
+                for command in self.link.handle(self._link_events.popleft(), self._now):
+                    match command:
+                        case SendDatagram() | OpenSocket() | CloseSocket():
+                            self._out.append(command)
+                        case _:
+                            try:
+                                self._from_link(command)
+                            except Exception:
+                                # A fault in what is shown or played must not end the call that it is about.
+                                _log.exception("handling %s failed", type(command).__name__)
+        finally:
+            self._is_in_link = False
+
+    def _from_link(self, command: link.Command) -> None:
+        if isinstance(command, link.MediaReceived):
+            self.media.receive(command.data, self._now)
+            return
+        self._changed |= self.record.link_event(command, self._now)
+        match command:
+            case CopyArrived(position):
+                self.media.copy_arrived(position.timestamp, self._now)
+            case link.MessageReceived(call_messages.ReceiverReport() as report):
+                self.remote_report = report
+                self.media.adapt(report, (self.rtt_ms(self._now) or 0.0) / 1000, self._now)
+            case PathChanged():
+                self.record.figures(self.link_stats(self._now), self._now)
+            case Reconnecting():
+                # Whether it is the relay that is gone, a ping tells in seconds; by itself the session takes longer.
+                self._out.append(CheckConnection())
+                self._to_call(command)
+            case Reconnected():
+                self.media.connectivity_restored(self._now)
+                self._to_call(command)
+            case link.LinkEnded():
+                self._link_ended = True
+                self._to_call(command)
+            case link.Proven() | link.MessageReceived():
+                self._to_call(command)
+
+    # -- timers ----------------------------------------------------------------------------------------------------
+
+    def _timer(self) -> None:
+        now = self._now
+        if self.link is not None and _is_due(self.link.next_deadline(), now):
+            self._to_link(_TIMER)
+        if _is_due(self.call.next_deadline(), now):
+            self._to_call(_TIMER)
+        if _is_due(self._check_at, now):
+            self._check_at = None
+            if self.call.view.phase == "calling" and not self.call.view.key:
+                # The relay has not answered the invitation: is it still the one that we are connected to?
+                self._out.append(CheckConnection())
+        if _is_due(self._report_at, now):
+            self._report_at = now + REPORT_EVERY_S
+            self._report()
+
+    def _report(self) -> None:
+        """Once a second of a call."""
+        if self.call.view.phase == "reconnecting":
+            self._carry_out(self.call.resume())
+        if self.call.view.phase != "talking":
+            return
+        sample, stats = self.sample(self._now), self.link_stats(self._now)
+        if sample is not None and stats is not None:
+            self.record.second(sample, stats.paths, self._now)
+        self._to_link(link.SendMessage(self.media.receiver_report()))
+        if not self.media.tick(self._now):
+            self._to_call(ev.MediaBroken())
+
+
+def _is_due(deadline: float | None, now: float) -> bool:
+    return deadline is not None and now >= deadline
 
 
 def _figures(path: PathStats) -> PathFigures:

@@ -11,7 +11,7 @@ from app.ipc import messages
 from app.model import network_history
 from app.model.history import RecentCall
 from app.report.redact import redacted, redacted_trace
-from app.report.report import CallReport, MediaReport, encode_report
+from app.report.report import CallReport, encode_report
 from app.report.trace import CallTrace, encode_trace
 from app.system import files
 from app.system.errors import AppError, explain
@@ -51,11 +51,11 @@ class CallArchive:
         self._complain = complain
         self._last: KeptCall | None = None
 
-    def finished(self, session: CallSession, finished: ev.Finished, media: MediaReport) -> None:
+    def finished(self, session: CallSession, finished: ev.Finished) -> None:
         """The call has ended."""
         ended = session.times.ended
         session.record.end(finished.outcome, finished.reason, ended if ended is not None else session.times.placed)
-        self._last = kept = kept_call(session, media)
+        self._last = kept = kept_call(session)
         try:
             if self._report is not None:
                 write(self._report, encode_report(kept.report), "report")
@@ -67,30 +67,30 @@ class CallArchive:
         except AppError as error:
             self._complain("The trace was not written", str(error))
 
-    def report(self, session: CallSession | None, call_id: str) -> messages.Report:
+    def report(self, session: CallSession | None, call_id: str, now: float) -> messages.Report:
         """The report of the call of ``session`` so far, or of the last one, without addresses and names. ``call_id``
         may be empty: whichever there is. Raises :class:`app.system.errors.AppError` in words for the person."""
-        report = self._find(session, call_id, "report").report
+        report = self._find(session, call_id, "report", now).report
         return messages.Report(report.call_id, encode_report(redacted(report)).decode())
 
-    def save_trace(self, session: CallSession | None, wanted: messages.SaveTrace) -> messages.TraceSaved:
+    def save_trace(self, session: CallSession | None, wanted: messages.SaveTrace, now: float) -> messages.TraceSaved:
         """Write the trace of the call of ``session`` so far, or of the last one. Raises the same."""
-        kept = self._find(session, wanted.call_id, "trace")
+        kept = self._find(session, wanted.call_id, "trace", now)
         write(Path(wanted.path), kept.trace_document(with_addresses=wanted.with_addresses), "trace")
         return messages.TraceSaved(kept.report.call_id, wanted.path)
 
-    def _find(self, session: CallSession | None, call_id: str, what: str) -> KeptCall:
+    def _find(self, session: CallSession | None, call_id: str, what: str, now: float) -> KeptCall:
         if session is not None and not session.call.finished and call_id in ("", session.call.view.call_id):
-            session.note_figures()
-            return kept_call(session, session.media_now())
+            session.note_figures(now)
+            return kept_call(session)
         if self._last is None or (call_id and self._last.report.call_id != call_id):
             raise AppError(f"There is no {what} of that call any more: Segue keeps that of the last one.")
         return self._last
 
 
-def kept_call(session: CallSession, media: MediaReport) -> KeptCall:
+def kept_call(session: CallSession) -> KeptCall:
     """Report and trace of a session's call as of now."""
-    return KeptCall(session.record.full_trace(session.record.report(media)), session.names())
+    return KeptCall(session.record.full_trace(session.record.report(session.media.report())), session.names())
 
 
 def write(path: Path, document: bytes, what: str) -> None:
@@ -130,10 +130,12 @@ def missed_call(call_id: str, person: PersonAddress, at: float) -> RecentCall:
     return RecentCall(call_id=call_id, address=str(person), outgoing=False, at=at, seconds=0.0, outcome="missed")
 
 
-def between_networks(session: CallSession, wall_offset_s: float) -> tuple[str, str, network_history.Ended] | None:
+def between_networks(
+    session: CallSession, wall_offset_s: float, now: float
+) -> tuple[str, str, network_history.Ended] | None:
     """The outside addresses of both networks and what the call showed of them; ``None`` where it showed nothing, or
     went through several networks, so that nobody can say which of them it was."""
-    stats, times = session.link_stats(), session.times
+    stats, times = session.link_stats(now), session.times
     if len(session.networks) != 1 or stats is None or times.answered is None:
         return None
     [(ours, theirs)] = session.networks

@@ -23,11 +23,12 @@ from app.account.account import Account
 from app.account.key_store import load_identity_of
 from app.account.relay_sessions import Relays, Route
 from app.call import events as ev
-from app.call.machine import Call
+from app.call.media import MediaConfig
 from app.call.session import CallSession, SessionSetup
 from app.engine import view as state
 from app.engine.archive import CallArchive, between_networks, missed_call, recent_call
-from app.engine.audio import Voice
+from app.engine.audio import EngineAudio
+from app.engine.call_runner import CallRunner
 from app.engine.contacts import ContactCommands
 from app.engine.sound_system import SoundPlan
 from app.ipc import messages
@@ -46,6 +47,7 @@ from transport.ice.pacing import HostLimits
 from transport.io.host_lock import HostLock
 from transport.io.network_watch import NetworkWatch
 from transport.io.tasks import Tasks
+from transport.link import events as link
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address
 from transport.portmap.mapper import MappingStatus
@@ -104,7 +106,9 @@ class Engine:
         self._picture = state.ViewInputs(data_place=str(config.home.folder))
         self._picture_due: asyncio.TimerHandle | None = None
         self._without_window: asyncio.TimerHandle | None = None
-        self._session: CallSession | None = None
+        self._call: CallRunner | None = None
+        self._is_vouched = True
+        self._is_met = False
         self._route: Route | None = None
         self._closing = False
         self._lock = HomeLock(config.home)
@@ -125,7 +129,7 @@ class Engine:
             loaded = load_identity_of(config.home)
             self._store = Store(config.home.database)
             undo.callback(self._store.close)
-            self._voice = Voice(config.sound, self._store.documents.settings, self.changed, self._rng)
+            self._audio = EngineAudio(config.sound, self._store.documents.settings, self.changed)
             undo.pop_all()
         self._identity = loaded.identity
         self._find(*loaded.findings)
@@ -164,9 +168,9 @@ class Engine:
     async def close(self) -> None:
         """End the call, say goodbye, write what is left. Nothing of the engine runs afterwards."""
         self._closing = True
-        if self._session is not None:
-            self._session.feed(ev.UserHungUp())
-            await self._session.leave()
+        if self._call is not None:
+            self._call.submit(ev.UserHungUp())
+            await self._call.leave()
         for timer in (self._picture_due, self._without_window):
             if timer is not None:
                 timer.cancel()
@@ -176,7 +180,7 @@ class Engine:
         await self._nat.close()
         await self._membership.close()
         await self._relays.close()
-        await self._loop.run_in_executor(None, self._voice.close)
+        await self._loop.run_in_executor(None, self._audio.close)
         await self._server.close()
         self._store.close()
         self._lock.release()
@@ -212,9 +216,8 @@ class Engine:
             case messages.DismissCall(call_id):
                 self._dismiss(call_id)
             case messages.SetMuted(muted):
-                self._voice.set_muted(muted)
-                if self._session is not None:
-                    self._session.feed(ev.UserMuted(muted))
+                if self._call is not None:
+                    self._call.submit(ev.UserMuted(muted))
             case messages.Register() | messages.TryHere() | messages.SignOff():
                 self._in_no_call()
                 self._membership.handle(message, answer)
@@ -222,20 +225,20 @@ class Engine:
                 self._trust(parse_person(address), verified=verified)
             case messages.ChangeSettings(settings):
                 self._store.documents.change_settings(settings)
-                self._voice.use(settings)
+                self._audio.use(settings)
                 self._door.allow(self._wants_door())
             case messages.EraseNetworks():
                 self._known.erase()
             case messages.MeterMicrophone(on):
-                self._voice.meter(on)
+                self._audio.meter(on)
             case messages.TestRecording(on):
-                self._voice.test_recording(on)
+                self._audio.test_recording(on)
             case messages.RefreshDevices():
-                self._voice.refresh()
+                self._audio.refresh()
             case messages.GetReport(call_id):
-                answer(self._papers.report(self._session, call_id))
+                answer(self._papers.report(self._session, call_id, self._loop.time()))
             case messages.SaveTrace():
-                answer(self._papers.save_trace(self._session, message))
+                answer(self._papers.save_trace(self._session, message, self._loop.time()))
             case messages.EndEngine():
                 self.ended.set()
             case messages.Attach():
@@ -244,6 +247,10 @@ class Engine:
                 self._book.handle(message)
 
     # -- calls -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _session(self) -> CallSession | None:
+        return None if self._call is None else self._call.session
 
     def _place(self, person: PersonAddress) -> None:
         self._in_no_call()
@@ -254,56 +261,53 @@ class Engine:
         if own is not None and own.short == person.short:
             raise AppError("That is your own address. To hear yourself, call Echo.")
         route = self._relays.route_to(person.relay, str(own) if own is not None else "")
-        session = self._begin(route, person)
-        placed = ev.Placed(secrets.token_hex(CALL_ID_BYTES), str(person), person.name, self._config.always_relay)
-        session.feed(placed)
+        call = self._begin(route, person)
+        call.submit(ev.Placed(secrets.token_hex(CALL_ID_BYTES), str(person), person.name))
         if route.client.is_connected:
-            session.feed(ev.RelayReady())
+            call.submit(_connected(route))
         elif route.is_home and self._picture.me.relay == "offline":
-            session.feed(ev.RelayFailed("relay-unreachable"))
+            call.submit(ev.InviteFailed("relay-unreachable"))
         elif route.is_home and (refusal := self._membership.refusal) is not None:
-            session.feed(ev.RelayFailed(words.reason_of_refusal(refusal.code), refusal.text))
+            call.submit(ev.InviteFailed(words.reason_of_refusal(refusal.code), refusal.text))
 
     def _arrives(self, route: Route, incoming: relay_messages.Incoming) -> None:
         if self._session is not None and self._session.is_call(incoming.call_id):
             return  # a relay repeats what a client that reconnects may have missed
         person = self._caller_address(route, incoming.caller)
         if person is None or self._store.people.is_blocked(person, incoming.caller.key):
-            self._turn_away(route, incoming)
+            # A blocked caller leaves no trace: no page, no line in the history, no report in place of the last one.
+            route.client.send(relay_messages.Decline(incoming.call_id, "declined"))
             return
         if self._session is not None and not self._session.call.finished:
             route.client.send(relay_messages.Decline(incoming.call_id, "busy"))
             self._store.calls.add(missed_call(incoming.call_id, person, time.time()))
             return
-        session = self._begin(route, person)
         known = self._store.people.get(person)
         trust = known.pin.trust if known is not None else "unknown"
         if known is not None and decide(known.pin.key, incoming.caller.key) is Trust.CHANGED:
             trust = "changed"
-        session.first_call = not self._store.people.knows_key(incoming.caller.key)
+        first_call = not self._store.people.knows_key(incoming.caller.key)
+        call = self._begin(route, person, first_call=first_call)
         # A guest's address is only what they say: their key is compared with it, but not kept for it.
-        session.is_vouched = bool(incoming.caller.name)
-        if session.is_vouched and trust == "changed":
+        self._is_vouched = bool(incoming.caller.name)
+        if self._is_vouched and trust == "changed":
             self._store.people.meet(person, incoming.caller.key, incoming.caller.certificate)
-        call_id, leg = incoming.call_id, incoming.leg
-        session.feed(ev.CallArrived(call_id, str(person), incoming.caller, leg, trust, blocked=False))
+        call.submit(ev.CallArrived(incoming.call_id, str(person), incoming.caller, incoming.leg, trust))
 
-    def _turn_away(self, route: Route, incoming: relay_messages.Incoming) -> None:
-        """A blocked caller leaves no trace: no page, no line in the history, no report in place of the last one."""
-        arrived = ev.CallArrived(incoming.call_id, "", incoming.caller, incoming.leg, "unknown", blocked=True)
-        for command in Call().handle(arrived, self._loop.time()):
-            if isinstance(command, ev.TellRelay):
-                route.client.send(command.message)
-
-    def _begin(self, route: Route, person: PersonAddress) -> CallSession:
+    def _begin(self, route: Route, person: PersonAddress, *, first_call: bool = False) -> CallRunner:
         self._forget_session(keep=route)
         own = self._membership.own_address
         known = self._store.people.get(person)
         setup = SessionSetup(
             identity=self._identity,
             home_address=str(own) if own is not None else "",
-            voice=self._voice,
-            relay=route.client,
+            person=person,
+            title=known.alias if known is not None and known.alias else person.name,
+            first_call=first_call,
+            pump=self._audio.pump,
+            # Echo gives back what it was given: the caller's own program has processed it.
+            media=MediaConfig(processing=None) if self._config.sound.echo else MediaConfig(),
+            relay=_connected(route),
             rng=self._rng,
             always_relay=self._config.always_relay or self._store.documents.settings.always_relay,
             limits=self._limits,
@@ -312,22 +316,22 @@ class Engine:
             hosts=self._network.hosts,
             profile=self._nat.profile,
             mapped=self._door.ports,
-            recall=lambda ours, theirs: self._known.recall(ours, theirs, self._loop.time()),
+            mapping=self._door.status,
+            recall=self._known.recall,
         )
-        title = known.alias if known is not None and known.alias else person.name
-        self._voice.set_muted(False)
-        self._session = CallSession(setup, person, title, self._call_changed, self._finished)
+        session = CallSession(setup, self._loop.time())
+        self._call = CallRunner(session, route.client, self._audio, self._call_changed, self._finished)
         self._route = route
+        self._is_vouched, self._is_met = True, False
         if self._door.status is not None:
-            self._session.mapping_changed(self._door.status)
             self._door.call_begins()
         self._nat.renew()
-        return self._session
+        return self._call
 
     def _call_changed(self) -> None:
         session = self._session
-        if session is not None and session.times.answered is not None and session.is_vouched and not session.is_met:
-            session.is_met = True
+        if session is not None and session.times.answered is not None and self._is_vouched and not self._is_met:
+            self._is_met = True
             view = session.call.view
             self._store.people.meet(session.person, view.key, view.certificate)
         self.changed()
@@ -349,15 +353,15 @@ class Engine:
             return
         self._nat.learnt(session.record.nats["local"])
         self._store.calls.add(recent_call(session, finished, self._wall_offset_s))
-        if (seen := between_networks(session, self._wall_offset_s)) is not None:
+        if (seen := between_networks(session, self._wall_offset_s, self._loop.time())) is not None:
             self._known.note(*seen)
-        self._papers.finished(session, finished, self._voice.last_talk)
+        self._papers.finished(session, finished)
         if self._config.follows_windows and self._server.windows == 0:
             self._windows_changed(0)
 
-    def _to_call(self, call_id: str, event: ev.Event) -> None:
-        if self._session is not None and self._session.call.view.call_id == call_id:
-            self._session.feed(event)
+    def _to_call(self, call_id: str, event: ev.SessionEvent) -> None:
+        if self._call is not None and self._call.session.is_call(call_id):
+            self._call.submit(event)
 
     def _dismiss(self, call_id: str) -> None:
         session = self._session
@@ -365,10 +369,10 @@ class Engine:
             self._forget_session()
 
     def _forget_session(self, keep: Route | None = None) -> None:
-        session, route = self._session, self._route
-        self._session = self._route = None
-        if session is not None:
-            self._tasks.start(session.leave(), name="leave-call")
+        call, route = self._call, self._route
+        self._call = self._route = None
+        if call is not None:
+            self._tasks.start(call.leave(), name="leave-call")
         if route is not None and route is not keep:
             self._relays.release(route)
 
@@ -384,34 +388,33 @@ class Engine:
         self._book.trust(person, verified=verified)
         known = self._store.people.get(person)
         if session is not None and known is not None:
-            session.feed(ev.KeyAccepted(known.pin.trust))
+            self._to_call(session.call.view.call_id, ev.KeyAccepted(known.pin.trust))
 
     # -- relays ----------------------------------------------------------------------------------------------------
 
     def _relay_says(self, route: Route, event: RelayEvent) -> None:
-        session = self._session if self._route is route else None
+        call = self._call if self._route is route else None
         match event:
             case Connected():
                 if route.client.certificate is not None:
                     self._store.relays.remember(route.address, route.client.certificate)
                 self._nat.renew()
                 self._door.relay_reached(route.client.host_ip)
-                if session is not None:
-                    session.feed(ev.RelayReady())
-                    session.resume()
-            case Disconnected() if session is not None:
-                session.relay_lost("relay-unreachable", event.reason)
-            case Rejected() if session is not None:
-                session.feed(ev.RelayFailed(words.reason_of_refusal(event.code), event.text))
+                if call is not None:
+                    call.submit(_connected(route))
+            case Disconnected() if call is not None:
+                call.submit(ev.RelayDisconnected("relay-unreachable", event.reason))
+            case Rejected() if call is not None:
+                call.submit(ev.InviteFailed(words.reason_of_refusal(event.code), event.text))
             case RelayMessageReceived(message):
-                self._relay_message(route, session, message)
+                self._relay_message(route, call, message)
         if route.is_home:
             self._membership.home_says(event)
             if isinstance(event, Connected):
                 self._relays.watch([person.address for person in self._store.people.contacts()])
         self.changed()
 
-    def _relay_message(self, route: Route, session: CallSession | None, message: relay_messages.RelayMessage) -> None:
+    def _relay_message(self, route: Route, call: CallRunner | None, message: relay_messages.RelayMessage) -> None:
         match message:
             case relay_messages.Incoming():
                 self._arrives(route, message)
@@ -419,18 +422,19 @@ class Engine:
                 person = PersonAddress(name, route.address)
                 if route.is_home and self._store.people.get(person) is not None:
                     self._picture.online[person.short] = online
-            case relay_messages.Granted(call_id, callee, leg) if session is not None and session.is_call(call_id):
-                self._store.people.meet(session.person, callee.key, callee.certificate)
-                known = self._store.people.get(session.person)
-                session.feed(ev.CalleeFound(callee, leg, known.pin.trust if known is not None else "unknown"))
-            case relay_messages.Ringing(call_id) if session is not None and session.is_call(call_id):
-                session.feed(ev.RemoteRings())
-            case relay_messages.Resumed(call_id, leg) if session is not None and session.is_call(call_id):
-                session.resumed(leg)
-            case relay_messages.Ended(call_id, reason, text) if session is not None and session.is_call(call_id):
-                session.feed(ev.RelayEnded(reason, text))
-            case relay_messages.Refused(request, code, text) if request == 0 and session is not None:
-                session.feed(ev.InviteRefused(code, text))
+            case relay_messages.Granted(call_id, callee, leg) if call is not None and call.session.is_call(call_id):
+                person = call.session.person
+                self._store.people.meet(person, callee.key, callee.certificate)
+                known = self._store.people.get(person)
+                call.submit(ev.CalleeFound(callee, leg, known.pin.trust if known is not None else "unknown"))
+            case relay_messages.Ringing(call_id) if call is not None and call.session.is_call(call_id):
+                call.submit(ev.RemoteRings())
+            case relay_messages.Resumed(call_id, leg) if call is not None and call.session.is_call(call_id):
+                call.submit(ev.LegGranted(leg))
+            case relay_messages.Ended(call_id, reason, text) if call is not None and call.session.is_call(call_id):
+                call.submit(ev.RelayEnded(reason, text))
+            case relay_messages.Refused(request, code, text) if request == 0 and call is not None:
+                call.submit(ev.InviteFailed(code, text))
 
     def _stun_servers(self) -> tuple[tuple[Address, ...], str]:
         """Whom to ask about our NAT, and at which relay; nobody where no direct path is ever looked for."""
@@ -444,9 +448,8 @@ class Engine:
         return settings.port_mapping and not (self._config.always_relay or settings.always_relay)
 
     def _door_changed(self, ports: tuple[MappedPort, ...], mapping: MappingStatus) -> None:
-        if self._session is not None and not self._session.call.finished:
-            self._session.ports_mapped(ports)
-            self._session.mapping_changed(mapping)
+        if self._call is not None and not self._call.session.call.finished:
+            self._call.submit(ev.PortMappingChanged(ports, mapping))
         self.changed()
 
     def _nat_measured(self) -> None:
@@ -459,8 +462,8 @@ class Engine:
         self._door.network_changed()
         self._nat.network_changed(hosts)
         self._relays.network_changed()
-        if self._session is not None:
-            self._session.network_changed(hosts)
+        if self._call is not None:
+            self._call.submit(link.NetworkChanged(hosts))
 
     # -- telling ---------------------------------------------------------------------------------------------------
 
@@ -472,12 +475,18 @@ class Engine:
     def _publish(self) -> None:
         self._picture_due = None
         self._find(*self._store.take_findings())
-        self._picture.audio = self._voice.audio
+        self._picture.audio = self._audio.view
         self._picture.nat = self._nat.profile
         self._picture.mapping = self._door.status
         self._picture.known = self._known.shown(self._nat.profile)
         self.state = state.build(
-            self._picture, self._store, self._session, self._notices, self._numbers, self._wall_offset_s
+            self._picture,
+            self._store,
+            self._session,
+            self._notices,
+            self._numbers,
+            self._wall_offset_s,
+            self._loop.time(),
         )
         self._tell(self.state)
         if self._numbers.incomplete:
@@ -513,11 +522,11 @@ class Engine:
             await asyncio.sleep(LEVELS_EVERY_S)
             if not (self._server.watched or self._subscribers):
                 continue
-            if self._voice.is_open:
-                self._tell(self._voice.levels())
+            if self._audio.is_open:
+                self._tell(self._audio.levels())
             if self._session is not None and self._loop.time() >= next_sample:
                 next_sample = self._loop.time() + SAMPLE_EVERY_S
-                sample = self._session.sample()
+                sample = self._session.sample(self._loop.time())
                 if sample is not None:
                     self._tell(sample)
 
@@ -536,6 +545,10 @@ class Engine:
         in_call = self._session is not None and not self._session.call.finished
         if not (in_call and self._store.documents.settings.keep_call_without_window):
             self.ended.set()
+
+
+def _connected(route: Route) -> ev.RelayConnected:
+    return ev.RelayConnected(route.client.host_ip, route.client.stun)
 
 
 def raise_priority() -> None:

@@ -79,19 +79,17 @@ class SoundSystem:
         for streams in self._all:
             streams.refresh_devices()
 
-    def take_news(self) -> tuple[bool, str]:
-        """Whether states or devices have changed, and why a recording ended (or ``""``)."""
-        changed, ended = False, ""
+    def take_news(self) -> bool:
+        """Whether states or devices have changed, or a recording has ended."""
+        changed = False
         for streams in self._all:
             for event in streams.take_events():
                 match event:
                     case DevicesListed(devices) if isinstance(streams, DeviceStreams):
                         self._devices, changed = devices, True
-                    case RecordingEnded(reason):
-                        ended = reason
-                    case StreamChanged():
+                    case RecordingEnded() | StreamChanged():
                         changed = True
-        return changed, ended
+        return changed
 
     def close(self) -> None:
         """End all threads and files; waits for them."""

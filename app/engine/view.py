@@ -102,8 +102,9 @@ def build(
     notices: Notices,
     numbers: SafetyNumbers,
     wall_offset_s: float,
+    now: float,
 ) -> messages.EngineState:
-    """The state as of now. ``wall_offset_s`` turns the loop's clock into Unix seconds."""
+    """The state as of ``now``. ``wall_offset_s`` turns the loop's clock into Unix seconds."""
     numbers.begin()
     last_calls = store.calls.last_times()
     profile = store.documents.profile
@@ -115,7 +116,7 @@ def build(
         recents=store.calls.recent(),
         audio=picture.audio,
         settings=store.documents.settings,
-        call=None if session is None else _call(session, numbers, wall_offset_s),
+        call=None if session is None else _call(session, numbers, wall_offset_s, now),
         network=msgspec.structs.replace(
             network_in_words(picture.nat, wall_offset_s, picture.mapping),
             known=picture.known[0],
@@ -143,7 +144,7 @@ def _contacts(
         )
 
 
-def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float) -> messages.CallState:
+def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, now: float) -> messages.CallState:
     view, times = session.call.view, session.times
 
     def wall(at: float | None) -> float | None:
@@ -172,14 +173,14 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float) ->
         muted=view.muted,
         peer_muted=view.peer_muted,
         path=strip.current,
-        path_text=words.path_text(view.phase, strip.current, session.rtt_ms()),
+        path_text=words.path_text(view.phase, strip.current, session.rtt_ms(now)),
         reconnecting_since=wall(strip.lost_since),
         spans=_spans(strip, times.answered),
         marks=_marks(strip, times.answered),
         phases=tuple(
             rung
             for status in session.record.phases.values()
-            if (rung := phase_in_words(status, times.answered, session.now(), pair)) is not None
+            if (rung := phase_in_words(status, times.answered, now, pair)) is not None
         ),
         local_nat=nat_in_words(nats["local"]),
         remote_nat=nat_in_words(nats["remote"]),

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from tests.bench.figures import Figure, Section, machine
 from tests.natsim.call import Call
-from tests.natsim.talk import INDEX, OPUS, Codec, Options, World
+from tests.natsim.people import INDEX, OPUS, Codec, Options, World
 from transport.link.events import Close
 from transport.wire.call_messages import Bye
 

@@ -11,8 +11,8 @@ from media.format import FRAME_S, FRAME_SAMPLES
 from media.stretch import MAX_RATIO
 from tests.continuity.exact import FIRST
 from tests.continuity.through_link import INVENTED, MINUTE_FRAMES, MINUTE_SAMPLES, Conversation, End
+from tests.natsim.people import OPUS, Options, World
 from tests.natsim.sound import CardConfig
-from tests.natsim.talk import OPUS, Options, World
 from tests.natsim.wire import Wire
 
 

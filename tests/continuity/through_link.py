@@ -10,10 +10,12 @@ from media.delay_estimator import DelayConfig
 from media.format import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm
 from media.playout import JitterConfig
 from tests.continuity.exact import FIRST, IndexDecoder, Report, check
+from tests.natsim.people import INDEX, Codec, Options, Person, SimCall, World
 from tests.natsim.sound import CardConfig, Numbers
-from tests.natsim.talk import INDEX, Codec, Options, Person, Talk, World
 from tests.natsim.wire import Wire
-from transport.link.events import Event, SendMedia
+from transport.link.events import Command, Event, SendMedia
+from transport.link.link import Link
+from transport.net.sockets import SendDatagram
 
 # Tails and round trips: after so long everything that was said has been played.
 TAIL_S = 2.0
@@ -45,7 +47,7 @@ class End:
     """One person's end: what they said, and what they heard of the other."""
 
     person: Person
-    talk: Talk
+    talk: SimCall
     decoder: LoggedDecoder
 
     @property
@@ -105,19 +107,29 @@ class Conversation:
         return self
 
     def _watch(self, end: End) -> None:
-        driver, capture = end.talk.driver, end.talk.capture
-        assert driver is not None and capture is not None
-        submit, wire, sent = driver.submit, end.person.host.up, capture.frames_sent
+        session, capture = end.talk.session, end.talk.capture
+        assert session.link is not None and capture is not None
+        session.link = Lossy(session.link, end.person.name, capture.frames_sent, self.drop)  # type: ignore[assignment]
 
-        def watched(event: Event) -> None:
-            nonlocal sent
-            if isinstance(event, SendMedia):
-                wire.cut = (end.person.name, sent) in self.drop
-                sent += 1
-            submit(event)
-            wire.cut = False
 
-        driver.submit = watched  # type: ignore[method-assign]
+class Lossy:
+    """A link whose datagrams with certain frames are lost on their first wire."""
+
+    def __init__(self, link: Link, name: str, sent: int, drop: set[tuple[str, int]]) -> None:
+        self.next_deadline = link.next_deadline
+        self.stats = link.stats
+        self._handle = link.handle
+        self._name = name
+        self._sent = sent
+        self._drop = drop
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        commands = self._handle(event, now)
+        if isinstance(event, SendMedia):
+            self._sent += 1
+            if (self._name, self._sent - 1) in self._drop:
+                return [command for command in commands if not isinstance(command, SendDatagram)]
+        return commands
 
 
 def _logging(made: list[LoggedDecoder], unstretched: bool) -> Codec:

@@ -1,30 +1,31 @@
-"""Runs a Link, untouched, on a virtual host: what transport.io.runner does with real sockets."""
+"""Runs a machine, untouched, on a virtual host: what transport.io.runner does with real sockets."""
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.network import Host
-from transport.link.events import Command, Event
+from transport.link.events import Command
 from transport.link.link import Link
-from transport.net.machine import TimerFired
+from transport.net.machine import Machine, TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 
 # A real timer never fires in the very instant that it was set for.
 TICK_S = 1e-6
 
 
-class SimDriver:
-    """One link on one host. As with real sockets, an event submitted from within a command waits for its turn."""
+class SimRunner:
+    """One machine on one host. As with real sockets, an event submitted from within a command waits for its turn."""
 
-    def __init__(self, link: Link, host: Host, on_command: Callable[[Command], None]) -> None:
-        self.link = link
+    def __init__(self, machine: Machine[Any, Any], host: Host, on_command: Callable[[Any], None]) -> None:
+        self.machine = machine
         self.host = host
         self.clock: VirtualClock = host.network.clock
         self._on_command = on_command
         self._ports: dict[int, int] = {}
         self._timer: Timer | None = None
-        self._events: deque[Event] = deque()
+        self._events: deque[Any] = deque()
         self._handling = False
         self._frozen = False
 
@@ -33,8 +34,8 @@ class SimDriver:
         """Local ports of the sockets that are open."""
         return tuple(self._ports.values())
 
-    def submit(self, event: Event) -> None:
-        """Give the link an event now, carry out what it commands, arm the timer."""
+    def submit(self, event: object) -> None:
+        """Give the machine an event now, carry out what it commands, arm the timer."""
         self._events.append(event)
         if not self._handling and not self._frozen:
             self._work()
@@ -61,12 +62,12 @@ class SimDriver:
     def _work(self) -> None:
         self._handling = True
         while self._events:
-            for command in self.link.handle(self._events.popleft(), self.clock.now):
+            for command in self.machine.handle(self._events.popleft(), self.clock.now):
                 self._carry_out(command)
         self._handling = False
         self._arm()
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: object) -> None:
         match command:
             case SendDatagram(socket, destination, data):
                 self.host.send(self._ports[socket], destination, data)
@@ -80,7 +81,7 @@ class SimDriver:
                 self._on_command(command)
 
     def _arm(self) -> None:
-        due = self.link.next_deadline()
+        due = self.machine.next_deadline()
         if due is None:
             if self._timer is not None:
                 self._timer.cancelled = True
@@ -96,8 +97,16 @@ class SimDriver:
         self._timer = None
         if self._frozen:
             return
-        due = self.link.next_deadline()
+        due = self.machine.next_deadline()
         if due is not None and due <= self.clock.now:
             self.submit(TimerFired())
         else:
             self._arm()
+
+
+class SimDriver(SimRunner):
+    """One link on one host."""
+
+    def __init__(self, link: Link, host: Host, on_command: Callable[[Command], None]) -> None:
+        super().__init__(link, host, on_command)
+        self.link = link

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.call import events as ev
-from app.call.machine import Call
+from app.call.machine import CallMachine
+from app.call.session import LEAVE_TIMEOUT_S, CallSession, SessionSetup
 from media.devices.stream_state import Opened, OpenFailed, Release, RetryDue, State, StreamMachine, Vanished, Want
 from media.jitter import JitterBuffer
 from media.playout import Frame
+from media.pump import AudioPump
 from media.rate_control import RateControl, Reported, ReportsOverdue
+from media.ring import SampleRing
 from media.rtp import RtpPacket
 from relay import events as rv
 from relay.call_table import NO_ANSWER_S, CallTable
@@ -37,14 +40,17 @@ from transport.net.sockets import (
 )
 from transport.path import path as pp
 from transport.path import relay_leg as pl
+from transport.path.events import Reconnected, Reconnecting
 from transport.path.manager import Changes, PathManager
 from transport.path.path import Path
 from transport.path.paths import Multipath
 from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
+from transport.portmap.mapper import MappingStatus
 from transport.quic.call_connection import PeerConnection
 from transport.traversal.events import PortMappingsChanged
 from transport.wire import call_messages, relay_messages, stun
+from transport.wire.addresses import parse_person
 from transport.wire.datagrams import RtpPosition
 from transport.wire.demux import packet_kind
 
@@ -162,41 +168,86 @@ def _call_ends(run: Run) -> None:
     assert run.due is None
 
 
+CALL_EVENTS = (
+    ev.Placed("a" * 32, "bob@relay.example", "bob"),
+    ev.RelayConnected("192.0.2.1"),
+    ev.RelayDisconnected("relay-unreachable"),
+    ev.InviteFailed("limit", "too many"),
+    ev.CalleeFound(ANN, GRANT, "unknown"),
+    ev.CalleeFound(ANN, GRANT, "changed"),
+    ev.CallArrived("b" * 32, "ann@relay.example", ANN, GRANT, "unknown"),
+    ev.CallArrived("b" * 32, "ann@relay.example", ANN, GRANT, "changed"),
+    ev.RemoteRings(),
+    ev.RelayEnded("busy"),
+    ev.UserAnswered(),
+    ev.UserDeclined(),
+    ev.UserHungUp(),
+    ev.UserMuted(True),
+    ev.UserMuted(False),
+    ev.KeyAccepted("verified"),
+    TimerFired(),
+)
 CALL = Subject(
-    Call,
-    lambda now: Call(),
+    CallMachine,
+    lambda now: CallMachine(),
     each(
-        ev.Placed("a" * 32, "bob@relay.example", "bob"),
-        ev.RelayReady(),
-        ev.RelayFailed("relay-unreachable"),
-        ev.CalleeFound(ANN, GRANT, "unknown"),
-        ev.CalleeFound(ANN, GRANT, "changed"),
-        ev.InviteRefused("limit", "too many"),
-        ev.CallArrived("b" * 32, "ann@relay.example", ANN, GRANT, "unknown", False),
-        ev.CallArrived("b" * 32, "ann@relay.example", ANN, GRANT, "changed", False),
-        ev.CallArrived("b" * 32, "ann@relay.example", ANN, GRANT, "unknown", True),
-        ev.RemoteRings(),
-        ev.RelayEnded("busy"),
-        ev.UserAnswered(),
-        ev.UserDeclined(),
-        ev.UserHungUp(),
-        ev.UserMuted(True),
-        ev.UserMuted(False),
-        ev.KeyAccepted("verified"),
-        ev.LinkProven("ann@relay.example"),
-        ev.PeerSaid(call_messages.Accept()),
-        ev.PeerSaid(call_messages.Muted(True)),
-        ev.PeerSaid(call_messages.Bye("busy")),
-        ev.LinkSilent(),
-        ev.LinkBack(),
+        *CALL_EVENTS,
+        tl.Proven("ann@relay.example"),
+        tl.MessageReceived(call_messages.Accept()),
+        tl.MessageReceived(call_messages.Muted(True)),
+        tl.MessageReceived(call_messages.Bye("busy")),
+        Reconnecting(0.0),
+        Reconnected(),
         ev.MediaBroken(),
-        ev.LinkOver("lost"),
-        ev.LinkOver("peer-left"),
-        ev.TimerFired(),
+        tl.LinkEnded("lost", ""),
+        tl.LinkEnded("peer-left", ""),
     ),
     _call_ends,
-    fire=on(ev.TimerFired()),
-    events=ev.Event,
+    fire=on(TimerFired()),
+    events=ev.CallEvent,
+)
+
+
+def _session(now: float) -> CallSession:
+    setup = SessionSetup(
+        identity(2),
+        "bob@relay.example",
+        parse_person("ann@relay.example"),
+        AudioPump(SampleRing(), SampleRing()),
+        random.Random(1),
+        relay=ev.RelayConnected("192.0.2.1"),
+        hosts=(HostAddress(HERE[0], 24, "eth0"),),
+    )
+    return CallSession(setup, now)
+
+
+def _session_ends(run: Run) -> None:
+    run.do(on(ev.UserHungUp()))
+    run.do(on(ev.UserLeft()))
+    run.wait(LEAVE_TIMEOUT_S + 0.1)
+    assert sum(isinstance(said, ev.Released) for said in run.said) == 1
+    assert sum(isinstance(said, ev.Finished) for said in run.said) == int(run.machine.call.finished)
+    assert run.due is None
+
+
+SESSION = Subject(
+    CallSession,
+    _session,
+    each(
+        *CALL_EVENTS,
+        ev.UserLeft(),
+        ev.LegGranted(GRANT),
+        ev.LegGranted(relay_messages.Leg("another-username", "another-password", 7851, 60.0)),
+        ev.AudioReady(),
+        ev.PortMappingChanged((), MappingStatus("trying")),
+        tl.NetworkChanged(()),
+        SocketOpened(1, HERE),
+        SocketFailed(1, "no such interface"),
+        DatagramReceived(1, RELAY, b"noise"),
+    ),
+    _session_ends,
+    fire=on(TimerFired()),
+    events=ev.SessionEvent,
 )
 
 # -- media -----------------------------------------------------------------------------------------------------------
@@ -866,6 +917,6 @@ LINK = Subject(
 )
 
 SUBJECTS = (
-    CALL, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, REPORTS, MULTIPATH, PEER,
+    CALL, SESSION, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, REPORTS, MULTIPATH, PEER,
     LINK,
 )  # fmt: skip

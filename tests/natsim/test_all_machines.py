@@ -55,7 +55,11 @@ def test_every_machine_is_tried() -> None:
     tried = {f"{subject.kind.__module__}.{subject.kind.__qualname__}" for subject in SUBJECTS}
     missing = _machines_in_the_source() - NOT_MACHINES - tried
     assert not missing, f"give these a Subject in tests/natsim/machines.py: {sorted(missing)}"
-    assert {"app.call.machine.Call", "transport.link.link.Link", "relay.router.Router"} <= _machines_in_the_source()
+    assert {
+        "app.call.machine.CallMachine",
+        "transport.link.link.Link",
+        "relay.router.Router",
+    } <= _machines_in_the_source()
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.kind.__name__)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import pytest
 
 from media.format import FRAME_S
+from tests.natsim.people import INDEX, OPUS, Codec, Options, Traversal, World
 from tests.natsim.sound import CardConfig
-from tests.natsim.talk import INDEX, OPUS, Codec, Options, Traversal, World
 from tests.natsim.wire import Bernoulli, Wire
 
 CALLS = 50
@@ -79,13 +79,14 @@ def first_audio(
     world.until(lambda: ann.card.audible_at is not None and bob.card.audible_at is not None, 10.0)
     assert ann.card.audible_at is not None and bob.card.audible_at is not None
     assert at_caller.call.view.phase == at_callee.call.view.phase == "talking"
-    assert at_caller.driver is not None
+    stats = at_caller.session.link_stats(world.clock.now)
+    assert stats is not None
     return FirstAudio(
         seed,
         one_way_s + relay_detour_s + jitter_s / 2,
         ann.card.audible_at - answered,
         bob.card.audible_at - answered,
-        sum(phase.packets for phase in at_caller.driver.link.stats(world.clock.now).phases),
+        sum(phase.packets for phase in stats.phases),
     )
 
 

@@ -10,7 +10,7 @@ from app.call import events as ev
 from app.call.machine import INVITE_TIMEOUT_S, RING_TIMEOUT_S
 from relay.call_table import NO_ANSWER_S, RECONNECT_GRACE_S
 from tests.natsim.call import identity
-from tests.natsim.talk import Person, Talk, World
+from tests.natsim.people import Person, SimCall, World
 from transport.link.link import LOST_AFTER_S
 from transport.quic.relay_channel import IDLE_TIMEOUT_S
 from transport.quic.relay_session import PROBE_TIMEOUT_S
@@ -35,7 +35,7 @@ class Two:
     def now(self) -> float:
         return self.world.clock.now
 
-    def ring(self) -> tuple[Talk, Talk]:
+    def ring(self) -> tuple[SimCall, SimCall]:
         placed = self.ann.call("bob")
         self.world.until(lambda: placed.call.view.phase == "ringing" and bool(self.bob.talks))
         # Until the two programs know each other, as they do long before anybody has picked up.
@@ -47,14 +47,14 @@ class Two:
         clients = (self.ann.control, self.bob.control)
         self.world.until(lambda: all(client.is_connected and not client.is_stale for client in clients), 90.0)
 
-    def connect(self) -> tuple[Talk, Talk]:
+    def connect(self) -> tuple[SimCall, SimCall]:
         placed, taken = self.ring()
         self.bob.answer()
         self.world.until(lambda: placed.call.view.phase == taken.call.view.phase == "talking")
         self.world.run(1.0)
         return placed, taken
 
-    def over(self, *talks: Talk, seconds: float = 120.0) -> None:
+    def over(self, *talks: SimCall, seconds: float = 120.0) -> None:
         self.world.until(lambda: all(talk.finished is not None for talk in talks), seconds)
 
 
@@ -63,16 +63,16 @@ def two() -> Two:
     return Two()
 
 
-def how(talk: Talk) -> tuple[str, str]:
+def how(talk: SimCall) -> tuple[str, str]:
     """Outcome and reason of a call that is over, told exactly once."""
-    assert len(talk.said.finished) == 1
+    assert len(talk.endings) == 1
     assert talk.call.finished and talk.call.next_deadline() is None
-    told = talk.said.finished[0][1]
-    return told.outcome, told.reason
+    finished = talk.endings[0][1]
+    return finished.outcome, finished.reason
 
 
-def ended_at(talk: Talk) -> float:
-    return talk.said.finished[0][0]
+def ended_at(talk: SimCall) -> float:
+    return talk.endings[0][0]
 
 
 def assert_nothing_left(two: Two, *people: Person) -> None:
@@ -112,7 +112,7 @@ def test_decline(two: Two) -> None:
     assert how(rung) == ("declined", "declined")
     assert how(placed) == ("declined", "declined")
     assert ended_at(placed) - begun < 0.1
-    assert placed.said.tones[-1][1] == "busy"
+    assert placed.tones[-1] == "busy"
     assert_nothing_left(two)
     can_call_again(two)
 
@@ -221,7 +221,7 @@ def test_a_changed_key_stops_the_caller_before_a_link_is_opened(two: Two) -> Non
     placed = two.ann.call("bob")
     two.over(placed)
     assert how(placed) == ("key-changed", "key-changed")
-    assert placed.driver is None
+    assert placed.session.link is None
     two.world.run(1.0)
     assert how(two.bob.talk) == ("missed", "cancelled")
     assert_nothing_left(two)
@@ -272,7 +272,7 @@ def test_somebody_vanishes_in_mid_talk(two: Two, who: str) -> None:
     gone.vanish()
     two.world.run(3.0)
     assert left.call.view.phase == "reconnecting"
-    assert left.said.tones[-1][1] == "reconnecting"
+    assert left.tones[-1] == "reconnecting"
     two.over(left)
     assert how(left) == ("failed", "lost")
     assert ended_at(left) - begun == pytest.approx(LOST_AFTER_S, abs=SLACK_S)

@@ -109,7 +109,7 @@ class Session:
         self.record = SimpleNamespace(nats={"local": HERE, "remote": None})
         self._phases = tuple(PhaseStatus("punch", outcome, 401.0, 412.5) for outcome in outcomes)  # type: ignore
 
-    def link_stats(self) -> SimpleNamespace:
+    def link_stats(self, now: float) -> SimpleNamespace:
         return SimpleNamespace(phases=self._phases)
 
 
@@ -126,7 +126,7 @@ class Session:
     ],
 )
 def test_only_what_a_call_showed_of_one_pair_is_kept(networks, answered, outcomes, way) -> None:  # type: ignore
-    kept = archive.between_networks(Session(networks, answered, outcomes), OFFSET)  # type: ignore[arg-type]
+    kept = archive.between_networks(Session(networks, answered, outcomes), OFFSET, 500.0)  # type: ignore[arg-type]
     if way == "nothing":
         assert kept is None
         return
