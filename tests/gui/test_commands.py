@@ -241,9 +241,9 @@ def test_a_trace_is_saved_without_addresses_unless_they_are_asked_for(
     dialog.accept()
     assert bridge.sent == [SaveTrace("call-1", str(tmp_path / "trace.json"), with_addresses)]
     told = saver.findChild(QLabel, "trace_saved")
-    window.call.trace_saved(TraceSaved("another", ""))
+    window.call.panel.trace_saved(TraceSaved("another", ""))
     assert told.text() == ""
-    window.call.trace_saved(TraceSaved("call-1", ""))
+    window.call.panel.trace_saved(TraceSaved("call-1", ""))
     assert told.text() == "Saved"
 
 

@@ -51,6 +51,11 @@ class Button(QPushButton):
             self._icon, self._tone = icon, tone
             self._tint()
 
+    def setText(self, text: str) -> None:
+        """Show ``text``; an icon stands at a distance from it."""
+        super().setText(text)
+        self._tint()
+
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.EnabledChange):

@@ -88,6 +88,8 @@ def scrolled(inside: QWidget, *, name: str) -> QScrollArea:
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     area.setFrameShape(QFrame.Shape.NoFrame)
     inside.setProperty("kind", "scrolled")
+    # Otherwise Qt asks for the height of the narrowest layout, and scrolls a page that has room.
+    inside.setMinimumHeight(1)
     area.setWidget(inside)
     return area
 
