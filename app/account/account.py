@@ -6,14 +6,15 @@ from typing import Any
 
 import msgspec
 
-from app.account.local_relay import ECHO_NAME, LocalRelay, LocalRelayError, LocalRelayPlace
+from app.account.local_relay import ECHO_NAME, LocalRelay, LocalRelayPlace
 from app.account.relay_sessions import Relays
-from app.engine.view import NoticeKind, ViewInputs
+from app.engine.view import ViewInputs
 from app.ipc import messages
+from app.model.end_reasons import end_reason, relay_problem
+from app.model.terms import RelayProblem, Values
 from app.store import Profile, Store
 from app.system.data_dir import Home
-from app.system.errors import AppError
-from app.text import calls
+from app.system.errors import AppError, Finding
 from transport.io.relay_session import RequestFailed
 from transport.io.tasks import Tasks
 from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent
@@ -37,7 +38,7 @@ class Account:
         relays: Relays,
         picture: ViewInputs,
         changed: Callable[[], None],
-        notify: Callable[[NoticeKind, str, str], None],
+        notify: Callable[[Finding], None],
     ) -> None:
         self._home = home
         self._store = store
@@ -65,7 +66,7 @@ class Account:
         """Go on where the last run ended."""
         self._show_me()
         if self._store.documents.profile.local_trial:
-            self._start("Starting the private relay and Echo …", self._try_here(self._store.documents.profile.name))
+            self._start("starting-local-relay", self._try_here(self._store.documents.profile.name))
         elif (person := self.own_address) is not None:
             self._set_relay("connecting")
             self._tasks.start(self._relays.go_home(person), name="go-home")
@@ -79,16 +80,16 @@ class Account:
     def handle(self, message: messages.WindowMessage, answer: Answer) -> None:
         """Begin what was asked; failures are answered later. Raises :class:`AppError` or ``WireError`` at once."""
         if self._picture.busy:
-            raise AppError("Segue is still busy with the last step.")
+            raise AppError("account-busy")
         match message:
             case messages.Register(name, relay):
                 person = PersonAddress(parse_name(name), parse_relay(relay))
-                self._start("Registering …", self._register(person), answer, "Register")
+                self._start("registering", self._register(person), answer, "Register")
             case messages.TryHere(name):
                 chosen = parse_name(name) if name else _login_name()
-                self._start("Starting a private relay and Echo …", self._try_here(chosen), answer, "TryHere")
+                self._start("starting-local-relay", self._try_here(chosen), answer, "TryHere")
             case messages.SignOff():
-                self._start("Signing off …", self._sign_off(), answer, "SignOff")
+                self._start("signing-off", self._sign_off(), answer, "SignOff")
 
     def home_says(self, event: RelayEvent) -> None:
         """How the home session stands."""
@@ -98,17 +99,18 @@ class Account:
                 self._set_relay("online")
             case Disconnected(reason, retry_in_s):
                 self._picture.online.clear()
-                self._set_relay("offline", calls.relay_problem("unreachable", self._relay, reason, retry_in_s).text)
+                self._set_relay("offline", "unreachable", reason, retry_in_s)
             case Rejected(code, text):
                 self.refusal = event
                 self._picture.online.clear()
-                told = calls.relay_problem(calls.relay_problem_of(code), self._relay, text).text
-                self._set_relay("refused", told)
-                self._notify("error", "Segue is off line", told)
+                problem = relay_problem(code)
+                self._set_relay("refused", problem, text)
+                values: Values = {"problem": problem, "relay": self._relay, "detail": text}
+                self._notify(Finding("error", "relay-refused", values))
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _start(self, busy: str, work: Step, answer: Answer | None = None, command: str = "") -> None:
+    def _start(self, busy: messages.Busy, work: Step, answer: Answer | None = None, command: str = "") -> None:
         self._picture.busy = busy
         self._changed()
         self._tasks.start(self._carry_out(work, answer, command), name=command or "resume")
@@ -116,12 +118,12 @@ class Account:
     async def _carry_out(self, work: Step, answer: Answer | None, command: str) -> None:
         try:
             await work
-        except (LocalRelayError, AppError) as error:
-            self._failed(answer, messages.CommandFailed(command, str(error)))
+        except AppError as error:
+            self._failed(answer, messages.CommandFailed(command, error.code, error.values))
         except RequestFailed as error:
             field = "name" if error.code in ("name-taken", "not-registered") else "relay"
-            told = calls.refusal_text(error.code, error.text)
-            self._failed(answer, messages.CommandFailed(command, told, field))
+            detail: Values = {"detail": error.text}
+            self._failed(answer, messages.CommandFailed(command, end_reason(error.code), detail, field))
         finally:
             self._picture.busy = ""
             self._changed()
@@ -131,8 +133,8 @@ class Account:
         if answer is not None:
             answer(failure)
         else:
-            self._set_relay("offline", failure.text)
-            self._notify("error", "The private relay is not there", failure.text)
+            self._set_relay("offline", "no-local-relay")
+            self._notify(Finding("error", "no-local-relay", {"code": failure.code, **failure.values}))
 
     async def _register(self, person: PersonAddress) -> None:
         await self._relays.register(person)
@@ -200,10 +202,23 @@ class Account:
             local_trial=profile.local_trial,
         )
 
-    def _set_relay(self, status: messages.RelayStatus, text: str = "") -> None:
+    def _set_relay(
+        self,
+        status: messages.RelayStatus,
+        problem: RelayProblem | None = None,
+        detail: str = "",
+        retry_s: float | None = None,
+    ) -> None:
         home = self._relays.home
         rtt_ms = home.client.rtt_ms if home is not None and status == "online" else None
-        self._picture.me = msgspec.structs.replace(self._picture.me, relay=status, relay_text=text, relay_rtt_ms=rtt_ms)
+        self._picture.me = msgspec.structs.replace(
+            self._picture.me,
+            relay=status,
+            relay_problem=problem,
+            relay_detail=detail,
+            relay_retry_s=retry_s,
+            relay_rtt_ms=rtt_ms,
+        )
         self._changed()
 
 

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Literal
 
 from app.account.keyring import KeyringClient, KeyringSilent, KeyringUnusable
+from app.model.terms import Values
 from app.system import files
 from app.system.data_dir import Home
-from app.system.errors import AppError, Finding, explain
+from app.system.errors import AppError, Finding, cause_of
 from transport.identity.errors import IdentityError
 from transport.identity.keys import SECRET_BYTES, Identity, load_identity, new_identity
 
@@ -35,10 +36,6 @@ _CHECK_HEX = 16
 _MAX_KEY_FILE_BYTES = 1_000
 _MAX_CERTIFICATE_BYTES = 2_048
 _SERIAL_BITS = 158
-_NEW_KEY = (
-    "Segue made a new key. To others you are a new person until they accept it, and your name at the relay belongs to "
-    "the old one: register another name."
-)
 
 
 class KeyPlaceError(AppError):
@@ -112,8 +109,8 @@ class _Place:
         self._findings: list[Finding] = []
         self._in_keyring = False
         """The file says that the key is in the keyring."""
-        self._loss: tuple[str, str] | None = None
-        """Title and first sentence about an older key that cannot be used any more."""
+        self._loss: Finding | None = None
+        """About an older key that cannot be used any more; shown when there is a new one."""
 
     def load(self) -> KeyLoaded:
         secret = self._from_file()
@@ -126,8 +123,7 @@ class _Place:
             secret = secrets.token_bytes(SECRET_BYTES)
             place = self._keep(secret)
             if self._loss is not None:
-                title, what = self._loss
-                self._findings.append(Finding("error", title, f"{what} {_NEW_KEY}"))
+                self._findings.append(self._loss)
         elif place == "keyring" and not self._in_keyring:
             self._mark_keyring()
         return KeyLoaded(self._with_certificate(secret), place, tuple(self._findings))
@@ -143,10 +139,7 @@ class _Place:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise KeyUnreadable(
-                f"Segue cannot read your key in {path}: {explain(error)}. It was not changed. "
-                "Give yourself the right to read it, then start Segue again."
-            ) from error
+            raise KeyUnreadable("key-unreadable", path=str(path), cause=cause_of(error)) from error
         if text.strip() == _IN_KEYRING.strip().encode():
             self._in_keyring = True
             return None
@@ -161,58 +154,38 @@ class _Place:
     def _close_to_others(self, path: Path) -> None:
         try:
             path.chmod(files.OWNER_ONLY)
-            done = "Segue has closed it to others."
+            self._findings.append(Finding("warning", "key-was-open", {"path": str(path)}))
         except OSError as error:
-            done = f"Segue could not close it: {explain(error)}."
-        self._findings.append(
-            Finding(
-                "warning",
-                "Others could read your key",
-                f"The file {path} was open to other users of this computer. {done} If you do not trust them, "
-                "start anew with another folder.",
-            )
-        )
+            self._findings.append(Finding("warning", "key-is-open", {"path": str(path), "cause": cause_of(error)}))
 
     def _set_damaged_aside(self, path: Path) -> None:
         try:
             kept = files.set_aside(path, "damaged", self._clock())
         except OSError as error:
-            raise KeyUnreadable(
-                f"Your key file {path} is damaged, and Segue cannot put it aside: {explain(error)}. "
-                "Nothing was changed. Put a copy of the key in its place, or move it away, then start Segue again."
-            ) from error
-        self._loss = (
-            "Your key file was damaged",
-            f"Segue kept it as {kept}. If you have a copy of your key, close Segue and put it back as {path}.",
-        )
+            raise KeyUnreadable("key-damaged-in-place", path=str(path), cause=cause_of(error)) from error
+        self._loss = Finding("error", "key-file-damaged", {"kept": str(kept), "path": str(path)})
 
     # -- the keyring -----------------------------------------------------------------------------------------------
 
     def _from_keyring(self) -> bytes | None:
         if self._door is None:
             if self._in_keyring:
-                raise KeyringLocked(
-                    f"The key of {self._home.folder} is in the keyring of this computer, and Segue was told to use "
-                    f"the file alone. Start it without --home and without {PLACE_VARIABLE}."
-                )
+                raise KeyringLocked("key-in-keyring-only", path=str(self._home.folder), variable=PLACE_VARIABLE)
             return None
         try:
             text = self._door.get(self._home.keyring_user)
         except (KeyringSilent, KeyringUnusable) as error:
             if not self._in_keyring:
                 return None
-            raise KeyringLocked(
-                f"Your key is in the keyring of this computer, and Segue cannot get it: {error} "
-                "Unlock it (signing out and in again often helps), then start Segue again."
-            ) from error
+            raise KeyringLocked("keyring-locked", cause=str(error)) from error
         if text is None:
             if self._in_keyring:
-                self._loss = ("Your key is gone", "It is no longer in the keyring of this computer.")
+                self._loss = Finding("error", "key-gone-from-keyring")
             return None
         try:
             return _decode(text.encode("utf-8", "replace"))
         except _Damaged:
-            self._loss = ("Your key was damaged", "Segue left the old one as it is in the keyring of this computer.")
+            self._loss = Finding("error", "key-damaged-in-keyring")
             self._door = None  # what is damaged is not overwritten: the new key goes to the file
             return None
 
@@ -238,10 +211,7 @@ class _Place:
         try:
             files.write_atomically(self._home.key, text.encode())
         except OSError as error:
-            raise KeyNotSaved(
-                f"Segue cannot write your key to {self._home.key}: {explain(error)}. "
-                "Put that right, then start Segue again."
-            ) from error
+            raise KeyNotSaved("key-not-saved", path=str(self._home.key), cause=cause_of(error)) from error
 
     # -- the certificate -------------------------------------------------------------------------------------------
 
@@ -255,13 +225,8 @@ class _Place:
         try:
             files.write_atomically(self._home.certificate, identity.certificate)
         except OSError as error:
-            self._findings.append(
-                Finding(
-                    "warning",
-                    "A file could not be written",
-                    f"{self._home.certificate}: {explain(error)}. Calls work; Segue tries again at the next start.",
-                )
-            )
+            values: Values = {"path": str(self._home.certificate), "cause": cause_of(error)}
+            self._findings.append(Finding("warning", "certificate-not-written", values))
         return identity
 
     def _forget_certificate(self) -> None:
@@ -271,11 +236,10 @@ class _Place:
         try:
             kept = files.set_aside(self._home.certificate, "old", self._clock())
         except OSError as error:
-            raise KeyNotSaved(
-                f"Segue cannot write to the folder {self._home.folder}: {explain(error)}. Nothing was changed."
-            ) from error
+            folder = str(self._home.folder)
+            raise KeyNotSaved("key-folder-not-writable", path=folder, cause=cause_of(error)) from error
         if self._loss is None:
-            self._loss = ("Your key is gone", f"Segue found no key any more, and kept the old certificate as {kept}.")
+            self._loss = Finding("error", "key-gone", {"kept": str(kept)})
 
 
 def _check(secret_hex: str) -> str:

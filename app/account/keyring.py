@@ -31,11 +31,11 @@ Backend = keyring.backend.KeyringBackend
 
 
 class KeyringUnusable(Exception):
-    """There is no keyring worth the name, or it refuses. The message is fit to be shown."""
+    """There is no keyring that can be used, or it refuses. The message is a cause of :mod:`app.text.problems`."""
 
 
 class KeyringSilent(Exception):
-    """The keyring did not answer in time. The message is fit to be shown."""
+    """The keyring did not answer in time. The message is a cause of :mod:`app.text.problems`."""
 
 
 def usable_backend(found: Backend) -> Backend | None:
@@ -96,7 +96,7 @@ class KeyringClient:
 
     def _run(self, call: Callable[[Backend], str | None]) -> str | None:
         if self._silent:
-            raise KeyringSilent("it did not answer in time.")
+            raise KeyringSilent("keyring-silent")
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="keyring", daemon=True)
             self._thread.start()
@@ -104,7 +104,7 @@ class KeyringClient:
         self._jobs.put_nowait(job)
         if not job.done.wait(self._limit_s):
             self._silent = True
-            raise KeyringSilent("it did not answer in time.")
+            raise KeyringSilent("keyring-silent")
         if job.error:
             raise KeyringUnusable(job.error)
         return job.result
@@ -116,11 +116,11 @@ class KeyringClient:
                 # Looking for a backend may already talk to the desktop, so it belongs behind the limit too.
                 backend = backend or usable_backend(self._find())
                 if backend is None:
-                    job.error = "there is none on this computer."
+                    job.error = "keyring-none"
                 else:
                     job.result = job.call(backend)
             except keyring.errors.KeyringLocked:
-                job.error = "it is locked."
+                job.error = "keyring-locked"
             except Exception as error:  # backends raise whatever their desktop raises; the kind alone is told,
-                job.error = f"it refused ({type(error).__name__})."  # since a message might quote the secret
+                job.error = type(error).__name__  # since a message might quote the secret
             job.done.set()

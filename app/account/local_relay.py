@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from app.system.errors import explain
+from app.system.errors import AppError, cause_of
 from transport.io.tasks import Tasks
 from transport.wire.addresses import PersonAddress, RelayAddress, parse_relay
 from transport.wire.errors import WireError
@@ -39,8 +39,8 @@ RESTART_AFTER_S = 2.0
 Child = subprocess.Popen[bytes]
 
 
-class LocalRelayError(Exception):
-    """The private relay or Echo could not be started. The message is fit to be shown."""
+class LocalRelayError(AppError):
+    """The private relay or Echo could not be started."""
 
 
 class RelayReady(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ class LocalRelay:
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise LocalRelayError(f"The private relay needs the folder {self._folder}: {explain(error)}.") from error
+            raise LocalRelayError("local-relay-folder", path=str(self._folder), cause=cause_of(error)) from error
         remembered = 0
         with contextlib.suppress(OSError, ValueError):
             remembered = int(port_file.read_text())
@@ -142,7 +142,7 @@ class LocalRelay:
             with contextlib.suppress(OSError):  # then it gets another port next time
                 port_file.write_text(str(relay.port))
             return LocalRelayPlace(relay, PersonAddress(ECHO_NAME, relay))
-        raise LocalRelayError("The private relay did not start. Is something in the way of UDP on this machine?")
+        raise LocalRelayError("local-relay-not-started")
 
     async def _start_echo(self, place: LocalRelayPlace) -> None:
         self._echo = None
@@ -153,11 +153,11 @@ class LocalRelay:
         finally:
             await end_child(register)
         if register.returncode != 0:
-            raise LocalRelayError("Echo could not register with the private relay.")
+            raise LocalRelayError("echo-not-registered")
         self._echo = child = spawn("echo", "--home", home, "--with-parent")
         if not await first_line(child):
             await end_child(child)
-            raise LocalRelayError("Echo did not start.")
+            raise LocalRelayError("echo-not-started")
 
 
 def spawn(*arguments: str, prefix: tuple[str, ...] = ()) -> Child:
@@ -174,7 +174,7 @@ def spawn(*arguments: str, prefix: tuple[str, ...] = ()) -> Child:
             start_new_session=sys.platform != "win32",
         )
     except OSError as error:
-        raise LocalRelayError(f"Another process of Segue could not be started: {error.strerror}") from error
+        raise LocalRelayError("process-not-started", cause=cause_of(error)) from error
 
 
 async def first_line(child: Child) -> bytes:

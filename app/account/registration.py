@@ -6,21 +6,22 @@ from dataclasses import dataclass
 
 from app.account.key_store import load_identity_of
 from app.account.relay_sessions import Relays
+from app.model.end_reasons import end_reason
 from app.model.exit_status import ExitStatus
 from app.store import Profile, Store
 from app.system.data_dir import Home, HomeLock, prepare
 from app.system.errors import AppError
-from app.text import calls
 from transport.io.relay_session import RequestFailed
 from transport.wire.addresses import PersonAddress
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """How it went, in words, and the exit status."""
+    """The exit status, and where a relay refused, its code and words."""
 
     status: ExitStatus
-    text: str
+    refusal: str = ""
+    detail: str = ""
 
 
 async def register_name(home: Home, person: PersonAddress) -> Registered:
@@ -33,10 +34,10 @@ async def register_name(home: Home, person: PersonAddress) -> Registered:
             await Relays(identity, store, random.SystemRandom(), lambda route, event: None).register(person)
             store.documents.change_profile(Profile(name=person.name, relay=str(person.relay)))
             if store.trouble is not None:
-                raise AppError(f"The name is registered, but it could not be written down here: {store.trouble}")
+                raise AppError("registered-not-saved", cause=store.trouble.cause)
         except RequestFailed as error:
             status = ExitStatus.UNREACHABLE if error.code in ("unreachable", "wrong-pin") else ExitStatus.FAILED
-            return Registered(status, calls.refusal_text(error.code, error.text))
+            return Registered(status, end_reason(error.code), error.text)
         finally:
             store.close()
-    return Registered(ExitStatus.OK, f"registered {person}")
+    return Registered(ExitStatus.OK)

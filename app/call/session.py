@@ -208,7 +208,7 @@ class CallSession:
             playout_delay_ms=media.playout_delay_ms,
             sent_kbps=media.sent_kbps,
             received_kbps=media.received_kbps,
-            codec=f"Opus 48 kHz mono, 20 ms, FEC, {media.bitrate_bps // 1000} kbit/s",
+            bitrate_kbps=media.bitrate_bps / 1000,
             concealed_ms=media.samples_concealed / 48.0,
         )
 

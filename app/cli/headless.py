@@ -19,7 +19,10 @@ from app.model.exit_status import ExitStatus, exit_status
 from app.system.data_dir import find_home
 from app.system.loop import run_on_own_loop
 from app.system.parent_watch import watch_parent
-from app.text.traversal import phase_line
+from app.text.accounts import relay_text
+from app.text.calls import end_text
+from app.text.problems import notice_text, problem_text
+from app.text.traversal import step_line
 from transport.io.stop_signals import on_stop_signals
 from transport.io.tasks import Tasks
 from transport.wire.addresses import PersonAddress
@@ -86,7 +89,7 @@ class EngineWatch:
         for notice in state.notices:
             if notice.number not in self._shown_notices:
                 self._shown_notices.add(notice.number)
-                complain(f"{notice.title}: {notice.text}")
+                complain(": ".join(notice_text(notice.code, notice.values)))
 
 
 Work = Callable[[EngineWatch], Coroutine[Any, Any, ExitStatus]]
@@ -155,7 +158,7 @@ async def _listen(watch: EngineWatch, answer_after_s: float, once: bool) -> Exit
         return ExitStatus.USAGE
     await watch.until(lambda state: state.me.relay in ("online", "refused", "offline"))
     if watch.state.me.relay == "offline":
-        complain(watch.state.me.relay_text)
+        complain(relay_text(watch.state.me))
         await watch.until(lambda state: state.me.relay in ("online", "refused"))
     if watch.state.me.relay == "refused":  # a notice has said why
         return ExitStatus.UNREACHABLE
@@ -182,7 +185,7 @@ async def _answer(watch: EngineWatch, incoming: messages.CallState, ring_s: floa
         say("talking")
     over = (await watch.until(lambda state: _is_over(state, call_id))).call
     watch.refused = None
-    say(f"ended: {'over' if over is None else over.end_text}")
+    say(f"ended: {'over' if over is None else end_text(over)}")
     return ExitStatus.OK if over is None else _status(over)
 
 
@@ -193,7 +196,8 @@ async def _call(watch: EngineWatch, address: PersonAddress, for_s: float | None)
     watch.command(messages.PlaceCall(address=str(address)))
     placed = (await watch.until(lambda state: state.call is not None and state.call.phase in ("talking", "ended"))).call
     if watch.refused is not None or placed is None:
-        complain(watch.refused.text if watch.refused is not None else "The call could not be placed.")
+        failed = watch.refused
+        complain(problem_text(failed.code, failed.values) if failed is not None else "The call could not be placed.")
         return ExitStatus.FAILED
     call_id = placed.call_id
     if placed.phase == "talking":
@@ -206,7 +210,7 @@ async def _call(watch: EngineWatch, address: PersonAddress, for_s: float | None)
     if over is None:
         return ExitStatus.FAILED
     status = _status(over)
-    (say if status == ExitStatus.OK else complain)(f"ended: {over.end_text}")
+    (say if status == ExitStatus.OK else complain)(f"ended: {end_text(over)}")
     return status
 
 
@@ -240,7 +244,7 @@ class _CallLines:
 
     def _print_techniques(self, now: messages.CallState) -> None:
         for technique in now.phases:
-            line = phase_line(technique)
+            line = step_line(technique, now)
             # How it ended is printed once, whatever is learnt about the networks later.
             key = line if technique.outcome == "trying" else technique.outcome
             if self._printed.get(technique.name) != key:

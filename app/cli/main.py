@@ -205,7 +205,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except AppError as error:
-        complain(str(error))
+        complain(importlib.import_module("app.text.problems").problem_text(error.code, error.values))
     except WireError as error:  # an address in the local data that no version of Segue would write
         complain(f"{error}.")
     except BrokenPipeError:

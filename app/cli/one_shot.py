@@ -9,13 +9,17 @@ from app.model.exit_status import ExitStatus
 from app.network.netcheck import look_at_network
 from app.system.data_dir import find_home
 from app.system.loop import run_on_own_loop
+from app.text.problems import problem_text
 from transport.wire.addresses import PersonAddress
 
 
 def register(address: PersonAddress, home: Path | None) -> ExitStatus:
     """``segue register``: claim a name for this installation's key."""
     result = run_on_own_loop(register_name(find_home(home), address))
-    (say if result.status == ExitStatus.OK else complain)(result.text)
+    if result.status == ExitStatus.OK:
+        say(f"registered {address}")
+    else:
+        complain(problem_text(result.refusal, {"detail": result.detail}))
     return result.status
 
 

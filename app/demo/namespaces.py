@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app.account.local_relay import Child, LocalRelayError, end_child, first_line
 from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Household, Nat
+from app.system.errors import cause_of
 
 INTERNET = "net"
 _READY = b"ready\n"
@@ -150,4 +151,4 @@ def _hold(script: str, folder: Path, *, is_own_user: bool) -> Child:
             start_new_session=True,
         )
     except OSError as error:
-        raise LocalRelayError(f"Another process could not be started: {error.strerror}") from error
+        raise LocalRelayError("process-not-started", cause=cause_of(error)) from error

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from app.ipc import messages
 from app.report.report import CallReport, MediaReport
+from app.text.calls import end_text
+from app.text.networks import detail, headline
+from app.text.traversal import step_text
 
 # The newest of them stand under the live page.
 MAX_LINES = 200
@@ -87,10 +90,10 @@ def _news(name: str, talk: messages.CallState, shown: _Shown) -> Iterator[str]:
         elif (talk.phase, phase) == ("talking", "reconnecting"):
             yield f"{name}: connected again"
         elif (name, talk.phase) == (_CALLER, "ended"):
-            yield f"{name} hangs up" if talk.end_reason == "hung-up" else f"the call is over: {talk.end_text}"
-    if talk.local_nat.kind not in ("", _NOT_KNOWN) and talk.local_nat.headline != shown.nat:
-        shown.nat = talk.local_nat.headline
-        yield f"{name}'s network: {shown.nat}. {talk.local_nat.detail}"
+            yield f"{name} hangs up" if talk.end_reason == "hung-up" else f"the call is over: {end_text(talk)}"
+    if talk.local_nat.kind not in ("", _NOT_KNOWN) and headline(talk.local_nat.kind) != shown.nat:
+        shown.nat = headline(talk.local_nat.kind)
+        yield f"{name}'s network: {shown.nat}. {detail(talk.local_nat.kind)}"
     if talk.answered is not None and talk.phase != "ended":
         path, shown.path = shown.path, talk.path or ""
         if shown.path and shown.path != path:
@@ -99,10 +102,10 @@ def _news(name: str, talk: messages.CallState, shown: _Shown) -> Iterator[str]:
         before, shown.techniques[step.name] = shown.techniques.get(step.name, "waiting"), step.outcome
         if step.outcome not in (before, "waiting"):
             outcome = "" if step.outcome == "trying" else f" {_OUTCOMES[step.outcome]}"
-            yield f"{name}, {_PHASES.get(step.name, step.name)}{outcome}: {step.why}"
+            yield f"{name}, {_PHASES.get(step.name, step.name)}{outcome}: {step_text(step, talk)}"
     # The hardest one says the most; which of them ended last says nothing.
-    failures = [step.why for step in talk.phases if step.outcome in _FAILED and step.reason not in _NO_REASON]
-    shown.failure = failures[-1] if failures else ""
+    failures = [step for step in talk.phases if step.outcome in _FAILED and step.reason not in _NO_REASON]
+    shown.failure = step_text(failures[-1], talk) if failures else ""
 
 
 def _moved(name: str, talk: messages.CallState, *, from_relay: bool) -> str:

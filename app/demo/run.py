@@ -31,7 +31,7 @@ from app.ipc import messages
 from app.ipc.client import EngineClient, EngineUnreachable
 from app.model.exit_status import ExitStatus
 from app.report.report import CallReport
-from app.system.errors import AppError
+from app.system.errors import AppError, cause_of
 from app.system.loop import run_on_own_loop
 from transport.io.stop_signals import on_stop_signals
 from transport.io.tasks import Tasks
@@ -52,12 +52,10 @@ def run(nat: str) -> ExitStatus:
     try:
         with tempfile.TemporaryDirectory(prefix="segue-demo-") as folder:
             return run_on_own_loop(_Demo(Path(folder), Console(highlight=False), Nat(nat)).run())
-    except LocalRelayError as error:
-        raise AppError(str(error)) from error
     except asyncio.CancelledError as error:
-        raise AppError("The demo was stopped.") from error
+        raise AppError("demo-stopped") from error
     except OSError as error:
-        raise AppError(f"The demo needs a folder for temporary files: {error.strerror}.") from error
+        raise AppError("demo-folder", cause=cause_of(error)) from error
 
 
 class _Demo:
@@ -125,12 +123,12 @@ class _Demo:
         try:
             return str(msgspec.json.decode(await first_line(child), type=dict[str, object])["address"])
         except (msgspec.MsgspecError, KeyError) as error:
-            raise LocalRelayError("The relay of the demo did not start.") from error
+            raise LocalRelayError("demo-relay-not-started") from error
 
     async def _register(self, side: Side, relay: str) -> None:
         child = self._start(side.place, "register", f"{side.place}@{relay}", "--home", str(side.home))
         if not await first_line(child):
-            raise LocalRelayError(f"{side.name} could not register with the relay of the demo.")
+            raise LocalRelayError("demo-not-registered", name=side.name)
 
     def _start_side(self, side: Side, *words: str, voice: Path) -> Child:
         files = ("--play", str(voice), "--record", str(side.home / "received.wav"), "--report", str(side.report_path))
@@ -147,7 +145,7 @@ class _Demo:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._bob_online.wait()
         except TimeoutError as error:
-            raise LocalRelayError("Bob did not come online.") from error
+            raise LocalRelayError("demo-not-online", name="Bob") from error
 
     async def _follow(self, side: Side) -> None:
         """Receive what the engine of ``side`` reports, until it ends."""

@@ -14,7 +14,7 @@ from app.report.redact import redacted, redacted_trace
 from app.report.report import CallReport, encode_report
 from app.report.trace import CallTrace, encode_trace
 from app.system import files
-from app.system.errors import AppError, explain
+from app.system.errors import AppError, cause_of
 from transport.wire.addresses import PersonAddress
 
 # In the history a stopped call to somebody whose key changed is one that failed.
@@ -40,10 +40,10 @@ class KeptCall:
 
 class CallArchive:
     """``report``, ``trace``: where those of each call are written when it has ended, the trace without addresses and
-    names unless ``trace_addresses``. ``complain`` hears title and text of what could not be written."""
+    names unless ``trace_addresses``. ``complain`` hears what could not be written."""
 
     def __init__(
-        self, report: Path | None, trace: Path | None, *, trace_addresses: bool, complain: Callable[[str, str], None]
+        self, report: Path | None, trace: Path | None, *, trace_addresses: bool, complain: Callable[[AppError], None]
     ) -> None:
         self._report = report
         self._trace = trace
@@ -60,12 +60,12 @@ class CallArchive:
             if self._report is not None:
                 write(self._report, encode_report(kept.report), "report")
         except AppError as error:
-            self._complain("The report was not written", str(error))
+            self._complain(error)
         try:
             if self._trace is not None:
                 write(self._trace, kept.trace_document(with_addresses=self._trace_addresses), "trace")
         except AppError as error:
-            self._complain("The trace was not written", str(error))
+            self._complain(error)
 
     def report(self, session: CallSession | None, call_id: str, now: float) -> messages.Report:
         """The report of the call of ``session`` so far, or of the last one, without addresses and names. ``call_id``
@@ -84,7 +84,7 @@ class CallArchive:
             session.note_figures(now)
             return kept_call(session)
         if self._last is None or (call_id and self._last.report.call_id != call_id):
-            raise AppError(f"There is no {what} of that call any more: Segue keeps that of the last one.")
+            raise AppError(f"no-{what}")
         return self._last
 
 
@@ -105,7 +105,7 @@ def write(path: Path, document: bytes, what: str) -> None:
         else:
             files.write_atomically(path.resolve(), document)
     except OSError as error:
-        raise AppError(f"The {what} could not be written to {path}: {explain(error)}.") from error
+        raise AppError(f"{what}-not-written", path=str(path), cause=cause_of(error)) from error
 
 
 def recent_call(session: CallSession, finished: ev.Finished, wall_offset_s: float) -> RecentCall:

@@ -32,7 +32,7 @@ class ContactCommands:
             case messages.DismissNotice(number):
                 self._notices.dismiss(number)
             case _:
-                raise AppError("This version of Segue cannot do that.")
+                raise AppError("unknown-command")
 
     def add(self, person: PersonAddress, alias: str) -> None:
         """Put somebody into the list."""

@@ -33,7 +33,7 @@ from app.engine.contacts import ContactCommands
 from app.engine.sound_system import SoundPlan
 from app.ipc import messages
 from app.ipc.server import LocalServer
-from app.ipc.socket import LocalSocketError
+from app.model.end_reasons import end_reason
 from app.model.key_pinning import Trust, decide
 from app.network.nat_monitor import NatWatch
 from app.network.port_mapping import PortMapping
@@ -41,7 +41,6 @@ from app.network.recall import KnownNetworks
 from app.store import Store
 from app.system.data_dir import Home, HomeLock, prepare
 from app.system.errors import AppError, Finding
-from app.text import calls as words
 from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
 from transport.io.host_lock import HostLock
@@ -54,7 +53,7 @@ from transport.portmap.mapper import MappingStatus
 from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent, RelayMessageReceived
 from transport.wire import relay_messages
 from transport.wire.addresses import GUEST_PREFIX, PersonAddress, parse_person
-from transport.wire.errors import WireError
+from transport.wire.errors import AddressError, WireError
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ class Engine:
             config.report,
             config.trace,
             trace_addresses=config.trace_addresses,
-            complain=lambda title, text: self._notify("error", title, text),
+            complain=lambda error: self._notify(Finding("error", error.code, error.values)),
         )
         self._server = LocalServer(config.home.folder, self.command, self._windows_changed)
         self.state = messages.EngineState()
@@ -147,10 +146,7 @@ class Engine:
 
     async def start(self) -> None:
         """Come up. Raises :class:`app.system.errors.AppError` in words for the person."""
-        try:
-            await self._server.open()
-        except LocalSocketError as error:
-            raise AppError(str(error)) from error
+        await self._server.open()
         self._membership.resume()
         self._tasks.start(self._housekeeping(), name="housekeeping")
         self._tasks.start(self._figures(), name="figures")
@@ -198,9 +194,9 @@ class Engine:
         try:
             self._do(message, answer)
         except AppError as error:
-            answer(messages.CommandFailed(type(message).__name__, str(error)))
-        except WireError as error:
-            answer(messages.CommandFailed(type(message).__name__, f"{error}.", "address"))
+            answer(messages.CommandFailed(type(message).__name__, error.code, error.values))
+        except AddressError as error:
+            answer(messages.CommandFailed(type(message).__name__, error.code, {"part": error.part}, "address"))
         self.changed()
 
     def _do(self, message: messages.WindowMessage, answer: Answer) -> None:
@@ -259,7 +255,7 @@ class Engine:
             person = known.address  # with the pin that was given when they were added
         own = self._membership.own_address
         if own is not None and own.short == person.short:
-            raise AppError("That is your own address. To hear yourself, call Echo.")
+            raise AppError("own-address")
         route = self._relays.route_to(person.relay, str(own) if own is not None else "")
         call = self._begin(route, person)
         call.submit(ev.Placed(secrets.token_hex(CALL_ID_BYTES), str(person), person.name))
@@ -268,7 +264,7 @@ class Engine:
         elif route.is_home and self._picture.me.relay == "offline":
             call.submit(ev.InviteFailed("relay-unreachable"))
         elif route.is_home and (refusal := self._membership.refusal) is not None:
-            call.submit(ev.InviteFailed(words.reason_of_refusal(refusal.code), refusal.text))
+            call.submit(ev.InviteFailed(end_reason(refusal.code), refusal.text))
 
     def _arrives(self, route: Route, incoming: relay_messages.Incoming) -> None:
         if self._session is not None and self._session.is_call(incoming.call_id):
@@ -378,7 +374,7 @@ class Engine:
 
     def _in_no_call(self) -> None:
         if self._session is not None and not self._session.call.finished:
-            raise AppError("You are in a call. Hang up first.")
+            raise AppError("in-call")
 
     def _trust(self, person: PersonAddress, *, verified: bool) -> None:
         session = self._session if self._session is not None and self._session.person.short == person.short else None
@@ -405,7 +401,7 @@ class Engine:
             case Disconnected() if call is not None:
                 call.submit(ev.RelayDisconnected("relay-unreachable", event.reason))
             case Rejected() if call is not None:
-                call.submit(ev.InviteFailed(words.reason_of_refusal(event.code), event.text))
+                call.submit(ev.InviteFailed(end_reason(event.code), event.text))
             case RelayMessageReceived(message):
                 self._relay_message(route, call, message)
         if route.is_home:
@@ -502,10 +498,10 @@ class Engine:
 
     def _find(self, *findings: Finding) -> None:
         for finding in findings:
-            self._notices.add(finding.kind, finding.title, finding.text)
+            self._notices.add(finding)
 
-    def _notify(self, kind: state.NoticeKind, title: str, text: str) -> None:
-        self._notices.add(kind, title, text)
+    def _notify(self, finding: Finding) -> None:
+        self._notices.add(finding)
         self.changed()
 
     # -- clocks ----------------------------------------------------------------------------------------------------

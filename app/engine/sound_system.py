@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from app.ipc.messages import Audio, AudioDevice
+from app.ipc.messages import Audio, AudioDevice, DeviceProblem
+from app.model.terms import DeviceSide
 from app.system.errors import AppError
-from app.text import calls
 from media.devices.clocked import EchoStreams, FileStreams
 from media.devices.device_list import Device, DeviceList, Direction
 from media.devices.hardware import DeviceStreams
@@ -19,6 +20,7 @@ from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm, silence
 
 TEST_SECONDS = 3
 ALSA_DEFAULT = "default"
+WithoutAny = Literal["none", "no-sound-system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class SoundSystem:
     def __init__(self, plan: SoundPlan, wake: Callable[[], None]) -> None:
         self._all: list[AudioStreams] = []
         self._devices = DeviceList()
-        self._problems: dict[calls.DeviceSide, str] = {}
+        self._problems: dict[DeviceSide, DeviceProblem | None] = {}
         try:
             if plan.echo:
                 self._input = self._output = self._own(EchoStreams(wake))
@@ -53,7 +55,7 @@ class SoundSystem:
                 self._input = self._own(DeviceStreams(wake))
         except MediaError as error:
             self.close()
-            raise AppError(str(error)) from error
+            raise AppError("sound-file", detail=str(error)) from error
         self.capture_ring = self._input.capture_ring
         self.playout_ring = self._output.playout_ring
         self.ring_frames = self._output.ring_frames
@@ -98,7 +100,7 @@ class SoundSystem:
 
     def audio(self, chosen_input: str, chosen_output: str, *, metering: bool, test: str) -> Audio:
         """As windows show it."""
-        problem = "no-sound-system" if self._devices.problem else "none"
+        problem: WithoutAny = "no-sound-system" if self._devices.problem else "none"
         return Audio(
             inputs=_listed(self._devices.inputs),
             outputs=_listed(self._devices.outputs),
@@ -110,12 +112,12 @@ class SoundSystem:
             recording_test=test,  # type: ignore[arg-type]
         )
 
-    def _problem(self, side: calls.DeviceSide, without_any: str) -> str:
+    def _problem(self, side: DeviceSide, without_any: WithoutAny) -> DeviceProblem | None:
         status = self._streams(side).status(side)
         # An attempt that is repeated has not helped yet: what was told stays, instead of flickering.
         if not (status.state is State.OPENING and status.reason):
-            self._problems[side] = _problem(side, status, without_any)
-        return self._problems.get(side, "")
+            self._problems[side] = _problem(status, without_any)
+        return self._problems.get(side)
 
     def _own(self, streams: AudioStreams) -> AudioStreams:
         self._all.append(streams)
@@ -126,17 +128,14 @@ def _listed(devices: tuple[Device, ...]) -> tuple[AudioDevice, ...]:
     return tuple(AudioDevice(device.id, device.name, device.is_default) for device in devices)
 
 
-def _problem(side: calls.DeviceSide, status: StreamStatus, without_any: str) -> str:
+def _problem(status: StreamStatus, without_any: WithoutAny) -> DeviceProblem | None:
     # “default” is how ALSA calls whatever is the default; to a person it is no name.
     name = "" if status.device == ALSA_DEFAULT else status.device
     if status.state is State.FAILED:
-        return calls.device_problem(side, "failed", name).text
+        return DeviceProblem("failed", name)
     if status.state is State.MISSING:
-        kind: calls.DeviceProblem = "gone" if status.device else "none"
-        if kind == "none" and without_any == "no-sound-system":
-            kind = "no-sound-system"
-        return calls.device_problem(side, kind, name).text
-    return ""
+        return DeviceProblem("gone", name) if status.device else DeviceProblem(without_any)
+    return None
 
 
 class TestTape:

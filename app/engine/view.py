@@ -2,28 +2,29 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import msgspec
 
 from app.call.session import CallSession
+from app.engine.network_view import nat_summary, network_state
 from app.ipc import messages
 from app.report.recorder import Strip
 from app.store import Person, Store
-from app.text import calls as words
-from app.text.networks import nat_in_words, network_in_words
-from app.text.traversal import Pair, phase_in_words, phase_mark
+from app.system.errors import Finding
 from transport.identity.safety_number import safety_number
 from transport.nat.profile import NatProfile
 from transport.portmap.mapper import MappingStatus
+from transport.traversal.events import PhaseStatus
 
 # A safety number costs a few milliseconds; so few at a time keep the engine's loop free for the voice.
 NUMBERS_PER_PICTURE = 2
 MAX_NOTICES = 20
 # More than contacts and one caller can need at a time; every caller has a key, and they can come without end.
 MAX_NUMBERS = 4_096
-
-NoticeKind = Literal["info", "warning", "error"]
+# Four rounds of two seconds: how long hole punching goes on at the most, for its progress.
+PUNCH_S = 8.0
+# Above this the bar would say that it is done.
+MAX_PROGRESS = 0.95
 
 
 class SafetyNumbers:
@@ -63,11 +64,11 @@ class Notices:
         self._next = 1
         self.shown: tuple[messages.Notice, ...] = ()
 
-    def add(self, kind: NoticeKind, title: str, text: str) -> None:
+    def add(self, finding: Finding) -> None:
         """Show one more, unless the same is shown already."""
-        if any((notice.title, notice.text) == (title, text) for notice in self.shown):
+        if any((notice.code, notice.values) == (finding.code, finding.values) for notice in self.shown):
             return
-        notice = messages.Notice(self._next, kind, title, text)
+        notice = messages.Notice(self._next, finding.kind, finding.code, finding.values)
         self._next += 1
         self.shown = (*self.shown, notice)[-MAX_NOTICES:]
 
@@ -90,7 +91,7 @@ class ViewInputs:
     """``None`` where no port is to be mapped."""
     known: tuple[tuple[messages.KnownPair, ...], int] = ((), 0)
     """The newest pairs of networks that are remembered, and how many there are in all."""
-    busy: str = ""
+    busy: messages.Busy = ""
     ready: bool = False
     data_place: str = ""
 
@@ -118,7 +119,7 @@ def build(
         settings=store.documents.settings,
         call=None if session is None else _call(session, numbers, wall_offset_s, now),
         network=msgspec.structs.replace(
-            network_in_words(picture.nat, wall_offset_s, picture.mapping),
+            network_state(picture.nat, wall_offset_s, picture.mapping),
             known=picture.known[0],
             known_in_all=picture.known[1],
         ),
@@ -151,7 +152,6 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, no
         return None if at is None else at + wall_offset_s
 
     finished, nats, strip = session.finished, session.record.nats, session.record.strip()
-    pair = Pair(nats["local"], nats["remote"], session.title)
     return messages.CallState(
         call_id=view.call_id,
         phase=view.phase,
@@ -165,25 +165,17 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, no
         answered=wall(times.answered),
         ended=wall(times.ended),
         end_reason=finished.reason if finished is not None else "",
-        end_text=words.end_text(
-            finished.reason, finished.text, outgoing=view.outgoing, answered=times.answered is not None
-        )
-        if finished is not None
-        else "",
+        end_detail=finished.text if finished is not None else "",
         muted=view.muted,
         peer_muted=view.peer_muted,
         path=strip.current,
-        path_text=words.path_text(view.phase, strip.current, session.rtt_ms(now)),
+        rtt_ms=session.rtt_ms(now),
         reconnecting_since=wall(strip.lost_since),
         spans=_spans(strip, times.answered),
         marks=_marks(strip, times.answered),
-        phases=tuple(
-            rung
-            for status in session.record.phases.values()
-            if (rung := phase_in_words(status, times.answered, now, pair)) is not None
-        ),
-        local_nat=nat_in_words(nats["local"]),
-        remote_nat=nat_in_words(nats["remote"]),
+        phases=tuple(traversal_step(status, times.answered, now) for status in session.record.phases.values()),
+        local_nat=nat_summary(nats["local"]),
+        remote_nat=nat_summary(nats["remote"]),
     )
 
 
@@ -198,21 +190,43 @@ def _spans(strip: Strip, answered: float | None) -> tuple[messages.PathSpan, ...
     )
 
 
-_MARKS = {
-    "swap": "Moved to the direct path",
-    "failover": "Back on the relay",
-    "lost": "No connection: reconnecting",
-    "back": "Connected again",
-    "network": "Your network changed",
-}
-
-
 def _marks(strip: Strip, answered: float | None) -> tuple[messages.PathMark, ...]:
     """In seconds since the answer; what was before it is left out."""
     if answered is None:
         return ()
     return tuple(
-        messages.PathMark(mark.at - answered, mark.kind, _MARKS.get(mark.kind) or phase_mark(mark.phase))
+        messages.PathMark(mark.at - answered, mark.kind, mark.phase, mark.outcome)
         for mark in strip.marks
         if mark.at >= answered
     )
+
+
+def traversal_step(status: PhaseStatus, answered: float | None, now: float) -> messages.TraversalStep:
+    """With times since the answer."""
+    zero = answered if answered is not None else now
+    return messages.TraversalStep(
+        name=status.name,  # type: ignore[arg-type]
+        outcome=status.outcome,
+        progress=progress(status, now),
+        started=status.started - zero if status.outcome not in ("waiting", "skipped") else None,
+        ended=None if status.ended is None else status.ended - zero,
+        packets=status.packets,
+        sockets=status.sockets,
+        reason=status.reason,
+        tried=status.tried,
+        of=status.of,
+        until=status.until - zero if status.outcome == "trying" and status.until is not None else None,
+    )
+
+
+def progress(status: PhaseStatus, now: float) -> float:
+    """How far a phase is, 0 to 1: by what it counts, else by its time."""
+    if status.outcome == "won":
+        return 1.0
+    if status.of > 0:
+        share = status.tried / status.of
+    else:
+        until = status.until if status.until is not None else status.started + PUNCH_S
+        at = status.ended if status.ended is not None else now
+        share = (at - status.started) / max(until - status.started, 1e-3)
+    return min(MAX_PROGRESS, max(0.0, share))

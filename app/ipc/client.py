@@ -8,11 +8,15 @@ from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
+
 from app.account.local_relay import own_program
 from app.ipc import messages as protocol
 from app.ipc import socket as local_socket
 from app.model.exit_status import ExitStatus
+from app.model.terms import Values
 from app.system.data_dir import Home, find_home
+from app.system.errors import AppError, cause_of
 from transport.wire.errors import WireError
 from transport.wire.framing import LOCAL_FRAMING, Deframer, frame
 
@@ -23,12 +27,12 @@ HELLO_TIMEOUT_S = 5.0
 READ_BYTES = 65_536
 # What an engine says before it has opened its own log, and what kills it; the last start's alone.
 LOG_FILE = "engine-start.log"
-# Its last line is for the person; the longest names a folder or two.
-LAST_WORDS_BYTES = 4_096
+# Its last line says why it ended; the longest names a folder or two.
+LAST_LINE_BYTES = 4_096
 
 
-class EngineUnreachable(Exception):
-    """No engine, or not one that this program can talk to. The message is fit to be shown."""
+class EngineUnreachable(AppError):
+    """No engine, or not one that this program can talk to."""
 
 
 def engine_command(home: Path) -> list[str]:
@@ -57,18 +61,18 @@ def start_engine(home: Path) -> "subprocess.Popen[bytes]":
                 creationflags=group,
             )
     except OSError as error:
-        raise EngineUnreachable(f"The engine could not be started: {error.strerror or error}") from error
+        raise EngineUnreachable("engine-not-started", cause=cause_of(error)) from error
 
 
-def _why_it_ended(home: Path, status: int) -> str:
-    """What an engine that could not start has said about it, in words for the person."""
+def _why_it_ended(home: Path, status: int) -> EngineUnreachable:
+    """What an engine that could not start has printed about it: its last line is an :class:`AppError` as text."""
     log = Home(home, chosen=True).logs / LOG_FILE
     if status == ExitStatus.FAILED:
-        with contextlib.suppress(OSError):
-            lines = log.read_bytes()[-LAST_WORDS_BYTES:].decode("utf-8", "replace").split("\n")
-            if said := [line.strip() for line in lines if line.strip()]:
-                return said[-1]
-    return f"Segue's engine ended as soon as it was started. What it said is in {log}."
+        with contextlib.suppress(OSError, IndexError, msgspec.MsgspecError):
+            last = log.read_bytes()[-LAST_LINE_BYTES:].splitlines()[-1]
+            code, values = msgspec.json.decode(last, type=tuple[str, Values])
+            return EngineUnreachable(code, **values)
+    return EngineUnreachable("engine-ended", path=str(log))
 
 
 class EngineClient:
@@ -99,9 +103,9 @@ class EngineClient:
                 reader, writer = await local_socket.connect(info)
             except local_socket.LocalSocketError as error:
                 if started is not None and started.poll():
-                    raise EngineUnreachable(_why_it_ended(home, started.returncode)) from error
+                    raise _why_it_ended(home, started.returncode) from error
                 if loop.time() >= until:
-                    raise EngineUnreachable(str(error).capitalize() + ".") from error
+                    raise EngineUnreachable(error.code) from error
                 await asyncio.sleep(START_POLL_S)
                 continue
             break
@@ -111,10 +115,10 @@ class EngineClient:
                 hello = await client.next_message()
         except TimeoutError as error:
             await client.close()
-            raise EngineUnreachable("The engine does not answer.") from error
+            raise EngineUnreachable("engine-silent") from error
         if not isinstance(hello, protocol.EngineHello) or hello.version != protocol.ENGINE_VERSION:
             await client.close()
-            raise EngineUnreachable("The running engine is of another version of Segue. Quit it and start again.")
+            raise EngineUnreachable("engine-version")
         # Another engine may have come in the place of the one that the file told of when it was read.
         with contextlib.suppress(local_socket.LocalSocketError):
             info = local_socket.read_info(home)

@@ -9,14 +9,24 @@ for a window: a slow one is sent the newest state and skips the samples between 
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from app.model.history import RecentCall
 from app.model.settings import Settings
-from app.model.terms import CallPhase, Frozen, KeyTrust, PathKind, PhaseName, PhaseOutcome, ShortText
+from app.model.terms import (
+    CallPhase,
+    Frozen,
+    KeyTrust,
+    PathKind,
+    PhaseName,
+    PhaseOutcome,
+    RelayProblem,
+    ShortText,
+    Values,
+)
 from transport.wire.errors import WireError
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 
 # Each picture of the engine carries them all.
 MAX_KNOWN_SHOWN = 20
@@ -28,6 +38,7 @@ class Tagged(Struct, frozen=True, tag=True, omit_defaults=True):
 
 # -- values of a state ---------------------------------------------------------------------------------------------
 
+Busy = Literal["", "registering", "starting-local-relay", "signing-off"]
 RelayStatus = Literal["none", "connecting", "online", "offline", "refused"]
 
 
@@ -39,8 +50,11 @@ class Me(Frozen, frozen=True):
     key: str = ""
     key_place: Literal["keyring", "file"] = "file"
     relay: RelayStatus = "none"
-    relay_text: str = ""
-    """What to tell about the relay, in words; with a retry time where there is one."""
+    relay_problem: RelayProblem | None = None
+    relay_detail: str = ""
+    """What the relay says of it."""
+    relay_retry_s: float | None = None
+    """When Segue tries again; ``None`` where it does not."""
     relay_rtt_ms: float | None = None
     local_trial: bool = False
     """Whether the relay is the private one of "just try it on this machine"."""
@@ -72,46 +86,55 @@ class AudioDevice(Frozen, frozen=True):
     is_default: bool = False
 
 
+class DeviceProblem(Frozen, frozen=True):
+    """What is wrong with a microphone or speaker; ``device`` is its name, where there is one."""
+
+    problem: Literal["none", "gone", "no-sound-system", "failed"]
+    device: str = ""
+
+
 class Audio(Frozen, frozen=True):
-    """Devices. An empty ``input``/``output`` means the system's default. Problems are words, or empty."""
+    """Devices. An empty ``input``/``output`` means the system's default."""
 
     inputs: tuple[AudioDevice, ...] = ()
     outputs: tuple[AudioDevice, ...] = ()
     input: str = ""
     output: str = ""
-    input_problem: str = ""
-    output_problem: str = ""
+    input_problem: DeviceProblem | None = None
+    output_problem: DeviceProblem | None = None
     metering: bool = False
     """Whether the microphone is open only to show its level."""
     recording_test: Literal["", "recording", "playing"] = ""
 
 
 class NatProfile(Frozen, frozen=True):
-    """One side's network in words; empty until it is known."""
+    """One side's network. ``kind``: a value of :class:`transport.nat.profile.NatKind`; empty until it is known.
 
-    headline: str = ""
-    detail: str = ""
+    What the verdict rests on: so many ``answers`` of ``servers`` saw so many ``ports`` from the lowest to the highest;
+    ``notes``: the rest of the evidence, as the report has it."""
+
     kind: str = ""
-    evidence: str = ""
-    ease: Literal["", "easy", "hard", "blocked"] = ""
-    """How a direct path takes it; empty where that is not known."""
+    answers: int = 0
+    servers: int = 0
+    ports: int = 0
+    port_range: tuple[int, int] = (0, 0)
+    notes: tuple[str, ...] = ()
 
 
 class CallFeasibility(Frozen, frozen=True):
-    """What to expect of a call with somebody whose network is ``peer``, in words and in one word ("search": direct
-    after some seconds of guessing or searching)."""
+    """What to expect of a call with somebody whose network is of the kind ``peer``. ``technique``: what a search would
+    be."""
 
     peer: str
     chance: Literal["direct", "search", "maybe", "relay"]
-    text: str
+    technique: Literal["", "prediction", "birthday", "blocks"] = ""
 
 
 class KnownPair(Frozen, frozen=True):
-    """What is remembered of calls between two networks, without their addresses."""
+    """What is remembered of calls between two networks, by their kinds, without their addresses."""
 
     ours: str
     theirs: str
-    """What kind of network, in words."""
     here: bool = False
     """Whether ours is the one that this machine is in now."""
     way: PhaseName | None = None
@@ -130,16 +153,17 @@ class NetworkState(Frozen, frozen=True):
     nat: NatProfile = NatProfile()
     measured: float | None = None
     chances: tuple[CallFeasibility, ...] = ()
-    door: str = ""
-    """Port mapping in a sentence; empty where none is asked for."""
-    door_open: bool = False
+    mapping: PhaseOutcome | None = None
+    """How the request to the router for a port stands; ``None`` where none is made."""
+    mapping_reason: str = ""
+    mapping_protocol: str = ""
     known: tuple[KnownPair, ...] = ()
     """The newest of what is remembered, newest first; :data:`MAX_KNOWN_SHOWN` at the most."""
     known_in_all: int = 0
 
 
 class TraversalStep(Frozen, frozen=True):
-    """One rung of the ladder to a direct path. Times are seconds since the call was answered. Rungs may overlap."""
+    """One phase of the search for a direct path. Times are seconds since the answer. Phases may overlap."""
 
     name: PhaseName
     outcome: PhaseOutcome = "waiting"
@@ -148,18 +172,13 @@ class TraversalStep(Frozen, frozen=True):
     ended: float | None = None
     packets: int = 0
     sockets: int = 0
-    why: str = ""
-    """One sentence for the person."""
     reason: str = ""
-    """For programs: the code behind ``why``."""
+    """A code of :data:`app.text.traversal.REASONS`."""
     tried: int = 0
     of: int = 0
-    """So many doors have been tried of so many; 0 where there is nothing to count."""
+    """So many ports have been tried of so many; 0 where there is nothing to count."""
     until: float | None = None
     """When it gives up by itself."""
-    doors_here: int = 0
-    doors_there: int = 0
-    """What a search is about: doors of this side and of the other one."""
 
 
 class PathSpan(Frozen, frozen=True):
@@ -176,7 +195,8 @@ class PathMark(Frozen, frozen=True):
 
     at: float
     kind: Literal["swap", "failover", "network", "lost", "back", "phase"]
-    text: str
+    phase: PhaseName | None = None
+    outcome: PhaseOutcome | None = None
 
 
 class CallState(Frozen, frozen=True):
@@ -195,14 +215,14 @@ class CallState(Frozen, frozen=True):
     answered: float | None = None
     ended: float | None = None
     end_reason: str = ""
-    """For programs: hung-up, declined, busy, no-answer, offline, unknown-name, failed, cancelled, key-changed …"""
-    end_text: str = ""
-    """For people: what happened and what they can do."""
+    """hung-up, declined, busy, no-answer, offline, unknown-name, failed, cancelled, key-changed …"""
+    end_detail: str = ""
+    """What the relay says of it."""
     muted: bool = False
     peer_muted: bool = False
     path: PathKind | None = None
-    path_text: str = ""
-    """The line under the name: “On the relay · 23 ms”."""
+    rtt_ms: float | None = None
+    """Round trip on the path in use."""
     reconnecting_since: float | None = None
     spans: tuple[PathSpan, ...] = ()
     marks: tuple[PathMark, ...] = ()
@@ -216,8 +236,8 @@ class Notice(Frozen, frozen=True):
 
     number: int
     kind: Literal["info", "warning", "error"]
-    title: str
-    text: str
+    code: str
+    values: Values = field(default_factory=dict)
 
 
 # -- engine to window ----------------------------------------------------------------------------------------------
@@ -240,8 +260,8 @@ class EngineState(Tagged, frozen=True):
     notices: tuple[Notice, ...] = ()
     data_place: str = ""
     """The folder of the local data, for the about page."""
-    busy: str = ""
-    """Words for a long step under way (“Registering…”), or empty."""
+    busy: Busy = ""
+    """A long step under way."""
 
 
 class PathFigures(Frozen, frozen=True):
@@ -269,7 +289,8 @@ class CallSample(Tagged, frozen=True):
     playout_delay_ms: float
     sent_kbps: float
     received_kbps: float
-    codec: str
+    bitrate_kbps: float
+    """Of the codec."""
     concealed_ms: float
     """All audio concealed so far in this call."""
 
@@ -285,7 +306,8 @@ class CommandFailed(Tagged, frozen=True):
     """A command could not be done; nothing was changed. ``field`` names the input at fault, where one is."""
 
     command: str
-    text: str
+    code: str
+    values: Values = field(default_factory=dict)
     field: str = ""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from app.system.errors import explain
+from app.system.errors import AppError, cause_of
 
 INFO_FILE = "engine.json"
 SOCKET_FILE = "engine.sock"
@@ -27,7 +27,7 @@ MAX_SOCKET_PATH_BYTES = 100
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class LocalSocketError(Exception):
+class LocalSocketError(AppError):
     """There is no engine to talk to, or the place where it listens cannot be used."""
 
 
@@ -58,7 +58,7 @@ def read_info(home: Path) -> EngineInfo:
     try:
         return msgspec.json.decode((home / INFO_FILE).read_bytes(), type=EngineInfo)
     except (OSError, msgspec.MsgspecError) as error:
-        raise LocalSocketError("no engine runs with this folder") from error
+        raise LocalSocketError("engine-missing") from error
 
 
 class LocalListener:
@@ -88,7 +88,7 @@ class LocalListener:
                 path.chmod(0o600)
         except OSError as error:
             self._remove_info()
-            raise LocalSocketError(f"Segue cannot listen for its window in {self._home}: {explain(error)}.") from error
+            raise LocalSocketError("engine-not-listening", path=str(self._home), cause=cause_of(error)) from error
 
     async def close(self) -> None:
         """Stop listening; open connections are the handler's to end."""
@@ -129,4 +129,4 @@ async def connect(info: EngineInfo) -> tuple[asyncio.StreamReader, asyncio.Strea
             return await asyncio.open_unix_connection(info.path)
         return await asyncio.open_connection("127.0.0.1", info.port)
     except OSError as error:
-        raise LocalSocketError("the engine does not answer") from error
+        raise LocalSocketError("engine-silent") from error

@@ -1,4 +1,4 @@
-"""Words of a call that every room of the program shares, and the base of the values that travel."""
+"""Terms of a call that the whole program shares, and the base of the values that travel (pure)."""
 
 from typing import Annotated, Literal
 
@@ -6,8 +6,14 @@ from msgspec import Meta, Struct
 
 Text = Annotated[str, Meta(max_length=2_000)]
 
-
 ShortText = Annotated[str, Meta(max_length=400)]
+
+Values = dict[str, str | int]
+"""What goes into a sentence of :mod:`app.text`, by the name of the place."""
+DeviceSide = Literal["input", "output"]
+RelayProblem = Literal[
+    "unreachable", "wrong-pin", "untrusted", "version", "refused", "draining", "replaced", "no-local-relay"
+]
 
 
 class Frozen(Struct, frozen=True, omit_defaults=True):
@@ -24,14 +30,10 @@ CallPhase = Literal[
     "ended",  # kept for a moment so that a person can read why
 ]
 
-
 PathKind = Literal["relay", "direct"]
-
 
 PhaseName = Literal["port_mapping", "punch", "prediction", "birthday", "blocks"]
 
-
 PhaseOutcome = Literal["waiting", "trying", "won", "failed", "skipped", "cancelled"]
-
 
 KeyTrust = Literal["unknown", "first-use", "verified", "changed"]

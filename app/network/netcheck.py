@@ -11,9 +11,10 @@ import random
 import secrets
 from dataclasses import dataclass, field, replace
 
+from app.engine.network_view import call_chances, nat_summary
 from app.store.glance import ProfileSnapshot, glance
 from app.system.data_dir import Home
-from app.text.networks import chances_in_words, nat_in_words
+from app.text.networks import chance_text, own_network, peer_text
 from transport.ice.candidates import HostAddress
 from transport.identity.keys import SECRET_BYTES, Identity, new_identity
 from transport.io.nat_measurement import measure_profile
@@ -128,12 +129,11 @@ class NetworkFacts:
         }
 
     def _nat_for_people(self, nat: NatProfile) -> list[str]:
-        words = nat_in_words(nat)
-        verdict = f"{words.headline}. {words.detail}"
+        verdict = own_network(nat_summary(nat))
         if nat.kind is NatKind.NO_NAT and "relay-in-private-network" in self.caveats:
             verdict = "No router in between. Nothing changes your address on the way to this relay."
         lines = [f"Your network: {verdict}", "Calls with somebody behind"]
-        lines += [f"  {line}" for line in chances_in_words(nat)]
+        lines += [f"  {peer_text(one)}: {chance_text(one)}" for one in call_chances(nat)]
         lines.append("  (within one network, or where both have IPv6, they can do better)")
         asked = len(self.stun)
         lines.append(f"Measured against {asked} STUN endpoint{'' if asked == 1 else 's'} of the relay:")

@@ -6,7 +6,6 @@ from app.ipc.messages import MAX_KNOWN_SHOWN, KnownPair
 from app.model.network_history import Ended, NetworkPair, hints, tag, tag_key
 from app.model.terms import PhaseName
 from app.store.networks import Networks
-from app.text.networks import headline
 from transport.nat.profile import NatProfile
 from transport.traversal.context import Hints
 
@@ -49,8 +48,8 @@ class KnownNetworks:
 
 def _shown(pair: NetworkPair, present: bytes | None) -> KnownPair:
     return KnownPair(
-        ours=headline(pair.our_kind),
-        theirs=headline(pair.their_kind),
+        ours=pair.our_kind.value,
+        theirs=pair.their_kind.value,
         here=pair.ours == present,
         way=pair.way if pair.way in _WAYS else None,  # type: ignore[arg-type]
         seconds=pair.seconds,

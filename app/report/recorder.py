@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from app.model.terms import CallPhase, PathKind, PhaseName
+from app.model.terms import CallPhase, PathKind, PhaseName, PhaseOutcome
 from app.report import trace
 from app.report.report import (
     REPORT_VERSION,
@@ -86,11 +86,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something that happened to the paths; ``phase``: the status that a phase of the traversal has come to."""
+    """Something that happened to the paths, or the ``outcome`` that a ``phase`` of the traversal has come to."""
 
     at: float
     kind: Literal["swap", "failover", "network", "lost", "back", "phase"]
-    phase: trace.PhaseBecame | None = None
+    phase: PhaseName | None = None
+    outcome: PhaseOutcome | None = None
 
 
 @dataclass(slots=True)
@@ -299,7 +300,7 @@ class Recorder:
                     outcomes[name] = outcome
                     is_turn = outcome in ("trying", "won", "failed") or (outcome, before) == ("cancelled", "trying")
                     if is_turn and outcome != before and event.reason != STARTED_ANEW:
-                        strip.marks.append(Mark(at, "phase", event))
+                        strip.marks.append(Mark(at, "phase", name, outcome))
                 case trace.CallBecame(phase="ended"):
                     _end_span(strip, at)
                     break

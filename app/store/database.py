@@ -15,7 +15,7 @@ from pathlib import Path
 from app.store.errors import StoreDamaged, StoreError, StoreFull, StoreReadOnly, typed
 from app.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from app.system import files
-from app.system.errors import explain
+from app.system.errors import cause_of
 
 Row = tuple[object, ...]
 Statement = tuple[str, Row]
@@ -182,7 +182,7 @@ def _make(path: Path, max_bytes: int) -> None:
 
 def _typed_os(error: OSError) -> StoreError:
     kind = StoreFull if error.errno == errno.ENOSPC else StoreReadOnly
-    return kind(explain(error))
+    return kind(cause_of(error))
 
 
 def _check_header(path: Path) -> None:
@@ -194,27 +194,27 @@ def _check_header(path: Path) -> None:
         header = file.read(_HEADER_BYTES)
         size = os.fstat(file.fileno()).st_size
     if not header:
-        raise StoreDamaged("it is empty")
+        raise StoreDamaged("empty")
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise StoreDamaged("it is not a database")
+        raise StoreDamaged("not-a-database")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise StoreDamaged("it belongs to another program")
+        raise StoreDamaged("other-program")
     # SQLite reads zeros where a page is cut off, and may find nothing wrong. With a log beside it a file may be
     # shorter for good: the last program was killed while folding the log in, and the log has it all.
     log = path.with_name(path.name + "-wal")
     if not (log.exists() and log.stat().st_size) and size < int.from_bytes(header[28:32], "big") * _PAGE_BYTES:
-        raise StoreDamaged("its end is missing")
+        raise StoreDamaged("cut-off")
 
 
 def _check_version(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
-        raise StoreDamaged("a newer Segue has written it, and this one cannot read it")
+        raise StoreDamaged("newer")
 
 
 def _check_content(connection: sqlite3.Connection) -> None:
     if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        raise StoreDamaged("its content is damaged")
+        raise StoreDamaged("damaged")
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

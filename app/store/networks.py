@@ -38,19 +38,19 @@ class Networks:
         pair = updated(self.get(ours, theirs) or NetworkPair(ours, theirs), call)
         self._pairs[pair.key] = pair
         self.forget_old()
-        self._told([pair.key])
+        self._note_changed([pair.key])
 
     def forget_old(self) -> None:
         """Forget what is too old or too much, in the file as well."""
         self._drop()
         if self._forgotten:
-            self._told([])
+            self._note_changed([])
 
     def erase(self) -> None:
         """Forget all."""
         self._forgotten.update(self._pairs)
         self._pairs.clear()
-        self._told([])
+        self._note_changed([])
 
     def all_keys(self) -> list[str]:
         """The names of all pairs."""
@@ -91,6 +91,6 @@ class Networks:
             del self._pairs[key]
         self._forgotten.update(gone)
 
-    def _told(self, keys: Iterable[str]) -> None:
+    def _note_changed(self, keys: Iterable[str]) -> None:
         gone, self._forgotten = self._forgotten, set()
         self._changed([*keys, *gone])

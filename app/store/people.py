@@ -78,7 +78,7 @@ class People:
         """Put somebody into the list, or change their alias or their relay's pin. Raises :class:`ListFull`."""
         known = self._known(address)
         if not known.listed and sum(person.listed for person in self._people.values()) >= MAX_LISTED:
-            raise ListFull(f"The list holds {MAX_LISTED:,} people and is full. Take somebody out first.")
+            raise ListFull("list-full", limit=MAX_LISTED)
         pinned = address if address.relay.pin else known.address
         return self._keep(replace(known, address=pinned, alias=one_line(alias, MAX_ALIAS_CHARS), listed=True))
 

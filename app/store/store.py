@@ -2,7 +2,7 @@
 
 It is all held in memory and written through. When the disk does not take it (full, read-only, busy, damaged) nothing
 is lost and nothing raises: :attr:`Store.trouble` tells the typed error, what could not be written is written with the
-next change or :meth:`Store.retry`, and :meth:`Store.take_findings` has the words for the person.
+next change or :meth:`Store.retry`, and :meth:`Store.take_findings` has what the person should know.
 
 One thread uses it, the engine's; every call takes microseconds to a few milliseconds.
 """
@@ -20,7 +20,7 @@ from app.store.errors import StoreDamaged, StoreError, StoreReadOnly
 from app.store.networks import Networks
 from app.store.people import People
 from app.store.relays import Relays
-from app.system.errors import Finding, FindingKind, explain
+from app.system.errors import Finding, FindingKind
 
 Key = tuple[str, str]
 
@@ -92,7 +92,7 @@ class Store:
         try:
             self._open()
         except StoreDamaged as error:
-            self._replace(error, "Your contacts, calls and settings could not be read")
+            self._replace(error)
         except StoreError as error:
             self._set_trouble(error)
             self._read_only()
@@ -111,7 +111,7 @@ class Store:
         try:
             opened = open_for_reading(self._path)
         except StoreError:
-            return  # the trouble that led here has been told
+            return  # the trouble that led here is known
         try:
             self._load(opened)
         except StoreError:
@@ -126,31 +126,23 @@ class Store:
             newer = {key for kind, key in self._pending if kind == name}
             senseless += collection.load(rows[name], newer)
         if senseless:
-            self._tell("warning", "Some entries could not be read", f"{senseless} of them were left out.")
+            self._find("warning", "entries-unreadable", count=senseless)
         if self.documents.bad_fields:
-            self._tell(
-                "warning",
-                "Some settings could not be read",
-                f"They have their usual values again: {', '.join(self.documents.bad_fields)[:200]}.",
-            )
+            self._find("warning", "settings-reset", names=", ".join(self.documents.bad_fields)[:200])
 
-    def _replace(self, error: StoreDamaged, title: str) -> None:
+    def _replace(self, error: StoreDamaged) -> None:
         """Put the damaged file aside and write a new one with what is in memory."""
         if self._database is not None:
             self._database.close()
             self._database = None
         try:
             kept = database.set_aside(self._path, self._clock())
-        except OSError as refusal:
-            self._set_trouble(StoreReadOnly(f"{error}, and cannot be put aside: {explain(refusal)}"))
+        except OSError:
+            self._set_trouble(StoreReadOnly("cannot-set-aside"))
             return
         known = bool(self.people.all_keys() or self.calls.all_keys())
-        self._tell(
-            "warning" if known else "error",
-            title,
-            f"The file {self._path.name}: {error}. Segue kept it as {kept} and made a new one"
-            + (" with everything it remembered." if known else ". Keys of people you call are taken on trust again."),
-        )
+        what: tuple[FindingKind, str] = ("warning", "data-rewritten") if known else ("error", "data-replaced")
+        self._find(*what, name=self._path.name, kept=str(kept), cause=error.cause)
         self._pending = {(name, key) for name, collection in self._collections.items() for key in collection.all_keys()}
         try:
             self._database = open_database(self._path, self._max_bytes)
@@ -171,7 +163,7 @@ class Store:
             if self._database is not None:
                 self._write(self._database)
         except StoreDamaged as error:
-            self._replace(error, "The file with your contacts was damaged")
+            self._replace(error)
         except StoreError as error:
             self._set_trouble(error)
 
@@ -180,18 +172,13 @@ class Store:
         self._pending.clear()
         if self.trouble is not None:
             self.trouble = None
-            self._tell("info", "Saved again", "Everything that could not be saved for a while is saved now.")
+            self._find("info", "saved-again")
 
     def _set_trouble(self, error: StoreError) -> None:
-        told = type(self.trouble)
+        before = type(self.trouble)
         self.trouble = error
-        if told is not type(error):
-            self._tell(
-                "warning",
-                "Changes are not being saved",
-                f"Segue cannot write to {self._path}: {error}. It goes on and keeps everything until you quit, and "
-                "saves it as soon as that is possible.",
-            )
+        if before is not type(error):
+            self._find("warning", "not-saving", path=str(self._path), cause=error.cause)
 
-    def _tell(self, kind: FindingKind, title: str, text: str) -> None:
-        self._findings.append(Finding(kind, title, text))
+    def _find(self, kind: FindingKind, code: str, **values: str | int) -> None:
+        self._findings.append(Finding(kind, code, values))

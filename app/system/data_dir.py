@@ -17,7 +17,7 @@ from types import TracebackType
 
 import platformdirs
 
-from app.system.errors import AppError, explain
+from app.system.errors import AppError, cause_of
 
 if sys.platform == "win32":
     import msvcrt
@@ -101,14 +101,9 @@ def prepare(home: Home) -> None:
         home.logs.mkdir(mode=OWNER_ONLY_FOLDER, exist_ok=True)
         mode = home.folder.stat().st_mode
     except OSError as error:
-        raise HomeError(
-            f"Segue cannot use the folder {home.folder}: {explain(error)}. Choose another one with --home."
-        ) from error
+        raise HomeError("home-unusable", path=str(home.folder), cause=cause_of(error)) from error
     if sys.platform != "win32" and mode & stat.S_IWOTH:
-        raise HomeError(
-            f"Everybody on this computer may write to the folder {home.folder}, so Segue keeps no key in it. "
-            "Choose another one with --home."
-        )
+        raise HomeError("home-open-to-all", path=str(home.folder))
 
 
 class HomeLock:
@@ -123,18 +118,18 @@ class HomeLock:
     def acquire(self) -> None:
         """Take the lock, without waiting. Raises :class:`AlreadyRunning`, or :class:`HomeError`."""
         if self._descriptor is not None:
-            raise AlreadyRunning(self._already())
+            raise AlreadyRunning("already-running", path=str(self._home.folder))
         try:
             descriptor = os.open(self._home.lock, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise HomeError(f"Segue cannot write to the folder {self._home.folder}: {explain(error)}.") from error
+            raise HomeError("home-not-writable", path=str(self._home.folder), cause=cause_of(error)) from error
         try:
             _lock(descriptor)
         except OSError as error:
             os.close(descriptor)
             if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                raise AlreadyRunning(self._already()) from error
-            raise HomeError(f"Segue cannot lock the folder {self._home.folder}: {explain(error)}.") from error
+                raise AlreadyRunning("already-running", path=str(self._home.folder)) from error
+            raise HomeError("home-not-lockable", path=str(self._home.folder), cause=cause_of(error)) from error
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -155,9 +150,6 @@ class HomeLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-    def _already(self) -> str:
-        return f"Segue is already running with this folder: {self._home.folder}"
 
 
 if sys.platform == "win32":

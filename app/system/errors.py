@@ -1,14 +1,41 @@
-"""The error root of this package, and what is told when something was put right without asking."""
+"""The error root of this package, and what is shown when something was put right without asking.
+
+Both carry a code and values; :mod:`app.text.problems` has the sentences. ``cause`` among the values is a code as well.
+"""
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
+
+from app.model.terms import Values
 
 FindingKind = Literal["info", "warning", "error"]
 
+_CAUSES = {
+    errno.ENOSPC: "disk-full",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "disk-full",
+    errno.EROFS: "disk-read-only",
+    errno.EACCES: "not-permitted",
+    errno.EPERM: "not-permitted",
+    errno.ENOTDIR: "file-in-the-way",
+    errno.EEXIST: "file-in-the-way",
+    errno.EISDIR: "folder-in-the-way",
+    errno.ENOENT: "no-folder",
+}
+
 
 class AppError(Exception):
-    """Something that a person has to know. The message is in their words: no trace, no secret."""
+    """Something that a person has to know, without a secret."""
+
+    def __init__(self, code: str, **values: str | int) -> None:
+        super().__init__(code, values)
+        self.code = code
+        self.values: Values = values
+
+    def __str__(self) -> str:
+        return msgspec.json.encode([self.code, self.values]).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,22 +43,10 @@ class Finding:
     """Something was wrong and the program went on; the engine shows it once, as a notice."""
 
     kind: FindingKind
-    title: str
-    text: str
+    code: str
+    values: Values = field(default_factory=dict)
 
 
-def explain(error: OSError) -> str:
-    """Why the system refused, as the end of a sentence: “… : the disk is full”."""
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return "the disk is full"
-    if error.errno == errno.EROFS:
-        return "it is on a disk that cannot be written"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "the system does not allow it"
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "there is a file where a folder should be"
-    if error.errno == errno.EISDIR:
-        return "there is a folder where a file should be"
-    if error.errno == errno.ENOENT:
-        return "there is no such folder"
-    return (error.strerror or "the system gave no reason").lower()
+def cause_of(error: OSError) -> str:
+    """Why the system refused: a code, or what it says where there is none for it."""
+    return _CAUSES.get(error.errno or 0) or (error.strerror or "no reason").lower()

@@ -7,9 +7,10 @@ import socket
 from collections.abc import Callable
 from types import FrameType
 
-from PySide6.QtCore import QObject, QSocketNotifier, qVersion
+from PySide6.QtCore import QCoreApplication, QObject, QSocketNotifier, qVersion
 from PySide6.QtWidgets import QApplication
 
+from app.text.catalogue import use_translator
 from app.ui.pages.settings_sections import Versions
 from app.ui.theme.theme import apply_theme, choose_font
 
@@ -56,6 +57,7 @@ def make_application(arguments: list[str]) -> QApplication:
     application.setStyle("Fusion")
     # The tray keeps the program alive; the window says itself when it is over.
     application.setQuitOnLastWindowClosed(False)
+    use_translator(lambda text, count: QCoreApplication.translate("text", text, "", -1 if count is None else count))
     choose_font(application)
     apply_theme("system")
     return application

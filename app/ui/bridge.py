@@ -26,6 +26,7 @@ from app.ipc.messages import (
     TraceSaved,
     WindowMessage,
 )
+from app.text.problems import problem_text
 from transport.io.tasks import Tasks
 
 # To take leave of the engine without a display. It needs a few turns of the loop, no network and no disk.
@@ -123,8 +124,7 @@ class Bridge(QObject):
     def send(self, command: WindowMessage) -> None:
         """Send a command. Without an engine it is refused through :attr:`failed`."""
         if self._link is None:
-            words = self.tr("Segue's engine is not running, so nothing was done.")
-            self.failed.emit(CommandFailed(command=type(command).__name__, text=words))
+            self.failed.emit(CommandFailed(command=type(command).__name__, code="engine-gone"))
         else:
             self._link.send(command)
 
@@ -152,7 +152,7 @@ class Bridge(QObject):
             await asyncio.to_thread(self._engine.start)
             link = await self._engine.connect()
         except EngineUnreachable as error:
-            return str(error)
+            return problem_text(error.code, error.values)
         self._link = link
         try:
             async for message in link.messages():

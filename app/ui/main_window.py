@@ -10,6 +10,8 @@ from PySide6.QtGui import QCloseEvent, QGuiApplication
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
 from app.ipc.messages import CommandFailed, EndEngine, EngineState, Levels, Report, TryHere
+from app.text.accounts import busy_text
+from app.text.problems import problem_text
 from app.ui.bridge import Bridge
 from app.ui.pages.call import CallPage
 from app.ui.pages.engine_down import EngineDownPage, StartingPage
@@ -178,7 +180,7 @@ class MainWindow(QMainWindow):
         page = self._stack.currentWidget()
         if isinstance(page, FirstRunPage) and page.command_failed(failure):
             return
-        self.errors.show_error(failure.text)
+        self.errors.show_error(problem_text(failure.code, failure.values))
 
     def take_report(self, report: Report) -> None:
         """Hand the report to whoever asked for it."""
@@ -225,7 +227,7 @@ class MainWindow(QMainWindow):
                 case "key_changed" if state.call is not None:
                     self.key_changed.show_call(state.call)
                 case "starting":
-                    self.starting.show_step(state.busy)
+                    self.starting.show_step(busy_text(state.busy))
         if page is self._stack.currentWidget():
             return
         self._leave(self._stack.currentWidget())

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import msgspec
 from PySide6.QtWidgets import QApplication, QScrollArea
 
+from app.engine.network_view import nat_summary, network_state
+from app.engine.view import traversal_step
 from app.ipc.messages import (
     Audio,
     AudioDevice,
     CallSample,
     CallState,
     Contact,
+    DeviceProblem,
     EngineState,
     KnownPair,
     Levels,
@@ -27,8 +30,6 @@ from app.ipc.messages import (
 )
 from app.model.history import RecentCall
 from app.model.settings import Settings
-from app.text.networks import nat_in_words, network_in_words
-from app.text.traversal import Pair, phase_in_words
 from app.ui.bridge import Bridge, EngineLink
 from app.ui.main_window import MainWindow
 from app.ui.pages.settings_sections import Versions
@@ -147,9 +148,9 @@ BLOCK = profile.NatProfile(
 
 NO_DOOR = MappingStatus("failed", "silent")
 KNOWN = (
-    KnownPair("Home router", "Strict router", True, "birthday", 4.7, 3, 1, NOW - 26 * 60),
-    KnownPair("Home router", "Home router", True, "punch", 0.2, 12, 0, NOW - 5 * HOUR),
-    KnownPair("Carrier network", "Strict router", False, None, None, 0, 2, NOW - 3 * DAY),
+    KnownPair("port-restricted", "symmetric random", True, "birthday", 4.7, 3, 1, NOW - 26 * 60),
+    KnownPair("port-restricted", "cone", True, "punch", 0.2, 12, 0, NOW - 5 * HOUR),
+    KnownPair("symmetric block", "symmetric random", False, None, None, 0, 2, NOW - 3 * DAY),
 )
 HOME = EngineState(
     ready=True,
@@ -160,13 +161,12 @@ HOME = EngineState(
         key="ab" * 32,
         key_place="keyring",
         relay="online",
-        relay_text="Connected to relay.example.",
         relay_rtt_ms=18.4,
     ),
     contacts=CONTACTS,
     recents=RECENTS,
     audio=AUDIO,
-    network=msgspec.structs.replace(network_in_words(EASY, 0.0, NO_DOOR), known=KNOWN, known_in_all=5),
+    network=msgspec.structs.replace(network_state(EASY, 0.0, NO_DOOR), known=KNOWN, known_in_all=5),
     data_place="/home/maria/.local/share/segue",
 )
 
@@ -192,23 +192,18 @@ def call(phase: str, **more: object) -> CallState:
 OPEN_DOOR = MappingStatus("won", "", "upnp")
 
 
-def rungs(
-    *statuses: PhaseStatus, local: profile.NatProfile = EASY, remote: profile.NatProfile = RANDOM
-) -> tuple[TraversalStep, ...]:
-    """The ladder 47.2 s after the answer; times in seconds since it."""
-    told = (phase_in_words(status, 0.0, 47.2, Pair(local, remote, "Bob")) for status in statuses)
-    return tuple(rung for rung in told if rung is not None)
+def rungs(*statuses: PhaseStatus) -> tuple[TraversalStep, ...]:
+    """The steps 47.2 s after the answer; times in seconds since it."""
+    return tuple(traversal_step(status, 0.0, 47.2) for status in statuses)
 
 
-RELAY_ONLY = dict(
-    answered=NOW - 47.2, path="relay", path_text="On the relay · 31 ms", spans=(PathSpan("relay", "relay", 0.0),)
-)
+RELAY_ONLY = dict(answered=NOW - 47.2, path="relay", rtt_ms=31.0, spans=(PathSpan("relay", "relay", 0.0),))
 TALKING = call("talking", **RELAY_ONLY)
 DIRECT = call(
     "talking",
     answered=NOW - 47.2,
     path="direct",
-    path_text="Direct · 23 ms",
+    rtt_ms=23.0,
     spans=(
         PathSpan("relay", "relay", 0.0, 8.9),
         PathSpan("direct", "punch", 8.4, 27.0),
@@ -216,17 +211,17 @@ DIRECT = call(
         PathSpan("direct", "birthday", 32.9),
     ),
     marks=(
-        PathMark(0.1, "phase", "Port mapping began"),
-        PathMark(0.2, "phase", "Punch began"),
-        PathMark(2.2, "phase", "Punch did not work"),
-        PathMark(2.3, "phase", "Birthday began"),
-        PathMark(8.4, "phase", "Birthday worked"),
-        PathMark(8.4, "swap", "Moved to the direct path"),
-        PathMark(26.6, "failover", "Back on the relay"),
-        PathMark(27.4, "network", "Your network changed"),
-        PathMark(28.2, "phase", "Birthday began"),
-        PathMark(32.6, "phase", "Birthday worked"),
-        PathMark(32.9, "swap", "Moved to the direct path"),
+        PathMark(0.1, "phase", "port_mapping", "trying"),
+        PathMark(0.2, "phase", "punch", "trying"),
+        PathMark(2.2, "phase", "punch", "failed"),
+        PathMark(2.3, "phase", "birthday", "trying"),
+        PathMark(8.4, "phase", "birthday", "won"),
+        PathMark(8.4, "swap"),
+        PathMark(26.6, "failover"),
+        PathMark(27.4, "network"),
+        PathMark(28.2, "phase", "birthday", "trying"),
+        PathMark(32.6, "phase", "birthday", "won"),
+        PathMark(32.9, "swap"),
     ),
     phases=rungs(
         PhaseStatus("port_mapping", "failed", 0.1, 0.4, 6, 1, reason="silent"),
@@ -234,13 +229,13 @@ DIRECT = call(
         PhaseStatus("prediction", "skipped", 2.2, 2.2, reason="random"),
         PhaseStatus("birthday", "won", 28.2, 32.6, 902, 1, 1, "", 871, 1_024, 38.2),
     ),
-    local_nat=nat_in_words(EASY),
-    remote_nat=nat_in_words(RANDOM),
+    local_nat=nat_summary(EASY),
+    remote_nat=nat_summary(RANDOM),
 )
 TRYING = msgspec.structs.replace(
     DIRECT,
     path="relay",
-    path_text="On the relay · 31 ms",
+    rtt_ms=31.0,
     spans=(PathSpan("relay", "relay", 0.0),),
     marks=DIRECT.marks[:4],
     phases=rungs(
@@ -255,8 +250,8 @@ HARDEST = msgspec.structs.replace(
     TRYING,
     marks=(
         *DIRECT.marks[:3],
-        PathMark(2.4, "phase", "Carrier blocks began"),
-        PathMark(2.6, "phase", "Port mapping worked"),
+        PathMark(2.4, "phase", "blocks", "trying"),
+        PathMark(2.6, "phase", "port_mapping", "won"),
     ),
     phases=rungs(
         PhaseStatus("port_mapping", "won", 2.3, 2.6, 9, 1, reason="second-nat"),
@@ -264,11 +259,9 @@ HARDEST = msgspec.structs.replace(
         PhaseStatus("prediction", "skipped", 2.2, 2.2, reason="both-blocks"),
         PhaseStatus("birthday", "skipped", 2.2, 2.2, reason="both-blocks"),
         PhaseStatus("blocks", "trying", 12.4, None, 6_117, 8, 1, "", 5_940, 0, 312.4),
-        local=BLOCK,
-        remote=BLOCK,
     ),
-    local_nat=nat_in_words(BLOCK),
-    remote_nat=nat_in_words(BLOCK),
+    local_nat=nat_summary(BLOCK),
+    remote_nat=nat_summary(BLOCK),
 )
 # Nothing that Segue has can join these two.
 HOPELESS = msgspec.structs.replace(
@@ -279,11 +272,9 @@ HOPELESS = msgspec.structs.replace(
         PhaseStatus("punch", "failed", 0.2, 0.6, 12, 1, 1, "both-symmetric"),
         PhaseStatus("prediction", "skipped", 0.6, 0.6, reason="both-random"),
         PhaseStatus("birthday", "skipped", 0.6, 0.6, reason="both-random"),
-        local=RANDOM,
-        remote=RANDOM,
     ),
-    local_nat=nat_in_words(RANDOM),
-    remote_nat=nat_in_words(RANDOM),
+    local_nat=nat_summary(RANDOM),
+    remote_nat=nat_summary(RANDOM),
 )
 CHANGED = call("ended", outgoing=True, trust="changed", end_reason="key-changed", ended=NOW, placed=NOW - 2)
 
@@ -315,7 +306,7 @@ def samples(shown: CallState, until: float = 47.2) -> list[CallSample]:
                 playout_delay_ms=48 + (34 * math.exp(-(at - 27) / 6) if at > 27 else 0),
                 sent_kbps=31 + 3 * math.sin(at * 1.3) + rng.random() * 2,
                 received_kbps=29 + 4 * math.sin(at * 0.9 + 1) + rng.random() * 2,
-                codec="Opus 48 kHz mono, 20 ms, FEC on",
+                bitrate_kbps=32.0,
                 concealed_ms=20.0 if at > 27 else 0.0,
             )
         )
@@ -387,9 +378,7 @@ def _relay_wrong(window: MainWindow, state: EngineState) -> None:
     from app.ipc.messages import CommandFailed
 
     _step(1, relay_field="relay.exmaple")(window, state)
-    window.command_failed(
-        CommandFailed("Register", "There is no machine called relay.exmaple. Check the spelling.", "relay")
-    )
+    window.command_failed(CommandFailed("Register", "relay-unreachable", field="relay"))
 
 
 def _section(place: int):  # type: ignore[no-untyped-def]
@@ -430,8 +419,8 @@ TRIAL = with_(
     recents=(),
 )
 NOTICES = (
-    Notice(1, "warning", "Your data was damaged", "It was set aside as segue.db.damaged-1; Segue started afresh."),
-    Notice(2, "info", "Your address is ready", "People reach you at maria@relay.example:7850."),
+    Notice(1, "warning", "data-replaced", {"name": "segue.db", "kept": "segue.db.damaged-1", "cause": "damaged"}),
+    Notice(2, "info", "saved-again"),
 )
 
 SCENES = (
@@ -446,8 +435,8 @@ SCENES = (
     Scene("home-address-typed", HOME, "typed"),
     Scene("home-latest", HOME, "latest"),
     Scene("home-network", HOME, "network"),
-    Scene("home-network-hard", with_(HOME, network=network_in_words(BLOCK, NOW - 40, OPEN_DOOR)), "network"),
-    Scene("home-network-strict", with_(HOME, network=network_in_words(RANDOM, NOW - 3 * HOUR)), "network"),
+    Scene("home-network-hard", with_(HOME, network=network_state(BLOCK, NOW - 40, OPEN_DOOR)), "network"),
+    Scene("home-network-strict", with_(HOME, network=network_state(RANDOM, NOW - 3 * HOUR)), "network"),
     Scene("home-network-unknown", with_(HOME, network=NetworkState()), "network"),
     Scene("home-nobody", with_(HOME, contacts=(), recents=())),
     Scene("home-not-set-up", EngineState(ready=True, first_run=False, audio=AUDIO)),
@@ -463,7 +452,7 @@ SCENES = (
         with_(
             HOME,
             call=msgspec.structs.replace(TALKING, muted=True, peer_muted=True),
-            audio=msgspec.structs.replace(AUDIO, input_problem="The microphone was unplugged. Bob hears silence."),
+            audio=msgspec.structs.replace(AUDIO, input_problem=DeviceProblem("gone", "USB microphone")),
         ),
         "levels",
     ),
@@ -475,16 +464,14 @@ SCENES = (
         "call-ended",
         with_(
             HOME,
-            call=msgspec.structs.replace(
-                DIRECT, phase="ended", ended=NOW, end_reason="hung-up", end_text="Bob hung up."
-            ),
+            call=msgspec.structs.replace(DIRECT, phase="ended", ended=NOW, end_reason="hung-up"),
         ),
     ),
     Scene(
         "call-no-answer",
         with_(
             HOME,
-            call=call("ended", ended=NOW, end_reason="no-answer", end_text="Bob does not answer. Try again later."),
+            call=call("ended", ended=NOW, end_reason="no-answer"),
         ),
     ),
     Scene("call-panel-relay", with_(HOME, call=TALKING), "panel"),

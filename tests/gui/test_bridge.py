@@ -22,6 +22,7 @@ from app.ipc.messages import (
     Report,
     WindowMessage,
 )
+from app.text.problems import problem_text
 from app.ui.bridge import Bridge, EngineLink, run_with_engine
 from app.ui.main_window import MainWindow
 from tests.gui.scenes import DIRECT, HOME, VERSIONS, samples
@@ -135,7 +136,7 @@ def test_commands_go_out_and_are_refused_without_an_engine(played: Played) -> No
     played.bridge.failed.connect(refused.append)
     played.bridge.send(PlaceCall("bob@relay.example"))
     assert [one.command for one in refused] == ["PlaceCall"]
-    assert "not running" in refused[0].text
+    assert refused[0].code == "engine-gone"
 
     async def steps() -> AsyncIterator[Callable[[], bool]]:
         yield lambda: played.bridge.attached
@@ -167,7 +168,7 @@ def test_a_dying_engine_is_told_and_restarted(played: Played) -> None:
 def test_an_engine_that_cannot_be_reached_is_told_in_its_words(played: Played) -> None:
     gone: list[str] = []
     played.bridge.engine_gone.connect(gone.append)
-    played.engine.refusal = "The running engine is of another version of Segue."
+    played.engine.refusal = "engine-version"
 
     async def steps() -> AsyncIterator[Callable[[], bool]]:
         yield lambda: len(gone) == 1
@@ -176,7 +177,7 @@ def test_an_engine_that_cannot_be_reached_is_told_in_its_words(played: Played) -
         yield lambda: played.bridge.attached
 
     played.run(steps)
-    assert gone == ["The running engine is of another version of Segue."]
+    assert gone == [problem_text("engine-version", {})]
 
 
 def test_the_window_moves_while_the_engine_starts(played: Played, qtbot: QtBot) -> None:

@@ -79,7 +79,7 @@ def press(window: MainWindow, *names: str) -> None:
 
 CALLING = call("calling")
 INCOMING = call("incoming", outgoing=False)
-ENDED = call("ended", end_text="Bob does not answer.")
+ENDED = call("ended", end_reason="no-answer")
 MUTED = msgspec.structs.replace(TALKING, muted=True)
 BLOCKED = msgspec.structs.replace(BOB, blocked=True)
 UNTRUSTED = msgspec.structs.replace(INCOMING, trust="changed")

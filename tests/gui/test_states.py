@@ -12,6 +12,7 @@ from app.ipc.messages import (
     CallFeasibility,
     CommandFailed,
     DeclineCall,
+    DeviceProblem,
     EngineState,
     Levels,
     MeterMicrophone,
@@ -95,7 +96,7 @@ def test_page_for(state: EngineState | None, flags: dict[str, bool], page: str) 
         (call("connecting"), ["Connecting…"]),
         (call("incoming", first_call=True), ["First call from this person", "Answer", "Decline"]),
         (TALKING, ["0:47", "On the relay · 31 ms", "Mute", "Hang up"]),
-        (msgspec.structs.replace(TALKING, path_text=""), ["On the relay"]),
+        (msgspec.structs.replace(TALKING, rtt_ms=None), ["On the relay"]),
         (DIRECT, ["Direct · 23 ms"]),
         (msgspec.structs.replace(TALKING, muted=True), ["Unmute", "You (muted)"]),
         (msgspec.structs.replace(TALKING, peer_muted=True), ["Bob Okafor is muted."]),
@@ -104,10 +105,10 @@ def test_page_for(state: EngineState | None, flags: dict[str, bool], page: str) 
             ["Reconnecting… 0:04", "No connection", "keeps trying"],
         ),
         (
-            msgspec.structs.replace(DIRECT, phase="ended", ended=NOW, end_text="Bob hung up."),
-            ["0:47", "Bob hung up.", "Close", "Call again", "Connection details"],
+            msgspec.structs.replace(DIRECT, phase="ended", ended=NOW, end_reason="hung-up"),
+            ["0:47", "The call has ended.", "Close", "Call again", "Connection details"],
         ),
-        (call("ended", ended=NOW, end_text="Bob does not answer."), ["Not connected", "Bob does not answer."]),
+        (call("ended", ended=NOW, end_reason="no-answer"), ["Not connected", "Nobody answered. Try again later."]),
     ],
 )
 def test_call_page(window: MainWindow, shown: object, expected: list[str]) -> None:
@@ -129,7 +130,7 @@ def test_the_clock_runs_without_news_from_the_engine(qtbot: QtBot, bridge: Recor
 
 
 def test_device_problems_are_told_in_the_call(window: MainWindow) -> None:
-    audio = msgspec.structs.replace(HOME.audio, input_problem="The microphone was unplugged.")
+    audio = msgspec.structs.replace(HOME.audio, input_problem=DeviceProblem("gone"))
     window.show_state(with_(HOME, call=TALKING, audio=audio))
     assert "The microphone was unplugged." in words(window.call)
     window.show_state(with_(HOME, call=TALKING))
@@ -279,9 +280,9 @@ def test_empty_states_say_what_to_do(window: MainWindow) -> None:
 
 
 def test_a_long_step_is_told(window: MainWindow) -> None:
-    window.show_state(EngineState(ready=True, first_run=False, busy="Starting a private relay and Echo …"))
+    window.show_state(EngineState(ready=True, first_run=False, busy="starting-local-relay"))
     seen = words(window.home)
-    assert "Starting a private relay and Echo …" in seen and "Set up" not in seen
+    assert "Starting a private relay and Echo…" in seen and "Set up" not in seen
 
 
 def test_nobody_can_be_called_while_offline_or_blocked(window: MainWindow) -> None:
@@ -341,10 +342,10 @@ def test_the_idle_page_says_what_the_network_is_like_and_how_old_that_is(qtbot: 
     assert button.accessibleName() == "Your network: Home router"
     button.click()
     seen = words(window.home)
-    for part in ("keeps one port for everybody", "Tested 12 min ago", "port-restricted", "8 answers of 2 servers"):
+    for part in ("uses one port for all", "Tested 12 min ago", "port-restricted", "8 answers of 2 servers"):
         assert part in seen
-    assert "Your router does not open doors on request." in seen
-    for part in ("A strict router with random ports", "Direct, after some seconds of searching", "Over the relay"):
+    assert "Your router does not open ports on request." in seen
+    for part in ("A strict router with random ports", "Direct, after a few seconds of searching", "On the relay"):
         assert part in seen
     # Ages grow without a word of the engine.
     now[0] += 3_600
@@ -406,8 +407,8 @@ def test_what_worked_on_which_network(window: MainWindow, qapp: QApplication) ->
 
 def test_notices_are_listed_and_go(window: MainWindow, qapp: QApplication) -> None:
     window.show_state(with_(HOME, notices=NOTICES))
-    assert "Your data was damaged" in words(window.notices)
-    many = tuple(Notice(number, "info", f"Notice {number}", "text") for number in range(9))
+    assert "settings could not be read" in words(window.notices)
+    many = tuple(Notice(number, "info", "entries-unreadable", {"count": number}) for number in range(9))
     window.show_state(with_(HOME, notices=many))
     qapp.processEvents()
     assert "6 more" in words(window.notices)
@@ -424,13 +425,13 @@ def test_a_refused_command_is_told(window: MainWindow) -> None:
 def test_a_refused_registration_is_told_where_it_was_typed(window: MainWindow) -> None:
     window.show_state(FIRST)
     PREPARE["relay"](window, FIRST)
-    window.command_failed(CommandFailed("Register", "No such machine.", "relay"))
-    assert "No such machine." in words(window.first_run) and not window.errors.isVisible()
-    window.command_failed(CommandFailed("Register", "That name is taken.", "name"))
-    assert "That name is taken." in words(window.first_run)
+    window.command_failed(CommandFailed("Register", "relay-unreachable", field="relay"))
+    assert "The relay of this address does not answer." in words(window.first_run) and not window.errors.isVisible()
+    window.command_failed(CommandFailed("Register", "name-taken", field="name"))
+    assert "Somebody else has this name" in words(window.first_run)
     assert "Step 1 of 3" in words(window.first_run)
-    window.command_failed(CommandFailed("MeterMicrophone", "There is no microphone."))
-    assert "There is no microphone." in words(window.errors)
+    window.command_failed(CommandFailed("PlaceCall", "in-call"))
+    assert "You are in a call. Hang up first." in words(window.errors)
 
 
 def test_the_theme_follows_the_settings(window: MainWindow, qapp: QApplication) -> None:
@@ -511,7 +512,7 @@ def test_the_ladder_shows_each_phase(window: MainWindow) -> None:
     ladder = window.findChild(TraversalSteps, "traversal_steps")
     assert ladder is not None
     seen = words(ladder)
-    for part in ("Port mapping", "Failed", "Skipped", "Succeeded", "902 packets", "4.4 s", "door 871 was open"):
+    for part in ("Port mapping", "Failed", "Skipped", "Succeeded", "902 packets", "4.4 s", "found after 871 tries"):
         assert part in seen
     window.show_state(with_(HOME, call=TALKING))
     assert "Segue is not looking for a direct path" in words(ladder)
@@ -545,11 +546,11 @@ def test_overlapping_phases_have_their_own_progress_and_time_left(qtbot: QtBot, 
     assert progress("birthday").share() == pytest.approx(487 / 1_024)
     assert progress("port_mapping").share() == pytest.approx(0.8)
     assert "487 of 1,024 ports · 6 s left" in words(rung("birthday"))
-    assert "trying 1,024 doors there" in words(rung("birthday"))
+    assert "Trying 1,024 ports there" in words(rung("birthday"))
     assert "1 s left" in words(rung("port_mapping"))
     assert progress("birthday").accessibleName() == "Birthday search: 48 %"
     assert rung("birthday").accessibleName() == "Birthday search: Trying"
-    assert "Bob's network gives every destination a random port" in rung("birthday").accessibleDescription()
+    assert "Bob Okafor's network uses a random port for every destination" in rung("birthday").accessibleDescription()
     # The clock goes on without a word of the engine.
     now[0] += 4
     qtbot.waitUntil(lambda: "2 s left" in words(rung("birthday")), timeout=2_000)
@@ -560,8 +561,8 @@ def test_a_search_of_minutes_and_an_opened_door(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=HARDEST))
     window.call.open_panel(True)
     seen = words(window.call)
-    assert "5,940 ports tried · 4 min left" in seen and "Random ports cannot be guessed." in seen
-    assert seen.count("opened a door, but another router stands") == 2, "on its rung, and on the card of the network"
+    assert "5,940 ports tried · 4 min left" in seen and "Random ports cannot be predicted." in seen
+    assert seen.count("opened a port, but another router stands") == 2, "on its rung, and on the card of the network"
     assert "Port open" in seen.splitlines() and "Succeeded" not in seen
     # By time, where there is nothing to count: 34.8 s of 300 s.
     rung = window.findChild(QWidget, "step_blocks")
@@ -611,7 +612,7 @@ def test_a_change_of_path_is_shown_by_a_short_movement(qtbot: QtBot, window: Mai
     assert line is not None
     effect = line.graphicsEffect()
     window.show_state(with_(HOME, call=TALKING))
-    window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, path_text="On the relay · 33 ms")))
+    window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, rtt_ms=33.0)))
     assert not effect.isEnabled()  # the same path: nothing moves
     window.show_state(with_(HOME, call=DIRECT))
     assert effect.isEnabled()

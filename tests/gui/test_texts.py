@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
-from app.ipc.messages import AudioDevice, CommandFailed, Contact, EngineState, Notice
+from app.ipc.messages import AudioDevice, CommandFailed, Contact, DeviceProblem, EngineState, Notice
 from app.ui.main_window import MainWindow
 from app.ui.pages.incoming import WIDTH_PX, IncomingWindow
 from app.ui.tray import notification
@@ -35,16 +35,22 @@ FORBIDDEN = set("\x00\x07\r\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u206
 
 def states(text: str) -> list[tuple[EngineState, str]]:
     contact = Contact(BOB.address, alias=text, online=True, trust="first-use", safety_number=SAFETY, last_call=1.0)
-    strange = msgspec.structs.replace(TALKING, title=text, address=text, path_text=text)
-    ended = call("ended", title=text, end_text=text)
+    strange = msgspec.structs.replace(TALKING, title=text, address=text)
+    ended = call("ended", title=text, end_reason="failed", end_detail=text)
     changed = msgspec.structs.replace(ended, trust="changed")
     devices = (AudioDevice("x", text, is_default=True),)
     audio = msgspec.structs.replace(
-        HOME.audio, inputs=devices, outputs=devices, input_problem=text, output_problem=text
+        HOME.audio,
+        inputs=devices,
+        outputs=devices,
+        input_problem=DeviceProblem("gone", text),
+        output_problem=DeviceProblem("failed", text),
     )
     recents = tuple(msgspec.structs.replace(one, address=text or one.address) for one in RECENTS)
-    home = with_(HOME, contacts=(contact,), recents=recents, notices=(Notice(1, "error", text, text),))
-    me = msgspec.structs.replace(HOME.me, name=text, address=text, relay="refused", relay_text=text)
+    notices = (Notice(1, "error", "key-was-open", {"path": text}),)
+    home = with_(HOME, contacts=(contact,), recents=recents, notices=notices)
+    refused = {"relay": "refused", "relay_problem": "refused", "relay_detail": text}
+    me = msgspec.structs.replace(HOME.me, name=text, address=text, **refused)
     return [
         (home, ""),
         (home, "latest"),
@@ -73,7 +79,7 @@ def test_strange_names_stay_plain_and_inside(qtbot: QtBot, window: MainWindow, t
         window.show_state(state)
         if prepare:
             PREPARE[prepare](window, state)
-        window.command_failed(CommandFailed("PlaceCall", text))
+        window.command_failed(CommandFailed("PlaceCall", "failed", {"detail": text}))
         window.grab()
         assert window.size() == size, (state.call, prepare)
         assert window.minimumSizeHint().width() <= size.width()

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from transport.wire.errors import WireError
+from transport.wire.errors import AddressError
 
 # Not assigned to any service by IANA; one port below is never privileged and above is the media port by default.
 DEFAULT_PORT = 7850
@@ -61,48 +61,52 @@ class PersonAddress:
 
 
 def parse_name(text: str) -> str:
-    """A person's name on a relay, in lower case. Raises :class:`WireError` with the rule it breaks."""
+    """A person's name on a relay, in lower case. Raises :class:`AddressError` with the rule it breaks."""
     name = text.strip().lower()
     if not _NAME.match(name):
-        raise WireError(
+        raise AddressError(
             f"“{text.strip()[:40]}” is not a name: 1 to {MAX_NAME_CHARS} letters a–z, digits, dots, dashes or "
-            "underscores, with a letter or digit first and last"
+            "underscores, with a letter or digit first and last",
+            "address-name",
+            text.strip()[:40],
         )
     return name
 
 
 def parse_relay(text: str) -> RelayAddress:
-    """Parse ``host[:port][#pin]``; an IPv6 host stands in brackets. Raises :class:`WireError`."""
+    """Parse ``host[:port][#pin]``; an IPv6 host stands in brackets. Raises :class:`AddressError`."""
     body, _, pin = text.strip().partition("#")
     pin = pin.lower()
     if "#" in text and not _PIN.match(pin):
-        raise WireError(f"the part after # is the relay's pin: {MIN_PIN_HEX} to 64 hexadecimal digits")
+        raise AddressError(
+            f"the part after # is the relay's pin: {MIN_PIN_HEX} to 64 hexadecimal digits", "address-pin"
+        )
     if body.startswith("["):
         host, bracket, rest = body[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise WireError("an IPv6 address stands in brackets, like [2001:db8::1]:7850")
+            raise AddressError("an IPv6 address stands in brackets, like [2001:db8::1]:7850", "address-brackets")
         port_text = rest[1:] if rest else None
         try:
             host = ipaddress.IPv6Address(host).compressed
         except ValueError as error:
-            raise WireError(f"“{host[:60]}” is not an IPv6 address") from error
+            raise AddressError(f"“{host[:60]}” is not an IPv6 address", "address-ipv6", host[:60]) from error
     else:
         host, colon, port_text_raw = body.partition(":")
         port_text = port_text_raw if colon else None
         host = host.lower()
         if not _HOST.match(host):
-            raise WireError(f"“{host[:60]}” is not a host name or IP address")
+            raise AddressError(f"“{host[:60]}” is not a host name or IP address", "address-host", host[:60])
     port = DEFAULT_PORT
     if port_text is not None:
         if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5 and 0 < int(port_text) < 65536):
-            raise WireError(f"“{port_text[:20]}” is not a port: 1 to 65535")
+            raise AddressError(f"“{port_text[:20]}” is not a port: 1 to 65535", "address-port", port_text[:20])
         port = int(port_text)
     return RelayAddress(host, port, pin)
 
 
 def parse_person(text: str) -> PersonAddress:
-    """Parse ``name@host[:port][#pin]``. Raises :class:`WireError` with what is wrong."""
+    """Parse ``name@host[:port][#pin]``. Raises :class:`AddressError` with what is wrong."""
     name, at, relay = text.strip().partition("@")
     if not at:
-        raise WireError("an address looks like name@relay.example, and this one has no @")
+        raise AddressError("an address looks like name@relay.example, and this one has no @", "address-no-at")
     return PersonAddress(parse_name(name), parse_relay(relay))

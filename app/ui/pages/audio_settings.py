@@ -4,6 +4,7 @@ from PySide6.QtCore import QSignalBlocker
 from PySide6.QtWidgets import QWidget
 
 from app.ipc.messages import AudioDevice, EngineState, Levels, MeterMicrophone, RefreshDevices, TestRecording
+from app.text.devices import device_text
 from app.ui.commands import Send, change_settings
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button, icon_button
@@ -55,8 +56,8 @@ class AudioCheck(QWidget):
         audio = state.audio
         self._fill(self._input, audio.inputs, state.settings.input_device)
         self._fill(self._output, audio.outputs, state.settings.output_device)
-        self._input_problem.show_text(plain(audio.input_problem, 300))
-        self._output_problem.show_text(plain(audio.output_problem, 300))
+        self._input_problem.show_text(device_text("input", audio.input_problem))
+        self._output_problem.show_text(device_text("output", audio.output_problem))
         self._test.setText(self.tr("Stop") if audio.recording_test else self.tr("Test recording"))
         self._test.set_icon("square" if audio.recording_test else "play")
         self._test_text.setText(

@@ -7,6 +7,8 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QWidget
 
 from app.ipc.messages import CallState, EngineState, Levels
+from app.text.calls import end_text, path_text
+from app.text.devices import device_text
 from app.ui.commands import CallCommands, Send
 from app.ui.pages.call_controls import CallControls
 from app.ui.panel.panel import ConnectionPanel
@@ -157,8 +159,7 @@ class CallPage(QWidget):
             self._line.set_icon("wifi-off", "warn")
         else:
             direct = call.path == "direct"
-            fallback = self.tr("Direct") if direct else self.tr("On the relay")
-            self._line.setText(menu_text(call.path_text or fallback))
+            self._line.setText(menu_text(path_text(call)))
             self._line.set_icon("arrow-left-right" if direct else "server", "direct" if direct else "relay")
         self._text.show_text(self._sentence(call))
         self._text.set_tone("warn" if call.phase == "reconnecting" else "muted")
@@ -170,7 +171,7 @@ class CallPage(QWidget):
             case "reconnecting":
                 return self.tr("The connection was lost. Segue keeps trying to get it back.")
             case "ended":
-                return plain(call.end_text, 400) or self.tr("The call has ended.")
+                return plain(end_text(call), 400)
             case "talking" if call.peer_muted:
                 return self.tr("{name} is muted.").format(name=plain(call.title))
             case _:
@@ -182,8 +183,8 @@ class CallPage(QWidget):
         self._you_icon.set_icon("mic-off" if call.muted else "mic", "warn" if call.muted else "muted")
         self._you_name.set_text(self.tr("You (muted)") if call.muted else self.tr("You"))
         self._them_icon.set_icon("mic-off" if call.peer_muted else "volume-2", "muted")
-        problems = [text for text in (state.audio.input_problem, state.audio.output_problem) if text]
-        self._trouble.show_text("\n".join(problems) if call.phase != "ended" else "")
+        problems = device_text("input", state.audio.input_problem), device_text("output", state.audio.output_problem)
+        self._trouble.show_text("\n".join(filter(None, problems)) if call.phase != "ended" else "")
 
     def _tick(self) -> None:
         call = self._commands.call

@@ -6,6 +6,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QWidget
 
 from app.ipc.messages import CommandFailed, EngineState, Levels, PlaceCall, Register, TryHere
+from app.text.accounts import busy_text
+from app.text.problems import problem_text
 from app.ui.commands import Send
 from app.ui.pages.audio_settings import AudioCheck
 from app.ui.theme.theme import GRID_PX
@@ -60,7 +62,7 @@ class FirstRunPage(QWidget):
         self._state = state
         self._audio.show_state(state)
         self._busy = self._asked and bool(state.busy)
-        self._waiting.setText(plain(state.busy, 120) if self._busy else "")
+        self._waiting.setText(busy_text(state.busy) if self._busy else "")
         for part in (self._own, self._here, self._relay):
             part.setEnabled(not self._busy)
         self._allow_register()
@@ -84,7 +86,7 @@ class FirstRunPage(QWidget):
         if failure.command not in ("Register", "TryHere"):
             return False
         self._asked = False
-        text = plain(failure.text, 300)
+        text = plain(problem_text(failure.code, failure.values), 300)
         if failure.field == "name":
             self._name_error.setText(text)
             self._name.set_wrong(True)

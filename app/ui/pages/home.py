@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QWidget
 
 from app.ipc.messages import AddContact, Contact, EngineState, Me, PlaceCall
 from app.model.history import RecentCall
+from app.text.accounts import busy_text, relay_text
 from app.ui.commands import Send
 from app.ui.pages.network import NetworkLine, NetworkPage
 from app.ui.pages.people_list import PeopleList
@@ -76,7 +77,7 @@ class HomePage(QWidget):
     def show_state(self, state: EngineState) -> None:
         """Bring every part up to date."""
         self._state = state
-        self._show_me(state.me, state.busy)
+        self._show_me(state.me, busy_text(state.busy))
         self.people.set_contacts(state.contacts)
         if (state.recents, state.contacts) != self._shown_calls:
             self._shown_calls = (state.recents, state.contacts)
@@ -194,8 +195,8 @@ class HomePage(QWidget):
             text = self.tr("Online on this computer")
         elif me.relay == "online" and me.relay_rtt_ms is not None:
             text = self.tr("Online · {time} to the relay").format(time=milliseconds(me.relay_rtt_ms))
-        elif me.relay not in ("online", "none") and me.relay_text:
-            text = me.relay_text
+        elif me.relay_problem:
+            text = relay_text(me)
         elif busy:
             text = busy
         self._my_relay.set_text(text)
@@ -220,7 +221,7 @@ class HomePage(QWidget):
             self._right.setCurrentWidget(self._person)
 
     def _show_hint(self) -> None:
-        address, busy = short_address(self._state.me.address), self._state.busy
+        address, busy = short_address(self._state.me.address), busy_text(self._state.busy)
         self._setup.setVisible(not address and not busy)
         self._hint_add.setVisible(bool(address))
         if not address and busy:

@@ -4,10 +4,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
 from app.ipc.messages import CallFeasibility, NetworkState
+from app.text import networks
 from app.ui.panel.nat_details import NatDetails
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button
-from app.ui.widgets.format import age, plain, translate
+from app.ui.widgets.format import age, translate
 from app.ui.widgets.labels import ElidedLabel, Icon, Label, small, strong
 from app.ui.widgets.layout import card, column, row, sheet, wrap
 from app.ui.widgets.rows import show_rows
@@ -48,7 +49,7 @@ class NetworkLine(QWidget):
 
     def show_network(self, network: NetworkState, now: float) -> None:
         """Show the headline, what follows from it, and its age."""
-        headline = plain(network.nat.headline)
+        headline = networks.headline(network.nat.kind)
         parts = [summary(network)]
         if network.measured is not None:
             parts.append(age(network.measured, now))
@@ -93,8 +94,8 @@ class NetworkPage(QWidget):
         if network == self._shown:
             return
         self._shown = network
-        self._icon.set_icon(*LOOKS[network.nat.ease])
-        self._details.show_profile(network.nat, network.door, port_open=network.door_open)
+        self._icon.set_icon(*LOOKS[networks.ease(network.nat.kind)])
+        self._details.show_profile(network.nat, networks.port_text(network), port_open=network.mapping == "won")
         self._chances.setVisible(bool(network.chances))
         show_rows(self._rows, (_chance_row(chance) for chance in network.chances))
 
@@ -106,10 +107,9 @@ def _chance_row(chance: CallFeasibility) -> QWidget:
         "maybe": ("circle-dashed", "muted"),
         "relay": ("server", "relay"),
     }[chance.chance]
-    peer, text = plain(chance.peer), plain(chance.text, 120)
-    expected = small(text[:1].upper() + text[1:], tone=tone)
+    expected = small(networks.chance_text(chance), tone=tone)
     expected.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    line = row(Icon(icon, tone, 18), Label(peer[:1].upper() + peer[1:], wrap=True), expected, spacing=12, stretch=1)
+    line = row(Icon(icon, tone, 18), Label(networks.peer_text(chance), wrap=True), expected, spacing=12, stretch=1)
     line.setStretch(2, 1)
     made = wrap(line)
     made.setMinimumHeight(36)

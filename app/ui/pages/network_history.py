@@ -6,11 +6,12 @@ from collections.abc import Callable
 from PySide6.QtWidgets import QFrame, QWidget
 
 from app.ipc.messages import EraseNetworks, KnownPair, NetworkState
+from app.text.networks import headline
 from app.ui.commands import Send
 from app.ui.panel.traversal_steps import phase_name
 from app.ui.widgets.buttons import Button
 from app.ui.widgets.dialogs import confirm
-from app.ui.widgets.format import age, plain, translate
+from app.ui.widgets.format import age, translate
 from app.ui.widgets.labels import ElidedLabel, Icon, small
 from app.ui.widgets.layout import PADDING, column, row, wrap
 from app.ui.widgets.rows import setting, show_rows
@@ -59,7 +60,7 @@ class NetworkHistory(QFrame):
 def _pair_row(pair: KnownPair, now: float) -> QWidget:
     direct = pair.way is not None
     title = translate("network_history", "{ours} to {theirs}").format(
-        ours=plain(pair.ours), theirs=within(plain(pair.theirs))
+        ours=headline(pair.ours), theirs=within(headline(pair.theirs))
     )
     parts = [phase_name(pair.way) if pair.way is not None else translate("network_history", "On the relay")]
     if pair.seconds is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt, Signal
 
 from app.ipc.messages import EngineState, SignOff
+from app.text.accounts import relay_text
 from app.ui.commands import Send
 from app.ui.pages.network_history import NetworkHistory
 from app.ui.pages.settings_section import Section
@@ -79,7 +80,7 @@ class NetworkSection(Section):
             "offline": self.tr("The relay cannot be reached. Segue keeps trying."),
             "refused": self.tr("The relay refused to let you in."),
         }[me.relay]
-        self._relay.setText(plain(me.relay_text, 200) or text)
+        self._relay.setText(plain(relay_text(me), 400) or text)
         self._relay.set_tone("warn" if me.relay == "refused" else "muted")
         self._copy.setVisible(registered)
         self._sign_off.setVisible(registered)

@@ -3,6 +3,7 @@
 from PySide6.QtWidgets import QFrame, QWidget
 
 from app.ipc.messages import NatProfile
+from app.text import networks
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.labels import ElidedLabel, Icon, Label, small, strong
 from app.ui.widgets.layout import column, row
@@ -25,12 +26,12 @@ class NatDetails(QWidget):
 
     def show_profile(self, profile: NatProfile, port: str = "", *, port_open: bool = True) -> None:
         """Show ``profile``, and what became of the request for a ``port``."""
-        tone = "text" if profile.headline else "muted"
-        self._headline.setText(profile.headline or self.tr("Not known yet"))
+        tone = "text" if profile.kind else "muted"
+        self._headline.setText(networks.headline(profile.kind) or self.tr("Not known yet"))
         self._headline.set_tone(tone)
-        self._detail.show_text(profile.detail if profile.headline else self._unknown)
+        self._detail.show_text(networks.detail(profile.kind) or self._unknown)
         self._detail.set_tone(tone)
-        self._evidence.show_text(" · ".join(part for part in (profile.kind, profile.evidence) if part))
+        self._evidence.show_text(networks.small_print(profile))
         self._port.show_text(port)
         self._port_icon.setVisible(bool(port))
         self._port_icon.set_icon(*(("circle-check", "accent") if port_open else ("circle-minus", "muted")))
@@ -66,7 +67,7 @@ class NetworkCard(QFrame):
             "easy": (self.tr("Easy"), "circle-check", "muted"),
             "hard": (self.tr("Hard"), "triangle-alert", "warn"),
             "blocked": (self.tr("Blocked"), "ban", "warn"),
-        }[profile.ease]
+        }[networks.ease(profile.kind)]
         self._ease.show_text(word)
         self._ease.set_tone(tone)
         self._ease_icon.setVisible(bool(word))

@@ -7,6 +7,8 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
 from app.ipc.messages import CallSample, CallState, Report, TraceSaved
+from app.text.calls import codec_text
+from app.text.traversal import step_text
 from app.ui.commands import Send
 from app.ui.panel.charts import Chart, Series
 from app.ui.panel.export import ReportCopier, TraceSaver
@@ -84,9 +86,9 @@ class ConnectionPanel(QFrame):
         self._pointed.set_text(self._hint if call.spans else self.tr("The timeline starts when the call is answered."))
         for chart in self._charts:
             chart.set_marks(call.marks)
-        self._steps.show_phases(call.phases, elapsed)
-        mapped = (phase.why for phase in call.phases if phase.name == "port_mapping" and phase.outcome == "won")
-        self._mine.show_profile(call.local_nat, next(mapped, ""))
+        self._steps.show_phases(call, elapsed)
+        mapped = (phase for phase in call.phases if phase.name == "port_mapping" and phase.outcome == "won")
+        self._mine.show_profile(call.local_nat, "".join(step_text(phase, call) for phase in mapped))
         self._theirs.show_profile(call.remote_nat)
         self._theirs.set_title(plain(call.title))
 
@@ -103,7 +105,7 @@ class ConnectionPanel(QFrame):
         delay.add(at, (sample.playout_delay_ms, sample.jitter_ms), milliseconds(sample.playout_delay_ms))
         rate.add(at, (sample.sent_kbps, sample.received_kbps), sent)
         parts = [
-            plain(sample.codec, 80),
+            codec_text(sample),
             self.tr("{rate} out").format(rate=sent),
             self.tr("{rate} in").format(rate=received),
             self.tr("{time} concealed").format(time=milliseconds(sample.concealed_ms)),

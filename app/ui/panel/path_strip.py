@@ -22,6 +22,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ipc.messages import CallState, PathMark, PathSpan
+from app.text.calls import mark_text
 from app.ui.panel.marks import is_filled, mark_colour, mark_shape
 from app.ui.theme.theme import SMALL_PX, colours, font
 from app.ui.widgets.format import clock, plain
@@ -74,7 +75,7 @@ class PathStrip(QWidget):
         if (call.spans, call.marks) != (self._spans, self._marks):
             self._spans, self._marks = call.spans, call.marks
             starts = [Moment(span.start, self._span_text(span), "") for span in call.spans]
-            marks = [Moment(mark.at, plain(mark.text, 160), mark.kind) for mark in call.marks]
+            marks = [Moment(mark.at, plain(mark_text(mark), 160), mark.kind) for mark in call.marks]
             self._moments = sorted(starts + marks, key=lambda moment: moment.at)
             if self._chosen is not None and self._chosen >= len(self._moments):
                 self._chosen = None

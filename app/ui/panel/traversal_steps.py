@@ -9,8 +9,10 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ipc.messages import TraversalStep
+from app.ipc.messages import CallState, TraversalStep
 from app.model.terms import PhaseName
+from app.text.catalogue import sentence
+from app.text.traversal import PHASE_NAMES, step_text
 from app.ui.theme.theme import GRID_PX, colours
 from app.ui.widgets.format import time_left, translate
 from app.ui.widgets.labels import Icon, small, strong
@@ -29,24 +31,7 @@ LOOKS = {
 
 def phase_name(name: PhaseName) -> str:
     """What a phase is called in the window."""
-    return {
-        "port_mapping": translate("steps", "Port mapping"),
-        "punch": translate("steps", "Hole punching"),
-        "prediction": translate("steps", "Port prediction"),
-        "birthday": translate("steps", "Birthday search"),
-        "blocks": translate("steps", "Port block search"),
-    }[name]
-
-
-def phase_task(name: PhaseName) -> str:
-    """What a phase does, while there is nothing else to say of it."""
-    return {
-        "port_mapping": translate("steps", "Asks your router to map a port."),
-        "punch": translate("steps", "Both sides send at once, so that each router lets the other side's packets in."),
-        "prediction": translate("steps", "Guesses the next port of a router that counts up."),
-        "birthday": translate("steps", "Tries many ports of a router that picks them at random."),
-        "blocks": translate("steps", "Searches the few ports that each carrier assigns."),
-    }[name]
+    return sentence(PHASE_NAMES[name])
 
 
 def outcome_word(phase: TraversalStep) -> str:
@@ -106,7 +91,7 @@ class Step(QWidget):
         super().__init__()
         self.setObjectName(f"step_{name}")
         self._name = name
-        self._shown: TraversalStep | None = None
+        self._shown: tuple[TraversalStep, str] | None = None
         self._icon = Icon("circle-dashed", "muted")
         self._outcome = small(wrap=False)
         self._figures = small(name="step_figures", wrap=False)
@@ -117,22 +102,23 @@ class Step(QWidget):
         whole.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
         self.setLayout(whole)
 
-    def show_phase(self, phase: TraversalStep, elapsed: float) -> None:
-        """Show ``phase`` as it is ``elapsed`` seconds after the answer."""
+    def show_phase(self, phase: TraversalStep, call: CallState, elapsed: float) -> None:
+        """Show ``phase`` of ``call`` as it is ``elapsed`` seconds after the answer."""
         running = phase.outcome == "trying"
-        if phase == self._shown and not running:
+        why = step_text(phase, call)
+        if (phase, why) == self._shown and not running:
             return
         self._figures.setText(" · ".join(_figures(phase, elapsed)))
         if running:
             self._progress.set_share(_share(phase, elapsed))
-        if phase == self._shown:
+        if (phase, why) == self._shown:
             return
-        self._shown = phase
+        self._shown = (phase, why)
         icon, tone = LOOKS[phase.outcome]
         self._icon.set_icon(icon, tone)
         self._outcome.setText(outcome_word(phase))
         self._outcome.set_tone(tone)
-        self._why.setText(phase.why or phase_task(self._name))
+        self._why.setText(why)
         self._progress.setVisible(running)
         self.setAccessibleName(f"{phase_name(self._name)}: {outcome_word(phase)}")
         self.setAccessibleDescription(self._why.text())
@@ -180,13 +166,13 @@ class TraversalSteps(QWidget):
             )
         )
         self.setLayout(column(self._none, *self._steps.values(), spacing=GRID_PX + 4))
-        self.show_phases(())
+        self.show_phases(None)
 
-    def show_phases(self, phases: tuple[TraversalStep, ...], elapsed: float = 0.0) -> None:
-        """Show each of ``phases``, ``elapsed`` seconds after the answer."""
-        known = {phase.name: phase for phase in phases}
+    def show_phases(self, call: CallState | None, elapsed: float = 0.0) -> None:
+        """Show each phase of ``call``, ``elapsed`` seconds after the answer."""
+        known = {phase.name: phase for phase in call.phases} if call is not None else {}
         self._none.setVisible(not known)
         for name, step in self._steps.items():
             step.setVisible(name in known)
-            if name in known:
-                step.show_phase(known[name], elapsed)
+            if call is not None and name in known:
+                step.show_phase(known[name], call, elapsed)

@@ -1,12 +1,12 @@
 """Figures, times and states as people say them. What a stranger chose to be called is made harmless here."""
 
 import math
-import unicodedata
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
 from app.ipc.messages import Contact
 from app.model.history import RecentCall
+from app.model.sanitize import one_line
 
 MINUTE_S = 60
 HOUR_S = 3_600
@@ -18,29 +18,14 @@ MAX_LABEL_CHARS = 600
 # No language that divides its words with spaces has longer ones in use.
 MAX_WORD_CHARS = 32
 ZERO_WIDTH_SPACE = "\u200b"
-LINE_BREAKS = "\t\n\r\x0b\x0c\x85\u2028\u2029"
-# Zero-width (non-)joiner: part of how Persian, Hindi and emoji are written.
-JOINERS = "\u200c\u200d"
 
 translate = QCoreApplication.translate
 
 
 def plain(text: str, limit: int = MAX_NAME_CHARS) -> str:
-    """``text`` on one line, without control and direction-changing characters, at most ``limit`` characters."""
-    # Look no further than needed: a hostile text may be far longer than what is shown.
-    head = text[: limit * 4]
-    kept = "".join(" " if sign in LINE_BREAKS else sign for sign in head if sign in LINE_BREAKS or _harmless(sign))
-    kept = " ".join(kept.split())
-    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
-
-
-def _harmless(sign: str) -> bool:
-    """Whether a character only adds itself.
-
-    Unicode "Cc" are controls; "Cf" formats such as the bidirectional overrides, with which a name could turn round
-    the words beside it (only the joiners are needed to write); "Co", "Cs", "Cn" mean nothing to anyone else.
-    """
-    return sign in JOINERS or unicodedata.category(sign) not in ("Cc", "Cf", "Co", "Cs", "Cn")
+    """``text`` cleaned as everywhere (:mod:`app.model.sanitize`), ending in “…” where it has more than ``limit``."""
+    shown = one_line(text, limit + 1)
+    return shown if len(shown) <= limit else one_line(shown, limit - 1) + "…"
 
 
 def plain_lines(text: str) -> str:

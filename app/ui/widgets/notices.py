@@ -3,6 +3,7 @@
 from PySide6.QtWidgets import QFrame, QWidget
 
 from app.ipc.messages import DismissNotice, Notice
+from app.text.problems import notice_text
 from app.ui.commands import Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import icon_button
@@ -42,10 +43,11 @@ class NoticesArea(QWidget):
         self.setVisible(bool(notices))
 
     def _bar(self, notice: Notice) -> QFrame:
-        title = plain(notice.title, 120)
+        title, text = notice_text(notice.code, notice.values)
+        title = plain(title, 120)
         close = icon_button("x", self.tr("Dismiss: {title}").format(title=title), name=f"notice_{notice.number}")
         close.setToolTip(self.tr("Dismiss"))
         close.clicked.connect(lambda _checked=False: self._send(DismissNotice(number=notice.number)))
-        text = column(strong(title, wrap=True), small(plain(notice.text, 600)), spacing=2)
-        parts = Icon(*LOOKS[notice.kind]), text, close
+        lines = column(strong(title, wrap=True), small(plain(text, 600)), spacing=2)
+        parts = Icon(*LOOKS[notice.kind]), lines, close
         return framed("bar", row(*parts, spacing=12, stretch=1, margins=(2 * GRID_PX, 10, 12, 10)))

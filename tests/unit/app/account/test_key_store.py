@@ -186,14 +186,14 @@ def test_the_computers_keyring_is_asked_only_where_it_may_be(
 def test_a_locked_keyring_is_no_reason_for_a_new_key(home: Home, fake: FakeKeyring) -> None:
     first = load(home, fake)
     fake.error = keyring.errors.KeyringLocked("…")
-    with pytest.raises(KeyringLocked, match="it is locked"):
+    with pytest.raises(KeyringLocked, match="keyring-locked"):
         load(home, fake)
-    with pytest.raises(KeyringLocked, match="there is none"):
+    with pytest.raises(KeyringLocked, match="keyring-none"):
         load(home, keyring.backends.fail.Keyring())
     with pytest.raises(KeyringLocked, match="SEGUE_KEY_PLACE"):
         load(home)
     fake.error, fake.block = None, threading.Event()
-    with pytest.raises(KeyringLocked, match="in time"):
+    with pytest.raises(KeyringLocked, match="keyring-silent"):
         load(home, fake)
     fake.block.set()
     assert load(home, fake).identity == first.identity
@@ -204,7 +204,7 @@ def test_a_key_gone_from_the_keyring_is_told(home: Home, fake: FakeKeyring) -> N
     fake.entries.clear()
     second = load(home, fake)
     assert second.identity.key != first.identity.key
-    assert [finding.title for finding in second.findings] == ["Your key is gone"]
+    assert [finding.code for finding in second.findings] == ["key-gone-from-keyring"]
     assert aside(home, "old")[0].read_bytes() == first.identity.certificate
     assert load(home, fake).findings == ()
 
@@ -215,7 +215,7 @@ def test_a_damaged_entry_is_left_and_told(home: Home, fake: FakeKeyring) -> None
     fake.entries[entry] = "garbage ☃"
     loaded = load(home, fake)
     assert (loaded.place, fake.entries[entry]) == ("file", "garbage ☃")
-    assert [finding.title for finding in loaded.findings] == ["Your key was damaged"]
+    assert [finding.code for finding in loaded.findings] == ["key-damaged-in-keyring"]
     assert load(home, fake).identity == loaded.identity
 
 
@@ -236,10 +236,10 @@ def test_any_damage_to_the_file_is_seen_kept_and_told(home: Home, data: st.DataO
         text = bytearray(data.draw(st.binary(max_size=200)))
     home.key.write_bytes(text)
     second = load(home)
-    assert [finding.title for finding in second.findings] == ["Your key file was damaged"]
+    assert [finding.code for finding in second.findings] == ["key-file-damaged"]
     assert second.identity.key != first.identity.key
     assert [path.read_bytes() for path in aside(home, "damaged")] == [bytes(text)]
-    assert str(aside(home, "damaged")[0]) in second.findings[0].text
+    assert second.findings[0].values["kept"] == str(aside(home, "damaged")[0])
     assert load(home) == KeyLoaded(second.identity, "file", ())
 
 
@@ -249,7 +249,7 @@ def test_a_file_open_to_others_is_closed_and_told(home: Home) -> None:
     home.key.chmod(0o644)
     second = load(home)
     assert second.identity == first.identity
-    assert [finding.title for finding in second.findings] == ["Others could read your key"]
+    assert [finding.code for finding in second.findings] == ["key-was-open"]
     assert stat.S_IMODE(home.key.stat().st_mode) == 0o600
     assert load(home).findings == ()
 
@@ -266,14 +266,14 @@ def test_a_file_that_cannot_be_read_is_not_replaced(home: Home, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", refuse)
-        with pytest.raises(KeyUnreadable, match="does not allow"):
+        with pytest.raises(KeyUnreadable, match="not-permitted"):
             load(home)
     assert home.key.read_bytes() == before
 
 
 def test_a_folder_in_the_files_place_is_an_error(home: Home) -> None:
     home.key.mkdir()
-    with pytest.raises(KeyUnreadable, match="a folder where a file should be"):
+    with pytest.raises(KeyUnreadable, match="folder-in-the-way"):
         load(home)
 
 
@@ -282,7 +282,7 @@ def test_a_deleted_file_is_told(home: Home) -> None:
     home.key.unlink()
     second = load(home)
     assert second.identity.key != first.identity.key
-    assert [finding.title for finding in second.findings] == ["Your key is gone"]
+    assert [finding.code for finding in second.findings] == ["key-gone"]
 
 
 def test_a_full_disk_makes_no_key(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +291,7 @@ def test_a_full_disk_makes_no_key(home: Home, monkeypatch: pytest.MonkeyPatch) -
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(KeyNotSaved, match="the disk is full"):
+        with pytest.raises(KeyNotSaved, match="disk-full"):
             load(home)
     assert [path.name for path in home.folder.iterdir()] == ["logs"]
 

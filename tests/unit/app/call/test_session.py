@@ -12,7 +12,6 @@ from app.call.session import CHECK_AFTER_S, LEAVE_TIMEOUT_S, CallSession, Sessio
 from app.engine import view
 from app.report.report import MediaReport
 from app.store import Store
-from app.text.traversal import phase_mark
 from media.pipeline import CaptureChain
 from media.pump import AudioPump
 from media.ring import SampleRing
@@ -85,8 +84,13 @@ def test_phases_of_a_traversal_reach_report_and_strip() -> None:
         ("birthday", "won", ""),
         ("prediction", "skipped", "random"),
     ]
-    marks = [phase_mark(mark.phase) for mark in over.session.record.strip().marks]
-    assert marks == ["Punch began", "Birthday began", "Punch did not work", "Birthday worked"]
+    marks = [(mark.phase, mark.outcome) for mark in over.session.record.strip().marks]
+    assert marks == [
+        ("punch", "trying"),
+        ("birthday", "trying"),
+        ("punch", "failed"),
+        ("birthday", "won"),
+    ]
 
 
 def test_blocks_are_offered_where_not_both_have_chosen_them() -> None:
@@ -164,6 +168,6 @@ def test_the_picture_tells_of_the_own_network(tmp_path: Path) -> None:
         built = view.build(picture, store, None, view.Notices(), view.SafetyNumbers(b"k" * 32), 1_000.0, 50.0)
     finally:
         store.close()
-    assert (built.network.nat.headline, built.network.measured) == ("Home router", 1_040.0)
-    assert built.network.door_open and built.network.door.endswith("(PCP).")
+    assert (built.network.nat.kind, built.network.measured) == ("port-restricted", 1_040.0)
+    assert (built.network.mapping, built.network.mapping_protocol) == ("won", "pcp")
     assert built.network.chances

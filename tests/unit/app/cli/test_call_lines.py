@@ -16,18 +16,18 @@ def test_each_technique_is_printed_once_in_plain_words(capsys: pytest.CaptureFix
 
     waiting = TraversalStep("punch")
     punching = TraversalStep("punch", "trying", started=0.1)
-    missed = TraversalStep("punch", "failed", started=0.1, ended=2.1, why="No packet came through.", reason="no-answer")
-    idle = TraversalStep("prediction", "skipped", why="A punch is enough.", reason="not-needed")
-    search = TraversalStep("birthday", "trying", started=1.0, tried=10, of=1_024, doors_there=1_024)
-    further = TraversalStep("birthday", "trying", started=1.0, tried=300, of=1_024, doors_there=1_024)
-    found = TraversalStep("birthday", "won", 1.0, 1.0, 5.7, 871, 1, "Door 871 was open.")
+    missed = TraversalStep("punch", "failed", started=0.1, ended=2.1, reason="no-answer")
+    idle = TraversalStep("prediction", "skipped", reason="not-needed")
+    search = TraversalStep("birthday", "trying", started=1.0, tried=10, of=1_024)
+    further = TraversalStep("birthday", "trying", started=1.0, tried=300, of=1_024)
+    found = TraversalStep("birthday", "won", 1.0, 1.0, 5.7, 871, 1, tried=871)
 
     assert printed(waiting) == []
     assert printed(punching, idle) == ["punch: both sides send at once"]
     assert printed(punching, idle) == []
     # Phases overlap: each has its own line.
-    assert printed(punching, search) == ["birthday: trying 1,024 doors on their side"]
-    assert printed(missed, further) == ["punch: did not work after 2.0 s. No packet came through."]
+    assert printed(punching, search) == ["birthday: trying 1,024 ports on their side"]
+    assert printed(missed, further) == ["punch: did not work after 2.0 s. No packet from the other side came through."]
     assert printed(missed, found, path="direct") == ["direct", "birthday: worked after 4.7 s, 871 packets"]
     # Another attempt, and another call, are printed anew.
     assert printed(punching, found, path="direct") == ["punch: both sides send at once"]

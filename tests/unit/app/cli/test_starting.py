@@ -16,6 +16,7 @@ from app.engine.view import ViewInputs
 from app.ipc.client import EngineUnreachable
 from app.store import Store
 from app.system.data_dir import find_home
+from app.system.errors import Finding
 from app.system.logs import log_level
 from app.ui.bridge import LocalEngine
 from tests.gui.real_window import wait_until
@@ -35,7 +36,7 @@ def test_a_trial_without_a_place_says_so(tmp_path: Path) -> None:
 
     async def main() -> None:
         trial = LocalRelay(tmp_path, lambda place: None)
-        with pytest.raises(LocalRelayError, match="file where a folder should be"):
+        with pytest.raises(LocalRelayError, match="file-in-the-way"):
             await trial.start()
         await trial.close()
 
@@ -62,7 +63,7 @@ def test_a_relay_on_loopback_has_two_addresses_where_there_are_two(
 
 
 def test_what_begins_by_itself_and_fails_is_shown_to_everybody(tmp_path: Path) -> None:
-    notices: list[tuple[str, str, str]] = []
+    notices: list[Finding] = []
     view = ViewInputs()
 
     async def refuse() -> None:
@@ -76,7 +77,7 @@ def test_what_begins_by_itself_and_fails_is_shown_to_everybody(tmp_path: Path) -
             None,  # type: ignore[arg-type]
             view,
             lambda: None,
-            lambda kind, title, text: notices.append((kind, title, text)),
+            notices.append,
         )
         account._relays = type("NoRelays", (), {"home": None})()
         await account._carry_out(refuse(), None, "")
@@ -85,7 +86,7 @@ def test_what_begins_by_itself_and_fails_is_shown_to_everybody(tmp_path: Path) -
 
     asyncio.run(main())
     assert view.me.relay == "offline" and view.busy == ""
-    assert notices and notices[0][0] == "error" and "name" in notices[0][2]
+    assert [(one.kind, one.code, one.values["code"]) for one in notices] == [("error", "no-local-relay", "name-taken")]
 
 
 @pytest.mark.slow
@@ -113,7 +114,7 @@ def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:
     open_to_all.chmod(0o777)
     engine = LocalEngine(open_to_all)
     engine.start()
-    with pytest.raises(EngineUnreachable, match="Everybody on this computer may write"):
+    with pytest.raises(EngineUnreachable, match="home-open-to-all"):
         asyncio.run(engine.connect())
 
 

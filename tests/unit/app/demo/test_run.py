@@ -8,6 +8,7 @@ from app.demo.narration import MAX_LINES, TALK_LINE_EVERY_S, Story, verdict
 from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Nat
 from app.ipc.messages import CallSample, CallState, EngineState, NatProfile, PathSpan, TraversalStep
 from app.report.report import CallReport, MediaReport, Times
+from app.text import traversal
 
 TALK = CallState("id", "talking", True, "bob@relay", "bob", answered=1.0, path="relay")
 
@@ -78,15 +79,15 @@ def test_it_says_why_a_call_stayed_on_the_relay() -> None:
 def test_why_is_the_reason_of_the_callers_hardest_technique() -> None:
     story, change = Story(), msgspec.structs.replace
     assert story.why_relayed() == ""
-    punch = TraversalStep("punch", "failed", why="No packet came through.")
-    skipped = TraversalStep("prediction", "skipped", why="Not needed.", reason="not-needed")
-    search = TraversalStep("birthday", "failed", why="No port in common.")
+    punch = TraversalStep("punch", "failed", reason="no-answer")
+    skipped = TraversalStep("prediction", "skipped", reason="not-needed")
+    search = TraversalStep("birthday", "failed", reason="both-random")
     for mapping in ("trying", "failed"):
-        techniques = (TraversalStep("port_mapping", mapping, why="No mapping."), punch, search, skipped)
+        techniques = (TraversalStep("port_mapping", mapping, reason="silent"), punch, search, skipped)
         story.state("Alice", EngineState(call=change(TALK, phases=techniques)), 2.0)
-        assert story.why_relayed() == "No port in common."
+        assert story.why_relayed() == traversal.REASONS["both-random"]
     story.state("Bob", EngineState(call=change(TALK, phases=(punch,))), 2.0)
-    assert story.why_relayed() == "No port in common.", "the caller's reasons alone"
+    assert story.why_relayed() == traversal.REASONS["both-random"], "the caller's reasons alone"
 
 
 def test_the_story_of_a_call() -> None:
@@ -99,9 +100,9 @@ def test_the_story_of_a_call() -> None:
     story.add(0.5, "ready")
     alice(change(TALK, phase="calling", answered=None, path=None))
     story.state("Bob", EngineState(call=change(TALK, phase="incoming", answered=None, path=None)), 2.0)
-    known = change(TALK, local_nat=NatProfile("Home router", "Easy.", "port-restricted", ""))
-    alice(change(known, phases=(TraversalStep("punch", "trying", why="Both send."),)))
-    won = change(known, phases=(TraversalStep("punch", "won", why="It came."),))
+    known = change(TALK, local_nat=NatProfile("port-restricted"))
+    alice(change(known, phases=(TraversalStep("punch", "trying"),)))
+    won = change(known, phases=(TraversalStep("punch", "won"),))
     alice(won)
     direct = change(won, path="direct", spans=(PathSpan("relay", "relay", 0, 0.25), PathSpan("direct", "punch", 0.25)))
     alice(direct)
@@ -112,10 +113,10 @@ def test_the_story_of_a_call() -> None:
         "  2.0 s  Alice calls Bob",
         "  2.0 s  Bob's phone rings; both programs are already connected over the relay, end-to-end encrypted",
         "  2.0 s  Bob answers",
-        "  2.0 s  Alice's network: Home router. Easy.",
+        "  2.0 s  Alice's network: Home router. It uses one port for all destinations: easy to connect.",
         "  2.0 s  Alice's voice goes over the relay",
-        "  2.0 s  Alice, punch: Both send.",
-        "  2.0 s  Alice, punch won: It came.",
+        f"  2.0 s  Alice, punch: {traversal.TRYING['punch']}",
+        f"  2.0 s  Alice, punch won: {traversal.WON}",
         "  2.0 s  Alice's voice moves to the direct path, 0.25 s after the answer",
         "  2.0 s  Alice hangs up",
     ]

@@ -11,6 +11,7 @@ import pytest
 
 from app.account.registration import register_name
 from app.cli.main import parse, run
+from app.engine.network_view import call_chances
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
 from app.model.exit_status import ExitStatus
@@ -18,7 +19,7 @@ from app.network import netcheck
 from app.network.netcheck import NetworkFacts, look_at_network
 from app.store import Profile, Store
 from app.system.data_dir import Home, HomeLock, find_home
-from app.text.networks import chances_in_words
+from app.text.networks import chance_text, peer_text
 from relay.config import Ready
 from relay.server import Relay
 from tests.unit.relay.live import log_in, running
@@ -134,7 +135,7 @@ def test_a_relay_on_this_machine_is_told_as_such(tmp_path: Path, ports: tuple[in
         asked = relay.snapshot()["stun_total"]
         assert isinstance(asked, dict) and asked["answered"] > len(ports) and set(asked) <= {"answered", "unchangeable"}
         text = "\n".join(facts.for_people())
-        assert "the relay runs on this machine" in text and "a home router: direct\n" not in text
+        assert "the relay runs on this machine" in text and "A home router: Direct\n" not in text
 
     with_relay(tmp_path, scenario, stun_ports=ports)
 
@@ -165,9 +166,9 @@ def test_a_strict_router_gets_its_verdict_and_what_to_expect(tmp_path: Path) -> 
     assert set(told["chances"]) == PEERS
     assert told["chances"]["full cone"] == "good" and told["chances"]["symmetric"] == "none"
     lines = facts.for_people()
-    assert "Your network: Strict router. A new port for each destination, counted up: hard." in lines
-    assert "  a home router that is open to all: direct" in lines
-    assert "  a strict router with random ports: over the relay" in lines
+    assert "Your network: Strict router. A new port for each destination, in sequence: hard to connect." in lines
+    assert "  An open home router: Direct" in lines
+    assert "  A strict router with random ports: On the relay" in lines
     # A guest, with another key than any that is kept.
     [came] = names.came
     assert came.name == "" and came.home == ""
@@ -264,17 +265,18 @@ CONE = NatProfile(
 def test_a_home_router_in_words() -> None:
     facts = NetworkFacts(relay="r", relay_ip="198.51.100.1", stun=[("198.51.100.1", 1)], nat=CONE)
     lines = facts.for_people()
-    assert "Your network: Home router. It keeps one port for everybody: easy." in lines
-    assert "  a home router: direct" in lines
-    assert "  a strict router that counts its ports up: direct, after a guess or two" in lines
-    assert "  a strict router with random ports: direct, after some seconds of searching" in lines
-    assert "  a network that blocks UDP: over the relay" in lines
+    assert "Your network: Home router. It uses one port for all destinations: easy to connect." in lines
+    assert "  A home router: Direct" in lines
+    assert "  A strict router with sequential ports: Direct, after a guess or two" in lines
+    assert "  A strict router with random ports: Direct, after a few seconds of searching" in lines
+    assert "  A network that blocks UDP: On the relay" in lines
 
 
 @pytest.mark.parametrize("profile", [NatProfile(), CONE, NatProfile(udp_blocked=True)])
 def test_every_kind_of_peer_has_its_line_and_nothing_unknown_is_promised(profile: NatProfile) -> None:
-    lines = chances_in_words(profile)
+    chances_here = call_chances(profile)
+    lines = [f"{peer_text(one)}: {chance_text(one)}" for one in chances_here]
     # A strict router is told by the way it takes its ports.
     assert len(set(lines)) == len(feasibilities(profile)) + 2 == len(PEERS) + 2
-    promised = [line for line in lines if line.endswith(": direct")]
+    promised = [one for one in chances_here if one.chance == "direct"]
     assert bool(promised) == (profile is CONE)

@@ -73,7 +73,7 @@ def test_what_is_no_address_is_never_remembered(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_settings_show_it_in_words_and_a_window_can_read_it(tmp_path: Path) -> None:
+def test_the_settings_show_it_and_a_window_can_read_it(tmp_path: Path) -> None:
     store, known = opened(tmp_path)
     known.note(HOME, FRIEND, ended("birthday"))
     known.note(HOME, FRIEND, ended(None, START + 1))
@@ -81,7 +81,7 @@ def test_the_settings_show_it_in_words_and_a_window_can_read_it(tmp_path: Path) 
         known.note(f"10.0.{number}.1", FRIEND, ended("punch", START - 10 - number))
     pairs, in_all = known.shown(HERE)
     assert (len(pairs), in_all) == (MAX_KNOWN_SHOWN, 31)
-    assert pairs[0] == KnownPair("Home router", "Strict router", True, "birthday", 4.7, 1, 1, START + 1)
+    assert pairs[0] == KnownPair("port-restricted", "symmetric random", True, "birthday", 4.7, 1, 1, START + 1)
     assert not any(pair.here for pair in pairs[1:])
     assert not any(pair.here for profile in (None, NatProfile()) for pair in known.shown(profile)[0])
     state = EngineState(network=NetworkState(known=pairs, known_in_all=in_all))

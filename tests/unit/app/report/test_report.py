@@ -165,7 +165,7 @@ def test_phases_overlap_and_each_attempt_has_its_own() -> None:
     assert ["punch", "cancelled", "started anew"] in [
         [event.name, event.outcome, event.reason] for event in recorder.events if isinstance(event, PhaseBecame)
     ]
-    marks = [(mark.phase.name, mark.phase.outcome) for mark in recorder.strip().marks if mark.phase is not None]
+    marks = [(mark.phase, mark.outcome) for mark in recorder.strip().marks if mark.phase is not None]
     assert marks == [("punch", "trying"), ("birthday", "trying"), ("punch", "trying"), ("birthday", "failed")]
 
 

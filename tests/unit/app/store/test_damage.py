@@ -38,7 +38,7 @@ def expect_set_aside(make: MakeStore, path: Path, content: bytes) -> None:
     assert kept.read_bytes() == content
     (finding,) = store.take_findings()
     assert finding.kind == "error"
-    assert str(kept) in finding.text
+    assert finding.values["kept"] == str(kept)
     assert store.people.contacts() == ()
     store.people.add(BOB, "again")
     store.close()
@@ -112,7 +112,7 @@ def test_a_newer_version_is_told_as_such(make: MakeStore, path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 999")
     connection.close()
-    assert "newer Segue" in make().take_findings()[0].text
+    assert make().take_findings()[0].values["cause"] == "newer"
 
 
 def test_the_log_goes_with_its_database(make: MakeStore, path: Path) -> None:
@@ -140,9 +140,9 @@ def test_rows_that_make_no_sense_cost_only_themselves(make: MakeStore, path: Pat
     store = make()
     assert [person.address for person in store.people.contacts()] == [BOB]
     assert store.documents.settings == Settings(always_relay=True)
-    told = {finding.title: finding.text for finding in store.take_findings()}
-    assert told["Some entries could not be read"].startswith("5 ")
-    assert "theme" in told["Some settings could not be read"]
+    told = {finding.code: finding.values for finding in store.take_findings()}
+    assert told["entries-unreadable"] == {"count": 5}
+    assert "theme" in str(told["settings-reset"]["names"])
     assert aside(path) == []
 
 
@@ -159,7 +159,7 @@ def test_damage_while_running_loses_nothing(make: MakeStore, path: Path) -> None
     assert store.trouble is None
     assert len(aside(path)) == 1
     (finding,) = store.take_findings()
-    assert "with everything it remembered" in finding.text
+    assert finding.code == "data-rewritten"
     store.close()
     again = make()
     assert [person.alias for person in again.people.contacts()] == ["Bob"]
@@ -184,7 +184,7 @@ def test_no_room_is_typed_told_once_and_made_good(make: MakeStore) -> None:
     late = parse_person("late@relay.example")
     store.people.add(late, "not written yet")
     store.documents.change_settings(Settings(theme="dark"))
-    assert [finding.title for finding in store.take_findings()] == ["Changes are not being saved"]
+    assert [finding.code for finding in store.take_findings()] == ["not-saving"]
     assert store.people.get(late) is not None
     for address in added[: len(added) // 2]:
         store.people.remove(address)
@@ -212,7 +212,7 @@ def test_what_could_not_be_written_is_written_when_there_is_room(make: MakeStore
     other.close()
     store.retry()
     assert store.trouble is None
-    assert [finding.title for finding in store.take_findings()] == ["Changes are not being saved", "Saved again"]
+    assert [finding.code for finding in store.take_findings()] == ["not-saving", "saved-again"]
     assert [person.alias for person in make().people.contacts()] == ["two"]
 
 

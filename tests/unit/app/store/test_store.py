@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from app.model.history import RecentCall
 from app.model.key_pinning import Trust
-from app.model.sanitize import one_line
 from app.model.settings import Settings
 from app.store import ListFull, Profile, Store, calls, people, relays
 from app.store.documents import salvage
@@ -239,16 +238,6 @@ def test_any_text_comes_back_as_it_was_kept(
     assert contents(again) == before
     assert again.take_findings() == ()
     again.close()
-
-
-@given(any_text, st.integers(1, 20))
-def test_one_line_is_one_line_and_stays_it(text: str, max_chars: int) -> None:
-    line = one_line(text, max_chars)
-    assert len(line) <= max_chars
-    assert line.isprintable() or any(character.isspace() or ord(character) > 127 for character in line)
-    assert not set(line) & set("\u202e\u2066\n\r\t\0")
-    assert one_line(line, max_chars) == line
-    line.encode()
 
 
 # -- documents ---------------------------------------------------------------------------------------------------------

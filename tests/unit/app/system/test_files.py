@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.system import files
-from app.system.errors import explain
+from app.system.errors import cause_of
+from app.text.problems import CAUSES
 
 
 def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -48,6 +49,6 @@ def test_what_is_set_aside_overwrites_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.EIO])
-def test_every_refusal_has_words(number: int) -> None:
-    words = explain(OSError(number, os.strerror(number)))
-    assert words and "Errno" not in words
+def test_every_refusal_has_a_cause(number: int) -> None:
+    cause = cause_of(OSError(number, os.strerror(number)))
+    assert cause in CAUSES or cause == os.strerror(number).lower()

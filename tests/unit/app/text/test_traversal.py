@@ -1,22 +1,24 @@
-"""app.text.traversal: every code of the transport has words, and the words say whose network is the reason."""
+"""app.text.traversal and networks: every code of the transport has a sentence that says whose network is why."""
 
 import ast
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.engine.network_view import call_chances, nat_summary, network_state
+from app.engine.view import progress
+from app.ipc.messages import CallState, NatProfile, NetworkState, TraversalStep
 from app.model.terms import PhaseName, PhaseOutcome
-from app.report.trace import PhaseBecame
-from app.text import traversal
-from app.text.networks import call_chances, nat_in_words, network_in_words
-from app.text.traversal import Pair, phase_in_words, phase_line, phase_mark, phase_reason
+from app.text import networks, traversal
+from app.text.traversal import harder_side, networks_text, step_line, step_text
 from transport.ice.stun_client import Observation
-from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile, classify
+from transport.nat import profile as nat
+from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, classify
 from transport.portmap.mapper import MappingStatus
 from transport.traversal.events import PhaseStatus
 
@@ -33,31 +35,17 @@ NO_REASON = re.compile(
     r"no-ipv4-stun|preserving|utf-8|us-ascii"
 )
 
-HOME = NatProfile(Mapping.ENDPOINT_INDEPENDENT, Filtering.ADDRESS_AND_PORT_DEPENDENT, Allocation.PRESERVING)
-RANDOM = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.RANDOM)
-COUNTED = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.SEQUENTIAL, delta=2)
-BLOCK = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.BLOCK, block=(4_096, 6_143))
-BLOCKED = NatProfile(udp_blocked=True)
-PROFILES = (None, HOME, RANDOM, COUNTED, BLOCK, BLOCKED, NatProfile(), replace(RANDOM, allocation=Allocation.UNKNOWN))
+HOME = nat.NatProfile(Mapping.ENDPOINT_INDEPENDENT, Filtering.ADDRESS_AND_PORT_DEPENDENT, Allocation.PRESERVING)
+RANDOM = nat.NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.RANDOM)
+COUNTED = nat.NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.SEQUENTIAL, delta=2)
+BLOCK = nat.NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.BLOCK, block=(4_096, 6_143))
+BLOCKED = nat.NatProfile(udp_blocked=True)
+PROFILES = (None, HOME, RANDOM, COUNTED, BLOCK, BLOCKED, nat.NatProfile())
 
-pairs = st.builds(
-    Pair, st.sampled_from(PROFILES), st.sampled_from(PROFILES), st.sampled_from(["Bob", "", "{0}{because}"])
-)
-counts = st.integers(0, 70_000)
-times = st.none() | st.floats(0, 1e5)
-statuses = st.builds(
-    PhaseStatus,
-    name=st.sampled_from(NAMES),
-    outcome=st.sampled_from(OUTCOMES),
-    started=st.floats(0, 1e5),
-    ended=times,
-    packets=counts,
-    sockets=counts,
-    reason=st.sampled_from(sorted(traversal.REASONS)) | st.text(max_size=20),
-    tried=counts,
-    of=counts,
-    until=times,
-)
+
+def call(local: nat.NatProfile | None = None, remote: nat.NatProfile | None = None, title: str = "Bob") -> CallState:
+    nats = nat_summary(local), nat_summary(remote)
+    return CallState("0f", "talking", True, "bob@relay.example", title, local_nat=nats[0], remote_nat=nats[1])
 
 
 def reasons_in(source: str) -> set[str]:
@@ -91,9 +79,9 @@ def modules() -> list[Path]:
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_every_reason_in_the_transport_has_words(module: Path) -> None:
+def test_every_reason_in_the_transport_has_a_sentence(module: Path) -> None:
     missing = reasons_in(module.read_text()) - set(traversal.REASONS)
-    assert not missing, "give them words in app/text/traversal.py (REASONS), or say in NO_REASON here what they are"
+    assert not missing, "give them a sentence in REASONS of app/text/traversal.py, or say in NO_REASON what they are"
 
 
 def test_the_scan_finds_reasons() -> None:
@@ -105,195 +93,197 @@ def test_the_scan_finds_reasons() -> None:
     }
 
 
-def status(name: str, outcome: str, reason: str = "", **more: object) -> PhaseStatus:
-    return PhaseStatus(name, outcome, 10.0, reason=reason, **more)  # type: ignore[arg-type]
+def step(name: str, outcome: str, reason: str = "", **more: Any) -> TraversalStep:
+    return TraversalStep(name, outcome, started=1.0, reason=reason, **more)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("code", sorted(set(traversal.REASONS) - {""}))
+@pytest.mark.parametrize("code", sorted({code.rpartition("/")[2] for code in traversal.REASONS}))
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("outcome", ["failed", "skipped", "cancelled"])
 def test_every_reason_is_a_sentence(code: str, name: str, outcome: str) -> None:
-    for pair in (Pair(), Pair(RANDOM, HOME, "Bob"), Pair(BLOCK, BLOCK, "Bob")):
-        text = phase_reason(status(name, outcome, code, tried=7), pair)
+    for one in (call(), call(RANDOM, HOME), call(BLOCK, BLOCK)):
+        text = step_text(step(name, outcome, code, tried=7), one)
         assert text and text[0].isupper() and text[-1] in ".)" and "{" not in text and "  " not in text
         assert not re.search(r"\b(NAT|STUN|APDM|EIM|symmetric|hairpin)\b", text), text
 
 
-@given(statuses, pairs, times, st.floats(0, 1e5))
-def test_any_status_can_be_told(told: PhaseStatus, pair: Pair, answered: float | None, now: float) -> None:
-    rung = phase_in_words(told, answered, now, pair)
-    assert rung is not None and 0.0 <= rung.progress <= 1.0
-    assert rung.progress == 1.0 or told.outcome != "won"
-    if told.outcome in ("won", "trying", "waiting"):
-        assert rung.why
-    assert "\n" not in phase_line(rung)
+counts = st.integers(0, 70_000)
+times = st.none() | st.floats(0, 1e5)
+
+
+@given(
+    st.builds(
+        TraversalStep,
+        st.sampled_from(NAMES),
+        st.sampled_from(OUTCOMES),
+        started=times,
+        ended=times,
+        packets=counts,
+        reason=st.sampled_from(sorted(traversal.REASONS)) | st.text(max_size=20),
+        tried=counts,
+        of=counts,
+    ),
+    st.builds(call, *[st.sampled_from(PROFILES)] * 2, st.sampled_from(["Bob", "", "{0}{because}"])),
+)
+def test_any_step_has_a_text(one: TraversalStep, its_call: CallState) -> None:
+    text = step_text(one, its_call)
+    assert text or one.outcome in ("failed", "skipped", "cancelled")
+    assert "\n" not in step_line(one, its_call)
 
 
 @pytest.mark.parametrize(
-    ("pair", "harder", "reason"),
+    ("its_call", "harder", "reason"),
     [
-        (Pair(), "neither", ""),
-        (Pair(HOME, HOME, "Bob"), "neither", ""),
-        (Pair(RANDOM, HOME, "Bob"), "ours", "Your network gives every destination a random port"),
-        (Pair(HOME, RANDOM, "Bob"), "theirs", "Bob's network gives every destination a random port"),
-        (Pair(HOME, RANDOM), "theirs", "The other side's network gives every destination a random port"),
-        (Pair(RANDOM, RANDOM, "Bob"), "both", "Both networks give every destination a random port"),
+        (call(), "neither", ""),
+        (call(HOME, HOME), "neither", ""),
+        (call(RANDOM, HOME), "ours", "Your network uses a random port for every destination."),
+        (call(HOME, RANDOM), "theirs", "Bob's network uses a random port for every destination."),
+        (call(HOME, RANDOM, ""), "theirs", "The other person's network uses a random port for every destination."),
+        (call(HOME, RANDOM, "bob"), "theirs", "Bob's network uses a random port for every destination."),
+        (call(RANDOM, RANDOM), "both", "Both networks use a random port for every destination."),
         (
-            Pair(COUNTED, RANDOM, "Bob"),
+            call(COUNTED, RANDOM),
             "theirs",
-            "Your network gives every destination another port, counting up and Bob's gives every destination a "
-            "random port",
+            "Your network uses a new port for every destination, in sequence. Bob's network uses a random port for "
+            "every destination.",
         ),
-        (Pair(BLOCK, HOME), "ours", "Your network gives every destination a random port out of a small block"),
+        (call(BLOCK, HOME), "ours", "Your network uses a random port from a small block for every destination."),
         (
-            Pair(BLOCK, replace(BLOCK, block=(0, 987)), "Bob"),
+            call(BLOCK, replace(BLOCK, block=(0, 987))),
             "both",
-            "Both networks give every destination a random port out of a small block",
+            "Both networks use a random port from a small block for every destination.",
         ),
-        (Pair(HOME, BLOCKED, "Bob"), "theirs", "Bob's network lets no UDP through"),
+        (call(HOME, BLOCKED), "theirs", "Bob's network blocks UDP."),
     ],
 )
-def test_whose_network_is_the_reason(pair: Pair, harder: str, reason: str) -> None:
-    assert pair.harder == harder
-    assert pair.reason() == reason
+def test_whose_network_is_the_reason(its_call: CallState, harder: str, reason: str) -> None:
+    assert harder_side(its_call) == harder
+    assert networks_text(its_call) == reason
+
+
+RANDOM_THERE = "Bob's network uses a random port for every destination."
+RANDOM_HERE = "Your network uses a random port for every destination."
+BLOCKS = "Both networks use a random port from a small block for every destination."
 
 
 @pytest.mark.parametrize(
-    ("told", "pair", "sentence", "line"),
+    ("one", "its_call", "text", "line"),
     [
         (
-            status("birthday", "trying", of=1_024, tried=487, sockets=1),
-            Pair(HOME, RANDOM, "Bob"),
-            "Bob's network gives every destination a random port; trying 1,024 doors there.",
-            "birthday: trying 1,024 doors on their side",
+            step("birthday", "trying", of=1_024, tried=487, sockets=1),
+            call(HOME, RANDOM),
+            f"{RANDOM_THERE} Trying 1,024 ports there.",
+            "birthday: trying 1,024 ports on their side",
         ),
         (
-            status("birthday", "trying", of=1_024, tried=200, sockets=204),
-            Pair(RANDOM, HOME, "Bob"),
-            "Your network gives every destination a random port; opening 1,024 doors here, and Bob's side tries to "
-            "find one.",
-            "birthday: opening 1,024 doors on our side, theirs looks for one",
+            step("birthday", "trying", of=1_024, tried=200, sockets=204),
+            call(RANDOM, HOME),
+            f"{RANDOM_HERE} Opening 1,024 ports here, one of which the other side tries to find.",
+            "birthday: opening 1,024 ports on our side for theirs to find",
         ),
         (
-            status("blocks", "trying", tried=5_940, sockets=8, until=310.0),
-            Pair(BLOCK, BLOCK, "Bob"),
-            "Both networks give every destination a random port out of a small block; trying door after door, from "
-            "both sides, for as long as it takes or the time is over.",
+            step("blocks", "trying", tried=5_940, sockets=8, until=310.0),
+            call(BLOCK, BLOCK),
+            f"{BLOCKS} Trying port after port from both sides, until one is found or the time is up.",
             "carrier blocks: searching the ports of both carriers, for minutes",
         ),
         (
-            status("blocks", "failed", "no-answer", ended=310.0, tried=19_800, sockets=8),
-            Pair(BLOCK, BLOCK, "Bob"),
-            "Both networks give every destination a random port out of a small block; none of 19,800 doors was open.",
-            "carrier blocks: did not work after 300.0 s. Both networks give every destination a random port out of a "
-            "small block; none of 19,800 doors was open.",
+            step("blocks", "failed", "no-answer", ended=301.0, tried=19_800, sockets=8),
+            call(BLOCK, BLOCK),
+            f"{BLOCKS} None of 19,800 ports was open.",
+            f"carrier blocks: did not work after 300.0 s. {BLOCKS} None of 19,800 ports was open.",
         ),
         (
-            status("prediction", "trying", of=20, tried=20, sockets=2),
-            Pair(HOME, COUNTED, "Bob"),
-            "Bob's network gives every destination another port, counting up; the next port is guessed, with 20 doors "
-            "around it.",
-            "prediction: guessing the next port",
+            step("prediction", "trying", of=20, tried=20, sockets=2),
+            call(HOME, COUNTED),
+            "Bob's network uses a new port for every destination, in sequence. Trying the port that should come next, "
+            "20 ports in all.",
+            "prediction: trying the port that should come next",
         ),
         (
-            status("birthday", "won", ended=14.7, tried=871, of=1_024, packets=902),
-            Pair(HOME, RANDOM, "Bob"),
-            "Bob's network gives every destination a random port; door 871 was open.",
+            step("birthday", "won", ended=5.7, tried=871, of=1_024, packets=902),
+            call(HOME, RANDOM),
+            f"{RANDOM_THERE} An open port was found after 871 tries.",
             "birthday: worked after 4.7 s, 902 packets",
         ),
         (
-            status("birthday", "won", ended=14.7, tried=300, of=1_024),
-            Pair(RANDOM, HOME, "Bob"),
-            "Your network gives every destination a random port; Bob's side found one of the 300 doors that were "
-            "opened here.",
-            "birthday: worked after 4.7 s",
+            step("birthday", "won", ended=5.7, tried=300, of=1_024, packets=1),
+            call(RANDOM, HOME),
+            f"{RANDOM_HERE} The other side found one of the 300 ports that were opened here.",
+            "birthday: worked after 4.7 s, 1 packet",
         ),
         (
-            status("birthday", "failed", "no-answer", ended=20.0, tried=1_024, of=1_024),
-            Pair(HOME, RANDOM, "Bob"),
-            "Bob's network gives every destination a random port; none of 1,024 doors was open.",
-            "birthday: did not work after 10.0 s. Bob's network gives every destination a random port; none of 1,024 "
-            "doors was open.",
+            step("prediction", "failed", "no-answer", ended=11.0, tried=1),
+            call(HOME, COUNTED, "Bob"),
+            "Bob's network uses a new port for every destination, in sequence. The predicted port was not the right "
+            "one.",
+            "prediction: did not work after 10.0 s. Bob's network uses a new port for every destination, in sequence. "
+            "The predicted port was not the right one.",
         ),
         (
-            status("prediction", "skipped", "not-needed"),
-            Pair(HOME, HOME, "Bob"),
-            "Both routers keep one port for everybody: a punch is enough.",
+            step("prediction", "skipped", "not-needed"),
+            call(HOME, HOME),
+            "Both routers use one port for all destinations: hole punching is enough.",
             "",
         ),
         (
-            status("birthday", "skipped", "both-random"),
-            Pair(RANDOM, RANDOM, "Bob"),
-            "Both networks give every destination a random port; a search would find no common door in any useful "
-            "time. The relay carries the call.",
-            "birthday: not tried. Both networks give every destination a random port; a search would find no common "
-            "door in any useful time. The relay carries the call.",
+            step("birthday", "skipped", "both-random"),
+            call(RANDOM, RANDOM),
+            "Both networks use a random port for every destination. A search would not find a common port in any "
+            "useful time. The call stays on the relay.",
+            "birthday: not tried. Both networks use a random port for every destination. A search would not find a "
+            "common port in any useful time. The call stays on the relay.",
+        ),
+        (step("punch", "cancelled", "not-needed", ended=1.6), call(HOME, COUNTED), "Another technique was faster.", ""),
+        (
+            step("prediction", "skipped", "both-random"),
+            call(RANDOM, RANDOM),
+            "Random ports cannot be predicted.",
+            "prediction: not tried. Random ports cannot be predicted.",
         ),
         (
-            status("punch", "cancelled", "not-needed", ended=10.6),
-            Pair(HOME, COUNTED, "Bob"),
-            "Another way to a direct path was faster.",
-            "",
+            step("port_mapping", "won", "mapped", ended=1.2),
+            call(),
+            "Your router opened a port for Segue.",
+            "port mapping: Your router opened a port for Segue.",
         ),
         (
-            status("prediction", "skipped", "both-random"),
-            Pair(RANDOM, RANDOM, "Bob"),
-            "Random ports cannot be guessed.",
-            "prediction: not tried. Random ports cannot be guessed.",
-        ),
-        (
-            status("port_mapping", "won", "mapped", ended=10.2),
-            Pair(),
-            "Your router opened a door for Segue.",
-            "port mapping: Your router opened a door for Segue.",
+            step("port_mapping", "won", "second-nat", ended=1.2),
+            call(),
+            "Your router opened a port, but another router stands between it and the internet.",
+            "port mapping: Your router opened a port, but another router stands between it and the internet.",
         ),
     ],
 )
-def test_told_in_words(told: PhaseStatus, pair: Pair, sentence: str, line: str) -> None:
-    rung = phase_in_words(told, 9.0, 12.0, pair)
-    assert rung is not None
-    assert (rung.why, phase_line(rung)) == (sentence, line)
+def test_a_step_as_window_and_command_line_show_it(
+    one: TraversalStep, its_call: CallState, text: str, line: str
+) -> None:
+    assert (step_text(one, its_call), step_line(one, its_call)) == (text, line)
 
 
 def test_progress_is_by_what_is_counted_else_by_time() -> None:
-    counted = phase_in_words(status("birthday", "trying", tried=256, of=1_024, until=20.0), 9.0, 19.0, Pair())
-    timed = phase_in_words(status("prediction", "trying", until=14.0), 9.0, 11.0, Pair())
-    assert counted is not None and timed is not None
-    assert (counted.progress, counted.until, timed.progress) == (0.25, 11.0, 0.25)
+    assert progress(PhaseStatus("birthday", "trying", 10.0, tried=256, of=1_024, until=20.0), 19.0) == 0.25
+    assert progress(PhaseStatus("prediction", "trying", 10.0, until=14.0), 11.0) == 0.25
+    assert progress(PhaseStatus("punch", "won", 10.0), 10.0) == 1.0
 
 
-def test_the_panel_has_a_rung_for_what_it_knows_only() -> None:
-    assert phase_in_words(PhaseStatus("telepathy", "trying", 0.0), None, 0.0, Pair()) is None
-
-
-@pytest.mark.parametrize(
-    ("outcome", "text"),
-    [
-        ("trying", "Birthday began"),
-        ("won", "Birthday worked"),
-        ("failed", "Birthday did not work"),
-        ("cancelled", "Birthday was stopped"),
-    ],
-)
-def test_marks_of_the_strip(outcome: PhaseOutcome, text: str) -> None:
-    assert phase_mark(PhaseBecame(1.0, "birthday", outcome)) == text
-
-
-@pytest.mark.parametrize("kind", [kind for kind in NatKind])
-def test_every_kind_of_network_has_words(kind: NatKind) -> None:
+@pytest.mark.parametrize("kind", list(NatKind))
+def test_every_kind_of_network_has_a_text(kind: NatKind) -> None:
     profiles = (
-        NatProfile(mapping, filtering, allocation, udp_blocked=blocked)
+        nat.NatProfile(mapping, filtering, allocation, udp_blocked=blocked)
         for mapping in Mapping
         for filtering in Filtering
         for allocation in Allocation
         for blocked in (None, True)
     )
     profile = next(one for one in profiles if one.kind is kind)
-    shown = nat_in_words(profile)
-    assert shown.headline and shown.detail
-    assert shown.ease == ("blocked" if profile.udp_blocked else "hard" if profile.symmetric else shown.ease)
+    assert networks.headline(kind.value) and networks.detail(kind.value).endswith(".")
+    expected = "blocked" if profile.udp_blocked else "hard" if profile.symmetric else "easy"
+    assert networks.ease(kind.value) == (
+        "" if profile.mapping is Mapping.UNKNOWN and not profile.udp_blocked else expected
+    )
     chances = call_chances(profile)
-    assert len(chances) >= 5 and all(one.peer and one.text for one in chances)
+    assert len(chances) >= 5 and all(networks.peer_text(one) and networks.chance_text(one) for one in chances)
     if kind is NatKind.UDP_BLOCKED:
         assert {one.chance for one in chances} == {"relay"}
 
@@ -301,71 +291,64 @@ def test_every_kind_of_network_has_words(kind: NatKind) -> None:
 @pytest.mark.parametrize(
     ("ours", "expected"),
     [
-        (HOME, {"home router": "direct", "counts": "search", "random": "search", "carrier": "search", "UDP": "relay"}),
-        (RANDOM, {"home router": "search", "counts": "relay", "random": "relay", "carrier": "relay", "UDP": "relay"}),
-        (COUNTED, {"home router": "search", "counts": "search", "random": "relay", "carrier": "relay"}),
-        (BLOCK, {"home router": "search", "counts": "relay", "random": "relay", "carrier": "search"}),
-        (NatProfile(), {"home router": "maybe", "counts": "maybe", "UDP": "relay"}),
+        (HOME, {"port-restricted": "direct", "symmetric sequential": "search", "symmetric random": "search"}),
+        (RANDOM, {"port-restricted": "search", "symmetric sequential": "relay", "symmetric block": "relay"}),
+        (COUNTED, {"port-restricted": "search", "symmetric sequential": "search", "symmetric random": "relay"}),
+        (BLOCK, {"port-restricted": "search", "symmetric random": "relay", "symmetric block": "search"}),
+        (nat.NatProfile(), {"port-restricted": "maybe", "symmetric sequential": "maybe", "UDP blocked": "relay"}),
     ],
 )
-def test_what_to_expect_counts_the_hard_techniques(ours: NatProfile, expected: dict[str, str]) -> None:
-    told = call_chances(ours)
-    for word, chance in expected.items():
-        found = [one.chance for one in told if word in one.peer and not re.search("lenient|open", one.peer)]
-        assert found == [chance], (word, told)
+def test_what_to_expect_counts_prediction_and_search(ours: nat.NatProfile, expected: dict[str, str]) -> None:
+    found = {one.peer: one.chance for one in call_chances(ours)}
+    assert {peer: found[peer] for peer in expected} == expected
 
 
 @pytest.mark.parametrize(
-    ("mapping", "words"),
+    ("mapping", "text"),
     [
         (None, ""),
         (MappingStatus("waiting"), ""),
-        (MappingStatus("trying"), "Your router is asked to open a door for Segue."),
-        (MappingStatus("won", "", "nat-pmp"), "Your router opened a door for Segue (NAT-PMP)."),
-        (MappingStatus("failed", "silent"), "Your router does not open doors on request."),
+        (MappingStatus("trying"), "Asking your router to open a port for Segue."),
+        (MappingStatus("won", "", "nat-pmp"), "Your router opened a port for Segue. Protocol: NAT-PMP."),
+        (MappingStatus("failed", "silent"), "Your router does not open ports on request."),
     ],
 )
-def test_port_mapping_while_nobody_calls(mapping: MappingStatus | None, words: str) -> None:
-    shown = network_in_words(RANDOM, 0.0, mapping)
-    assert shown.door == words and network_in_words(None, 0.0, mapping).door == words
-    assert shown.door_open == (mapping is not None and mapping.outcome == "won")
-    # Whoever has an open door is reached by all who can send.
-    assert sum(one.chance == "relay" for one in shown.chances) == (1 if shown.door_open else 4)
+def test_port_mapping_while_nobody_calls(mapping: MappingStatus | None, text: str) -> None:
+    shown = network_state(RANDOM, 0.0, mapping)
+    assert networks.port_text(shown) == text == networks.port_text(network_state(None, 0.0, mapping))
+    # Whoever has an open port is reached by all who can send.
+    assert sum(one.chance == "relay" for one in shown.chances) == (1 if shown.mapping == "won" else 4)
 
 
-def test_a_door_behind_another_router_promises_nothing() -> None:
-    shown = network_in_words(RANDOM, 0.0, MappingStatus("won", "second-nat", "upnp"))
-    assert shown.door.endswith("between it and the internet (UPnP).")
+def test_a_port_behind_another_router_changes_no_chance() -> None:
+    shown = network_state(RANDOM, 0.0, MappingStatus("won", "second-nat", "upnp"))
+    assert networks.port_text(shown).endswith("between it and the internet. Protocol: UPnP.")
     assert shown.chances == call_chances(RANDOM)
 
 
-def test_port_mapping_is_a_row_of_the_call() -> None:
-    won = status("port_mapping", "won", ended=10.2)
-    rung = phase_in_words(won, 9.0, 12.0, Pair())
-    assert rung is not None and (rung.outcome, rung.ended) == ("won", pytest.approx(1.2))
-    assert phase_line(rung) == "port mapping: Your router opened a door for Segue."
-    assert phase_mark(PhaseBecame(1.0, "port_mapping", "won")) == "Port mapping worked"
-
-
 @pytest.mark.parametrize(
-    ("ports", "words"),
+    ("ports", "text"),
     [
-        ([50_412] * 8, "8 answers of 2 servers saw port 50412"),
-        ([9_000, 41_000, 2_000, 60_001], "4 answers of 2 servers saw 4 ports, 2000 to 60001"),
-        ([7], "1 answer of 1 server saw port 7"),
-        ([], ""),
+        ([50_412] * 8, "port 50412 in all answers (answers: 8, servers: 2)"),
+        ([9_000, 41_000, 2_000, 60_001], "4 ports, 2000 to 60001 (answers: 4, servers: 2)"),
+        ([7], "port 7 in all answers (answers: 1, servers: 1)"),
     ],
 )
-def test_what_many_servers_saw_is_told_in_a_few_words(ports: list[int], words: str) -> None:
+def test_what_many_servers_saw_is_counted(ports: list[int], text: str) -> None:
     seen = [
         Observation((f"198.51.100.{1 + number % 2}", 3_478 + number // 2), ("203.0.113.9", port), number, True, 0.02)
         for number, port in enumerate(ports)
     ]
     profile = classify(seen, ("192.168.1.7", 4_000), ["192.168.1.7"], 0.0)
-    assert nat_in_words(profile).evidence == words
+    assert networks.small_print(nat_summary(profile)).split(" · ")[-1] == text
     assert len(profile.evidence) == len(ports)
 
 
+def test_nothing_is_said_of_a_network_that_is_not_known() -> None:
+    assert networks.small_print(NatProfile()) == networks.headline("") == networks.own_network(NatProfile()) == ""
+    assert networks.port_text(NetworkState()) == ""
+
+
 def test_the_own_network_has_an_age() -> None:
-    assert network_in_words(None, 1e9).measured is None
-    assert network_in_words(replace(HOME, made_at=50.0), 1_000.0).measured == 1_050.0
+    assert network_state(None, 1e9).measured is None
+    assert network_state(replace(HOME, made_at=50.0), 1_000.0).measured == 1_050.0
