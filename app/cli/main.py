@@ -33,12 +33,10 @@ _PORT = number(int, 0, 65535)
 _WITH_PARENT = flag("--with-parent", argparse.SUPPRESS)
 _CALL = (
     HOME,
-    option("--play", metavar="WAV", type=Path, help="WAV (48 kHz, mono, 16 bit) in place of the microphone."),
-    option("--record", metavar="WAV", type=Path, help="WAV to write in place of the speaker."),
-    option("--report", metavar="FILE", type=Path, help="Write the call's report (JSON) here."),
-    option(
-        "--trace", metavar="FILE", type=Path, help="Write the call's trace (JSON) here, without addresses and names."
-    ),
+    option("--play", "WAV", "WAV (48 kHz, mono, 16 bit) in place of the microphone.", Path),
+    option("--record", "WAV", "WAV to write in place of the speaker.", Path),
+    option("--report", "FILE", "Write the call's report (JSON) here.", Path),
+    option("--trace", "FILE", "Write the call's trace (JSON) here, without addresses and names.", Path),
     flag("--trace-addresses", "Leave addresses and names in the trace."),
     flag("--always-relay", "Hide this machine's IP address from the peer."),
     _WITH_PARENT,
@@ -68,13 +66,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "app.cli.headless:listen",
         "Wait for calls and answer them.",
         (
-            option(
-                "--answer-after",
-                metavar="S",
-                type=number(float, 0, 60),
-                default=0.0,
-                help="Let it ring this many seconds.",
-            ),
+            option("--answer-after", "S", "Let it ring this many seconds.", number(float, 0, 60), default=0.0),
             flag("--once", "End after the first call."),
             *_CALL,
         ),
@@ -84,13 +76,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "Call NAME@HOST[:PORT][#PIN].",
         (
             ADDRESS,
-            option(
-                "--for",
-                metavar="S",
-                dest="for_s",
-                type=number(float, 0),
-                help="Hang up after so many seconds of conversation.",
-            ),
+            option("--for", "S", "Hang up after so many seconds of conversation.", number(float, 0), dest="for_s"),
             *_CALL,
         ),
     ),
@@ -100,7 +86,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "netcheck": Command(
         "app.cli.one_shot:netcheck",
         "Look at this machine's network and its way to the relay.",
-        (HOME, option("--json", dest="as_json", action="store_true", help="For programs.")),
+        (HOME, flag("--json", "For programs.", dest="as_json")),
     ),
     "demo": Command(
         "app.demo.run:run",
@@ -109,10 +95,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
         (
             option(
                 "--nat",
+                "|".join(Nat),
+                "home: two home routers; strict: Bob's takes a random port for each destination; both-strict: both do; "
+                "none: no routers, all on loopback. [default: %(default)s]",
                 choices=[nat.value for nat in Nat],
                 default=Nat.HOME.value,
-                help="home: two home routers; strict: Bob's takes a random port for each destination; both-strict: "
-                "both do; none: no routers, all on loopback. [default: %(default)s]",
             ),
         ),
     ),
@@ -120,42 +107,22 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "app.cli.relay:run",
         "Run a relay.",
         (
+            option("--bind", "IP", "IP address to listen on; repeatable.", dest="binds", action="append", default=[]),
+            option("--port", "N", "Control port; 0 picks one. [default: %(default)s]", _PORT, default=DEFAULT_PORT),
             option(
-                "--bind",
-                metavar="IP",
-                dest="binds",
-                action="append",
-                default=[],
-                help="IP address to listen on; repeatable.",
+                "--stun-port", "N", "STUN port; repeatable; two by default.", _PORT, dest="stun_ports", action="append"
             ),
-            option(
-                "--port",
-                metavar="N",
-                type=_PORT,
-                default=DEFAULT_PORT,
-                help="Control port; 0 picks one. [default: %(default)s]",
-            ),
-            option(
-                "--stun-port",
-                metavar="N",
-                dest="stun_ports",
-                type=_PORT,
-                action="append",
-                help="STUN port; repeatable; two by default.",
-            ),
-            option("--data", metavar="DIR", type=Path, help="Folder of the directory and the relay's key."),
-            option("--json", dest="as_json", action="store_true", help="Print the ready line as JSON."),
-            option(
-                "--host", dest="public_host", metavar="HOST", default="", help="Public host name, for the ready line."
-            ),
-            option("--metrics-port", metavar="N", type=_PORT, help="Prometheus metrics on loopback."),
+            option("--data", "DIR", "Folder of the directory and the relay's key.", Path),
+            flag("--json", "Print the ready line as JSON.", dest="as_json"),
+            option("--host", "HOST", "Public host name, for the ready line.", dest="public_host", default=""),
+            option("--metrics-port", "N", "Prometheus metrics on loopback.", _PORT),
             option(
                 "--drain",
-                metavar="S",
+                "S",
+                "Seconds for running calls at stop. [default: %(default)g]",
+                number(float, 0, 3600),
                 dest="drain_s",
-                type=number(float, 0, 3600),
                 default=DRAIN_S,
-                help="Seconds for running calls at stop. [default: %(default)g]",
             ),
             _WITH_PARENT,
         ),

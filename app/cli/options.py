@@ -28,14 +28,19 @@ class Option:
         return str(self.settings.get("dest") or self.names[-1].lstrip("-").replace("-", "_"))
 
 
-def option(*names: str, **settings: Any) -> Option:
-    """An option that takes a value, or an argument if its name has no dashes."""
-    return Option(names, settings)
+def argument(name: str, help_text: str, kind: Callable[[str], Any]) -> Option:
+    """What a command must be given."""
+    return Option((name.lower(),), {"metavar": name, "help": help_text, "type": kind})
 
 
-def flag(name: str, help_text: str) -> Option:
+def option(name: str, metavar: str, help_text: str, kind: Callable[[str], Any] = str, **settings: Any) -> Option:
+    """An option with a value."""
+    return Option((name,), {"metavar": metavar, "help": help_text, "type": kind, **settings})
+
+
+def flag(name: str, help_text: str, **settings: Any) -> Option:
     """An option without a value."""
-    return Option((name,), {"action": "store_true", "help": help_text})
+    return Option((name,), {"action": "store_true", "help": help_text, **settings})
 
 
 def number(kind: type[int] | type[float], low: float, high: float = float("inf")) -> Callable[[str], float]:
@@ -80,5 +85,5 @@ class Parser(argparse.ArgumentParser):
         self.exit(ExitStatus.USAGE, f"Try “{self.prog} --help” for help.\n\nError: {message}.\n")
 
 
-HOME = option("--home", metavar="DIR", type=Path, help="Folder of name, key, contacts and settings.")
-ADDRESS = option("address", metavar="ADDRESS", type=person, help="NAME@HOST[:PORT][#PIN]")
+HOME = option("--home", "DIR", "Folder of name, key, contacts and settings.", Path)
+ADDRESS = argument("ADDRESS", "NAME@HOST[:PORT][#PIN]", person)
