@@ -41,15 +41,15 @@ class BenchWindow:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        told = self._told()
-        self.first_s, self.with_state_s = float(told["first"]), float(told["with_state"])
+        times = self._answer()
+        self.first_s, self.with_state_s = float(times["first"]), float(times["with_state"])
 
     def open_panel(self, wanted: bool) -> None:
         """Open or close the connection panel."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{int(wanted)}\n")
         self.process.stdin.flush()
-        assert self._told() == {"open": wanted}
+        assert self._answer() == {"open": wanted}
 
     def end(self) -> None:
         """As the desktop ends it."""
@@ -65,12 +65,12 @@ class BenchWindow:
                     with contextlib.suppress(OSError):
                         pipe.close()
 
-    def _told(self) -> dict[str, float]:
+    def _answer(self) -> dict[str, float]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, "the window ended by itself"
-        told: dict[str, float] = json.loads(line)
-        return told
+        answer: dict[str, float] = json.loads(line)
+        return answer
 
 
 @contextlib.contextmanager

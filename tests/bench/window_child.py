@@ -47,7 +47,7 @@ class Watch(QObject):
             assert application is not None
             application.removeEventFilter(self)
             print(json.dumps({"first": self._first_s, "with_state": now}), flush=True)
-            threading.Thread(target=self._listen, name="ear", daemon=True).start()
+            threading.Thread(target=self._listen, name="panel commands", daemon=True).start()
 
     def _listen(self) -> None:
         for line in sys.stdin:

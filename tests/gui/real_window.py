@@ -50,7 +50,7 @@ def wait_until(look: Callable[[], Found | None], what: str | Callable[[], str]) 
 def screen() -> Iterator[str]:
     """An X server of one's own; gives its display."""
     reading, writing = os.pipe()
-    with contextlib.closing(os.fdopen(reading)) as told:
+    with contextlib.closing(os.fdopen(reading)) as answers:
         server = subprocess.Popen(
             ["Xvfb", "-displayfd", str(writing), "-screen", "0", SCREEN, "-nolisten", "tcp"],
             pass_fds=(writing,),
@@ -60,7 +60,7 @@ def screen() -> Iterator[str]:
         )
         os.close(writing)
         try:
-            number = told.readline().strip()
+            number = answers.readline().strip()
             assert number, "Xvfb did not start"
             yield f":{number}"
         finally:
@@ -212,8 +212,8 @@ def engine_state(
 
 def engine_report(home: Path) -> dict[str, Any]:
     """The (redacted) report of the engine's last call."""
-    told: Report = ask_engine(home, lambda one: isinstance(one, Report), GetReport(call_id=""))
-    report: dict[str, Any] = json.loads(told.json)
+    answer: Report = ask_engine(home, lambda one: isinstance(one, Report), GetReport(call_id=""))
+    report: dict[str, Any] = json.loads(answer.json)
     return report
 
 

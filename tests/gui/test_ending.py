@@ -81,5 +81,5 @@ def test_ctrl_c_while_the_program_is_loaded(tmp_path: Path) -> None:
     # One of the first libraries is there, and the command line is not.
     wait_until(lambda: "_multiarray_umath" in Path(f"/proc/{process.pid}/maps").read_text(), "numpy")
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=TIMEOUT_S)
-    assert (process.returncode, said) == (130, "")
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, output) == (130, "")

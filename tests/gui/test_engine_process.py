@@ -45,7 +45,7 @@ def engine(tmp_path: Path) -> Iterator[LocalEngine]:
     raise AssertionError("an engine does not end")
 
 
-def test_an_engine_that_is_killed_is_told_of_and_restarted(
+def test_an_engine_that_is_killed_is_reported_and_restarted(
     qtbot: QtBot, qapp: QApplication, engine: LocalEngine, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"

@@ -79,7 +79,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A folder for an engine, which is told to end with the test."""
+    """A folder for an engine, which ends with the test."""
     folder = tmp_path / "home"
     yield folder
     real.end_engine(folder)
@@ -94,8 +94,8 @@ def at_home(desk: Desk, home: Path) -> Iterator[RealWindow]:
         yield window
 
 
-def apply_style(window: RealWindow, home: Path, theme: Theme) -> None:
-    """Change the theme as the settings would, and wait until the window has heard of it."""
+def change_theme(window: RealWindow, home: Path, theme: Theme) -> None:
+    """Change the theme as the settings would, and wait until the window has followed."""
     wear_soon(home, theme)
     window.ask("page")
 
@@ -103,12 +103,12 @@ def apply_style(window: RealWindow, home: Path, theme: Theme) -> None:
 def pictures(window: RealWindow, home: Path, name: str) -> None:
     """What the screen shows, in both themes."""
     for theme in THEMES:
-        apply_style(window, home, theme)
+        change_theme(window, home, theme)
         time.sleep(0.3)  # the server draws when it likes
         window.picture(f"real-{name}-{theme}")
 
 
-def say_and_hear(desk: Desk, file: Path) -> Signal:
+def say_and_record(desk: Desk, file: Path) -> Signal:
     """Speak into the microphone; what came out of the speaker until a second after the last word.
 
     Silence goes first: a null sink changes its latency when somebody begins to play into it, which tears a hole into
@@ -124,15 +124,15 @@ def say_and_hear(desk: Desk, file: Path) -> Signal:
     return read_wav(recorder.stop())
 
 
-def assert_heard(desk: Desk, folder: Path) -> None:
+def assert_comes_out(desk: Desk, folder: Path) -> None:
     """What is spoken into the microphone comes out of the speaker, every voiced second of it."""
-    told = []
+    compared = []
     for number in range(SPEECHES):
-        told.append(likeness(say_and_hear(desk, folder / f"heard-{number}.wav")))
-        assert len(told[-1].correlations) == VOICED_SECONDS
-        if told[-1].worst >= LEAST_LIKENESS:
+        compared.append(likeness(say_and_record(desk, folder / f"speaker-{number}.wav")))
+        assert len(compared[-1].correlations) == VOICED_SECONDS
+        if compared[-1].worst >= LEAST_LIKENESS:
             return
-    raise AssertionError(told)
+    raise AssertionError(compared)
 
 
 def in_phase(home: Path, phase: str) -> EngineState:
@@ -140,9 +140,9 @@ def in_phase(home: Path, phase: str) -> EngineState:
     return engine_state(home, lambda state: state.call is not None and state.call.phase == phase)
 
 
-def likeness(heard: Signal) -> Comparison:
-    """Each voiced second of the speech in what was heard."""
-    return compare(read_wav(SPEECH), heard, slack_s=STRETCH_SLACK_S, pieces=5)
+def likeness(recorded: Signal) -> Comparison:
+    """Each voiced second of the speech in what was recorded."""
+    return compare(read_wav(SPEECH), recorded, slack_s=STRETCH_SLACK_S, pieces=5)
 
 
 def call_echo(window: RealWindow, home: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_voice_through_microphone_and_speaker(desk: Desk, home: Path, tmp_path
         window.click_person("Echo")
         pictures(window, home, "home")
         call_echo(window, home)
-        assert_heard(desk, tmp_path)
+        assert_comes_out(desk, tmp_path)
         saying = desk.lab.start_playing_into_mic(SPEECH)
         pictures(window, home, "talking")
         window.click("connection_line")
@@ -183,8 +183,8 @@ def test_the_comparison_notices_silence_and_another_voice() -> None:
     silence = np.zeros(speech.size + RATE_HZ)
     assert likeness(silence).worst == 0.0
     for other in (speech[::-1], speech[RATE_HZ // 2 :], np.repeat(speech, 2)[: speech.size]):
-        told = likeness(np.concatenate((other, silence)))
-        assert max(told.correlations[1:-1]) < 0.5 < LEAST_LIKENESS, told
+        compared = likeness(np.concatenate((other, silence)))
+        assert max(compared.correlations[1:-1]) < 0.5 < LEAST_LIKENESS, compared
     hole = np.concatenate((speech, silence))
     hole[round(4.0 * RATE_HZ) : round(4.5 * RATE_HZ)] = 0.0
     assert likeness(hole).worst < LEAST_LIKENESS
@@ -193,15 +193,15 @@ def test_the_comparison_notices_silence_and_another_voice() -> None:
 def test_devices_vanish_and_return_in_mid_call(home: Path, tmp_path: Path) -> None:
     with a_desk(tmp_path) as desk, at_home(desk, home) as window:
         call_echo(window, home)
-        assert_heard(desk, tmp_path)
+        assert_comes_out(desk, tmp_path)
 
         # With one device gone PulseAudio moves its stream to another; only without any is there nothing to move to.
         desk.lab.stop_server()
         window.await_text("device_trouble", "speaker")
-        told = window.await_text("device_trouble", "microphone").casefold()
-        assert "you hear nothing" in told and "others hear silence" in told, told
+        text = window.await_text("device_trouble", "microphone").casefold()
+        assert "you hear nothing" in text and "others hear silence" in text, text
         for theme in THEMES:
-            apply_style(window, home, theme)
+            change_theme(window, home, theme)
             window.picture(f"real-devices-gone-{theme}")
         state = in_phase(home, "talking")
         assert state.audio.input_problem and state.audio.output_problem
@@ -210,7 +210,7 @@ def test_devices_vanish_and_return_in_mid_call(home: Path, tmp_path: Path) -> No
         assert sample.sent_kbps > 0 and sample.received_kbps > 0, sample
         desk.lab.start_server()
         real.wait_until(lambda: not window.text("device_trouble"), "both devices are used again")
-        assert_heard(desk, tmp_path)
+        assert_comes_out(desk, tmp_path)
 
         assert in_phase(home, "talking").call is not None
         window.click("hang_up")
@@ -255,7 +255,7 @@ def lost_with_a_window_that_stands_still(desk: Desk, folder: Path) -> dict[str, 
                     in_phase(alice, "ringing")
                     pictures(window, alice, "ringing")
                     in_phase(alice, "talking")
-                    apply_style(window, alice, "light")
+                    change_theme(window, alice, "light")
                     before = window.ask("looks", name="call_name")
                     started = time.monotonic()
                     window.ask("block", seconds=STILL_S)
@@ -338,9 +338,9 @@ def test_a_killed_engine_is_shown_and_started_again(desk: Desk, home: Path, tmp_
                 window.await_page("home")
                 assert engine_pid(home) != killed and state.call is None
                 assert listener.wait() == 5, listener.output
-    told = read_report(report)
-    assert (told["outcome"], told["reason"]) == ("failed", "lost"), told
-    assert told["media"]["frames_received"] > 0 and told["times"]["ended"] > told["times"]["answered"]
+    ended = read_report(report)
+    assert (ended["outcome"], ended["reason"]) == ("failed", "lost"), ended
+    assert ended["media"]["frames_received"] > 0 and ended["times"]["ended"] > ended["times"]["answered"]
 
 
 def test_relay_and_echo_end_with_a_killed_engine(desk: Desk, home: Path) -> None:
