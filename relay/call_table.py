@@ -21,13 +21,13 @@ from transport.wire.relay_messages import (
     Answer,
     Answered,
     Decline,
+    DirectoryEntry,
     Ended,
     EndReason,
     Granted,
     HangUp,
     Incoming,
-    Leg,
-    Person,
+    LegCredentials,
     Refused,
     RelayMessage,
     Resumed,
@@ -76,8 +76,8 @@ class Call:
     """One call. ``away`` says until when each party that is gone may come back."""
 
     call_id: str
-    caller: Person
-    callee: Person
+    caller: DirectoryEntry
+    callee: DirectoryEntry
     caller_grant: LegGrant
     callee_grant: LegGrant
     answer_by_s: float
@@ -93,7 +93,7 @@ class Call:
 class Resuming:
     """One side of a call that the relay does not know; the other has until ``until_s`` to say the same."""
 
-    person: Person
+    person: DirectoryEntry
     peer: bytes
     until_s: float
 
@@ -145,7 +145,7 @@ class CallTable:
 
     # -- what happens to calls
 
-    def invite(self, call_id: str, caller: Person, callee: Person, now: float) -> list[CallCommand]:
+    def invite(self, call_id: str, caller: DirectoryEntry, callee: DirectoryEntry, now: float) -> list[CallCommand]:
         """A new call; the router has checked that both parties are there and within their limits."""
         call = Call(call_id, caller, callee, self._grant(), self._grant(), now + NO_ANSWER_S, CallState.INVITED, {})
         self._keep(call)
@@ -157,7 +157,7 @@ class CallTable:
             self._tell_incoming(call),
         ]
 
-    def resume(self, call_id: str, person: Person, peer: bytes, now: float) -> list[CallCommand]:
+    def resume(self, call_id: str, person: DirectoryEntry, peer: bytes, now: float) -> list[CallCommand]:
         """``person`` says that a call with ``peer`` is going on. Both have to say it; a known call needs only one."""
         call = self._calls.get(call_id)
         if call is not None:
@@ -306,8 +306,8 @@ class CallTable:
             self._rng.getrandbits(8 * PASSWORD_BYTES).to_bytes(PASSWORD_BYTES, "big").hex(),
         )
 
-    def _leg(self, grant: LegGrant) -> Leg:
-        return Leg(grant.username, grant.password, self._media_port, self._leg_lifetime_s)
+    def _leg(self, grant: LegGrant) -> LegCredentials:
+        return LegCredentials(grant.username, grant.password, self._media_port, self._leg_lifetime_s)
 
     def _tell_granted(self, call: Call) -> Tell:
         return Tell(call.caller.key, Granted(call.call_id, call.callee, self._leg(call.caller_grant)))

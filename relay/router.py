@@ -41,6 +41,7 @@ from transport.wire.relay_messages import (
     Authenticate,
     Challenge,
     Decline,
+    DirectoryEntry,
     Draining,
     Ended,
     EndReason,
@@ -48,7 +49,6 @@ from transport.wire.relay_messages import (
     HangUp,
     Invite,
     Lookup,
-    Person,
     Ping,
     Pong,
     RefusalCode,
@@ -105,9 +105,9 @@ class Session:
     def is_authenticated(self) -> bool:
         return bool(self.key)
 
-    def person(self) -> Person:
+    def person(self) -> DirectoryEntry:
         """Who this is, as others are told."""
-        return Person(self.name, self.home, self.key, self.certificate)
+        return DirectoryEntry(self.name, self.home, self.key, self.certificate)
 
 
 class Router:

@@ -19,7 +19,8 @@ from transport.net.sockets import (
 from transport.path import events as path
 from transport.portmap.mapper import MappingStatus
 from transport.quic.session_events import CheckConnection, SendRelayMessage
-from transport.wire.relay_messages import EndReason, Leg, Person
+from transport.traversal.events import InterfacesChanged
+from transport.wire.relay_messages import DirectoryEntry, EndReason, LegCredentials
 
 ToneName = Literal["ring", "ring-back", "busy", "ended", "reconnecting"]
 CallOutcome = Literal[
@@ -104,8 +105,8 @@ class InviteFailed:
 class CalleeFound:
     """The relay granted a leg and names the callee; ``trust`` is what our own records say of that key."""
 
-    callee: Person
-    leg: Leg
+    callee: DirectoryEntry
+    leg: LegCredentials
     trust: KeyTrust
 
 
@@ -115,8 +116,8 @@ class CallArrived:
 
     call_id: str
     address: str
-    caller: Person
-    leg: Leg
+    caller: DirectoryEntry
+    leg: LegCredentials
     trust: KeyTrust
 
 
@@ -129,7 +130,7 @@ class RemoteRings:
 class LegGranted:
     """The relay granted a leg for the running call again; the same as before, if it had not forgotten."""
 
-    leg: Leg
+    leg: LegCredentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,8 @@ CallEvent = (
     | CallArrived
     | RemoteRings
     | RelayEnded
-    | link.Proven
-    | link.MessageReceived
+    | link.PeerProven
+    | link.PeerMessageReceived
     | path.Reconnecting
     | path.Reconnected
     | link.LinkEnded
@@ -203,7 +204,7 @@ SessionEvent = (
     | RelayEnded
     | AudioReady
     | PortMappingChanged
-    | link.NetworkChanged
+    | InterfacesChanged
     | SocketOpened
     | SocketFailed
     | DatagramReceived
@@ -269,14 +270,14 @@ class OpenLink:
     """Set up the end-to-end connection over the granted leg."""
 
     role: Literal["caller", "callee"]
-    peer: Person
-    leg: Leg
+    peer: DirectoryEntry
+    leg: LegCredentials
 
 
 CallCommand = (
     SendRelayMessage
     | OpenLink
-    | link.SendMessage
+    | link.SendPeerMessage
     | link.Close
     | OpenSpeaker
     | OpenMicrophone

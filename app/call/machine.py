@@ -207,10 +207,10 @@ class CallMachine:
                 return self._mute(muted)
             case ev.KeyAccepted(trust):
                 self.view.trust = trust
-            case link.Proven():
+            case link.PeerProven():
                 self._proven = True
                 return self._accept()
-            case link.MessageReceived(message) if self._proven:
+            case link.PeerMessageReceived(message) if self._proven:
                 return self._peer_message(message)
             case path.Reconnecting():
                 self._silent = True
@@ -304,7 +304,7 @@ class CallMachine:
     def _accept(self) -> list[CallCommand]:
         if not self._move(Trigger.PROVEN):
             return []
-        return [link.SendMessage(call_messages.Accept()), *self._talk()]
+        return [link.SendPeerMessage(call_messages.Accept()), *self._talk()]
 
     def _talk(self) -> list[CallCommand]:
         commands: list[CallCommand] = [ev.StopTone(), ev.StartAudio()]
@@ -312,7 +312,7 @@ class CallMachine:
             # It began while the phone was ringing, and the link does not repeat it.
             commands += self._connectivity_lost()
         if self.view.muted:
-            commands.append(link.SendMessage(call_messages.Muted(muted=True)))
+            commands.append(link.SendPeerMessage(call_messages.Muted(muted=True)))
         return commands
 
     def _decline(self) -> list[CallCommand]:
@@ -331,7 +331,7 @@ class CallMachine:
         if self.view.muted == muted:
             return []
         self.view.muted = muted
-        return [link.SendMessage(call_messages.Muted(muted=muted))] if self.taken else []
+        return [link.SendPeerMessage(call_messages.Muted(muted=muted))] if self.taken else []
 
     # -- the link --------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from transport.path.stats import PathStats
 from transport.portmap.mapper import MappingStatus
 from transport.quic.session_events import CheckConnection, SendRelayMessage
 from transport.traversal.context import Hints
-from transport.traversal.events import PortMappingsChanged
+from transport.traversal.events import InterfacesChanged, PortMappingsChanged
 from transport.wire import call_messages, relay_messages
 from transport.wire.addresses import PersonAddress
 
@@ -127,7 +127,7 @@ class CallSession:
                     self._to_link(link.SendMedia(packet))
             case TimerFired():
                 self._timer()
-            case link.NetworkChanged(hosts):
+            case InterfacesChanged(hosts):
                 self._network_changed(hosts)
             case ev.PortMappingChanged(ports, status):
                 self._mapped = ports
@@ -260,7 +260,7 @@ class CallSession:
             match command:
                 case ev.OpenLink():
                     self._open_link(command)
-                case link.SendMessage() | link.Close():
+                case link.SendPeerMessage() | link.Close():
                     self._to_link(command)
                 case ev.StartAudio():
                     self._start_media(command)
@@ -280,7 +280,7 @@ class CallSession:
         self.record.mark("answered", self._now)
         self.media.start(self._now)
         self._out.append(command)
-        self._to_link(link.Answered())
+        self._to_link(link.CallAnswered())
         self._report_at = self._now + REPORT_EVERY_S
 
     def _stop_media(self, command: ev.StopAudio) -> None:
@@ -316,14 +316,14 @@ class CallSession:
         self._link_ended = False
         self._to_link(link.Open())
 
-    def _access(self, leg: relay_messages.Leg) -> LegAccess:
+    def _access(self, leg: relay_messages.LegCredentials) -> LegAccess:
         return LegAccess((self._relay.host_ip, leg.port), leg.username, leg.password)
 
     def _recall(self, ours: str, theirs: str) -> Hints:
         self.networks.add((ours, theirs))
         return self._setup.recall(ours, theirs, self._now)
 
-    def _leg_granted(self, leg: relay_messages.Leg) -> None:
+    def _leg_granted(self, leg: relay_messages.LegCredentials) -> None:
         access = self._access(leg)
         if self.link is not None and access != self._leg:
             self._leg = access
@@ -333,7 +333,7 @@ class CallSession:
         if self.link is not None and not self.call.finished:
             self.record.network_changed(len(hosts), self._now)
         if not self._setup.always_relay:
-            self._to_link(link.NetworkChanged(hosts))
+            self._to_link(InterfacesChanged(hosts))
 
     def _to_link(self, event: link.Event) -> None:
         if self.link is None:
@@ -365,7 +365,7 @@ class CallSession:
         match command:
             case CopyArrived(position):
                 self.media.copy_arrived(position.timestamp, self._now)
-            case link.MessageReceived(call_messages.ReceiverReport() as report):
+            case link.PeerMessageReceived(call_messages.ReceiverReport() as report):
                 self.remote_report = report
                 self.media.adapt(report, (self.rtt_ms(self._now) or 0.0) / 1000, self._now)
             case PathChanged():
@@ -380,7 +380,7 @@ class CallSession:
             case link.LinkEnded():
                 self._link_ended = True
                 self._to_call(command)
-            case link.Proven() | link.MessageReceived():
+            case link.PeerProven() | link.PeerMessageReceived():
                 self._to_call(command)
 
     # -- timers ----------------------------------------------------------------------------------------------------
@@ -409,7 +409,7 @@ class CallSession:
         sample, stats = self.sample(self._now), self.link_stats(self._now)
         if sample is not None and stats is not None:
             self.record.second(sample, stats.paths, self._now)
-        self._to_link(link.SendMessage(self.media.receiver_report()))
+        self._to_link(link.SendPeerMessage(self.media.receiver_report()))
         if not self.media.tick(self._now):
             self._to_call(ev.MediaBroken())
 

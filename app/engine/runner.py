@@ -46,11 +46,11 @@ from transport.ice.pacing import HostLimits
 from transport.io.host_lock import HostLock
 from transport.io.network_watch import NetworkWatch
 from transport.io.tasks import Tasks
-from transport.link import events as link
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address
 from transport.portmap.mapper import MappingStatus
 from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent, RelayMessageReceived
+from transport.traversal.events import InterfacesChanged
 from transport.wire import relay_messages
 from transport.wire.addresses import GUEST_PREFIX, PersonAddress, parse_person
 from transport.wire.errors import AddressError, WireError
@@ -332,7 +332,7 @@ class Engine:
             self._store.people.meet(session.person, view.key, view.certificate)
         self.changed()
 
-    def _caller_address(self, route: Route, caller: relay_messages.Person) -> PersonAddress | None:
+    def _caller_address(self, route: Route, caller: relay_messages.DirectoryEntry) -> PersonAddress | None:
         """Where the caller is at home: vouched for by the relay, or, for a guest, what they say, if anything."""
         if caller.name:
             return PersonAddress(caller.name, route.address)
@@ -459,7 +459,7 @@ class Engine:
         self._nat.network_changed(hosts)
         self._relays.network_changed()
         if self._call is not None:
-            self._call.submit(link.NetworkChanged(hosts))
+            self._call.submit(InterfacesChanged(hosts))
 
     # -- telling ---------------------------------------------------------------------------------------------------
 

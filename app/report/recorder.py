@@ -173,7 +173,7 @@ class Recorder:
                 self._nat_reports = msgspec.structs.replace(self._nat_reports, **{whose: report})
                 self._add(trace.NatKnown(self._since(now), whose, report))
                 self._skip_untried(now)
-            case link.CandidatesTold(whose, round_number, kinds):
+            case link.CandidatesSignalled(whose, round_number, kinds):
                 self._add(trace.CandidatesExchanged(self._since(now), whose, round_number, dict(Counter(kinds))))
                 return False
             case _:

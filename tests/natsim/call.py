@@ -16,9 +16,9 @@ from transport.link.events import (
     LinkConfig,
     LinkEnded,
     MediaReceived,
-    MessageReceived,
     Open,
-    Proven,
+    PeerMessageReceived,
+    PeerProven,
     SendMedia,
 )
 from transport.link.link import Link
@@ -79,7 +79,7 @@ class Side:
 
     @property
     def proven(self) -> bool:
-        return bool(self.of(Proven))
+        return bool(self.of(PeerProven))
 
     @property
     def ended(self) -> LinkEnded | None:
@@ -88,7 +88,7 @@ class Side:
 
     @property
     def messages(self) -> list[PeerMessage]:
-        return [command.message for command in self.of(MessageReceived) if isinstance(command, MessageReceived)]
+        return [command.message for command in self.of(PeerMessageReceived) if isinstance(command, PeerMessageReceived)]
 
     def talk(self, payload: bytes = b"\x00" * 60) -> None:
         """Send a frame each 20 ms from now on."""

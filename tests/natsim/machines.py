@@ -48,7 +48,7 @@ from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
 from transport.portmap.mapper import MappingStatus
 from transport.quic.call_connection import PeerConnection
-from transport.traversal.events import PortMappingsChanged
+from transport.traversal.events import InterfacesChanged, PortMappingsChanged
 from transport.wire import call_messages, relay_messages, stun
 from transport.wire.addresses import parse_person
 from transport.wire.datagrams import RtpPosition
@@ -58,8 +58,8 @@ RELAY = ("192.0.2.1", 7851)
 HERE = ("198.51.100.1", 40_000)
 ACCESS = pl.LegAccess(RELAY, "username-of-a-leg", "password-of-a-leg")
 OTHER_ACCESS = pl.LegAccess(("2001:db8::1", 7851), "username-of-another", "password-of-another")
-ANN = relay_messages.Person("ann", "", identity(1).key, identity(1).certificate)
-GRANT = relay_messages.Leg("username-of-a-leg", "password-of-a-leg", 7851, 60.0)
+ANN = relay_messages.DirectoryEntry("ann", "", identity(1).key, identity(1).certificate)
+GRANT = relay_messages.LegCredentials("username-of-a-leg", "password-of-a-leg", 7851, 60.0)
 MAX_FIRES_PER_INSTANT = 3
 """What one moment may take: nothing here needs a second look at the same instant, let alone a fourth."""
 
@@ -192,10 +192,10 @@ CALL = Subject(
     lambda now: CallMachine(),
     each(
         *CALL_EVENTS,
-        tl.Proven("ann@relay.example"),
-        tl.MessageReceived(call_messages.Accept()),
-        tl.MessageReceived(call_messages.Muted(True)),
-        tl.MessageReceived(call_messages.Bye("busy")),
+        tl.PeerProven("ann@relay.example"),
+        tl.PeerMessageReceived(call_messages.Accept()),
+        tl.PeerMessageReceived(call_messages.Muted(True)),
+        tl.PeerMessageReceived(call_messages.Bye("busy")),
         Reconnecting(0.0),
         Reconnected(),
         ev.MediaBroken(),
@@ -237,10 +237,10 @@ SESSION = Subject(
         *CALL_EVENTS,
         ev.UserLeft(),
         ev.LegGranted(GRANT),
-        ev.LegGranted(relay_messages.Leg("another-username", "another-password", 7851, 60.0)),
+        ev.LegGranted(relay_messages.LegCredentials("another-username", "another-password", 7851, 60.0)),
         ev.AudioReady(),
         ev.PortMappingChanged((), MappingStatus("trying")),
-        tl.NetworkChanged(()),
+        InterfacesChanged(()),
         SocketOpened(1, HERE),
         SocketFailed(1, "no such interface"),
         DatagramReceived(1, RELAY, b"noise"),
@@ -401,7 +401,7 @@ LIMITER = Subject(
 )
 
 KEYS = (identity(1).key, identity(2).key)
-BOB = relay_messages.Person("bob", "", identity(2).key, identity(2).certificate)
+BOB = relay_messages.DirectoryEntry("bob", "", identity(2).key, identity(2).certificate)
 
 
 def _invite(calls: CallTable, now: float, number: int) -> Any:
@@ -900,14 +900,14 @@ LINK = Subject(
         DatagramReceived(0, RELAY, b"\x01\x01" + bytes(30)),
         DatagramReceived(0, HERE, b""),
         tl.SendMedia(b"x" * 80),
-        tl.SendMessage(call_messages.Muted(True)),
-        tl.SendMessage(call_messages.Bye()),
-        tl.SendMessage(call_messages.Proven()),
+        tl.SendPeerMessage(call_messages.Muted(True)),
+        tl.SendPeerMessage(call_messages.Bye()),
+        tl.SendPeerMessage(call_messages.Proven()),
         tl.Close(call_messages.Bye()),
         tl.LegReplaced(OTHER_ACCESS),
-        tl.Answered(),
-        tl.NetworkChanged((HostAddress(HERE[0], 24),)),
-        tl.NetworkChanged((HostAddress("203.0.113.77", 24),)),
+        tl.CallAnswered(),
+        InterfacesChanged((HostAddress(HERE[0], 24),)),
+        InterfacesChanged((HostAddress("203.0.113.77", 24),)),
         PortMappingsChanged((MappedPort(25_000, ("198.51.100.7", 25_000), "upnp", 9_000.0, True),)),
         TimerFired(),
     ),

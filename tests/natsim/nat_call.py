@@ -18,7 +18,7 @@ from tests.natsim.scenario import Scenario, World, build
 from tests.natsim.two_paths import INVENTED, UNSTRETCHED, FrameDecoder
 from transport.ice.candidates import HostAddress
 from transport.ice.pacing import HostLimits
-from transport.link.events import Answered, Close, Command, LinkConfig, MediaReceived, Open, SendMedia
+from transport.link.events import CallAnswered, Close, Command, LinkConfig, MediaReceived, Open, SendMedia
 from transport.link.link import Link
 from transport.path.events import CopyArrived
 from transport.path.stats import PathStats
@@ -104,7 +104,7 @@ class Machines:
     def answer(self, ears: tuple[Ear, Ear]) -> None:
         """The call is taken, on both sides; they say nothing yet."""
         for ear in ears:
-            ear.driver.submit(Answered())
+            ear.driver.submit(CallAnswered())
 
     def talk(self, ears: tuple[Ear, Ear]) -> None:
         """The call is taken; both speak and listen."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.natsim.call import Call, rtp
 from tests.natsim.wire import Bernoulli, GilbertElliott, Wire
-from transport.link.events import Close, LinkEnded, MessageReceived, Proven, SendMedia, SendMessage
+from transport.link.events import Close, LinkEnded, PeerMessageReceived, PeerProven, SendMedia, SendPeerMessage
 from transport.link.link import FAREWELL_S, LINGER_S
 from transport.path.events import PathChanged
 from transport.wire.call_messages import Accept, Bye, Muted
@@ -16,10 +16,10 @@ def test_both_sides_prove_each_other_within_two_and_a_half_round_trips() -> None
     call = Call(wire=lambda: Wire(delay=0.05)).connect()
     # One way between the people is two wires: 100 ms. Binding the leg costs one round trip to the relay, which is
     # 100 ms as well; then TLS and the proof share their flights: 1.5 round trips for the callee, 2 for the caller.
-    assert call.callee.when(Proven) == pytest.approx(1000.4, abs=0.01)
-    assert call.caller.when(Proven) == pytest.approx(1000.5, abs=0.01)
-    assert call.caller.of(Proven) == [Proven("callee@home.example")]
-    assert call.callee.of(Proven) == [Proven("caller@home.example")]
+    assert call.callee.when(PeerProven) == pytest.approx(1000.4, abs=0.01)
+    assert call.caller.when(PeerProven) == pytest.approx(1000.5, abs=0.01)
+    assert call.caller.of(PeerProven) == [PeerProven("callee@home.example")]
+    assert call.callee.of(PeerProven) == [PeerProven("caller@home.example")]
 
 
 @pytest.mark.slow
@@ -128,14 +128,14 @@ def test_the_path_in_use_is_never_silent_for_more_than_the_promise() -> None:
 def test_messages_arrive_in_order_through_loss() -> None:
     call = Call(wire=lambda: Wire(loss=Bernoulli(0.1), jitter=0.02)).connect()
     for index in range(50):
-        call.caller.driver.submit(SendMessage(Muted(index % 2 == 0)))
+        call.caller.driver.submit(SendPeerMessage(Muted(index % 2 == 0)))
     call.run(10.0)
     assert call.callee.messages == [Muted(index % 2 == 0) for index in range(50)]
 
 
 def test_an_accept_before_the_proof_is_said_after_it() -> None:
     call = Call()
-    call.callee.driver.submit(SendMessage(Accept()))
+    call.callee.driver.submit(SendPeerMessage(Accept()))
     call.connect().run(1.0)
     assert call.caller.messages == [Accept()]
 
@@ -166,8 +166,8 @@ def test_goodbye_ends_both_sides(closing: str, loss: float) -> None:
     assert call.clock.now - started < 1.6
     assert one.of(LinkEnded) == [LinkEnded("closed", "so long")]
     assert other.of(LinkEnded) == [LinkEnded("peer-left", "hung-up")]
-    assert other.of(MessageReceived) == [MessageReceived(Bye("hung-up", "so long"))]
-    told, over = other.when(MessageReceived), other.when(LinkEnded)
+    assert other.of(PeerMessageReceived) == [PeerMessageReceived(Bye("hung-up", "so long"))]
+    told, over = other.when(PeerMessageReceived), other.when(LinkEnded)
     assert told is not None and over is not None and over - told <= FAREWELL_S + 0.001
     for side in call.sides:
         assert side.driver.ports == () and side.driver.link.next_deadline() is None
@@ -217,7 +217,7 @@ def test_nothing_readable_is_on_the_wire() -> None:
     call.caller.talk(secret)
     call.callee.talk(secret)
     call.run(2.0)
-    call.caller.driver.submit(SendMessage(Bye("hung-up", "goodbye in clear words")))
+    call.caller.driver.submit(SendPeerMessage(Bye("hung-up", "goodbye in clear words")))
     call.run(2.0)
     assert secret in call.callee.last_packet and call.callee.messages
     wire = b"".join(packet.data for packet in call.network.captured)

@@ -8,7 +8,7 @@ from tests.natsim.call import CALLEE_IP, CALLER_IP, Call
 from tests.natsim.two_paths import DIRECT_IPS, TwoPaths
 from tests.natsim.wire import Wire
 from transport.ice.candidates import HostAddress
-from transport.link.events import Answered, LegReplaced, LinkConfig, NetworkChanged
+from transport.link.events import CallAnswered, LegReplaced, LinkConfig
 from transport.link.link import Link
 from transport.path.events import PathChanged, Reconnected, Reconnecting
 from transport.traversal.events import Begin, InterfacesChanged, PathLost, PhaseChanged, Prepare
@@ -42,7 +42,7 @@ def between_the_two(call: Call) -> list[str]:
 def test_the_ladder_of_the_product_finds_the_path_and_the_call_moves_there() -> None:
     call = Call(1, caller=with_hosts, callee=with_hosts, capture=True).connect()
     for side in call.sides:
-        side.driver.submit(Answered())
+        side.driver.submit(CallAnswered())
         side.talk()
     call.run(3.0)
     for side in call.sides:
@@ -67,7 +67,7 @@ def test_before_the_answer_no_packet_goes_between_the_two_and_no_address_is_told
 def test_with_always_relay_nothing_is_looked_for_nor_answered(other: object) -> None:
     call = Call(3, caller=always_relay, callee=other, capture=True).connect()  # type: ignore[arg-type]
     for side in call.sides:
-        side.driver.submit(Answered())
+        side.driver.submit(CallAnswered())
         side.talk()
     call.run(20.0)
     assert not between_the_two(call)
@@ -129,8 +129,8 @@ def talking_directly(seed: int) -> TwoPaths:
     return rig
 
 
-def hosts(*addresses: str) -> NetworkChanged:
-    return NetworkChanged(tuple(HostAddress(address, 24) for address in addresses))
+def hosts(*addresses: str) -> InterfacesChanged:
+    return InterfacesChanged(tuple(HostAddress(address, 24) for address in addresses))
 
 
 def test_a_change_of_the_network_that_does_not_touch_the_paths_disturbs_nothing() -> None:
@@ -185,7 +185,7 @@ def test_a_peer_that_moves_is_followed_only_by_what_the_ladder_has_checked() -> 
     rig.run(0.1)
     assert side.driver.link.stats(rig.clock.now).foreign_dropped == dropped + 1
     ladder.find(socket, ("10.9.0.77", port), 0.02, rig.clock.now)
-    side.driver.submit(Answered())
+    side.driver.submit(CallAnswered())
     rig.run(0.1)
     (path,) = [p for p in side.driver.link.stats(rig.clock.now).paths if p.kind == "direct"]
     assert path.remote == ("10.9.0.77", port) != original and path.state == "active"

@@ -23,7 +23,7 @@ from transport.path.path import Path, State
 from transport.path.paths import Multipath
 from transport.path.retransmit import Sent
 from transport.path.schedule import carriers
-from transport.path.selector import EVALUATION_S, PathEvaluation, Verdict
+from transport.path.selector import EVALUATION_S, PathEvaluation, PathVerdict
 from transport.traversal.events import PathLost
 from transport.wire.call_messages import Bye, PathInUse
 from transport.wire.demux import PacketKind
@@ -116,8 +116,8 @@ def test_calls_that_once_lost_frames(seed: int) -> None:
 def _break_before_make(patch: pytest.MonkeyPatch) -> None:
     """The new path carries everything alone, at once and unproven."""
 
-    def verdict(self: PathEvaluation, *_: object) -> Verdict:
-        return Verdict.PASSED
+    def verdict(self: PathEvaluation, *_: object) -> PathVerdict:
+        return PathVerdict.PASSED
 
     patch.setattr(PathEvaluation, "verdict", verdict)
     patch.setattr(managers, "carriers", lambda *known: carriers(*known)[:1])

@@ -9,7 +9,14 @@ from tests.natsim.call import CALLEE_IP, CALLER_IP, Call, identity
 from tests.natsim.network import Packet
 from tests.natsim.scripted_caller import prove, with_scripted_caller
 from tests.natsim.wire import Wire
-from transport.link.events import LegReplaced, LinkEnded, MediaReceived, MessageReceived, Proven, SendMessage
+from transport.link.events import (
+    LegReplaced,
+    LinkEnded,
+    MediaReceived,
+    PeerMessageReceived,
+    PeerProven,
+    SendPeerMessage,
+)
 from transport.link.handshake import admission_token
 from transport.path.events import Reconnected, Reconnecting
 from transport.quic.call_connection import PeerConnection
@@ -64,7 +71,7 @@ def test_the_scripted_caller_is_believed_when_it_tells_the_truth() -> None:
     call, caller = with_scripted_caller()
     caller.say(prove(call, caller.hello().nonce))
     call.run(1.0)
-    assert call.callee.of(Proven) == [Proven("caller@home.example")]
+    assert call.callee.of(PeerProven) == [PeerProven("caller@home.example")]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +91,12 @@ def test_a_message_before_the_proof_ends_the_call_undelivered(said: messages.Pee
     caller.say(said, prove(call, caller.hello().nonce))
     call.run(1.0)
     assert reason(call.callee.ended) == "bad-proof"
-    assert not call.callee.proven and not call.callee.of(MessageReceived)
+    assert not call.callee.proven and not call.callee.of(PeerMessageReceived)
 
 
 def test_media_before_the_proof_is_not_delivered() -> None:
     call, caller = with_scripted_caller()
-    caller.quic.send_datagram(flow.encode(flow.Audio(b"\x80" * 30)), call.clock.now)
+    caller.quic.send_datagram(flow.encode(flow.MediaFlow(b"\x80" * 30)), call.clock.now)
     caller.quic.send_datagram(flow.encode(flow.EchoRequest(7)), call.clock.now)
     caller.flush()
     call.run(1.0)
@@ -267,7 +274,7 @@ def test_a_relay_that_comes_back_with_a_new_grant_has_its_call_again(away: float
     call.run(away)
     for side in call.sides:
         assert len(side.of(Reconnecting)) == 1 and not side.of(Reconnected)
-        side.driver.submit(SendMessage(messages.Muted(True)))
+        side.driver.submit(SendPeerMessage(messages.Muted(True)))
     call.relay.restart()
     legs = call.relay.grant(call.call_id, "again")
     for side, leg in zip(call.sides, legs, strict=True):

@@ -21,7 +21,7 @@ from tests.natsim.network import Address, Network, Packet
 from tests.natsim.wire import Wire
 from transport.ice.candidates import HostAddress
 from transport.ice.credentials import CheckKeys, Credentials
-from transport.link.events import Answered, Command, Event, MediaReceived, SendMedia
+from transport.link.events import CallAnswered, Command, Event, MediaReceived, SendMedia
 from transport.link.link import Link
 from transport.net.machine import TimerFired
 from transport.net.sockets import DatagramReceived, OpenSocket, SocketOpened
@@ -316,7 +316,7 @@ class TwoPaths:
     def talk(self) -> "TwoPaths":
         """Both answer, speak and listen from now on."""
         for side in self.sides:
-            side.driver.submit(Answered())
+            side.driver.submit(CallAnswered())
         for number, voice in enumerate(self.voices):
             self.clock.after(0.003 * number, voice.start)
             self.clock.after(0.011 + 0.003 * number, voice.play)
@@ -344,7 +344,7 @@ class TwoPaths:
             assert ladder.count(Begin), "nothing is looked for before the call is taken"
         sockets = [ladder.open(self.clock.now) for ladder in self.ladders]
         for side in self.sides:
-            side.driver.submit(Answered())
+            side.driver.submit(CallAnswered())
         self.clock.run(0.001)
         ports = [ladder.local[socket][1] for ladder, socket in zip(self.ladders, sockets, strict=True)]
         rtt = sum(wire.delay for wire in self.direct_wires)
@@ -359,7 +359,7 @@ class TwoPaths:
         def hand_over() -> None:
             self._found.add((mine, remote))
             self.ladders[mine].find(socket, remote, rtt, self.clock.now)
-            self.sides[mine].driver.submit(Answered())
+            self.sides[mine].driver.submit(CallAnswered())
 
         return hand_over
 

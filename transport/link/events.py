@@ -23,10 +23,10 @@ from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconne
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
 from transport.traversal.context import Recall
-from transport.traversal.events import PhaseChanged, PhaseStatus, PortMappingsChanged, ProfileKnown
+from transport.traversal.events import InterfacesChanged, PhaseChanged, PhaseStatus, PortMappingsChanged, ProfileKnown
 from transport.wire.call_messages import Bye, PeerMessage
 
-EndReason = Literal["closed", "peer-left", "lost", "wrong-certificate", "bad-proof", "protocol", "leg-refused"]
+LinkEndReason = Literal["closed", "peer-left", "lost", "wrong-certificate", "bad-proof", "protocol", "leg-refused"]
 LinkPhase = Literal["new", "connecting", "proven", "leaving", "ended"]
 
 
@@ -86,7 +86,7 @@ class SendMedia:
 
 
 @dataclass(frozen=True, slots=True)
-class SendMessage:
+class SendPeerMessage:
     """Say something to the peer. Before the proof it is kept, and said after it."""
 
     message: PeerMessage
@@ -107,15 +107,8 @@ class LegReplaced:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CallAnswered:
     """The call is taken: both may learn each other's addresses now."""
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkChanged:
-    """The machine's interfaces have these addresses now; all of them."""
-
-    hosts: tuple[HostAddress, ...]
 
 
 Event = (
@@ -124,11 +117,11 @@ Event = (
     | SocketFailed
     | DatagramReceived
     | SendMedia
-    | SendMessage
+    | SendPeerMessage
     | Close
     | LegReplaced
-    | Answered
-    | NetworkChanged
+    | CallAnswered
+    | InterfacesChanged
     | PortMappingsChanged
     | TimerFired
 )
@@ -138,7 +131,7 @@ Event = (
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
+class PeerProven:
     """Both sides have proven who they are. ``peer_home`` is the full address that the peer states for itself."""
 
     peer_home: str
@@ -152,14 +145,14 @@ class MediaReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageReceived:
+class PeerMessageReceived:
     """One message of the peer, in order. A :class:`Bye` is followed by :class:`LinkEnded`."""
 
     message: PeerMessage
 
 
 @dataclass(frozen=True, slots=True)
-class CandidatesTold:
+class CandidatesSignalled:
     """A side told the other where it can perhaps be reached; of each address only the kind."""
 
     whose: Literal["local", "remote"]
@@ -171,7 +164,7 @@ class CandidatesTold:
 class LinkEnded:
     """The last command of every link, exactly once. ``text`` is for a log, in words."""
 
-    reason: EndReason
+    reason: LinkEndReason
     text: str
 
 
@@ -179,10 +172,10 @@ Command = (
     OpenSocket
     | CloseSocket
     | SendDatagram
-    | Proven
+    | PeerProven
     | MediaReceived
-    | MessageReceived
-    | CandidatesTold
+    | PeerMessageReceived
+    | CandidatesSignalled
     | CopyArrived
     | PathChanged
     | PhaseChanged

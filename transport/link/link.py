@@ -2,7 +2,7 @@
 
 A :class:`Link` joins the relay leg, the path manager, the end-to-end QUIC connection and the mutual proof. What
 arrives passes ``path → QUIC → proof → MediaReceived / MessageReceived``; what is sent passes the same way back.
-Before :class:`Proven` nothing of the peer is believed or delivered, on either side.
+Before :class:`PeerProven` nothing of the peer is believed or delivered, on either side.
 """
 
 import hmac
@@ -14,24 +14,23 @@ from typing import Literal
 from transport.identity import IdentityError
 from transport.identity.keys import certificate_key
 from transport.link.events import (
-    Answered,
-    CandidatesTold,
+    CallAnswered,
+    CandidatesSignalled,
     Close,
     Command,
-    EndReason,
     Event,
     LegReplaced,
     LinkConfig,
     LinkEnded,
+    LinkEndReason,
     LinkPhase,
     LinkStats,
     MediaReceived,
-    MessageReceived,
-    NetworkChanged,
     Open,
-    Proven,
+    PeerMessageReceived,
+    PeerProven,
     SendMedia,
-    SendMessage,
+    SendPeerMessage,
 )
 from transport.link.handshake import Believe, CalleeProof, CallerProof, Disbelieve, Proof, Say, admission_token
 from transport.net.machine import TimerFired
@@ -53,7 +52,13 @@ from transport.quic.call_connection import (
 )
 from transport.traversal import agent, events
 from transport.traversal.agent import AgentConfig, MakeAgent
-from transport.traversal.events import AgentEvent, DirectFound, PortMappingsChanged, TraversalMessageReceived
+from transport.traversal.events import (
+    AgentEvent,
+    DirectFound,
+    InterfacesChanged,
+    PortMappingsChanged,
+    TraversalMessageReceived,
+)
 from transport.wire import WireError, datagrams
 from transport.wire import call_messages as messages
 from transport.wire.demux import PacketKind, packet_kind
@@ -87,7 +92,7 @@ _OWN = (
 # Timers may fire a little early; what is due within this is run at once instead of waking up again for it.
 CLOCK_SLACK_S = 0.001
 
-_END_REASONS: dict[TerminationReason, EndReason] = {
+_END_REASONS: dict[TerminationReason, LinkEndReason] = {
     "closed": "peer-left",
     "idle": "lost",
     "wrong-certificate": "wrong-certificate",
@@ -150,7 +155,7 @@ class Link:
         self._out: list[Command] = []
         self._deadline: float | None = None
         """When the present phase has lasted too long."""
-        self._parting: tuple[EndReason, str] = ("closed", "")
+        self._parting: tuple[LinkEndReason, str] = ("closed", "")
         """Leaving: what the end will be called."""
         self._last_words: int | None = None
         """Leaving: the mark of our goodbye on the control stream."""
@@ -174,7 +179,7 @@ class Link:
                 self._send_media(data, now)
             case TimerFired():
                 self._timer(now)
-            case SendMessage(message):
+            case SendPeerMessage(message):
                 self._send_message(message, now)
             case Close(message):
                 self._close(message, now)
@@ -186,14 +191,14 @@ class Link:
                 self._paths.failed(event, now)
             case SocketOpened() | SocketFailed() | PortMappingsChanged():
                 self._traverse(event, now)
-            case Answered():
+            case CallAnswered():
                 self._answered = True
                 if self._phase is Phase.PROVEN:
                     self._traverse(events.Begin(), now)
-            case NetworkChanged(hosts):
+            case InterfacesChanged(hosts):
                 self._paths.network_changed({host.ip for host in hosts}, now)
                 self._run(now)
-                self._traverse(events.InterfacesChanged(hosts), now)
+                self._traverse(event, now)
             case LegReplaced(leg):
                 self._leg_refusal = None
                 self._paths.replace_leg(leg, now)
@@ -274,20 +279,20 @@ class Link:
             return
         self._leave("closed", message.text, LINGER_S, now)
 
-    def _leave(self, reason: EndReason, text: str, seconds: float, now: float) -> None:
+    def _leave(self, reason: LinkEndReason, text: str, seconds: float, now: float) -> None:
         self._phase = Phase.LEAVING
         self._traverse(events.Stop("call-over"), now)
         self._parting = (reason, text)
         self._deadline = now + seconds
 
-    def _finish(self, reason: EndReason, text: str, code: int, now: float) -> None:
+    def _finish(self, reason: LinkEndReason, text: str, code: int, now: float) -> None:
         """Close the connection, send what that makes, and end."""
         if self._peer is not None:
             self._peer.close(code, text)
             self._transmit(now)
         self._end(reason, text)
 
-    def _end(self, reason: EndReason, text: str) -> None:
+    def _end(self, reason: LinkEndReason, text: str) -> None:
         if self._phase is Phase.ENDED:
             return
         # What the search holds is the machine's, and other calls wait for it: however this one ends, it is given back.
@@ -443,10 +448,10 @@ class Link:
             self._garbage_dropped += 1
             self._authentic(origin, None, now)
             return
-        position = datagrams.rtp_position(what.packet) if isinstance(what, datagrams.Audio) else None
+        position = datagrams.parse_position(what.packet) if isinstance(what, datagrams.MediaFlow) else None
         self._authentic(origin, position if self._phase is Phase.PROVEN else None, now)
         match what:
-            case datagrams.Audio(packet):
+            case datagrams.MediaFlow(packet):
                 if self._phase is Phase.PROVEN:
                     self._out.append(MediaReceived(packet))
             case datagrams.EchoRequest(sequence):
@@ -501,7 +506,7 @@ class Link:
             self._finish("protocol", "the other side proved itself twice", CLOSE_PROTOCOL, now)
         elif isinstance(message, messages.Bye):
             if self._phase is Phase.PROVEN:
-                self._out.append(MessageReceived(message))
+                self._out.append(PeerMessageReceived(message))
                 self._paths.stop_echoes()
                 self._leave("peer-left", message.reason, FAREWELL_S, now)
             else:
@@ -520,13 +525,13 @@ class Link:
                 self._garbage_dropped += 1
             case messages.PathInUse():
                 self._paths.peer_reported(message, now)
-                self._out.append(MessageReceived(message))
+                self._out.append(PeerMessageReceived(message))
             case _:
-                self._out.append(MessageReceived(message))
+                self._out.append(PeerMessageReceived(message))
 
     def _note_candidates(self, whose: Literal["local", "remote"], message: messages.PeerMessage) -> None:
         if isinstance(message, messages.Candidates):
-            self._out.append(CandidatesTold(whose, message.round, tuple(one.kind for one in message.candidates)))
+            self._out.append(CandidatesSignalled(whose, message.round, tuple(one.kind for one in message.candidates)))
 
     def _prove(self, message: messages.PeerMessage, origin: Origin | None, now: float) -> None:
         if self._proof is None:
@@ -540,7 +545,7 @@ class Link:
                 case Believe(peer_home):
                     self._phase = Phase.PROVEN
                     self._deadline = None
-                    self._out.append(Proven(peer_home))
+                    self._out.append(PeerProven(peer_home))
                     self._authentic(origin, None, now)
                     early, self._early = self._early, []
                     for kept in early:
@@ -556,7 +561,7 @@ class Link:
     def _send_media(self, data: bytes, now: float) -> None:
         if self._phase is not Phase.PROVEN or self._peer is None:
             self._unsent_dropped += 1
-        elif self._peer.send_datagram(datagrams.encode(datagrams.Audio(data)), now):
+        elif self._peer.send_datagram(datagrams.encode(datagrams.MediaFlow(data)), now):
             # Before it leaves: a path on probation must not carry it alone.
             self._paths.media_sent(now)
         else:

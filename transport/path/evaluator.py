@@ -12,7 +12,7 @@ from transport.path.selector import (
     RTT_HYSTERESIS_S,
     PathEvaluation,
     PathMetrics,
-    Verdict,
+    PathVerdict,
     backoff_s,
     is_acceptable,
     is_better,
@@ -103,13 +103,15 @@ class Evaluator:
             return None
         candidate, other = evaluation.candidate, evaluation.other
         verdict = evaluation.verdict(now)
-        if verdict is Verdict.PASSED and (is_silent(candidate, peer_uses, now) or candidate.missed_since is not None):
+        if verdict is PathVerdict.PASSED and (
+            is_silent(candidate, peer_uses, now) or candidate.missed_since is not None
+        ):
             # It was good, and has died since, in either direction.
-            verdict = Verdict.PENDING if now < evaluation.deadline else Verdict.FAILED
-        if verdict is Verdict.PENDING:
+            verdict = PathVerdict.PENDING if now < evaluation.deadline else PathVerdict.FAILED
+        if verdict is PathVerdict.PENDING:
             return None
         self.current = None
-        if verdict is Verdict.FAILED:
+        if verdict is PathVerdict.FAILED:
             candidate.failures += 1
             candidate.backoff_until = now + backoff_s(candidate.failures)
             return candidate, other

@@ -93,7 +93,7 @@ def backoff_s(failures: int) -> float:
     return float(min(MAX_BACKOFF_S, BACKOFF_S * 2 ** min(failures - 1, 10)))
 
 
-class Verdict(Enum):
+class PathVerdict(Enum):
     """The result of an evaluation."""
 
     PENDING = "pending"
@@ -171,14 +171,14 @@ class PathEvaluation:
         """An echo request was answered by this path."""
         self._echoes += path is self.candidate
 
-    def verdict(self, now: float) -> Verdict:
+    def verdict(self, now: float) -> PathVerdict:
         """What is known now."""
         if now < self.began + EVALUATION_S:
-            return Verdict.PENDING
+            return PathVerdict.PENDING
         candidate = metrics(self.candidate)
         if self._is_shown() and candidate.rtt_s is not None and is_acceptable(candidate, metrics(self.other)):
-            return Verdict.PASSED
-        return Verdict.FAILED if now >= self.deadline else Verdict.PENDING
+            return PathVerdict.PASSED
+        return PathVerdict.FAILED if now >= self.deadline else PathVerdict.PENDING
 
     def _is_shown(self) -> bool:
         if not self.talking:

@@ -30,18 +30,18 @@ MAX_CANDIDATES = 32
 MAX_CROSS_TRAFFIC_PER_S = 1_000
 
 
-class Message(Struct, frozen=True, tag=True, omit_defaults=True):
+class CallMessage(Struct, frozen=True, tag=True, omit_defaults=True):
     """Base of all peer control messages; the tag is the class name."""
 
 
-class Hello(Message, frozen=True):
+class Hello(CallMessage, frozen=True):
     """Callee: prove who you are by signing ``nonce``."""
 
     version: int
     nonce: Nonce
 
 
-class Prove(Message, frozen=True):
+class Prove(CallMessage, frozen=True):
     """Caller: ``signature`` is over :func:`transport.identity.statements.call_statement`. ``home`` is the
     caller's full address, told to the callee alone."""
 
@@ -53,30 +53,30 @@ class Prove(Message, frozen=True):
     home: Annotated[str, Meta(max_length=400)] = ""
 
 
-class Proven(Message, frozen=True):
+class Proven(CallMessage, frozen=True):
     """Callee: you are who you say; from now on messages count. ``home`` is the callee's full address."""
 
     home: Annotated[str, Meta(max_length=400)] = ""
 
 
-class Accept(Message, frozen=True):
+class Accept(CallMessage, frozen=True):
     """Callee: the call is taken; audio follows at once."""
 
 
-class Bye(Message, frozen=True):
+class Bye(CallMessage, frozen=True):
     """Either side: the call is over."""
 
     reason: Literal["hung-up", "declined", "busy", "failed"] = "hung-up"
     text: Text = ""
 
 
-class Muted(Message, frozen=True):
+class Muted(CallMessage, frozen=True):
     """Either side: my microphone is off, or on again."""
 
     muted: bool
 
 
-class ReceiverReport(Message, frozen=True):
+class ReceiverReport(CallMessage, frozen=True):
     """What I hear of you, each second (RFC 3550 §6.4.1 in spirit): for your bitrate and your panel."""
 
     frames_received: Count
@@ -87,7 +87,7 @@ class ReceiverReport(Message, frozen=True):
     playout_delay_ms: Milliseconds
 
 
-class PathInUse(Message, frozen=True):
+class PathInUse(CallMessage, frozen=True):
     """I now send on this path (the other direction may differ)."""
 
     kind: Literal["relay", "direct"]
@@ -121,7 +121,7 @@ class WireProfile(Struct, frozen=True):
     try_harder: bool = False
 
 
-class Candidates(Message, frozen=True):
+class Candidates(CallMessage, frozen=True):
     """Where I can perhaps be reached in this round, and what a connectivity check to me must be made with. Said
     again in one round it adds to what was said before."""
 
@@ -135,19 +135,19 @@ class Candidates(Message, frozen=True):
         return f"Candidates(round={self.round}, {len(self.candidates)} candidates, profile={self.profile})"
 
 
-class Connect(Message, frozen=True):
+class Connect(CallMessage, frozen=True):
     """Begin this round: gather, and answer at once with :class:`ConnectAck`, so that I know the round-trip time."""
 
     round: Round
 
 
-class ConnectAck(Message, frozen=True):
+class ConnectAck(CallMessage, frozen=True):
     """The answer to :class:`Connect`."""
 
     round: Round
 
 
-class Sync(Message, frozen=True):
+class Sync(CallMessage, frozen=True):
     """Start the checks of this round now; I start half a round trip after I said this."""
 
     round: Round
@@ -165,14 +165,14 @@ class PathCount(Struct, frozen=True, omit_defaults=True):
     """How much later than by the fastest path."""
 
 
-class PathQuality(Message, frozen=True):
+class PathQuality(CallMessage, frozen=True):
     """How your media comes by each path, counted at one moment; several times a second while it comes by two. You
     decide with it. Sent as :class:`transport.wire.datagrams.UnreliableMessage`."""
 
     paths: Annotated[list[PathCount], Meta(max_length=MAX_PATHS_REPORTED)]
 
 
-class PathSilent(Message, frozen=True):
+class PathSilent(CallMessage, frozen=True):
     """Nothing has come by that path for ``silent_ms``, and something should: send by another one as well.
 
     ``echo`` as in :class:`PathCount`. Said again until the path is heard, or given up. Sent as

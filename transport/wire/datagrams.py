@@ -11,18 +11,18 @@ from transport.wire.errors import WireError
 
 AUDIO_FLOW = 0
 ECHO_FLOW = 1
-REMARK_FLOW = 2
+UNRELIABLE_FLOW = 2
 RTP_VERSION = 2
 RTP_HEADER_BYTES = 12
 _ECHO = struct.Struct("!BBI")
 _REQUEST = 0
 _REPLY = 1
 _AUDIO_PREFIX = bytes([AUDIO_FLOW])
-_REMARK_PREFIX = bytes([REMARK_FLOW])
+_REMARK_PREFIX = bytes([UNRELIABLE_FLOW])
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class MediaFlow:
     """One RTP packet (RFC 3550 §5.1), unparsed."""
 
     packet: bytes
@@ -59,12 +59,12 @@ class RtpPosition:
     timestamp: int
 
 
-Flow = Audio | EchoRequest | EchoReply | UnreliableMessage
+Flow = MediaFlow | EchoRequest | EchoReply | UnreliableMessage
 
 
 def encode(flow: Flow) -> bytes:
     """One QUIC datagram."""
-    if isinstance(flow, Audio):
+    if isinstance(flow, MediaFlow):
         return _AUDIO_PREFIX + flow.packet
     if isinstance(flow, UnreliableMessage):
         return _REMARK_PREFIX + flow.document
@@ -76,8 +76,8 @@ def parse(datagram: bytes) -> Flow:
     """Parse one QUIC datagram. Raises :class:`WireError`, also for flows that this version does not know."""
     flow, rest = _varint(datagram)
     if flow == AUDIO_FLOW:
-        return Audio(rest)
-    if flow == REMARK_FLOW:
+        return MediaFlow(rest)
+    if flow == UNRELIABLE_FLOW:
         return UnreliableMessage(rest)
     if flow != ECHO_FLOW:
         raise WireError(f"flow {flow} is not one of this protocol")
@@ -87,7 +87,7 @@ def parse(datagram: bytes) -> Flow:
     return EchoRequest(sequence) if rest[0] == _REQUEST else EchoReply(sequence)
 
 
-def rtp_position(packet: bytes) -> RtpPosition | None:
+def parse_position(packet: bytes) -> RtpPosition | None:
     """Sequence number and timestamp of an RTP packet; None when it cannot be one."""
     if len(packet) < RTP_HEADER_BYTES or packet[0] >> 6 != RTP_VERSION:
         return None

@@ -58,11 +58,11 @@ EndReason = Literal[
 ]
 
 
-class Message(Struct, frozen=True, tag=True, omit_defaults=True):
+class ControlMessage(Struct, frozen=True, tag=True, omit_defaults=True):
     """Base of all relay control messages; the tag is the class name."""
 
 
-class Leg(Struct, frozen=True):
+class LegCredentials(Struct, frozen=True):
     """What a client needs to bind its leg: STUN short-term credentials (RFC 8489 §9.1) and the media port."""
 
     username: Annotated[str, Meta(min_length=8, max_length=64)]
@@ -71,7 +71,7 @@ class Leg(Struct, frozen=True):
     lifetime_s: Seconds
 
 
-class Person(Struct, frozen=True):
+class DirectoryEntry(Struct, frozen=True):
     """Somebody as the relay knows them. A guest's ``home`` is what the guest says, vouched for by nobody."""
 
     name: Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
@@ -83,7 +83,7 @@ class Person(Struct, frozen=True):
 # -- client to relay ---------------------------------------------------------------------------------------------
 
 
-class Authenticate(Message, frozen=True):
+class Authenticate(ControlMessage, frozen=True):
     """Prove the key: ``signature`` is over :func:`transport.identity.statements.session_statement`.
 
     ``name`` is the registered name, or ``""`` for a guest; ``home`` the full address at which a guest is at home.
@@ -97,7 +97,7 @@ class Authenticate(Message, frozen=True):
     home: Annotated[str, Meta(max_length=400)] = ""
 
 
-class Register(Message, frozen=True):
+class Register(ControlMessage, frozen=True):
     """Claim ``name`` for this session's key, or replace its certificate. First come, first served.
 
     ``signature`` is over :func:`transport.identity.statements.registration_statement`.
@@ -109,52 +109,52 @@ class Register(Message, frozen=True):
     signature: Signature
 
 
-class Lookup(Message, frozen=True):
+class Lookup(ControlMessage, frozen=True):
     """Ask for a person's key and certificate. Answered by :class:`Found` or :class:`Refused`."""
 
     request: RequestId
     name: Name
 
 
-class Watch(Message, frozen=True):
+class Watch(ControlMessage, frozen=True):
     """Be told when these people come and go; replaces the list before it."""
 
     names: Annotated[list[Name], Meta(max_length=256)]
 
 
-class Invite(Message, frozen=True):
+class Invite(ControlMessage, frozen=True):
     """Call somebody. Answered by :class:`Granted` and later messages with the same ``call_id``."""
 
     call_id: CallId
     callee: Name
 
 
-class Ring(Message, frozen=True):
+class Ring(ControlMessage, frozen=True):
     """Callee: the phone is ringing."""
 
     call_id: CallId
 
 
-class Answer(Message, frozen=True):
+class Answer(ControlMessage, frozen=True):
     """Callee: taken. The relay stops its no-answer clock; the accept itself travels end to end."""
 
     call_id: CallId
 
 
-class Decline(Message, frozen=True):
+class Decline(ControlMessage, frozen=True):
     """Callee: not taken."""
 
     call_id: CallId
     reason: Literal["declined", "busy"] = "declined"
 
 
-class HangUp(Message, frozen=True):
+class HangUp(ControlMessage, frozen=True):
     """Either side: over. Before the answer it is the caller's cancel."""
 
     call_id: CallId
 
 
-class Resume(Message, frozen=True):
+class Resume(ControlMessage, frozen=True):
     """Either side of a call that is going on, after the relay has forgotten it (a restart), or may have: give us legs
     again. Answered by :class:`Resumed` once the other side, ``peer``, has asked for the same."""
 
@@ -162,7 +162,7 @@ class Resume(Message, frozen=True):
     peer: Key
 
 
-class Ping(Message, frozen=True):
+class Ping(ControlMessage, frozen=True):
     """Keeps the session alive and measures its round trip; answered by :class:`Pong`."""
 
     request: RequestId
@@ -171,7 +171,7 @@ class Ping(Message, frozen=True):
 # -- relay to client ---------------------------------------------------------------------------------------------
 
 
-class Challenge(Message, frozen=True):
+class Challenge(ControlMessage, frozen=True):
     """First word of the relay: sign ``nonce``. ``certificate`` is its own (DER), to be checked against the pin."""
 
     version: int
@@ -179,7 +179,7 @@ class Challenge(Message, frozen=True):
     certificate: Certificate
 
 
-class Welcome(Message, frozen=True):
+class Welcome(ControlMessage, frozen=True):
     """The session stands. ``observed`` is the client's address as the relay sees it."""
 
     name: str
@@ -190,14 +190,14 @@ class Welcome(Message, frozen=True):
     software: Text = ""
 
 
-class Registered(Message, frozen=True):
+class Registered(ControlMessage, frozen=True):
     """The name is written down, safely on disk, for this key."""
 
     request: RequestId
     name: Name
 
 
-class Found(Message, frozen=True):
+class Found(ControlMessage, frozen=True):
     """The answer to :class:`Lookup`."""
 
     request: RequestId
@@ -207,7 +207,7 @@ class Found(Message, frozen=True):
     online: bool
 
 
-class Refused(Message, frozen=True):
+class Refused(ControlMessage, frozen=True):
     """No, and why, in words for the person. ``request`` is 0 when it answers no request."""
 
     request: RequestId
@@ -216,42 +216,42 @@ class Refused(Message, frozen=True):
     retry_after_s: Seconds = 0.0
 
 
-class Presence(Message, frozen=True):
+class Presence(ControlMessage, frozen=True):
     """A watched person came or went."""
 
     name: Name
     online: bool
 
 
-class Granted(Message, frozen=True):
+class Granted(ControlMessage, frozen=True):
     """Caller: the callee is being called, and this is your leg. ``callee`` is who the directory says they are."""
 
     call_id: CallId
-    callee: Person
-    leg: Leg
+    callee: DirectoryEntry
+    leg: LegCredentials
 
 
-class Incoming(Message, frozen=True):
+class Incoming(ControlMessage, frozen=True):
     """Callee: somebody calls. Answer with :class:`Ring` at once, then :class:`Answer` or :class:`Decline`."""
 
     call_id: CallId
-    caller: Person
-    leg: Leg
+    caller: DirectoryEntry
+    leg: LegCredentials
 
 
-class Ringing(Message, frozen=True):
+class Ringing(ControlMessage, frozen=True):
     """Caller: it rings at the other end."""
 
     call_id: CallId
 
 
-class Answered(Message, frozen=True):
+class Answered(ControlMessage, frozen=True):
     """Caller: taken (see :class:`Answer`)."""
 
     call_id: CallId
 
 
-class Ended(Message, frozen=True):
+class Ended(ControlMessage, frozen=True):
     """The call is over, or never came to be."""
 
     call_id: CallId
@@ -259,24 +259,24 @@ class Ended(Message, frozen=True):
     text: Text = ""
 
 
-class Resumed(Message, frozen=True):
+class Resumed(ControlMessage, frozen=True):
     """The answer to :class:`Resume`: bind this leg."""
 
     call_id: CallId
-    leg: Leg
+    leg: LegCredentials
 
 
-class Draining(Message, frozen=True):
+class Draining(ControlMessage, frozen=True):
     """The relay stops: no new calls; running calls keep their legs for this long."""
 
     seconds: Seconds
 
 
-class Replaced(Message, frozen=True):
+class Replaced(ControlMessage, frozen=True):
     """Another session of the same identity took over; this one ends."""
 
 
-class Pong(Message, frozen=True):
+class Pong(ControlMessage, frozen=True):
     """The answer to :class:`Ping`."""
 
     request: RequestId

@@ -14,7 +14,7 @@ from tests.unit.relay.people import authenticate, person, register
 from tests.unit.transport.quic.control_client import ControlClient, connect_control
 from transport.quic.relay_channel_server import bind_udp
 from transport.wire import stun
-from transport.wire.relay_messages import Leg, Registered, RelayMessage, Welcome
+from transport.wire.relay_messages import LegCredentials, Registered, RelayMessage, Welcome
 
 WAIT_S = 10.0
 BUFFER_BYTES = 2_048
@@ -81,7 +81,7 @@ class Udp:
         self._socket.setblocking(True)
         return self._socket
 
-    async def bind(self, leg: Leg, password: str = "") -> stun.StunMessage:
+    async def bind(self, leg: LegCredentials, password: str = "") -> stun.StunMessage:
         """Bind a leg to this socket; the answer."""
         self.send(stun.binding_request(os.urandom(12), leg.username, password or leg.password), leg.port)
         return stun.parse(await self.receive())

@@ -3,13 +3,23 @@
 from relay.call_table import RESUME_WITHIN_S
 from tests.unit.relay.people import call_id, person
 from tests.unit.relay.world import NAMES, World
-from transport.wire.relay_messages import Answer, HangUp, Incoming, Invite, Leg, RelayMessage, Resume, Resumed, Ring
+from transport.wire.relay_messages import (
+    Answer,
+    HangUp,
+    Incoming,
+    Invite,
+    LegCredentials,
+    RelayMessage,
+    Resume,
+    Resumed,
+    Ring,
+)
 
 CALL = call_id(1)
 ANN, BOB, CY = (person(NAMES[name]) for name in ("ann", "bob", "cy"))
 
 
-def legs(messages: list[RelayMessage]) -> list[Leg]:
+def legs(messages: list[RelayMessage]) -> list[LegCredentials]:
     return [message.leg for message in messages if isinstance(message, Resumed)]
 
 

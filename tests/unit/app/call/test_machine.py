@@ -21,12 +21,12 @@ from transport.quic.session_events import SendRelayMessage
 from transport.wire import call_messages, relay_messages
 
 CALL_ID = "0123456789abcdef" * 2
-LEG = relay_messages.Leg(username="user-one", password="p" * 22, port=7851, lifetime_s=60.0)
-BOB = relay_messages.Person(name="bob", home="", key=b"b" * 32, certificate=b"bob's")
-PROVEN = link.Proven("somebody@relay")
+LEG = relay_messages.LegCredentials(username="user-one", password="p" * 22, port=7851, lifetime_s=60.0)
+BOB = relay_messages.DirectoryEntry(name="bob", home="", key=b"b" * 32, certificate=b"bob's")
+PROVEN = link.PeerProven("somebody@relay")
 SILENT = Reconnecting(0.0)
-ACCEPT = link.MessageReceived(call_messages.Accept())
-ALICE = relay_messages.Person(name="alice", home="", key=b"a" * 32, certificate=b"alice's")
+ACCEPT = link.PeerMessageReceived(call_messages.Accept())
+ALICE = relay_messages.DirectoryEntry(name="alice", home="", key=b"a" * 32, certificate=b"alice's")
 
 
 def kinds(commands: list[ev.CallCommand]) -> list[str]:
@@ -84,7 +84,7 @@ def test_an_incoming_call_taken_when_the_link_already_stands() -> None:
     assert call.handle(PROVEN, 0.4) == []
     commands = call.handle(ev.UserAnswered(), 2.0)
     assert sent_to_relay(commands) == [relay_messages.Answer(call_id=CALL_ID)]
-    assert kinds(commands)[-3:] == ["SendMessage", "StopTone", "StartAudio"]
+    assert kinds(commands)[-3:] == ["SendPeerMessage", "StopTone", "StartAudio"]
     assert call.view.phase == "talking"
 
 
@@ -92,7 +92,7 @@ def test_an_answer_before_the_link_waits_for_it() -> None:
     call = ringing_here()
     assert "StartAudio" not in kinds(call.handle(ev.UserAnswered(), 1.0))
     assert call.view.phase == "connecting"
-    assert kinds(call.handle(PROVEN, 1.5)) == ["SendMessage", "StopTone", "StartAudio"]
+    assert kinds(call.handle(PROVEN, 1.5)) == ["SendPeerMessage", "StopTone", "StartAudio"]
 
 
 def test_an_answer_whose_link_never_stands_fails_in_time() -> None:
@@ -130,7 +130,7 @@ def test_the_relay_cannot_end_a_call_that_two_people_have_taken() -> None:
     call.handle(ACCEPT, 1.0)
     assert call.handle(ev.RelayEnded("hung-up"), 2.0) == []
     assert call.view.phase == "talking"
-    assert finish(call.handle(link.MessageReceived(call_messages.Bye()), 3.0)).outcome == "answered"
+    assert finish(call.handle(link.PeerMessageReceived(call_messages.Bye()), 3.0)).outcome == "answered"
 
 
 def test_silence_and_return() -> None:
@@ -177,9 +177,9 @@ def test_muting_is_told_to_the_peer_now_or_when_the_call_begins() -> None:
     call = ringing_there()
     call.handle(PROVEN, 0.4)
     assert call.handle(ev.UserMuted(True), 0.5) == []
-    assert link.SendMessage(call_messages.Muted(muted=True)) in call.handle(ACCEPT, 1.0)
-    assert call.handle(ev.UserMuted(False), 2.0) == [link.SendMessage(call_messages.Muted(muted=False))]
-    call.handle(link.MessageReceived(call_messages.Muted(muted=True)), 3.0)
+    assert link.SendPeerMessage(call_messages.Muted(muted=True)) in call.handle(ACCEPT, 1.0)
+    assert call.handle(ev.UserMuted(False), 2.0) == [link.SendPeerMessage(call_messages.Muted(muted=False))]
+    call.handle(link.PeerMessageReceived(call_messages.Muted(muted=True)), 3.0)
     assert call.view.peer_muted
 
 
@@ -211,7 +211,7 @@ def in_state(state: State) -> CallMachine:
     return call
 
 
-BYE = link.MessageReceived(call_messages.Bye())
+BYE = link.PeerMessageReceived(call_messages.Bye())
 CHANGED = ev.CalleeFound(BOB, LEG, "changed")
 LATE = 1_000.0
 LINKED = "granted ringing incoming connecting talking reconnecting"
@@ -310,9 +310,9 @@ EVENTS: st.SearchStrategy[ev.CallEvent] = st.sampled_from(
         ev.KeyAccepted("first-use"),
         PROVEN,
         ACCEPT,
-        link.MessageReceived(call_messages.Bye()),
-        link.MessageReceived(call_messages.Muted(muted=True)),
-        link.MessageReceived(call_messages.PathInUse(kind="direct")),
+        link.PeerMessageReceived(call_messages.Bye()),
+        link.PeerMessageReceived(call_messages.Muted(muted=True)),
+        link.PeerMessageReceived(call_messages.PathInUse(kind="direct")),
         SILENT,
         Reconnected(),
         link.LinkEnded("lost", ""),

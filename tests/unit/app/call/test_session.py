@@ -30,8 +30,8 @@ RANDOM = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.RA
 BLOCK = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, allocation=Allocation.BLOCK, block=(1, 900))
 START = 1_000.0
 CALL_ID = "0" * 32
-BOB = relay_messages.Person("bob", "", identity(1).key, identity(1).certificate)
-LEG = relay_messages.Leg("username-of-a-leg", "password-of-a-leg", 7851, 60.0)
+BOB = relay_messages.DirectoryEntry("bob", "", identity(1).key, identity(1).certificate)
+LEG = relay_messages.LegCredentials("username-of-a-leg", "password-of-a-leg", 7851, 60.0)
 PLACED = ev.Placed(CALL_ID, "bob@relay.example", "bob")
 CONNECTED = ev.RelayConnected("192.0.2.1")
 

@@ -11,7 +11,7 @@ from app.report.recorder import DENSE_SECONDS, FIRST_EVENTS, LAST_EVENTS, MAX_SA
 from app.report.redact import redacted_trace
 from app.report.report import CallReport, MediaReport, NatReport, Nats, PathReport, PhaseReport
 from app.report.trace import CallTrace, Second, Swapped, encode_trace
-from transport.link.events import CandidatesTold
+from transport.link.events import CandidatesSignalled
 from transport.nat.profile import NatProfile
 from transport.path.events import PathChanged, Reconnecting
 from transport.path.stats import PathStats
@@ -33,7 +33,7 @@ def a_recorder() -> Recorder:
     recorder.call_became("calling", 100.1)
     for at, event in (
         (100.2, PathChanged("relay", "relay", ("203.0.113.7", 9), "active")),
-        (100.3, CandidatesTold("remote", 0, ("host", "host", "server-reflexive"))),
+        (100.3, CandidatesSignalled("remote", 0, ("host", "host", "server-reflexive"))),
         (100.4, ProfileKnown("local", NatProfile(reflexive=("8.8.8.8", 7)))),
         (100.5, PhaseChanged(PhaseStatus("punch", "trying", 100.5, packets=1))),
         (100.6, PhaseChanged(PhaseStatus("punch", "trying", 100.5, packets=9))),

@@ -22,11 +22,11 @@ from transport.link.events import (
     LinkConfig,
     LinkEnded,
     MediaReceived,
-    MessageReceived,
     Open,
-    Proven,
+    PeerMessageReceived,
+    PeerProven,
     SendMedia,
-    SendMessage,
+    SendPeerMessage,
 )
 from transport.link.link import Link
 from transport.net.machine import TimerFired
@@ -101,9 +101,9 @@ def test_a_call_over_real_sockets_from_open_to_goodbye() -> None:
         caller, callee = net.drivers
         for driver in net.drivers:
             driver.submit(Open())
-        await until(lambda: bool(net.of(0, Proven) and net.of(1, Proven)))
-        callee.submit(SendMessage(Accept()))
-        await until(lambda: net.of(0, MessageReceived) == [MessageReceived(Accept())])
+        await until(lambda: bool(net.of(0, PeerProven) and net.of(1, PeerProven)))
+        callee.submit(SendPeerMessage(Accept()))
+        await until(lambda: net.of(0, PeerMessageReceived) == [PeerMessageReceived(Accept())])
         for index in range(50):
             caller.submit(SendMedia(rtp(index)))
             callee.submit(SendMedia(rtp(index)))
@@ -124,7 +124,7 @@ def test_the_timer_alone_keeps_the_promise_and_measures_the_round_trip() -> None
     async def test(net: Loopback) -> None:
         for driver in net.drivers:
             driver.submit(Open())
-        await until(lambda: bool(net.of(0, Proven) and net.of(1, Proven)))
+        await until(lambda: bool(net.of(0, PeerProven) and net.of(1, PeerProven)))
         loop = asyncio.get_running_loop()
         link = net.links[0]
         await until(lambda: link.stats(loop.time()).rtt_ms is not None)
@@ -156,7 +156,7 @@ def test_what_a_command_causes_is_handled_after_it() -> None:
 
         def on_command(command: Command) -> None:
             order.append(type(command).__name__)
-            if isinstance(command, Proven):
+            if isinstance(command, PeerProven):
                 driver.submit(Close(Bye()))
                 order.append("asked to close")
 
@@ -167,7 +167,7 @@ def test_what_a_command_causes_is_handled_after_it() -> None:
             await until(lambda: "LinkEnded" in order)
         finally:
             driver.close()
-        assert order[order.index("Proven") + 1] == "asked to close"
+        assert order[order.index("PeerProven") + 1] == "asked to close"
         assert order[-1] == "LinkEnded"
 
     on_loopback(test)
@@ -185,7 +185,7 @@ def test_a_fault_of_whoever_listens_is_logged_and_the_link_goes_on(caplog: pytes
         net.drivers[1].submit(Open())
         driver.submit(Open())
         try:
-            await until(lambda: any(isinstance(command, Proven) for command in heard))
+            await until(lambda: any(isinstance(command, PeerProven) for command in heard))
         finally:
             driver.close()
         assert "ZeroDivisionError" in caplog.text

@@ -13,18 +13,17 @@ from tests.natsim.scripted_caller import prove, with_scripted_caller
 from tests.natsim.wire import Bernoulli, Wire
 from transport.ice.candidates import HostAddress
 from transport.link.events import (
-    Answered,
+    CallAnswered,
     Close,
     Command,
     Event,
     LegReplaced,
     LinkConfig,
     LinkEnded,
-    NetworkChanged,
     Open,
-    Proven,
+    PeerProven,
     SendMedia,
-    SendMessage,
+    SendPeerMessage,
 )
 from transport.link.link import LOST_AFTER_S, MAX_EARLY_MESSAGES, Link
 from transport.net.machine import TimerFired
@@ -32,6 +31,7 @@ from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, Sen
 from transport.path.events import PathChanged, Reconnected
 from transport.path.paths import REOPEN_S
 from transport.path.relay_leg import LegAccess
+from transport.traversal.events import InterfacesChanged
 from transport.wire import call_messages as messages
 from transport.wire import datagrams
 from transport.wire.framing import frame
@@ -52,7 +52,7 @@ def new_link(role: str = "caller") -> Link:
         SocketFailed(0, "no"),
         DatagramReceived(0, HERE, b"\x40" * 100),
         SendMedia(bytes(20)),
-        SendMessage(messages.Accept()),
+        SendPeerMessage(messages.Accept()),
         TimerFired(),
         LegReplaced(LegAccess(("192.0.2.7", 1), "someone", "something")),
     ],
@@ -128,7 +128,7 @@ def test_a_new_grant_whose_relay_is_no_address_is_ignored() -> None:
 def test_messages_before_the_proof_are_kept_within_a_bound() -> None:
     call = Call()
     for _ in range(MAX_EARLY_MESSAGES + 5):
-        call.caller.driver.submit(SendMessage(messages.Muted(True)))
+        call.caller.driver.submit(SendPeerMessage(messages.Muted(True)))
     call.connect().run(1.0)
     assert len(call.callee.messages) == MAX_EARLY_MESSAGES
     assert call.caller.driver.link.stats(call.clock.now).unsent_dropped == 5
@@ -136,9 +136,9 @@ def test_messages_before_the_proof_are_kept_within_a_bound() -> None:
 
 def test_the_application_cannot_say_the_proof() -> None:
     call = Call().connect()
-    call.callee.driver.submit(SendMessage(messages.Proven("elsewhere")))
+    call.callee.driver.submit(SendPeerMessage(messages.Proven("elsewhere")))
     call.run(1.0)
-    assert call.caller.ended is None and len(call.caller.of(Proven)) == 1
+    assert call.caller.ended is None and len(call.caller.of(PeerProven)) == 1
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_the_application_cannot_say_the_proof() -> None:
 )
 def test_the_application_has_no_say_about_the_paths(said: messages.PeerMessage) -> None:
     call = Call().connect()
-    call.callee.driver.submit(SendMessage(said))
+    call.callee.driver.submit(SendPeerMessage(said))
     call.run(1.0)
     assert call.caller.messages == []
     assert call.callee.driver.link.stats(call.clock.now).unsent_dropped == 1
@@ -204,10 +204,10 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(SocketFailed, st.integers(0, 1), st.just("down")),
     st.builds(DatagramReceived, st.integers(0, 1), ADDRESSES, HOSTILE),
     st.builds(SendMedia, st.binary(max_size=1_300)),
-    st.builds(SendMessage, MESSAGES),
-    st.just(Answered()),
-    st.builds(NetworkChanged, st.just((HostAddress("198.51.100.1", 24),))),
-    st.builds(NetworkChanged, st.just((HostAddress("198.51.100.9", 24),))),
+    st.builds(SendPeerMessage, MESSAGES),
+    st.just(CallAnswered()),
+    st.builds(InterfacesChanged, st.just((HostAddress("198.51.100.1", 24),))),
+    st.builds(InterfacesChanged, st.just((HostAddress("198.51.100.9", 24),))),
     st.builds(LegReplaced, st.builds(LegAccess, ADDRESSES, st.just("username"), st.just("password"))),
     st.just(Close(messages.Bye())),
 )
@@ -218,7 +218,7 @@ def check_commands(said: list[Command]) -> None:
     ends = [index for index, command in enumerate(said) if isinstance(command, LinkEnded)]
     assert len(ends) <= 1
     assert not ends or ends[0] == len(said) - 1
-    assert len([command for command in said if isinstance(command, Proven)]) <= 1
+    assert len([command for command in said if isinstance(command, PeerProven)]) <= 1
 
 
 @pytest.mark.slow
@@ -270,7 +270,9 @@ PEER_SAYS = st.one_of(
     st.builds(lambda data: ("stream", data), st.binary(min_size=1, max_size=60)),
     st.builds(lambda data: ("datagram", data), st.binary(max_size=60)),
     st.builds(lambda what: ("datagram", datagrams.encode(what)), st.builds(datagrams.EchoReply, st.integers(0, 50))),
-    st.builds(lambda what: ("datagram", datagrams.encode(what)), st.builds(datagrams.Audio, st.binary(max_size=60))),
+    st.builds(
+        lambda what: ("datagram", datagrams.encode(what)), st.builds(datagrams.MediaFlow, st.binary(max_size=60))
+    ),
 )
 
 

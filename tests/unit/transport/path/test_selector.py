@@ -17,7 +17,7 @@ from transport.path.selector import (
     RTT_MARGIN_S,
     PathEvaluation,
     PathMetrics,
-    Verdict,
+    PathVerdict,
     backoff_s,
     is_better,
     overlap_s,
@@ -81,10 +81,10 @@ def talking(rtt_s: float | None = 0.020) -> PathEvaluation:
 def test_a_clean_path_passes_after_300_ms_and_15_frames() -> None:
     evaluation = talking()
     evaluation.report({0: (114, 114), 1: (15, 15)})
-    assert evaluation.verdict(1.0) is Verdict.PENDING, "14 frames since the first report"
+    assert evaluation.verdict(1.0) is PathVerdict.PENDING, "14 frames since the first report"
     evaluation.report({0: (115, 115), 1: (16, 16)})
-    assert evaluation.verdict(EVALUATION_S - 0.01) is Verdict.PENDING
-    assert evaluation.verdict(EVALUATION_S) is Verdict.PASSED
+    assert evaluation.verdict(EVALUATION_S - 0.01) is PathVerdict.PENDING
+    assert evaluation.verdict(EVALUATION_S) is PathVerdict.PASSED
     assert EVALUATION_FRAMES == 15
 
 
@@ -92,33 +92,33 @@ def test_nothing_is_passed_without_a_count_of_the_peer() -> None:
     evaluation = evaluate(talking=True)
     for _ in range(100):
         evaluation.echoed(evaluation.candidate)
-    assert evaluation.verdict(MAX_EVALUATION_S - 0.01) is Verdict.PENDING
-    assert evaluation.verdict(MAX_EVALUATION_S) is Verdict.FAILED
+    assert evaluation.verdict(MAX_EVALUATION_S - 0.01) is PathVerdict.PENDING
+    assert evaluation.verdict(MAX_EVALUATION_S) is PathVerdict.FAILED
 
 
 def test_a_path_that_has_fallen_behind_in_the_count_does_not_pass() -> None:
     evaluation = talking()
     evaluation.report({0: (120 + LAG_FRAMES, 120 + LAG_FRAMES), 1: (18, 18)})
-    assert evaluation.verdict(1.0) is Verdict.PENDING
+    assert evaluation.verdict(1.0) is PathVerdict.PENDING
 
 
 def test_a_path_that_loses_takes_longer_and_must_lose_no_more_than_the_other() -> None:
     evaluation = talking()
     evaluation.report({0: (120, 120), 1: (20, 21)})
-    assert evaluation.verdict(1.0) is Verdict.PENDING
+    assert evaluation.verdict(1.0) is PathVerdict.PENDING
     count = LOSSY_EVALUATION_FRAMES + 1
     evaluation.report({0: (100 + count - 8, 100 + count), 1: (count - 8, count + 1)})
-    assert evaluation.verdict(1.6) is Verdict.PASSED
+    assert evaluation.verdict(1.6) is PathVerdict.PASSED
     worse = talking()
     worse.report({0: (100 + count, 100 + count), 1: (count - 8, count + 1)})
-    assert worse.verdict(1.6) is Verdict.PENDING
+    assert worse.verdict(1.6) is PathVerdict.PENDING
 
 
 @pytest.mark.parametrize("rtt_s", [0.2, None])
 def test_a_slow_path_does_not_pass_however_clean(rtt_s: float | None) -> None:
     evaluation = talking(rtt_s)
     evaluation.report({0: (200, 200), 1: (101, 101)})
-    assert evaluation.verdict(1.0) is Verdict.PENDING
+    assert evaluation.verdict(1.0) is PathVerdict.PENDING
 
 
 def test_in_silence_echoes_pass_a_path_until_somebody_talks() -> None:
@@ -126,11 +126,11 @@ def test_in_silence_echoes_pass_a_path_until_somebody_talks() -> None:
     for _ in range(EVALUATION_ECHOES - 1):
         evaluation.echoed(evaluation.candidate)
     evaluation.echoed(evaluation.other)
-    assert evaluation.verdict(1.0) is Verdict.PENDING
+    assert evaluation.verdict(1.0) is PathVerdict.PENDING
     evaluation.echoed(evaluation.candidate)
-    assert evaluation.verdict(1.0) is Verdict.PASSED
+    assert evaluation.verdict(1.0) is PathVerdict.PASSED
     evaluation.talk(1.0)
-    assert evaluation.verdict(1.5) is Verdict.PENDING
+    assert evaluation.verdict(1.5) is PathVerdict.PENDING
 
 
 COUNTS = st.dictionaries(st.integers(0, 3), st.tuples(st.integers(0, 2**53), st.integers(0, 2**53)))
@@ -144,4 +144,4 @@ def test_whatever_the_peer_counts_there_is_a_verdict_in_time(
     evaluation = PathEvaluation(*paths, 0.0, talking=is_talking)
     for count in counts:
         evaluation.report(count)
-    assert evaluation.verdict(MAX_EVALUATION_S) is not Verdict.PENDING
+    assert evaluation.verdict(MAX_EVALUATION_S) is not PathVerdict.PENDING
