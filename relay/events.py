@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from transport.net.machine import TimerFired
 from transport.wire.relay_messages import CallId, ClientMessage, RelayMessage
 
 SessionId = int
@@ -63,11 +64,6 @@ class DrainRequested:
     """Stop within ``seconds``: no new calls, running ones may end."""
 
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class TimerFired:
-    """The deadline of :meth:`Router.next_deadline` has come."""
 
 
 RouterEvent = (

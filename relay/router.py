@@ -26,7 +26,6 @@ from relay.events import (
     SessionOpened,
     Source,
     StopRelay,
-    TimerFired,
 )
 from relay.limits import Limiter, TokenBucket, address_subject
 from relay.presence import Presence
@@ -34,6 +33,7 @@ from relay.registry import Entry, Registry
 from transport.identity.errors import IdentityError
 from transport.identity.keys import certificate_key, verify
 from transport.identity.statements import registration_statement, session_statement
+from transport.net.machine import TimerFired
 from transport.wire.addresses import GUEST_PREFIX
 from transport.wire.relay_messages import (
     CONTROL_VERSION,

@@ -34,7 +34,6 @@ from relay.events import (
     SessionOpened,
     StopRelay,
     StoreName,
-    TimerFired,
 )
 from relay.gc_policy import collect_when_quiet, no_full_collections
 from relay.legs import IDLE_S, LegTable
@@ -49,6 +48,7 @@ from relay.stun_origins import Origins
 from transport.identity.keys import certificate_fingerprint
 from transport.io.stop_signals import on_stop_signals
 from transport.io.tasks import Tasks
+from transport.net.machine import TimerFired
 from transport.quic.relay_channel import CloseCode, ControlChannel
 from transport.quic.relay_channel_server import ControlServer, bind_udp
 from transport.wire.addresses import PIN_HEX, RelayAddress

@@ -17,7 +17,7 @@ from transport.net.sockets import (
     SocketOpened,
 )
 from transport.path import events as path
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.quic.session_events import CheckConnection, SendRelayMessage
 from transport.traversal.events import InterfacesChanged
 from transport.wire.relay_messages import DirectoryEntry, EndReason, LegCredentials

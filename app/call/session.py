@@ -25,7 +25,7 @@ from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, Sen
 from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.quic.session_events import CheckConnection, SendRelayMessage
 from transport.traversal.context import Hints
 from transport.traversal.events import InterfacesChanged, PortMappingsChanged

@@ -5,7 +5,7 @@ import re
 from app.ipc import messages
 from transport.nat.compatibility import PEERS, Feasibility, compatibility, feasibilities, strategy
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 
 # As transport.nat.profile notes an observation.
 _SAW = re.compile(r"server (\d+) port \d+ saw port (\d+)")

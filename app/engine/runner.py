@@ -48,7 +48,7 @@ from transport.io.network_watch import NetworkWatch
 from transport.io.tasks import Tasks
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent, RelayMessageReceived
 from transport.traversal.events import InterfacesChanged
 from transport.wire import relay_messages

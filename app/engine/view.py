@@ -13,7 +13,7 @@ from app.store import Person, Store
 from app.system.errors import Finding
 from transport.identity.safety_number import safety_number
 from transport.nat.profile import NatProfile
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.traversal.events import PhaseStatus
 
 # A safety number costs a few milliseconds; so few at a time keep the engine's loop free for the voice.

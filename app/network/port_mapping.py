@@ -16,7 +16,8 @@ from transport.io.gateways import network_now
 from transport.io.port_mapper_io import Looks, PortMapDriver
 from transport.io.tasks import Tasks
 from transport.net.port_mapping import MappedPort
-from transport.portmap.mapper import MappingStatus, Remembered
+from transport.portmap.mapper_events import Remembered
+from transport.portmap.status import MappingStatus
 
 Told = Callable[[tuple[MappedPort, ...], MappingStatus], None]
 

@@ -39,7 +39,7 @@ from transport.nat.compatibility import Technique, strategy
 from transport.nat.profile import NatProfile
 from transport.path.events import PathChanged, Reconnected, Reconnecting
 from transport.path.stats import PathStats
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.traversal.events import PhaseChanged, PhaseStatus, ProfileKnown
 
 Moment = Literal["ringing", "answered", "first_audio_sent", "first_audio_played", "direct", "ended"]

@@ -34,7 +34,7 @@ from app.ui.bridge import Bridge, EngineLink
 from app.ui.main_window import MainWindow
 from app.ui.pages.settings_sections import Versions
 from transport.nat import profile
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.traversal.events import PhaseStatus
 
 # 2025-03-14, 15:09:26 UTC.

@@ -46,7 +46,7 @@ from transport.path.path import Path
 from transport.path.paths import Multipath
 from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.quic.call_connection import PeerConnection
 from transport.traversal.events import InterfacesChanged, PortMappingsChanged
 from transport.wire import call_messages, relay_messages, stun
@@ -527,7 +527,7 @@ ROUTER = Subject(
                     rv.SessionClosed(2),
                     rv.NameStored(1, ""),
                     rv.LegsIdle(call_id(1)),
-                    rv.TimerFired(),
+                    TimerFired(),
                 )
             )
         },
@@ -535,7 +535,7 @@ ROUTER = Subject(
         "open": _open_session(),
     },
     _router_stops,
-    fire=_tell_router(rv.TimerFired()),
+    fire=_tell_router(TimerFired()),
     events=rv.RouterEvent,
     inner=lambda world: world.router,
 )

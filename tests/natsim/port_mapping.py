@@ -15,24 +15,23 @@ from tests.natsim.driver import TICK_S
 from tests.natsim.internet import NatGateway
 from tests.natsim.network import Address, Host, Packet
 from tests.natsim.wire import Wire
+from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
-from transport.portmap import igd_client as igd
-from transport.portmap import pcp
-from transport.portmap.mapper import (
+from transport.portmap import igd, pcp
+from transport.portmap.mapper import PortMapper
+from transport.portmap.mapper_events import (
+    DefaultGateways,
     MapperCommand,
     MapperConfig,
     MapperEvent,
     MapperStopped,
-    MapperTimer,
-    MappingStatus,
-    NetworkIs,
-    PortMapper,
     PortsMapped,
     Remember,
     Remembered,
     StatusChanged,
 )
+from transport.portmap.status import MappingStatus
 
 LAN_S = 0.002
 """One way in a house."""
@@ -164,12 +163,12 @@ class MappingRouter:
         is_ipv6 = ":" in source[0]
         from_client = ipaddress.IPv6Address(client)
         if (from_client if is_ipv6 else from_client.ipv4_mapped) != ipaddress.ip_address(source[0]):
-            return head(pcp.Result.ADDRESS_MISMATCH, 1_800) + data[24:60]
+            return head(pcp.PcpResult.ADDRESS_MISMATCH, 1_800) + data[24:60]
         inside = (source[0], internal)
         held = next((entry for entry in self._of(inside, "pcp").values()), None)
         refusal = self.habits.result.get("pcp", 0)
         if held is not None and held.nonce != nonce:
-            refusal = pcp.Result.NOT_AUTHORIZED
+            refusal = pcp.PcpResult.NOT_AUTHORIZED
         if refusal:
             return head(refusal, 30) + data[24:60]
         port, granted_s = wish, min(lease_s, self.habits.longest_s)
@@ -300,7 +299,7 @@ class SimMapper:
         six = self.router if four is None else None
         own_6 = next((ip for ip in self.host.addresses if ":" in ip), "")
         gateways = (four.ip if four is not None else "", self.host.ip, six.ip if six is not None else "", own_6)
-        self.submit(NetworkIs(*gateways))
+        self.submit(DefaultGateways(*gateways))
 
     def kill(self) -> None:
         """The process is gone, without a word."""
@@ -356,4 +355,4 @@ class SimMapper:
         due = self.machine.next_deadline()
         self._timer = None
         if due is not None:
-            self._timer = self.clock.at(max(due, self.clock.now + TICK_S), lambda: self.submit(MapperTimer()))
+            self._timer = self.clock.at(max(due, self.clock.now + TICK_S), lambda: self.submit(TimerFired()))

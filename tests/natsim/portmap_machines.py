@@ -5,11 +5,13 @@ import struct
 from typing import Any
 
 from tests.natsim.machines import Run, Step, Subject, each, on
+from transport.net.machine import TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
+from transport.portmap import igd, pcp
 from transport.portmap import igd_client as ig
 from transport.portmap import mapper as pm
-from transport.portmap import pcp
-from transport.portmap.lease import Standing
+from transport.portmap import mapper_events as ev
+from transport.portmap.client import State
 from transport.portmap.natpmp_client import NatPmpClient, NatPmpTask
 from transport.portmap.pcp_client import PcpClient, PcpTask
 
@@ -90,7 +92,7 @@ def _client_is_released(run: Run) -> None:
     before = len(run.said)
     run.do(_client_step("release"))
     run.wait(1.0)
-    assert run.machine.standing is Standing.OVER or not run.machine._is_open
+    assert run.machine.state is State.RELEASED or not run.machine._is_open
     assert run.machine.lease is None or not run.machine._is_open
     assert sum(isinstance(said, SendDatagram) for said in run.said[before:]) <= 3
     assert run.due is None and run.do(_client_step("map")) == []
@@ -110,7 +112,7 @@ PCP = Subject(
 )
 NATPMP = Subject(
     NatPmpClient,
-    lambda now: _client(NatPmpClient(NatPmpTask(1, GATEWAY, PORT, PORT))),
+    lambda now: _client(NatPmpClient(NatPmpTask(1, GATEWAY, PORT, PORT), random.Random(1))),
     _client_steps(NATPMP_ANSWERS),
     _client_is_released,
     fire=_client_step("timer"),
@@ -130,11 +132,11 @@ def _igd_answer(make: Any) -> Step:
 class _Igd(ig.IgdClient):
     """Remembers what it asked last, as whoever answers does."""
 
-    newest: ig.IgdCommand | None = None
+    newest: igd.IgdCommand | None = None
 
-    def _ask(self, command: ig.IgdCommand, timeout_s: float, now: float) -> list[ig.IgdCommand]:
+    def _ask(self, command: igd.IgdCommand, timeout_s: float, now: float) -> list[igd.IgdCommand]:
         self.newest = command
-        assert not isinstance(command, ig.IgdAdd) or command.lease_s > 0, "a lease for ever"
+        assert not isinstance(command, igd.IgdAdd) or command.lease_s > 0, "a lease for ever"
         return super()._ask(command, timeout_s, now)
 
 
@@ -147,7 +149,7 @@ def _new_igd(now: float) -> _Igd:
 def _igd_is_released(run: Run) -> None:
     run.do(_client_step("release"))
     run.wait(1.0)
-    assert run.machine.standing is Standing.OVER and run.due is None and run.machine.lease is None
+    assert run.machine.state is State.RELEASED and run.due is None and run.machine.lease is None
     assert run.do(_client_step("map")) == []
 
 
@@ -155,21 +157,21 @@ IGD = Subject(
     ig.IgdClient,
     _new_igd,
     {
-        "handle found": _igd_answer(ig.IgdFound),
-        "handle done": _igd_answer(ig.IgdDone),
+        "handle found": _igd_answer(igd.IgdFound),
+        "handle done": _igd_answer(igd.IgdDone),
         **{
-            f"handle address {ip}": _igd_answer(lambda number, ip=ip: ig.IgdAddress(number, ip))
+            f"handle address {ip}": _igd_answer(lambda number, ip=ip: igd.IgdAddress(number, ip))
             for ip in ("198.51.100.1", "10.0.0.1", "0.0.0.0", "rubbish", "2001:db8::1")
         },
         **{
             f"handle entry {client} {seconds}": _igd_answer(
-                lambda number, client=client, seconds=seconds: ig.IgdEntry(number, client, PORT, seconds)
+                lambda number, client=client, seconds=seconds: igd.IgdEntry(number, client, PORT, seconds)
             )
             for client in ("192.168.1.20", "192.168.1.66")
             for seconds in (3_600, 20, 1, 0)
         },
         **{
-            f"handle failed {code}": _igd_answer(lambda number, code=code: ig.IgdFailed(number, code))
+            f"handle failed {code}": _igd_answer(lambda number, code=code: igd.IgdFailed(number, code))
             for code in (0, 501, 606, 714, 718, 724, 725, 728, 729)
         },
         "drop_stale": lambda client, now: client.drop_stale(30_000, PORT, now),
@@ -182,8 +184,8 @@ IGD = Subject(
 
 
 def _mapper(now: float) -> pm.PortMapper:
-    before = pm.Remembered(26_000, NONCE, 26_000, "pcp", "192.168.1.1")
-    made = pm.PortMapper(pm.MapperConfig(PORT, before), random.Random(5))
+    before = ev.Remembered(26_000, NONCE, 26_000, "pcp", "192.168.1.1")
+    made = pm.PortMapper(ev.MapperConfig(PORT, before), random.Random(5))
     return made
 
 
@@ -196,28 +198,28 @@ def _datagrams() -> list[DatagramReceived]:
 
 
 def _mapper_stops(run: Run) -> None:
-    run.do(on(pm.StopMapping()))
+    run.do(on(ev.StopMapping()))
     run.wait(1.0)
-    assert run.due is None and isinstance(run.said[-1], pm.MapperStopped)
+    assert run.due is None and isinstance(run.said[-1], ev.MapperStopped)
     opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
     assert set(opened) == {said.socket for said in run.said if isinstance(said, CloseSocket)}
-    assert run.do(on(pm.CheckNow())) == []
+    assert run.do(on(ev.CheckMappings())) == []
 
 
 MAPPER = Subject(
     pm.PortMapper,
     _mapper,
     each(
-        pm.NetworkIs("192.168.1.1", "192.168.1.20"),
-        pm.NetworkIs("192.168.1.1", "192.168.1.20", "fe80::1%eth0", "2001:db8:a::20"),
-        pm.NetworkIs(),
-        pm.ReflexiveSeen("198.51.100.1"),
-        pm.ReflexiveSeen("198.51.100.99"),
-        pm.CheckNow(),
-        pm.Announced("192.168.1.1"),
-        pm.Announced("192.168.1.66"),
-        pm.StopMapping(),
-        pm.MapperTimer(),
+        ev.DefaultGateways("192.168.1.1", "192.168.1.20"),
+        ev.DefaultGateways("192.168.1.1", "192.168.1.20", "fe80::1%eth0", "2001:db8:a::20"),
+        ev.DefaultGateways(),
+        ev.ReflexiveSeen("198.51.100.1"),
+        ev.ReflexiveSeen("198.51.100.99"),
+        ev.CheckMappings(),
+        ev.GatewayAnnounced("192.168.1.1"),
+        ev.GatewayAnnounced("192.168.1.66"),
+        ev.StopMapping(),
+        TimerFired(),
         *(SocketOpened(socket, LOCAL) for socket in (1, 2, 3, 4, 5)),
         *(SocketFailed(socket, "gone") for socket in (1, 2)),
         *_datagrams(),
@@ -225,17 +227,17 @@ MAPPER = Subject(
             event
             for number in (1_000_001, 1_000_002, 1_000_003)
             for event in (
-                ig.IgdFound(number),
-                ig.IgdAddress(number, "198.51.100.1"),
-                ig.IgdDone(number),
-                ig.IgdEntry(number, "192.168.1.20", PORT, 3_600),
-                ig.IgdFailed(number, 725),
+                igd.IgdFound(number),
+                igd.IgdAddress(number, "198.51.100.1"),
+                igd.IgdDone(number),
+                igd.IgdEntry(number, "192.168.1.20", PORT, 3_600),
+                igd.IgdFailed(number, 725),
             )
         ),
     ),
     _mapper_stops,
-    fire=on(pm.MapperTimer()),
-    events=pm.MapperEvent,
+    fire=on(TimerFired()),
+    events=ev.MapperEvent,
 )
 
 PORTMAP_SUBJECTS = (PCP, NATPMP, IGD, MAPPER)

@@ -21,7 +21,6 @@ from relay.events import (
     SessionOpened,
     StopRelay,
     StoreName,
-    TimerFired,
 )
 from relay.legs import IDLE_S
 from relay.limits import Limiter, RelayLimits
@@ -33,6 +32,7 @@ from tests.natsim.driver import TICK_S
 from tests.natsim.network import Host
 from tests.natsim.relay import MEDIA_PORT, RelayNode
 from transport.identity.keys import Identity, certificate_fingerprint
+from transport.net.machine import TimerFired
 from transport.net.sockets import (
     CloseSocket,
     DatagramReceived,
@@ -291,4 +291,4 @@ class SimSession:
 
     def _fire(self) -> None:
         self._timer = None
-        self.submit(events.SessionTimer())
+        self.submit(TimerFired())

@@ -20,17 +20,20 @@ from tests.natsim.machines import SUBJECTS as OTHER_SUBJECTS
 from tests.natsim.machines import Run, Subject
 from tests.natsim.portmap_machines import PORTMAP_SUBJECTS
 from tests.natsim.probe_machines import PROBE_SUBJECTS
+from tests.natsim.session_machines import SESSION_SUBJECTS
 from tests.natsim.traversal_machines import TRAVERSAL_SUBJECTS
 from transport.link.events import Close, LinkEnded
 from transport.net.machine import TimerFired
 from transport.wire.call_messages import Bye
 
-SUBJECTS = (*OTHER_SUBJECTS, *TRAVERSAL_SUBJECTS, *PROBE_SUBJECTS, *PORTMAP_SUBJECTS)
+SUBJECTS = (*OTHER_SUBJECTS, *TRAVERSAL_SUBJECTS, *PROBE_SUBJECTS, *PORTMAP_SUBJECTS, *SESSION_SUBJECTS)
 # Shorter and longer than every timer that the machines have.
 PAUSES = (0.0, 0.0, 0.001, 0.02, 0.13, 0.5, 1.1, 6.0, 16.0, 31.0, 61.0)
 # The shape itself, and processes that are told the time because they draw or drive, not because they decide.
 NOT_MACHINES = {
     "transport.net.machine.Machine",
+    "transport.portmap.client.DatagramClient",  # the base of two that are tried
+    "transport.quic.relay_channel.ControlChannel",  # one connection of a RelaySession
     "transport.traversal.agent.AgentMachine",
     "transport.traversal.technique.Phase",
 }

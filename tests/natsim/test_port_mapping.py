@@ -11,7 +11,9 @@ from tests.natsim.nat import Nat
 from tests.natsim.network import Host, Network, Packet
 from tests.natsim.port_mapping import ALL, Entry, Habits, MappingRouter, SimMapper
 from transport.portmap import lease, natpmp, pcp
-from transport.portmap.mapper import STOP_S, Announced, CheckNow, MappingStatus, ReflexiveSeen, StopMapping
+from transport.portmap.mapper import STOP_S
+from transport.portmap.mapper_events import CheckMappings, GatewayAnnounced, ReflexiveSeen, StopMapping
+from transport.portmap.status import MappingStatus
 
 OUTSIDE = "198.51.100.1"
 STRANGER = "203.0.113.9"
@@ -132,7 +134,7 @@ def test_before_a_call_nobody_waits_for_the_next_look(protocol: str) -> None:
     house = House(Habits(speaks=frozenset({protocol})))
     mapper = house.start(10.0)
     house.router.reboot()
-    mapper.submit(CheckNow())
+    mapper.submit(CheckMappings())
     house.run(0.5)
     assert house.router.live(), "looked at the moment it was asked"
 
@@ -141,15 +143,15 @@ def test_an_announcement_is_a_reason_to_ask_and_no_more_often_than_now_and_then(
     house = House(Habits(speaks=frozenset({"pcp"})))
     mapper = house.start(10.0)
     for _ in range(200):
-        mapper.submit(Announced("192.168.1.66"))
+        mapper.submit(GatewayAnnounced("192.168.1.66"))
     assert house.router.asked("announce") == 0, "another host is no router"
     for _ in range(200):
-        mapper.submit(Announced("192.168.1.1"))
+        mapper.submit(GatewayAnnounced("192.168.1.1"))
         house.run(0.05)
     assert 1 <= house.router.asked("announce") <= 11, "in ten seconds"
     house.run(1.0)
     house.router.reboot()
-    mapper.submit(Announced("192.168.1.1"))
+    mapper.submit(GatewayAnnounced("192.168.1.1"))
     house.run(0.5)
     assert house.router.live()
 
@@ -159,7 +161,7 @@ def test_a_router_that_forgets_right_after_it_has_mapped_is_asked_again_soon(pro
     house = House(Habits(speaks=frozenset({protocol})))
     mapper = house.start(4.0)
     house.router.reboot()
-    mapper.submit(CheckNow())
+    mapper.submit(CheckMappings())
     house.run(lease.MIN_REMAP_S + 0.5)
     assert house.router.live() and house.gets_through(mapper.ports[0].external)
 
@@ -206,8 +208,14 @@ def test_no_permanent_lease_is_ever_left_behind(way: str) -> None:
 @pytest.mark.parametrize(
     ("result", "reason"),
     [
-        ({"pcp": pcp.Result.NOT_AUTHORIZED, "nat-pmp": natpmp.Result.NOT_AUTHORIZED, "upnp": 606}, "not-authorized"),
-        ({"pcp": pcp.Result.NO_RESOURCES, "nat-pmp": natpmp.Result.OUT_OF_RESOURCES, "upnp": 728}, "no-resources"),
+        (
+            {"pcp": pcp.PcpResult.NOT_AUTHORIZED, "nat-pmp": natpmp.NatPmpResult.NOT_AUTHORIZED, "upnp": 606},
+            "not-authorized",
+        ),
+        (
+            {"pcp": pcp.PcpResult.NO_RESOURCES, "nat-pmp": natpmp.NatPmpResult.OUT_OF_RESOURCES, "upnp": 728},
+            "no-resources",
+        ),
         ({"pcp": 99, "nat-pmp": 99, "upnp": 501}, "refused"),
     ],
 )
@@ -222,7 +230,7 @@ def test_refusals_are_named_and_not_repeated(result: dict[str, int], reason: str
 
 
 def test_one_protocol_makes_up_for_another() -> None:
-    house = House(Habits(result={"pcp": pcp.Result.NOT_AUTHORIZED, "nat-pmp": natpmp.Result.NOT_AUTHORIZED}))
+    house = House(Habits(result={"pcp": pcp.PcpResult.NOT_AUTHORIZED, "nat-pmp": natpmp.NatPmpResult.NOT_AUTHORIZED}))
     mapper = house.start()
     assert mapper.ports[0].protocol == "upnp" and house.gets_through(mapper.ports[0].external)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from transport.io.port_mapper_io import PortMapDriver
 from transport.net.port_mapping import MappedPort
-from transport.portmap.mapper import MappingStatus, Remembered
+from transport.portmap.mapper_events import Remembered
+from transport.portmap.status import MappingStatus
 
 
 def say(**what: object) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from transport.portmap.mapper import NetworkIs
+from transport.portmap.mapper_events import DefaultGateways
 
 _RTF_UP, _RTF_GATEWAY = 1, 2
 TOOL_S = 3.0
@@ -19,7 +19,7 @@ TOOL_S = 3.0
 _FAR_4, _FAR_6 = ("192.0.2.1", 9), ("2001:db8::1", 9)
 
 
-async def network_now() -> NetworkIs:
+async def network_now() -> DefaultGateways:
     """As the system would route packets to the internet at this moment."""
     if sys.platform.startswith("linux"):
         gateway, gateway6 = _linux()
@@ -27,7 +27,7 @@ async def network_now() -> NetworkIs:
         gateway, gateway6 = await asyncio.get_running_loop().run_in_executor(None, _asked)
     local_ip = _local_toward(_FAR_4, socket.AF_INET) if gateway else ""
     local_ip6 = _local_toward(_FAR_6, socket.AF_INET6) if gateway6 else ""
-    return NetworkIs(
+    return DefaultGateways(
         gateway if local_ip else "", local_ip, gateway6 if _is_global(local_ip6) else "", _global_or_none(local_ip6)
     )
 

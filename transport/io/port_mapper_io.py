@@ -14,6 +14,7 @@ from transport.io.gateways import network_now
 from transport.io.tasks import Tasks
 from transport.io.udp import UdpSocket
 from transport.io.upnp import UpnpGateway
+from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import (
     Address,
@@ -24,29 +25,26 @@ from transport.net.sockets import (
     SocketFailed,
     SocketOpened,
 )
-from transport.portmap.igd_client import IgdCommand
+from transport.portmap.igd import IgdCommand
 from transport.portmap.lease import LEASE_S
-from transport.portmap.mapper import (
-    STOP_S,
-    Announced,
-    CheckNow,
+from transport.portmap.mapper import STOP_S, PortMapper, free_port
+from transport.portmap.mapper_events import (
+    CheckMappings,
+    DefaultGateways,
+    GatewayAnnounced,
     MapperCommand,
     MapperConfig,
     MapperEvent,
     MapperStopped,
-    MapperTimer,
-    MappingStatus,
-    NetworkIs,
-    PortMapper,
     PortsMapped,
     ReflexiveSeen,
     Remember,
     Remembered,
     StatusChanged,
     StopMapping,
-    free_port,
 )
 from transport.portmap.natpmp import ANNOUNCEMENT_PORT
+from transport.portmap.status import MappingStatus
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ _log = logging.getLogger(__name__)
 LOOK_AGAIN_S = (0.0, 1.0, 4.0)
 MAX_PORT_TRIES = 20
 _ALL_HOSTS: Address = ("224.0.0.1", ANNOUNCEMENT_PORT)
-Looks = Callable[[], Awaitable[NetworkIs]]
+Looks = Callable[[], Awaitable[DefaultGateways]]
 
 
 class PortMapDriver:
@@ -115,7 +113,7 @@ class PortMapDriver:
 
     def call_begins(self) -> None:
         """Are the mappings still there?"""
-        self._submit(CheckNow())
+        self._submit(CheckMappings())
 
     def reflexive_seen(self, ip: str) -> None:
         """A STUN server sees us at this address."""
@@ -149,7 +147,7 @@ class PortMapDriver:
         """To routers that start anew. Every host is in the group that they speak to (RFC 1112 §4)."""
 
         def receive(source: Address, data: bytes) -> None:
-            self._submit(Announced(source[0]))
+            self._submit(GatewayAnnounced(source[0]))
 
         try:
             udp = UdpSocket("0.0.0.0", _ALL_HOSTS, receive, self._loop, ANNOUNCEMENT_PORT, shared=True)  # noqa: S104
@@ -229,7 +227,7 @@ class PortMapDriver:
         if self._timer is not None:
             self._timer.cancel()
         due = self._machine.next_deadline()
-        self._timer = None if due is None else self._loop.call_at(due, self._submit, MapperTimer())
+        self._timer = None if due is None else self._loop.call_at(due, self._submit, TimerFired())
 
 
 def own_port(before: Remembered | None, rng: random.Random) -> int:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from transport.identity.keys import Identity
 from transport.io.tasks import Tasks
 from transport.io.udp import UdpSocket
+from transport.net.machine import TimerFired
 from transport.net.sockets import (
     Address,
     CloseSocket,
@@ -225,7 +226,7 @@ class RelayClient:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._submit(session.SessionTimer())
+        self._submit(TimerFired())
 
 
 async def resolve(host: str, port: int) -> tuple[Address, ...]:

@@ -8,7 +8,7 @@ import asyncio
 import importlib
 from typing import Protocol
 
-from transport.portmap.igd_client import IgdCommand, IgdEvent
+from transport.portmap.igd import IgdCommand, IgdEvent
 
 
 class _Client(Protocol):
@@ -24,7 +24,7 @@ class UpnpGateway:
         self._client: _Client | None = None
 
     async def answer(self, command: IgdCommand) -> IgdEvent:
-        """Ask the gateway; what goes wrong is :class:`~transport.portmap.igd_client.IgdFailed`."""
+        """Ask the gateway; what goes wrong is :class:`~transport.portmap.igd.IgdFailed`."""
         if self._client is None:
             # In a thread: the event loop carries calls.
             module = await asyncio.to_thread(importlib.import_module, "transport.io.upnp_client")

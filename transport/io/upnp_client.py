@@ -3,7 +3,7 @@
 The only importer of async_upnp_client (descriptions, SOAP, and the words of SSDP; defusedxml against XML bombs) and of
 aiohttp. Whatever comes from the local network is untrusted: it counts only from the gateway's own address, every
 answer is bounded in size and time, and no address but the gateway's is ever asked, whatever a description says.
-What to ask, and what the answers mean, is :mod:`transport.portmap.igd_client`'s affair.
+What to ask, and what the answers mean, is :mod:`transport.portmap.igd_client`'s decision.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from async_upnp_client.ssdp import build_ssdp_search_packet, decode_ssdp_packet
 
 from transport.io.udp import UdpSocket
 from transport.net.sockets import Address
-from transport.portmap.igd_client import (
+from transport.portmap.igd import (
     ASK_S,
     SEARCH_S,
     IgdAdd,

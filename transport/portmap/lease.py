@@ -1,9 +1,8 @@
-"""Leases of port mappings, and what the three protocols have in common: times, epochs, how a client stands."""
+"""Leases of port mappings, their times, and the epochs of gateways."""
 
 from dataclasses import dataclass
-from enum import Enum
 
-from transport.net.sockets import Address, CloseSocket, OpenSocket, SendDatagram
+from transport.net.sockets import Address
 
 # RFC 6886 §3.3 recommends two hours; an hour limits what a crash leaves behind.
 LEASE_S = 3_600
@@ -43,46 +42,28 @@ class Lease:
         return self.since + self.lifetime_s
 
 
-class Standing(Enum):
-    """How a client stands with its gateway."""
-
-    ASKING = "asking"
-    """No answer yet."""
-    READY = "ready"
-    """It has answered, and may be asked for a mapping."""
-    HELD = "held"
-    REFUSED = "refused"
-    """The reason says why; it is asked again much later."""
-    SILENT = "silent"
-    OVER = "over"
-    """Released."""
-
-
 class Epoch:
     """The age of a gateway's table, as it says itself: whether that has gone on with our own clock (RFC 6887 §8.5,
-    RFC 6886 §3.6). ``part`` is the share by which clocks may differ."""
+    RFC 6886 §3.6). ``tolerance`` is the share by which clocks may differ."""
 
-    __slots__ = ("_at", "_part", "_said_s")
+    __slots__ = ("_at", "_epoch_s", "_tolerance")
 
-    def __init__(self, part: float) -> None:
-        self._part = part
+    def __init__(self, tolerance: float) -> None:
+        self._tolerance = tolerance
         self._at: float | None = None
-        self._said_s = 0
+        self._epoch_s = 0
 
-    def lost(self, said_s: int, now: float) -> bool:
+    def lost(self, epoch_s: int, now: float) -> bool:
         """Take what the gateway says now; whether it has forgotten its mappings since it spoke last."""
-        before_at, before_s = self._at, self._said_s
-        self._at, self._said_s = now, said_s
+        before_at, before_s = self._at, self._epoch_s
+        self._at, self._epoch_s = now, epoch_s
         if before_at is None:
             return False
-        ours, theirs = now - before_at, said_s - before_s
+        ours, theirs = now - before_at, epoch_s - before_s
         if theirs < -1:
             return True
         allowed = _EPOCH_SLACK_S
-        return ours + allowed < theirs * (1 - self._part) or theirs + allowed < ours * (1 - self._part)
-
-
-ClientCommand = OpenSocket | CloseSocket | SendDatagram
+        return ours + allowed < theirs * (1 - self._tolerance) or theirs + allowed < ours * (1 - self._tolerance)
 
 
 def usable_lifetime(granted_s: float) -> float | None:

@@ -1,4 +1,4 @@
-"""One UDP port of ours, mapped on the routers in front of us for as long as the program runs (DESIGN §5).
+"""One UDP port of ours, mapped on the routers in front of us for as long as the program runs.
 
 The default gateway is asked in PCP, NAT-PMP and UPnP at once. The first of them in this order that answers within a
 quarter of a second maps the port; another one takes its place when it fails. Where the external address is a private
@@ -6,18 +6,35 @@ one, the next router outwards is asked for a mapping of that mapping. IPv6 needs
 """
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
-from typing import Literal
 
 from transport.ice.candidates import is_private
-from transport.net.port_mapping import MappedPort, MappingProtocol
+from transport.net.machine import TimerFired
+from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address, CloseSocket, DatagramReceived, SocketFailed, SocketOpened
 from transport.portmap import natpmp, pcp
-from transport.portmap.igd_client import IgdClient, IgdCommand, IgdEvent, IgdTask
-from transport.portmap.lease import LEASE_S, ClientCommand, Lease, Standing
+from transport.portmap.client import DatagramClient, State
+from transport.portmap.igd_client import IgdClient, IgdTask
+from transport.portmap.lease import Lease
+from transport.portmap.mapper_events import (
+    CheckMappings,
+    DefaultGateways,
+    GatewayAnnounced,
+    MapperCommand,
+    MapperConfig,
+    MapperEvent,
+    MapperStopped,
+    PortsMapped,
+    ReflexiveSeen,
+    Remember,
+    Remembered,
+    StatusChanged,
+    StopMapping,
+)
 from transport.portmap.natpmp_client import MAX_TRIES, NatPmpClient, NatPmpTask
 from transport.portmap.pcp_client import PcpClient, PcpTask
+from transport.portmap.status import MappingStatus, mapping_status
 
 # A router in the same house answers within this (RFC 6886 §3.1 has it as its first waiting time).
 FIRST_ANSWER_S = 0.25
@@ -32,166 +49,29 @@ PCP_ANYCAST = "192.0.0.9"
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 # Of a router outwards only the address can be guessed: a few questions, no more.
 GUESS_TRIES = 3
-# Announcements that are heeded: each costs a question, and routers repeat theirs.
-MIN_HEARD_S = 1.0
+# Each announcement costs a question, and routers repeat theirs.
+MIN_ANNOUNCEMENT_INTERVAL_S = 1.0
 # Numbers of UPnP's questions that each client has for itself.
 _NUMBERS_PER_CLIENT = 1_000_000
 
-_WORST_FIRST = (
-    "permanent-lease-only",
-    "not-authorized",
-    "no-resources",
-    "conflict",
-    "lease-too-short",
-    "no-external-address",
-    "address-mismatch",
-    "refused",
-    "unsupported",
-    "silent",
-    "no-socket",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """What the next run needs to find its mapping again, or to delete it. ``nonce`` is a secret of ours: whoever has
-    it may change the mapping (RFC 6887 §11.2)."""
-
-    internal_port: int
-    nonce: bytes = field(repr=False)
-    external_port: int = 0
-    protocol: str = ""
-    gateway: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MapperConfig:
-    """``port`` is our own, free at the moment; ``before`` what the last run remembered."""
-
-    port: int
-    before: Remembered | None = None
-    lease_s: int = LEASE_S
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkIs:
-    """The default gateways now, and our addresses that lead there; "" where there are none. An IPv6 gateway that is
-    link-local has its scope behind it (``fe80::1%eth0``)."""
-
-    gateway: str = ""
-    local_ip: str = ""
-    gateway6: str = ""
-    local_ip6: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReflexiveSeen:
-    """A STUN server sees us at this IPv4 address."""
-
-    ip: str
-
-
-@dataclass(frozen=True, slots=True)
-class CheckNow:
-    """A call begins: look whether the routers still know of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """A packet to all hosts came from this address, on the port where routers say that they have started anew, or
-    have another address (RFC 6886 §3.2.1, RFC 6887 §14.1). Anybody can say so; it is a reason to ask."""
-
-    ip: str
-
-
-@dataclass(frozen=True, slots=True)
-class StopMapping:
-    """Give everything back; for good."""
-
-
-@dataclass(frozen=True, slots=True)
-class MapperTimer:
-    """The deadline has come."""
-
-
-MapperEvent = (
-    NetworkIs
-    | SocketOpened
-    | SocketFailed
-    | DatagramReceived
-    | IgdEvent
-    | ReflexiveSeen
-    | CheckNow
-    | Announced
-    | StopMapping
-    | MapperTimer
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PortsMapped:
-    """All that stands now, the outermost first."""
-
-    ports: tuple[MappedPort, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Remember:
-    """Keep this for the next run."""
-
-    what: Remembered
-
-
-@dataclass(frozen=True, slots=True)
-class MappingStatus:
-    """How it stands, as one row of a panel. ``reason`` is a code.
-
-    Of "won": "" or, where calls need luck with a further NAT, "second-nat" (the external address is a private one) or
-    "other-address" (servers see another), or "ipv6-only" (a pinhole, and no IPv4).
-
-    Of "failed": "no-gateway", "silent", "unsupported", "refused", "not-authorized", "no-resources", "conflict",
-    "permanent-lease-only", "lease-too-short", "no-external-address", "address-mismatch", "no-socket"."""
-
-    outcome: Literal["waiting", "trying", "won", "failed"]
-    reason: str = ""
-    protocol: MappingProtocol | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StatusChanged:
-    """It stands otherwise."""
-
-    status: MappingStatus
-
-
-@dataclass(frozen=True, slots=True)
-class MapperStopped:
-    """Everything has been given back, as far as the routers answered. The last command."""
-
-
-MapperCommand = ClientCommand | IgdCommand | PortsMapped | Remember | StatusChanged | MapperStopped
+Client = PcpClient | NatPmpClient | IgdClient
 
 
 @dataclass(slots=True)
 class _Hop:
-    """One router. ``inside`` is the mapping of the router before it that this one is to map."""
+    """One router and the clients that ask it, best first. ``inner`` is the mapping of the router before it that this
+    one is to map. Until ``preferred_until`` a better client that has not answered is waited for."""
 
     gateway: str
-    clients: list[PcpClient | NatPmpClient]
-    others_at: float | None
-    igd: IgdClient | None = None
-    inside: Lease | None = None
+    clients: list[Client]
+    preferred_until: float | None
+    inner: Lease | None = None
     is_ipv6: bool = False
 
     @property
-    def all(self) -> list[PcpClient | NatPmpClient | IgdClient]:
-        """Best first."""
-        return [*self.clients, *(() if self.igd is None else (self.igd,))]
-
-    @property
-    def held(self) -> list[PcpClient | NatPmpClient | IgdClient]:
-        """Those with a mapping, best first."""
-        return [client for client in self.all if client.lease is not None]
+    def held(self) -> list[tuple[Client, Lease]]:
+        """Clients with a lease, best first."""
+        return [(client, client.lease) for client in self.clients if client.lease is not None]
 
 
 class PortMapper:
@@ -206,73 +86,83 @@ class PortMapper:
         self._rng = rng
         same = before is not None and before.internal_port == config.port
         self._nonce = before.nonce if before is not None and same else rng.randbytes(pcp.NONCE_BYTES)
-        self._wish = before.external_port if before is not None and same and before.external_port else config.port
+        self._suggested_port = before.external_port if before is not None and same else 0
+        self._suggested_port = self._suggested_port or config.port
         self._stale = before if before is not None and before.protocol else None
         self._remembered: Remembered | None = before if same else None
-        self._network = NetworkIs()
+        self._network = DefaultGateways()
         self._hops: list[_Hop] = []
         self._sockets = 0
         self._igds = 0
         self._reflexive_ip: str | None = None
         self._began_at: float | None = None
         self._stop_until: float | None = None
-        self._heard_at: float | None = None
+        self._announced_at: float | None = None
         self._is_over = False
         self._out: list[MapperCommand] = []
 
+    @property
+    def _first(self) -> _Hop | None:
+        """The default IPv4 gateway."""
+        return next((hop for hop in self._hops if hop.inner is None and not hop.is_ipv6), None)
+
     def next_deadline(self) -> float | None:
-        """When :class:`MapperTimer` is due."""
+        """When :class:`TimerFired` is due."""
         if self._is_over:
             return None
+        due = [client.next_deadline() for hop in self._hops for client in hop.clients]
         if self._stop_until is not None:
-            clients = [client.next_deadline() for hop in self._hops for client in hop.all]
-            return min([self._stop_until, *(due for due in clients if due is not None)])
-        deadlines = [client.next_deadline() for hop in self._hops for client in hop.all]
-        waiting = [hop.others_at for hop in self._hops if any(one.standing is Standing.READY for one in hop.all)]
-        decided = self._began_at + DECIDED_S if self._began_at is not None and self.status.outcome == "trying" else None
-        return min((due for due in (*deadlines, *waiting, decided) if due is not None), default=None)
+            due.append(self._stop_until)
+        else:
+            is_ready = [any(client.state is State.READY for client in hop.clients) for hop in self._hops]
+            due += [hop.preferred_until for hop, ready in zip(self._hops, is_ready, strict=True) if ready]
+            if self._began_at is not None and self.status.outcome == "trying":
+                due.append(self._began_at + DECIDED_S)
+        return min((at for at in due if at is not None), default=None)
 
     def handle(self, event: MapperEvent, now: float) -> list[MapperCommand]:
         """Take one event; never raises. After :class:`MapperStopped` nothing has any effect."""
         if self._is_over:
             return []
         match event:
-            case NetworkIs():
-                self._network_is(event, now)
+            case DefaultGateways():
+                self._on_gateways(event, now)
             case SocketOpened() | SocketFailed() | DatagramReceived():
-                self._give(event, now)
+                self._on_socket(event, now)
             case ReflexiveSeen(ip):
                 # A relay in our own network sees what nobody outside does.
                 self._reflexive_ip = None if is_private(ip) else ip
-            case CheckNow():
+            case CheckMappings():
                 self._check(self._hops, now)
-            case Announced(ip):
-                heard = [hop for hop in self._hops if hop.gateway.partition("%")[0] == ip]
-                if heard and (self._heard_at is None or now >= self._heard_at + MIN_HEARD_S):
-                    self._heard_at = now
-                    self._check(heard, now)
+            case GatewayAnnounced(ip):
+                announced = [hop for hop in self._hops if hop.gateway.partition("%")[0] == ip]
+                is_new = self._announced_at is None or now >= self._announced_at + MIN_ANNOUNCEMENT_INTERVAL_S
+                if announced and is_new:
+                    self._announced_at = now
+                    self._check(announced, now)
             case StopMapping():
                 self._stop(now)
-            case MapperTimer():
+            case TimerFired():
                 for hop in self._hops:
-                    for client in hop.all:
+                    for client in hop.clients:
                         self._out += client.timer(now)
             case _:
                 for hop in self._hops:
-                    if hop.igd is not None:
-                        self._out += hop.igd.handle(event, now)
+                    for client in hop.clients:
+                        if isinstance(client, IgdClient):
+                            self._out += client.handle(event, now)
         self._go_on(now)
         out, self._out = self._out, []
         return out
 
     def _check(self, hops: list[_Hop], now: float) -> None:
         for hop in hops:
-            for client in hop.all:
+            for client in hop.clients:
                 self._out += client.check(now)
 
     # -- routers -------------------------------------------------------------------------------------------------
 
-    def _network_is(self, network: NetworkIs, now: float) -> None:
+    def _on_gateways(self, network: DefaultGateways, now: float) -> None:
         if self._stop_until is not None or network == self._network:
             return
         before, self._network = self._network, network
@@ -290,25 +180,27 @@ class PortMapper:
 
     def _begin_first(self, now: float) -> None:
         network, lease_s = self._network, self._config.lease_s
-        hop = self._hop(network.gateway, "", self.port, self._wish, now)
+        hop = self._hop(network.gateway, "", self.port, self._suggested_port, now)
         self._igds += 1
         number = self._igds * _NUMBERS_PER_CLIENT
-        task = IgdTask(network.gateway, network.local_ip, self.port, self._wish, lease_s, number)
-        hop.igd = IgdClient(task, self._rng)
-        self._out += hop.igd.begin(now)
+        task = IgdTask(network.gateway, network.local_ip, self.port, self._suggested_port, lease_s, number)
+        igd = IgdClient(task, self._rng)
+        hop.clients.append(igd)
+        self._out += igd.begin(now)
         self._hops.insert(0, hop)
 
-    def _begin_second(self, inside: Lease, now: float) -> None:
+    def _begin_second(self, inner: Lease, now: float) -> None:
         """The router outwards, if it is where such routers mostly are."""
-        ip = ipaddress.IPv4Address(inside.external[0])
+        external_ip, port = inner.external
+        ip = ipaddress.IPv4Address(external_ip)
         network = ipaddress.IPv4Network((ip, 24), strict=False)
         first, last = str(network[1]), str(network[-2])
-        gateway = last if str(ip) == first else first
-        hop = self._hop(gateway, inside.external[0], inside.external[1], inside.external[1], now, GUESS_TRIES)
-        hop.inside = inside
+        hop = self._hop(last if external_ip == first else first, external_ip, port, port, now, GUESS_TRIES)
+        hop.inner = inner
         if ip in _SHARED:
-            hop.clients.insert(1, self._pcp(PCP_ANYCAST, inside.external[0], inside.external[1], inside.external[1]))
-            self._out += hop.clients[1].begin()
+            anycast = self._pcp(PCP_ANYCAST, external_ip, port, port)
+            hop.clients.insert(1, anycast)
+            self._out += anycast.begin()
         self._hops.append(hop)
 
     def _begin_ipv6(self, now: float) -> None:
@@ -317,17 +209,19 @@ class PortMapper:
         self._out += client.begin()
         self._hops.append(_Hop(network.gateway6, [client], None, is_ipv6=True))
 
-    def _hop(self, gateway: str, client_ip: str, port: int, wish: int, now: float, tries: int = MAX_TRIES) -> _Hop:
-        first = self._pcp(gateway, client_ip, port, wish)
-        task = NatPmpTask(self._socket(), (gateway, natpmp.SERVER_PORT), port, wish, self._config.lease_s, tries)
-        hop = _Hop(gateway, [first, NatPmpClient(task)], now + FIRST_ANSWER_S)
-        for client in hop.clients:
-            self._out += client.begin()
-        return hop
+    def _hop(
+        self, gateway: str, client_ip: str, port: int, suggested_port: int, now: float, tries: int = MAX_TRIES
+    ) -> _Hop:
+        first = self._pcp(gateway, client_ip, port, suggested_port)
+        server = (gateway, natpmp.SERVER_PORT)
+        task = NatPmpTask(self._socket(), server, port, suggested_port, self._config.lease_s, tries)
+        second = NatPmpClient(task, self._rng)
+        self._out += [*first.begin(), *second.begin()]
+        return _Hop(gateway, [first, second], now + FIRST_ANSWER_S)
 
-    def _pcp(self, gateway: str, client_ip: str, port: int, wish: int) -> PcpClient:
+    def _pcp(self, gateway: str, client_ip: str, port: int, suggested_port: int) -> PcpClient:
         server = (gateway, pcp.SERVER_PORT)
-        task = PcpTask(self._socket(), server, client_ip, port, self._nonce, wish, self._config.lease_s)
+        task = PcpTask(self._socket(), server, client_ip, port, self._nonce, suggested_port, self._config.lease_s)
         return PcpClient(task, self._rng)
 
     def _socket(self) -> int:
@@ -336,20 +230,21 @@ class PortMapper:
 
     def _leave(self, hops: list[_Hop]) -> None:
         for hop in hops:
-            self._out += [CloseSocket(client.task.socket) for client in hop.clients]
+            self._out += [CloseSocket(client.socket) for client in hop.clients if isinstance(client, DatagramClient)]
             self._hops.remove(hop)
 
-    def _give(self, event: SocketOpened | SocketFailed | DatagramReceived, now: float) -> None:
+    def _on_socket(self, event: SocketOpened | SocketFailed | DatagramReceived, now: float) -> None:
         for hop in self._hops:
             for client in hop.clients:
-                if client.task.socket == event.socket:
-                    match event:
-                        case SocketOpened():
-                            self._out += client.opened(event, now)
-                        case SocketFailed():
-                            self._out += client.failed(event, now)
-                        case DatagramReceived():
-                            self._out += client.received(event, now)
+                if not isinstance(client, DatagramClient):
+                    continue
+                match event:
+                    case SocketOpened():
+                        self._out += client.opened(event, now)
+                    case SocketFailed():
+                        self._out += client.failed(event, now)
+                    case DatagramReceived():
+                        self._out += client.received(event, now)
 
     # -- what follows from it ------------------------------------------------------------------------------------
 
@@ -358,52 +253,53 @@ class PortMapper:
             self._go_on_stopping(now)
             return
         for hop in self._hops:
-            self._let_others_map(hop, now)
+            self._choose_client(hop, now)
         self._look_outwards(now)
         self._drop_stale(now)
         self._publish(now)
 
-    def _let_others_map(self, hop: _Hop, now: float) -> None:
-        """The first that is ready, when nobody better can be waited for any more."""
-        if hop.others_at is not None and now >= hop.others_at:
-            hop.others_at = None
-        for client in hop.all:
+    def _choose_client(self, hop: _Hop, now: float) -> None:
+        """Let the first that is ready map, when no better one is worth waiting for."""
+        if hop.preferred_until is not None and now >= hop.preferred_until:
+            hop.preferred_until = None
+        for client in hop.clients:
             if client.lease is not None:
                 return
-            if client.standing is Standing.READY:
+            if client.state is State.READY:
                 self._out += client.map(now)
                 return
-            if hop.others_at is not None and client.standing is Standing.ASKING:
+            if hop.preferred_until is not None and client.state is State.ASKING:
                 return
 
     def _look_outwards(self, now: float) -> None:
-        first = next((hop for hop in self._hops if hop.igd is not None), None)
-        held = [] if first is None else first.held
-        inside = held[0].lease if held else None
-        second = next((hop for hop in self._hops if hop.inside is not None), None)
-        if second is not None and (
-            inside is None or second.inside is None or inside.external != second.inside.external
+        """Where the external address is a private one, the next router outwards is to map the mapping."""
+        first = self._first
+        inner = first.held[0][1] if first is not None and first.held else None
+        second = next((hop for hop in self._hops if hop.inner is not None), None)
+        if (
+            second is not None
+            and second.inner is not None
+            and (inner is None or inner.external != second.inner.external)
         ):
             self._leave([second])
             second = None
         if second is not None:
-            second.inside = inside
-        elif inside is not None and is_private(inside.external[0]):
-            self._begin_second(inside, now)
+            second.inner = inner
+        elif inner is not None and is_private(inner.external[0]):
+            self._begin_second(inner, now)
 
     def _drop_stale(self, now: float) -> None:
         """What a run that crashed has left, in another protocol than the one that maps now or for another port."""
-        stale = self._stale
-        first = next((hop for hop in self._hops if hop.igd is not None), None)
+        stale, first = self._stale, self._first
         if stale is None or first is None or stale.gateway != first.gateway or not first.held:
             return
-        client = next((client for client in first.all if client.protocol == stale.protocol), None)
+        client = next((client for client in first.clients if client.protocol == stale.protocol), None)
         is_own_port = stale.internal_port == self.port
-        holds = {held.lease.external[1] for held in first.held if held.lease is not None}
+        holds = {lease.external[1] for _, lease in first.held}
         if client is None or (is_own_port and (stale.external_port in holds or not isinstance(client, IgdClient))):
             # Found again, by this protocol or another. PCP and NAT-PMP delete whatever there is for the internal port.
             self._stale = None
-        elif client.answered_at is not None:
+        elif client.has_answered:
             commands: list[MapperCommand] = []
             match client:
                 case PcpClient():
@@ -429,14 +325,14 @@ class PortMapper:
 
     def _remember(self) -> None:
         """Also before anything is mapped: a crash may come between the router's answer and our next thought."""
-        first = next((hop for hop in self._hops if hop.igd is not None), None)
+        first = self._first
         if first is None:
             return
         record = Remembered(self.port, self._nonce, 0, "", first.gateway)
         if first.held:
-            client = first.held[0]
-            self._wish = client.lease.external[1] if client.lease is not None else self._wish
-            record = Remembered(self.port, self._nonce, self._wish, client.protocol, first.gateway)
+            client, lease = first.held[0]
+            self._suggested_port = lease.external[1]
+            record = Remembered(self.port, self._nonce, self._suggested_port, client.protocol, first.gateway)
         elif self._remembered is not None and self._remembered.gateway == first.gateway:
             # What is known of an earlier mapping there is more than that nothing stands now.
             return
@@ -448,14 +344,12 @@ class PortMapper:
     def _mapped_ports(self) -> list[MappedPort]:
         found: dict[Address, MappedPort] = {}
         # A second router's mapping leads to the first one's, so it comes after it here and lies before it outside.
-        for hop in sorted(self._hops, key=lambda hop: hop.inside is None):
-            for client in hop.held:
-                if client.lease is not None:
-                    until = client.lease.expires_at
-                    until = until if hop.inside is None else min(until, hop.inside.expires_at)
-                    external = client.lease.external
-                    port = MappedPort(self.port, external, client.protocol, until, self._is_public(external[0]))
-                    found.setdefault(external, port)
+        for hop in sorted(self._hops, key=lambda hop: hop.inner is None):
+            for client, lease in hop.held:
+                until = lease.expires_at if hop.inner is None else min(lease.expires_at, hop.inner.expires_at)
+                is_public = self._is_public(lease.external[0])
+                port = MappedPort(self.port, lease.external, client.protocol, until, is_public)
+                found.setdefault(lease.external, port)
         return list(found.values())
 
     def _is_public(self, ip: str) -> bool:
@@ -464,25 +358,9 @@ class PortMapper:
         return ":" in ip or self._reflexive_ip in (None, ip)
 
     def _status(self, now: float) -> MappingStatus:
-        four = [port for port in self.ports if ":" not in port.external[0]]
-        best = next((port for port in four if port.is_public), None) or next(iter(four), None)
-        if best is not None:
-            reason = "" if best.is_public else "second-nat" if is_private(best.external[0]) else "other-address"
-            return MappingStatus("won", reason, best.protocol)
-        first = next((hop for hop in self._hops if hop.igd is not None), None)
-        if first is None:
-            if self.ports:
-                return MappingStatus("won", "", self.ports[0].protocol)
-            return MappingStatus("failed", "no-gateway")
-        undecided = {Standing.ASKING, Standing.READY}
         is_early = self._began_at is not None and now < self._began_at + DECIDED_S
-        if is_early and any(client.standing in undecided for client in first.all):
-            return MappingStatus("trying")
-        if self.ports:
-            return MappingStatus("won", "ipv6-only", self.ports[0].protocol)
-        reasons = [client.reason or "silent" for client in first.all]
-        reason = min(reasons, key=lambda code: _WORST_FIRST.index(code) if code in _WORST_FIRST else len(_WORST_FIRST))
-        return MappingStatus("failed", reason)
+        first = self._first
+        return mapping_status(self.ports, None if first is None else first.clients, is_early=is_early)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -491,13 +369,13 @@ class PortMapper:
             self._stop_until = now + STOP_S
             # The outermost first: its questions travel through the mapping of the inner one's router, not through it.
             for hop in reversed(self._hops):
-                for client in hop.all:
+                for client in hop.clients:
                     self._out += client.release(now)
 
     def _go_on_stopping(self, now: float) -> None:
-        clients = [client for hop in self._hops for client in hop.all]
+        clients = [client for hop in self._hops for client in hop.clients]
         is_late = self._stop_until is not None and now >= self._stop_until
-        if is_late or all(client.standing is Standing.OVER for client in clients):
+        if is_late or all(client.state is State.RELEASED for client in clients):
             self._leave(list(self._hops))
             self._is_over = True
             self.ports = ()

@@ -18,7 +18,7 @@ _MAPPING = struct.Struct("!HHI")
 MAX_LIFETIME_S = 2**32 - 1
 
 
-class Result(IntEnum):
+class NatPmpResult(IntEnum):
     """RFC 6886 §3.5."""
 
     SUCCESS = 0
@@ -38,7 +38,7 @@ class PublicAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class NatPmpMapped:
     """A UDP mapping stands for ``lifetime_s``; with 0 it is deleted (RFC 6886 §3.4)."""
 
     epoch_s: int
@@ -48,15 +48,15 @@ class Mapped:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """``result`` is a number of :class:`Result`, or one that nobody knows. ``is_mapping``: of a mapping request."""
+class NatPmpRefused:
+    """``result`` is a number of :class:`NatPmpResult`, or an unknown one. ``is_mapping``: of a mapping request."""
 
     epoch_s: int
     result: int
     is_mapping: bool
 
 
-Answer = PublicAddress | Mapped | Refused
+Answer = PublicAddress | NatPmpMapped | NatPmpRefused
 
 
 def public_address_request() -> bytes:
@@ -78,12 +78,12 @@ def parse(data: bytes) -> Answer:
     if version != VERSION or not opcode & _ANSWER_BIT:
         raise WireError("not an answer of NAT-PMP")
     about = opcode & ~_ANSWER_BIT
-    if result != Result.SUCCESS:
+    if result != NatPmpResult.SUCCESS:
         # Some end after the time, some go on with zeros (RFC 6886 §3.5).
-        return Refused(epoch_s, result, about == _MAP_UDP)
+        return NatPmpRefused(epoch_s, result, about == _MAP_UDP)
     body = data[_HEADER.size :]
     if about == _PUBLIC_ADDRESS and len(body) == 4:
         return PublicAddress(epoch_s, str(IPv4Address(body)))
     if about == _MAP_UDP and len(body) == _MAPPING.size:
-        return Mapped(epoch_s, *_MAPPING.unpack(body))
+        return NatPmpMapped(epoch_s, *_MAPPING.unpack(body))
     raise WireError("an answer of NAT-PMP of the wrong length, or to what was not asked")

@@ -22,7 +22,7 @@ _MAPPING = struct.Struct("!12sB3xHH16s")
 _NATPMP_ANSWER = struct.Struct("!BBHI")
 
 
-class Result(IntEnum):
+class PcpResult(IntEnum):
     """RFC 6887 §7.4."""
 
     SUCCESS = 0
@@ -42,14 +42,14 @@ class Result(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class PcpAnnounced:
     """The server is there. ``epoch_s`` is how long ago its table of mappings was begun (RFC 6887 §8.5)."""
 
     epoch_s: int
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class PcpMapped:
     """A UDP mapping stands for ``lifetime_s``; with 0 it is deleted (RFC 6887 §15)."""
 
     epoch_s: int
@@ -60,8 +60,8 @@ class Mapped:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """``result`` is a number of :class:`Result`, or one that nobody knows; ``nonce`` is that of the MAP request that
+class PcpRefused:
+    """``result`` is a number of :class:`PcpResult`, or one that nobody knows; ``nonce`` is that of the MAP request that
     it answers, empty where it answers none. ``retry_s``: the error lasts at least so long."""
 
     epoch_s: int
@@ -71,13 +71,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherVersion:
+class PcpOtherVersion:
     """The server speaks only this version of PCP, or NAT-PMP, which is version 0 (RFC 6887 §9, appendix A)."""
 
     version: int
 
 
-Answer = Announced | Mapped | Refused | OtherVersion
+Answer = PcpAnnounced | PcpMapped | PcpRefused | PcpOtherVersion
 
 
 def announce_request(client_ip: str) -> bytes:
@@ -98,27 +98,27 @@ def parse(data: bytes) -> Answer:
         raise WireError("not an answer of PCP")
     if data[0] != VERSION:
         # Of another version's answer only its beginning can be understood.
-        if data[3] != Result.UNSUPP_VERSION:
+        if data[3] != PcpResult.UNSUPP_VERSION:
             raise WireError("an answer of an unknown version of PCP")
-        return OtherVersion(data[0])
+        return PcpOtherVersion(data[0])
     if len(data) < _ANSWER.size:
         raise WireError("too short for an answer of PCP")
     _, opcode, _, result, lifetime_s, epoch_s = _ANSWER.unpack_from(data)
     about = opcode & ~_ANSWER_BIT
     body = data[_ANSWER.size : _ANSWER.size + _MAPPING.size]
-    if result == Result.UNSUPP_VERSION:
-        return OtherVersion(data[0])
-    if result != Result.SUCCESS:
+    if result == PcpResult.UNSUPP_VERSION:
+        return PcpOtherVersion(data[0])
+    if result != PcpResult.SUCCESS:
         nonce = body[:NONCE_BYTES] if about == _MAP and len(body) == _MAPPING.size else b""
-        return Refused(epoch_s, result, nonce, lifetime_s)
+        return PcpRefused(epoch_s, result, nonce, lifetime_s)
     if about == _ANNOUNCE:
-        return Announced(epoch_s)
+        return PcpAnnounced(epoch_s)
     if about != _MAP or len(body) < _MAPPING.size:
         raise WireError("an answer of PCP to what was not asked, or cut off")
     nonce, protocol, internal_port, external_port, external_ip = _MAPPING.unpack(body)
     if protocol != _UDP:
         raise WireError("an answer of PCP about another protocol than UDP")
-    return Mapped(epoch_s, nonce, internal_port, (_unpacked(external_ip), external_port), lifetime_s)
+    return PcpMapped(epoch_s, nonce, internal_port, (_unpacked(external_ip), external_port), lifetime_s)
 
 
 def unspecified(ip: str) -> str:

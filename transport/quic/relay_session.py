@@ -15,6 +15,7 @@ from typing import Final
 
 from transport.identity.keys import Identity
 from transport.identity.statements import registration_statement, session_statement
+from transport.net.machine import TimerFired
 from transport.net.sockets import (
     Address,
     CloseSocket,
@@ -41,7 +42,6 @@ from transport.quic.session_events import (
     SendRelayMessage,
     SessionCommand,
     SessionEvent,
-    SessionTimer,
     StartSession,
 )
 from transport.wire import relay_messages as wire
@@ -222,7 +222,7 @@ class RelaySession:
                 self._on_request(event, now)
             case CheckConnection():
                 self._check(now)
-            case SessionTimer():
+            case TimerFired():
                 self._on_timer(now)
             case LogOut():
                 if self._move(Trigger.CLOSED):
@@ -234,7 +234,7 @@ class RelaySession:
         return self._out
 
     def next_deadline(self) -> float | None:
-        """When a :class:`SessionTimer` is due."""
+        """When a :class:`TimerFired` is due."""
         due = [request.deadline for request in self._requests.values()]
         quic_due = self._dial.connection.channel.next_deadline() if self._dial is not None else None
         due += [at for at in (self._due, self._pings.due, quic_due) if at is not None]

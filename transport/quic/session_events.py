@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from transport.net.machine import TimerFired
 from transport.net.sockets import (
     Address,
     CloseSocket,
@@ -79,11 +80,6 @@ class CheckConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionTimer:
-    """:meth:`RelaySession.next_deadline` has come."""
-
-
-@dataclass(frozen=True, slots=True)
 class LogOut:
     """Close the session for good."""
 
@@ -98,7 +94,7 @@ SessionEvent = (
     | ClaimName
     | LookUpName
     | CheckConnection
-    | SessionTimer
+    | TimerFired
     | LogOut
 )
 

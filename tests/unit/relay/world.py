@@ -15,13 +15,13 @@ from relay.events import (
     SessionOpened,
     StopRelay,
     StoreName,
-    TimerFired,
 )
 from relay.limits import Limiter, RelayLimits
 from relay.registry import Entry, Registry
 from relay.router import Router, RouterConfig
 from tests.unit.relay.people import authenticate, person
 from transport.identity.keys import Identity
+from transport.net.machine import TimerFired
 from transport.wire.relay_messages import Challenge, ClientMessage, RelayMessage
 
 RELAY = person(1_000)

@@ -19,7 +19,7 @@ from tests.natsim.call import identity
 from transport.link import events as link
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.net.machine import TimerFired
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.quic.session_events import CheckConnection, SendRelayMessage
 from transport.traversal.events import PhaseChanged, PhaseStatus, ProfileKnown
 from transport.wire import relay_messages

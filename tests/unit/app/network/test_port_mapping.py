@@ -11,7 +11,8 @@ from app.network import port_mapping
 from app.network.port_mapping import PortMapping
 from app.store.documents import Documents, OwnPort
 from transport.net.port_mapping import MappedPort
-from transport.portmap.mapper import MappingStatus, NetworkIs, Remembered
+from transport.portmap.mapper_events import DefaultGateways, Remembered
+from transport.portmap.status import MappingStatus
 
 MAPPED = MappedPort(25_000, ("198.51.100.1", 25_000), "pcp", 9.0, True)
 AWAY = "192.0.2.1"
@@ -65,8 +66,8 @@ def with_door(test: Callable[[PortMapping, list[Any], Documents], Coroutine[Any,
         told: list[Any] = []
         documents = Documents(lambda names: None)
 
-        async def nowhere() -> NetworkIs:
-            return NetworkIs()
+        async def nowhere() -> DefaultGateways:
+            return DefaultGateways()
 
         door = PortMapping(documents, lambda *what: told.append(what), random.Random(1), nowhere)
         await test(door, told, documents)

@@ -29,7 +29,7 @@ from app.report.trace import CallTrace, PhaseBecame, encode_trace
 from media.stats import MediaStats
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.path.stats import PathStats, PathVia
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.traversal.events import PhaseOutcome, PhaseStatus, ProfileKnown
 
 ROOT = Path(__file__).parents[4]

@@ -19,7 +19,7 @@ from app.text.traversal import harder_side, networks_text, step_line, step_text
 from transport.ice.stun_client import Observation
 from transport.nat import profile as nat
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, classify
-from transport.portmap.mapper import MappingStatus
+from transport.portmap.status import MappingStatus
 from transport.traversal.events import PhaseStatus
 
 ROOT = Path(__file__).parents[4]

@@ -13,9 +13,11 @@ from transport.io import port_mapper_io
 from transport.io.port_mapper_io import PortMapDriver, own_port
 from transport.io.udp import UdpSocket
 from transport.net.port_mapping import MappedPort
-from transport.portmap import igd_client as igd
-from transport.portmap.mapper import FIRST_PORT, LAST_PORT, MappingStatus, NetworkIs, Remembered
+from transport.portmap import igd
+from transport.portmap.mapper import FIRST_PORT, LAST_PORT
+from transport.portmap.mapper_events import DefaultGateways, Remembered
 from transport.portmap.natpmp import SERVER_PORT
+from transport.portmap.status import MappingStatus
 
 GATEWAY = "127.0.7.1"
 PUBLIC = (198, 51, 100, 1)
@@ -78,8 +80,8 @@ def test_it_maps_remembers_and_gives_back() -> None:
             told.append(now)
             done.set()
 
-        async def look() -> NetworkIs:
-            return NetworkIs(GATEWAY, "127.0.0.1")
+        async def look() -> DefaultGateways:
+            return DefaultGateways(GATEWAY, "127.0.0.1")
 
         driver = PortMapDriver(
             *(None, random.Random(1)), on_ports=ports, on_status=statuses.append, on_remember=kept.append, look=look
@@ -108,8 +110,8 @@ def test_a_silent_gateway_and_a_broken_listener_hold_nobody_up() -> None:
         def broken(what: object) -> None:
             raise RuntimeError("a fault elsewhere")
 
-        async def look() -> NetworkIs:
-            return NetworkIs("127.0.7.9", "127.0.0.1")
+        async def look() -> DefaultGateways:
+            return DefaultGateways("127.0.7.9", "127.0.0.1")
 
         driver = PortMapDriver(
             *(None, random.Random(1)), on_ports=broken, on_status=broken, on_remember=broken, look=look

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from transport.io import upnp_client
 from transport.io.upnp_client import MAX_ANSWER_BYTES, MAX_REQUESTS_PER_SEARCH, UpnpClient, location_in
-from transport.portmap import igd_client as igd
+from transport.portmap import igd
 
 HERE = "127.0.0.1"
 XMLNS = 'xmlns="urn:schemas-upnp-org:device-1-0"'

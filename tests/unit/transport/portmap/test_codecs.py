@@ -25,8 +25,8 @@ def test_natpmp_answers_as_in_rfc_6886() -> None:
     public = bytes.fromhex("00800000 00000102 c6336401")
     assert natpmp.parse(public) == natpmp.PublicAddress(258, "198.51.100.1")
     mapped = bytes.fromhex("00810000 00000102 1234 5678 00000e10")
-    assert natpmp.parse(mapped) == natpmp.Mapped(258, 4_660, 22_136, 3_600)
-    refused = natpmp.Refused(258, natpmp.Result.NOT_AUTHORIZED, True)
+    assert natpmp.parse(mapped) == natpmp.NatPmpMapped(258, 4_660, 22_136, 3_600)
+    refused = natpmp.NatPmpRefused(258, natpmp.NatPmpResult.NOT_AUTHORIZED, True)
     assert natpmp.parse(bytes.fromhex("00810002 00000102")) == refused
     assert natpmp.parse(bytes.fromhex("00810002 00000102 1234 0000 00000000")) == refused
 
@@ -56,20 +56,20 @@ def _answer(opcode: int, result: int, lifetime_s: int, epoch_s: int, body: bytes
 
 def test_pcp_answers_as_in_rfc_6887() -> None:
     body = NONCE + bytes.fromhex("11000000 1234 5678") + V4 + bytes((198, 51, 100, 1))
-    mapped = pcp.Mapped(258, NONCE, 4_660, ("198.51.100.1", 22_136), 3_600)
+    mapped = pcp.PcpMapped(258, NONCE, 4_660, ("198.51.100.1", 22_136), 3_600)
     assert pcp.parse(_answer(1, 0, 3_600, 258, body)) == mapped
     assert pcp.parse(_answer(1, 0, 3_600, 258, body + bytes(8))) == mapped, "options are not ours to read"
-    assert pcp.parse(_answer(0, 0, 0, 258)) == pcp.Announced(258)
-    assert pcp.parse(_answer(1, 2, 1_800, 258, body)) == pcp.Refused(258, 2, NONCE, 1_800)
-    assert pcp.parse(_answer(1, 3, 30, 258)) == pcp.Refused(258, 3, b"", 30)
+    assert pcp.parse(_answer(0, 0, 0, 258)) == pcp.PcpAnnounced(258)
+    assert pcp.parse(_answer(1, 2, 1_800, 258, body)) == pcp.PcpRefused(258, 2, NONCE, 1_800)
+    assert pcp.parse(_answer(1, 3, 30, 258)) == pcp.PcpRefused(258, 3, b"", 30)
     six = body[:20] + ipaddress.ip_address("2001:db8::7").packed
-    assert pcp.parse(_answer(1, 0, 60, 1, six)) == pcp.Mapped(1, NONCE, 4_660, ("2001:db8::7", 22_136), 60)
+    assert pcp.parse(_answer(1, 0, 60, 1, six)) == pcp.PcpMapped(1, NONCE, 4_660, ("2001:db8::7", 22_136), 60)
 
 
 def test_a_natpmp_server_says_to_pcp_that_it_knows_only_version_0() -> None:
-    assert pcp.parse(bytes.fromhex("00800001 00000102")) == pcp.OtherVersion(0)
-    assert pcp.parse(bytes.fromhex("00810001 00000102 00000000 00000000")) == pcp.OtherVersion(0)
-    assert pcp.parse(bytes.fromhex("01800001") + bytes(20)) == pcp.OtherVersion(1)
+    assert pcp.parse(bytes.fromhex("00800001 00000102")) == pcp.PcpOtherVersion(0)
+    assert pcp.parse(bytes.fromhex("00810001 00000102 00000000 00000000")) == pcp.PcpOtherVersion(0)
+    assert pcp.parse(bytes.fromhex("01800001") + bytes(20)) == pcp.PcpOtherVersion(1)
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_what_a_pcp_server_echoes_is_what_was_asked(
 ) -> None:
     request = pcp.map_request(client, nonce, port, (wish, external), lifetime_s)
     echo = _answer(1, 0, lifetime_s, epoch_s, request[24:])
-    assert pcp.parse(echo) == pcp.Mapped(epoch_s, nonce, port, (wish, external), lifetime_s)
+    assert pcp.parse(echo) == pcp.PcpMapped(epoch_s, nonce, port, (wish, external), lifetime_s)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.natsim.clock import VirtualClock
 from tests.unit.relay.people import person
 from transport.identity.keys import Identity, certificate_fingerprint
+from transport.net.machine import TimerFired
 from transport.net.sockets import (
     Address,
     CloseSocket,
@@ -92,7 +93,7 @@ class Lab:
                     return self
             else:
                 self.clock.run(max(due, self.clock.now + TICK_S) - self.clock.now)
-                self.submit(ev.SessionTimer())
+                self.submit(TimerFired())
 
     def until(self, state: State, seconds: float = 60.0) -> "Lab":
         end = self.clock.now + seconds
@@ -428,7 +429,7 @@ EVENTS = st.one_of(
     st.builds(ev.ClaimName, st.integers(0, 4), st.just("bob")),
     st.builds(ev.LookUpName, st.integers(0, 4), st.just("bob"), st.just(0.5)),
     st.just(ev.CheckConnection()),
-    st.just(ev.SessionTimer()),
+    st.just(TimerFired()),
     st.just(ev.LogOut()),
 )
 
@@ -449,7 +450,7 @@ def test_no_event_in_any_state_raises_and_no_state_is_without_a_way_out(
         if due is None:
             break
         now = max(now + TICK_S, due)
-        lab.session.handle(ev.SessionTimer(), now)
+        lab.session.handle(TimerFired(), now)
 
 
 def test_the_back_off_grows_to_its_end_and_starts_anew_after_a_good_session() -> None:
