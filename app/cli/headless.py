@@ -7,7 +7,6 @@ happens meanwhile is printed line by line (:class:`_CallLines`).
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +28,6 @@ from transport.wire.addresses import PersonAddress
 
 # A caller with a name waits this long for a slow home relay, and then calls as a guest.
 ONLINE_TIMEOUT_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """What ``listen``, ``call`` and ``echo`` have in common."""
-
-    home: Path | None = None
-    play: Path | None = None
-    record: Path | None = None
-    report: Path | None = None
-    trace: Path | None = None
-    trace_addresses: bool = False
-    always_relay: bool = False
-    with_parent: bool = False
 
 
 class EngineWatch:
@@ -97,29 +82,32 @@ Work = Callable[[EngineWatch], Coroutine[Any, Any, ExitStatus]]
 
 def listen(*, answer_after: float, once: bool, **options: Any) -> ExitStatus:
     """``segue listen``: answer whoever calls."""
-    return _run(CallOptions(**options), lambda watch: _listen(watch, answer_after, once))
+    return _run(lambda watch: _listen(watch, answer_after, once), **options)
 
 
 def echo(**options: Any) -> ExitStatus:
     """``segue echo``: answer whoever calls, and send their voice back."""
-    return _run(CallOptions(**options), lambda watch: _listen(watch, 0.0, once=False), echo=True)
+    return _run(lambda watch: _listen(watch, 0.0, once=False), echo=True, **options)
 
 
 def call(*, address: PersonAddress, for_s: float | None, **options: Any) -> ExitStatus:
     """``segue call``: call, talk, hang up."""
-    return _run(CallOptions(**options), lambda watch: _call(watch, address, for_s))
+    return _run(lambda watch: _call(watch, address, for_s), **options)
 
 
-def _run(options: CallOptions, work: Work, *, echo: bool = False) -> ExitStatus:
-    config = EngineConfig(
-        home=find_home(options.home),
-        sound=SoundPlan(play=options.play, record=options.record, echo=echo),
-        report=options.report,
-        trace=options.trace,
-        trace_addresses=options.trace_addresses,
-        always_relay=options.always_relay,
-    )
-    return run_on_own_loop(_with_engine(config, options.with_parent, work))
+def _run(
+    work: Work,
+    *,
+    home: Path | None,
+    with_parent: bool,
+    play: Path | None = None,
+    record: Path | None = None,
+    echo: bool = False,
+    **options: Any,
+) -> ExitStatus:
+    """Do ``work`` with an engine. ``options`` are fields of EngineConfig."""
+    config = EngineConfig(find_home(home), SoundPlan(play, record, echo), **options)
+    return run_on_own_loop(_with_engine(config, with_parent, work))
 
 
 async def _with_engine(config: EngineConfig, with_parent: bool, work: Work) -> ExitStatus:

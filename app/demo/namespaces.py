@@ -70,7 +70,7 @@ class DemoNet:
     async def _why_it_ended(self) -> str:
         output = b""
         if self._holder.stderr is not None:
-            output = await asyncio.get_running_loop().run_in_executor(None, self._holder.stderr.read)
+            output = await asyncio.to_thread(self._holder.stderr.read)
         await self.close()
         lines = output.decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "the system does not allow it")
@@ -79,64 +79,49 @@ class DemoNet:
 def build_script(nat: Nat) -> str:
     """The shell commands that make the networks, for a shell in a fresh network and mount namespace."""
     options = {Nat.HOME: ("", ""), Nat.STRICT: ("", "fully-random"), Nat.BOTH_STRICT: ("fully-random",) * 2}[nat]
-    lines = [
-        # `ip netns` keeps its names in /run, which belongs to the machine: this shell gets a /run of its own.
-        "mount -t tmpfs tmpfs /run",
-        *_namespace(INTERNET, forwards=True),
-        *(f"ip -n {INTERNET} addr add {ip}/32 dev lo" for ip in RELAY_IPS),
-    ]
-    for house, masquerade in zip(HOUSEHOLDS, options, strict=True):
-        lines += _household(house, masquerade)
-    # The kernel takes up to a second to see that a new link has a carrier, and drops what is sent before.
-    names = " ".join([INTERNET, *(name for house in HOUSEHOLDS for name in (house.name, _router(house)))])
-    down = '"qdisc noop|NO-CARRIER|state DOWN"'
-    lines.append(f"for n in {names}; do until ! ip -n $n link show | grep -Eq {down}; do sleep 0.02; done; done")
-    return "\n".join(lines)
-
-
-def _router(house: Household) -> str:
-    return f"router-{house.name}"
+    return "\n".join(
+        [
+            # `ip netns` keeps its names in /run, which belongs to the machine: this shell gets a /run of its own.
+            "mount -t tmpfs tmpfs /run",
+            *_namespace(INTERNET, forwards=True),
+            *(f"ip -n {INTERNET} addr add {ip}/32 dev lo" for ip in RELAY_IPS),
+            *(_household(house, masquerade) for house, masquerade in zip(HOUSEHOLDS, options, strict=True)),
+            # The kernel takes up to a second to see that a new link has a carrier, and drops what is sent before.
+            f"for n in {' '.join([INTERNET, *(f'{house.name} router-{house.name}' for house in HOUSEHOLDS)])}; do",
+            """until ! ip -n $n link show | grep -Eq "qdisc noop|NO-CARRIER|state DOWN"; do sleep 0.02; done; done""",
+        ]
+    )
 
 
 def _namespace(name: str, *, forwards: bool) -> list[str]:
-    lines = [f"ip netns add {name}", f"ip -n {name} link set lo up"]
-    if forwards:
-        lines.append(f"ip netns exec {name} sh -ec 'echo 1 > /proc/sys/net/ipv4/ip_forward'")
-    return lines
+    forward = f"ip netns exec {name} sh -ec 'echo 1 > /proc/sys/net/ipv4/ip_forward'"
+    return [f"ip netns add {name}", f"ip -n {name} link set lo up", *([forward] if forwards else [])]
 
 
-def _household(house: Household, masquerade: str) -> list[str]:
-    router = _router(house)
-    rules = f"""
-        table ip nat {{ chain out {{
-            type nat hook postrouting priority 100; oifname "wan" masquerade {masquerade};
-        }}; }}
-        table ip filter {{
-            chain in {{ type filter hook input priority 0; iifname "wan" ct state new drop; }}
-            chain through {{ type filter hook forward priority 0; iifname "wan" ct state new drop; }}
-        }}"""
-    return [
-        *_namespace(router, forwards=True),
-        *_namespace(house.name, forwards=False),
-        f"ip link add wan netns {router} type veth peer name to-{house.name} netns {INTERNET}",
-        f"ip link add lan netns {router} type veth peer name eth0 netns {house.name}",
-        f"ip -n {INTERNET} addr add {house.hop}/24 dev to-{house.name}",
-        f"ip -n {router} addr add {house.outside}/24 dev wan",
-        f"ip -n {router} addr add {house.router}/24 dev lan",
-        f"ip -n {house.name} addr add {house.inside}/24 dev eth0",
-        *(
-            f"ip -n {place} link set {link} up"
-            for place, link in (
-                (INTERNET, f"to-{house.name}"),
-                (router, "wan"),
-                (router, "lan"),
-                (house.name, "eth0"),
-            )
-        ),
-        f"ip -n {router} route add default via {house.hop}",
-        f"ip -n {house.name} route add default via {house.router}",
-        f"ip netns exec {router} nft '{rules}'",
-    ]
+def _household(house: Household, masquerade: str) -> str:
+    name, router = house.name, f"router-{house.name}"
+    networks = "\n".join([*_namespace(router, forwards=True), *_namespace(name, forwards=False)])
+    return f"""{networks}
+ip link add wan netns {router} type veth peer name to-{name} netns {INTERNET}
+ip link add lan netns {router} type veth peer name eth0 netns {name}
+ip -n {INTERNET} addr add {house.hop}/24 dev to-{name}
+ip -n {router} addr add {house.outside}/24 dev wan
+ip -n {router} addr add {house.router}/24 dev lan
+ip -n {name} addr add {house.inside}/24 dev eth0
+ip -n {INTERNET} link set to-{name} up
+ip -n {router} link set wan up
+ip -n {router} link set lan up
+ip -n {name} link set eth0 up
+ip -n {router} route add default via {house.hop}
+ip -n {name} route add default via {house.router}
+ip netns exec {router} nft '
+    table ip nat {{ chain out {{
+        type nat hook postrouting priority 100; oifname "wan" masquerade {masquerade};
+    }}; }}
+    table ip filter {{
+        chain in {{ type filter hook input priority 0; iifname "wan" ct state new drop; }}
+        chain through {{ type filter hook forward priority 0; iifname "wan" ct state new drop; }}
+    }}'"""
 
 
 def _hold(script: str, folder: Path, *, is_own_user: bool) -> Child:

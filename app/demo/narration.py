@@ -118,22 +118,23 @@ def _moved(name: str, talk: messages.CallState, *, from_relay: bool) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """Whether the demo showed what it is for, and why, in lines for a person."""
 
     is_good: bool
     lines: tuple[str, ...]
 
 
-def verdict(reports: list[tuple[str, CallReport]], *, may_stay: bool, why: str = "") -> Verdict:
+def verdict(reports: list[tuple[str, CallReport]], *, may_stay: bool, why: str = "") -> Judgement:
     """Judge the call by both reports. ``may_stay``: nothing direct can be had (or there are no NATs), so that a call on
     the relay is as it should be; ``why``: the reason that the caller sees."""
     if len(reports) != 2 or any(report.outcome != "answered" for _, report in reports):
-        return Verdict(False, ("The call did not end as it should: it was not answered, or a report is missing.",))
+        return Judgement(False, ("The call did not end as it should: it was not answered, or a report is missing.",))
     lines, is_good = [], True
-    directs = [_direct_after(report) for _, report in reports]
-    if None not in directs:
-        lines.append(f"Direct {max(at for at in directs if at is not None):.2f} s after the answer.")
+    times = [report.times for _, report in reports]
+    directs = [at.direct - at.answered for at in times if at.direct is not None and at.answered is not None]
+    if len(directs) == len(reports):
+        lines.append(f"Direct {max(0.0, *directs):.2f} s after the answer.")
     else:
         is_good = may_stay
         lines.append(f"The call stayed on the relay. {why}".rstrip())
@@ -144,7 +145,7 @@ def verdict(reports: list[tuple[str, CallReport]], *, may_stay: bool, why: str =
     if is_good:
         played = sum(report.media.samples_played for _, report in reports)
         lines.append(f"Not one of {played:,} samples was lost.")
-    return Verdict(is_good, tuple(lines))
+    return Judgement(is_good, tuple(lines))
 
 
 def _what_is_missing(name: str, media: MediaReport) -> str:
@@ -158,10 +159,3 @@ def _what_is_missing(name: str, media: MediaReport) -> str:
         f"{name}: every sample arrived in time, and yet {media.samples_concealed:,} were concealed: this machine was "
         f"too busy to play them ({media.underruns} underruns). Try again when it does less."
     )
-
-
-def _direct_after(report: CallReport) -> float | None:
-    times = report.times
-    if times.direct is None or times.answered is None:
-        return None
-    return max(0.0, times.direct - times.answered)

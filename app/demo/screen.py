@@ -1,6 +1,7 @@
 """What ``segue demo`` draws: two people side by side, and their reports at the end (pure; rich renders it)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from rich import box
 from rich.columns import Columns
@@ -29,6 +30,10 @@ _FIGURES = (
     ("loss", "loss", "%", 100),
     ("concealed", "concealed_ms", "ms", 1),
     ("sending", "sent_kbps", "kbit/s", 1),
+)
+_COUNTS = (
+    *("frames_sent", "frames_received", "frames_lost", "frames_late"),
+    *("samples_concealed", "samples_stretched", "underruns"),
 )
 _PHASES = {
     "calling": "calling …",
@@ -84,9 +89,7 @@ def _person(side: Side) -> Panel:
 def _path(talk: messages.CallState | None) -> Text:
     if talk is None or talk.path is None:
         return Text("–", style="dim")
-    if talk.path == "direct":
-        return Text("● DIRECT", style="bold green")
-    return Text("◆ RELAY", style="bold yellow")
+    return Text("● DIRECT" if talk.path == "direct" else "◆ RELAY", style=f"bold {_colour(talk)}")
 
 
 def _colour(talk: messages.CallState | None) -> str:
@@ -122,41 +125,28 @@ def reports(sides: list[tuple[str, CallReport]]) -> RenderableType:
     for name, _ in sides:
         table.add_column(name, justify="right")
 
-    def row(label: str, values: list[str], style: str = "") -> None:
-        table.add_row(label, *values, style=style)
+    def row(label: str, value: Callable[[CallReport], str]) -> None:
+        table.add_row(label, *(value(report) for _, report in sides))
 
-    found = [report for _, report in sides]
-    row("outcome", [report.outcome or "–" for report in found])
-    row("path", [" → ".join(path.kind for path in report.paths) or "–" for report in found])
+    row("outcome", lambda report: report.outcome or "–")
+    row("path", lambda report: " → ".join(path.kind for path in report.paths) or "–")
+    for label, moment in (("sent", "first_audio_sent"), ("played", "first_audio_played")):
+        row(f"answered → first audio {label}", partial(_after_answer, moment=moment, factor=1000, unit="ms"))
+    row("duration", partial(_after_answer, moment="ended", factor=1, unit="s"))
+    for name in _COUNTS:
+        row(name.replace("_", " "), lambda report, name=name: f"{getattr(report.media, name):,}")  # type: ignore[misc]
     row(
-        "answered → first audio sent",
-        [_between(report.times.answered, report.times.first_audio_sent) for report in found],
+        "playout delay p50 / p95",
+        lambda report: f"{report.media.playout_delay_ms.p50:.0f} / {report.media.playout_delay_ms.p95:.0f} ms",
     )
-    row(
-        "answered → first audio played",
-        [_between(report.times.answered, report.times.first_audio_played) for report in found],
-    )
-    row("talked", [_between(report.times.answered, report.times.ended, "s") for report in found])
-    for label, name in (
-        ("frames sent", "frames_sent"),
-        ("frames received", "frames_received"),
-        ("frames lost", "frames_lost"),
-        ("frames late", "frames_late"),
-        ("samples concealed", "samples_concealed"),
-        ("samples stretched", "samples_stretched"),
-        ("underruns", "underruns"),
-    ):
-        row(label, [f"{getattr(report.media, name):,}" for report in found])
-    row("playout delay p50 / p95", [_delay(report) for report in found])
     return table
 
 
-def _delay(report: CallReport) -> str:
+def _playout_delay(report: CallReport) -> str:
     delay = report.media.playout_delay_ms
     return f"{delay.p50:.0f} / {delay.p95:.0f} ms"
 
 
-def _between(start: float | None, end: float | None, unit: str = "ms") -> str:
-    if start is None or end is None:
-        return "–"
-    return f"{end - start:.1f} s" if unit == "s" else f"{(end - start) * 1000:.0f} ms"
+def _after_answer(report: CallReport, *, moment: str, factor: int, unit: str) -> str:
+    start, end = report.times.answered, getattr(report.times, moment)
+    return "–" if start is None or end is None else f"{(end - start) * factor:.{0 if factor > 1 else 1}f} {unit}"
