@@ -82,9 +82,9 @@ class Account:
         if self._picture.busy:
             raise AppError("account-busy")
         match message:
-            case messages.Register(name, relay):
+            case messages.RegisterName(name, relay):
                 person = PersonAddress(parse_name(name), parse_relay(relay))
-                self._start("registering", self._register(person), answer, "Register")
+                self._start("registering", self._register(person), answer, "RegisterName")
             case messages.TryHere(name):
                 chosen = parse_name(name) if name else _login_name()
                 self._start("starting-local-relay", self._try_here(chosen), answer, "TryHere")

@@ -16,7 +16,7 @@ from transport.wire.addresses import PersonAddress
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class RegisterResult:
     """The exit status, and where a relay refused, its code and words."""
 
     status: ExitStatus
@@ -24,7 +24,7 @@ class Registered:
     detail: str = ""
 
 
-async def register_name(home: Home, person: PersonAddress) -> Registered:
+async def register_name(home: Home, person: PersonAddress) -> RegisterResult:
     """Claim ``person`` for the key in ``home`` and remember it there. Raises :class:`app.system.errors.AppError`."""
     prepare(home)
     with HomeLock(home):
@@ -37,7 +37,7 @@ async def register_name(home: Home, person: PersonAddress) -> Registered:
                 raise AppError("registered-not-saved", cause=store.trouble.cause)
         except RequestFailed as error:
             status = ExitStatus.UNREACHABLE if error.code in ("unreachable", "wrong-pin") else ExitStatus.FAILED
-            return Registered(status, end_reason(error.code), error.text)
+            return RegisterResult(status, end_reason(error.code), error.text)
         finally:
             store.close()
-    return Registered(ExitStatus.OK)
+    return RegisterResult(ExitStatus.OK)

@@ -135,7 +135,7 @@ async def _hang_up(watch: EngineWatch) -> ExitStatus:
     running = watch.state.call
     if running is None or running.phase == "ended":
         return ExitStatus.OK
-    watch.command(messages.HangUp(call_id=running.call_id))
+    watch.command(messages.HangUpCall(call_id=running.call_id))
     over = (await watch.until(lambda state: _is_over(state, running.call_id))).call
     return ExitStatus.OK if over is None else _status(over)
 
@@ -161,7 +161,7 @@ async def _listen(watch: EngineWatch, answer_after_s: float, once: bool) -> Exit
         watch.command(messages.DismissCall(call_id=incoming.call_id))
 
 
-async def _answer(watch: EngineWatch, incoming: messages.CallState, ring_s: float) -> ExitStatus:
+async def _answer(watch: EngineWatch, incoming: messages.CallStatus, ring_s: float) -> ExitStatus:
     """Let it ring, answer, and wait for the end."""
     call_id = incoming.call_id
     say(f"incoming call from {incoming.address}")
@@ -192,7 +192,7 @@ async def _call(watch: EngineWatch, address: PersonAddress, for_s: float | None)
         say("talking")
         await watch.until(lambda state: _is_over(state, call_id), for_s)
         if not _is_over(watch.state, call_id):
-            watch.command(messages.HangUp(call_id=call_id))
+            watch.command(messages.HangUpCall(call_id=call_id))
             await watch.until(lambda state: _is_over(state, call_id))
     over = watch.state.call
     if over is None:
@@ -230,7 +230,7 @@ class _CallLines:
         if now is not None and self._phase != "ended":
             self._print_techniques(now)
 
-    def _print_techniques(self, now: messages.CallState) -> None:
+    def _print_techniques(self, now: messages.CallStatus) -> None:
         for technique in now.phases:
             line = step_line(technique, now)
             # How it ended is printed once, whatever is learnt about the networks later.
@@ -249,5 +249,5 @@ def _is_talking(state: messages.EngineState, call_id: str) -> bool:
     return state.call is not None and state.call.call_id == call_id and state.call.phase in ("talking", "reconnecting")
 
 
-def _status(over: messages.CallState) -> ExitStatus:
+def _status(over: messages.CallStatus) -> ExitStatus:
     return exit_status(over.end_reason, answered=over.answered is not None)

@@ -132,7 +132,7 @@ def missed_call(call_id: str, person: PersonAddress, at: float) -> RecentCall:
 
 def between_networks(
     session: CallSession, wall_offset_s: float, now: float
-) -> tuple[str, str, network_history.Ended] | None:
+) -> tuple[str, str, network_history.NetworkOutcome] | None:
     """The outside addresses of both networks and what the call showed of them; ``None`` where it showed nothing, or
     went through several networks, so that nobody can say which of them it was."""
     stats, times = session.link_stats(now), session.times

@@ -133,7 +133,7 @@ class EngineAudio:
         return self._in_call or self._metering or self._tape is not None
 
     @property
-    def view(self) -> messages.Audio:
+    def view(self) -> messages.AudioState:
         """Devices and their problems, as windows show them."""
         test = ""
         if self._tape is not None:

@@ -18,13 +18,13 @@ _STRICT: dict[NatKind, NatProfile] = {
 }
 
 
-def nat_summary(profile: NatProfile | None) -> messages.NatProfile:
+def nat_summary(profile: NatProfile | None) -> messages.NatSummary:
     """One side's network; empty while nothing is known. What servers saw is counted, the report has it one by one."""
     if profile is None:
-        return messages.NatProfile()
+        return messages.NatSummary()
     seen = [match for line in profile.evidence if (match := _SAW.fullmatch(line))]
     ports = [int(match[2]) for match in seen]
-    return messages.NatProfile(
+    return messages.NatSummary(
         kind=profile.kind.value,
         answers=len(seen),
         servers=len({match[1] for match in seen}),

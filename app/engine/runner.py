@@ -207,14 +207,14 @@ class Engine:
                 self._to_call(call_id, ev.UserAnswered())
             case messages.DeclineCall(call_id):
                 self._to_call(call_id, ev.UserDeclined())
-            case messages.HangUp(call_id):
+            case messages.HangUpCall(call_id):
                 self._to_call(call_id, ev.UserHungUp())
             case messages.DismissCall(call_id):
                 self._dismiss(call_id)
             case messages.SetMuted(muted):
                 if self._call is not None:
                     self._call.submit(ev.UserMuted(muted))
-            case messages.Register() | messages.TryHere() | messages.SignOff():
+            case messages.RegisterName() | messages.TryHere() | messages.SignOff():
                 self._in_no_call()
                 self._membership.handle(message, answer)
             case messages.TrustKey(address, verified):

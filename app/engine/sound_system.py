@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from app.ipc.messages import Audio, AudioDevice, DeviceProblem
+from app.ipc.messages import AudioState, AudioDevice, DeviceProblem
 from app.model.terms import DeviceSide
 from app.system.errors import AppError
 from media.devices.clocked import EchoStreams, FileStreams
@@ -98,10 +98,10 @@ class SoundSystem:
         for streams in self._all:
             streams.close()
 
-    def audio(self, chosen_input: str, chosen_output: str, *, metering: bool, test: str) -> Audio:
+    def audio(self, chosen_input: str, chosen_output: str, *, metering: bool, test: str) -> AudioState:
         """As windows show it."""
         problem: WithoutAny = "no-sound-system" if self._devices.problem else "none"
-        return Audio(
+        return AudioState(
             inputs=_listed(self._devices.inputs),
             outputs=_listed(self._devices.outputs),
             input=chosen_input,

@@ -9,7 +9,7 @@ from app.call.session import CallSession
 from app.engine.network_view import nat_summary, network_state
 from app.ipc import messages
 from app.report.recorder import Strip
-from app.store import Person, Store
+from app.store import KnownPerson, Store
 from app.system.errors import Finding
 from transport.identity.safety_number import safety_number
 from transport.nat.profile import NatProfile
@@ -82,7 +82,7 @@ class ViewInputs:
     """The parts that change on their own; :func:`build` adds store and call."""
 
     me: messages.Me = field(default_factory=messages.Me)
-    audio: messages.Audio = field(default_factory=messages.Audio)
+    audio: messages.AudioState = field(default_factory=messages.AudioState)
     online: dict[str, bool] = field(default_factory=dict)
     """By short address: who is there, of those that are watched."""
     nat: NatProfile | None = None
@@ -130,7 +130,7 @@ def build(
 
 
 def _contacts(
-    people: Iterable[Person], picture: ViewInputs, numbers: SafetyNumbers, last_calls: dict[str, float]
+    people: Iterable[KnownPerson], picture: ViewInputs, numbers: SafetyNumbers, last_calls: dict[str, float]
 ) -> Iterable[messages.Contact]:
     for person in people:
         short = person.address.short
@@ -145,14 +145,14 @@ def _contacts(
         )
 
 
-def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, now: float) -> messages.CallState:
+def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, now: float) -> messages.CallStatus:
     view, times = session.call.view, session.times
 
     def wall(at: float | None) -> float | None:
         return None if at is None else at + wall_offset_s
 
     finished, nats, strip = session.finished, session.record.nats, session.record.strip()
-    return messages.CallState(
+    return messages.CallStatus(
         call_id=view.call_id,
         phase=view.phase,
         outgoing=view.outgoing,

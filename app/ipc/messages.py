@@ -93,7 +93,7 @@ class DeviceProblem(Frozen, frozen=True):
     device: str = ""
 
 
-class Audio(Frozen, frozen=True):
+class AudioState(Frozen, frozen=True):
     """Devices. An empty ``input``/``output`` means the system's default."""
 
     inputs: tuple[AudioDevice, ...] = ()
@@ -107,7 +107,7 @@ class Audio(Frozen, frozen=True):
     recording_test: Literal["", "recording", "playing"] = ""
 
 
-class NatProfile(Frozen, frozen=True):
+class NatSummary(Frozen, frozen=True):
     """One side's network. ``kind``: a value of :class:`transport.nat.profile.NatKind`; empty until it is known.
 
     What the verdict rests on: so many ``answers`` of ``servers`` saw so many ``ports`` from the lowest to the highest;
@@ -150,7 +150,7 @@ class KnownPair(Frozen, frozen=True):
 class NetworkState(Frozen, frozen=True):
     """The user's own network while nobody calls. ``measured`` in Unix seconds."""
 
-    nat: NatProfile = NatProfile()
+    nat: NatSummary = NatSummary()
     measured: float | None = None
     chances: tuple[CallFeasibility, ...] = ()
     mapping: PhaseOutcome | None = None
@@ -199,7 +199,7 @@ class PathMark(Frozen, frozen=True):
     outcome: PhaseOutcome | None = None
 
 
-class CallState(Frozen, frozen=True):
+class CallStatus(Frozen, frozen=True):
     """The call that is going on, or has just ended. Times are Unix seconds."""
 
     call_id: str
@@ -227,8 +227,8 @@ class CallState(Frozen, frozen=True):
     spans: tuple[PathSpan, ...] = ()
     marks: tuple[PathMark, ...] = ()
     phases: tuple[TraversalStep, ...] = ()
-    local_nat: NatProfile = NatProfile()
-    remote_nat: NatProfile = NatProfile()
+    local_nat: NatSummary = NatSummary()
+    remote_nat: NatSummary = NatSummary()
 
 
 class Notice(Frozen, frozen=True):
@@ -253,9 +253,9 @@ class EngineState(Tagged, frozen=True):
     me: Me = Me()
     contacts: tuple[Contact, ...] = ()
     recents: tuple[RecentCall, ...] = ()
-    audio: Audio = Audio()
+    audio: AudioState = AudioState()
     settings: Settings = Settings()
-    call: CallState | None = None
+    call: CallStatus | None = None
     network: NetworkState = NetworkState()
     notices: tuple[Notice, ...] = ()
     data_place: str = ""
@@ -347,7 +347,7 @@ class Attach(Tagged, frozen=True):
     watch_only: bool = False
 
 
-class Register(Tagged, frozen=True):
+class RegisterName(Tagged, frozen=True):
     """Claim ``name`` at ``relay`` (``host[:port][#pin]``)."""
 
     name: ShortText
@@ -382,7 +382,7 @@ class DeclineCall(Tagged, frozen=True):
     call_id: ShortText
 
 
-class HangUp(Tagged, frozen=True):
+class HangUpCall(Tagged, frozen=True):
     """End, or cancel, the call."""
 
     call_id: ShortText
@@ -484,13 +484,13 @@ class EndEngine(Tagged, frozen=True):
 
 WindowMessage = (
     Attach
-    | Register
+    | RegisterName
     | TryHere
     | SignOff
     | PlaceCall
     | AnswerCall
     | DeclineCall
-    | HangUp
+    | HangUpCall
     | DismissCall
     | SetMuted
     | AddContact

@@ -54,7 +54,7 @@ class NetworkPair(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class NetworkOutcome:
     """What a call showed. ``way`` is ``None`` where every phase came to its end without a path."""
 
     our_kind: NatKind
@@ -95,7 +95,7 @@ def ended(
     local: NatProfile | None,
     remote: NatProfile | None,
     at: float,
-) -> Ended | None:
+) -> NetworkOutcome | None:
     """What a call showed, from all phases that it tried, in order; ``None`` where it ended before that was clear.
 
     ``answered`` in the clock of the phases, ``at`` in Unix seconds."""
@@ -103,7 +103,7 @@ def ended(
     tried = tuple(statuses)
     for status in tried:
         if status.outcome == "won" and status.ended is not None:
-            return Ended(kinds[0], kinds[1], status.name, max(0.0, status.ended - answered), at)
+            return NetworkOutcome(kinds[0], kinds[1], status.name, max(0.0, status.ended - answered), at)
     climbs: list[set[PhaseOutcome]] = []
     for status in tried:
         # Each climb begins with the same phase.
@@ -113,10 +113,10 @@ def ended(
     # One that was cut off says nothing: what was still to come might have succeeded.
     if not any(outcomes <= {"failed", "skipped"} for outcomes in climbs):
         return None
-    return Ended(kinds[0], kinds[1], None, None, at)
+    return NetworkOutcome(kinds[0], kinds[1], None, None, at)
 
 
-def updated(before: NetworkPair, call: Ended) -> NetworkPair:
+def updated(before: NetworkPair, call: NetworkOutcome) -> NetworkPair:
     """With one more call."""
     known = msgspec.structs.replace(
         before,

@@ -3,7 +3,7 @@
 from typing import get_args
 
 from app.ipc.messages import MAX_KNOWN_SHOWN, KnownPair
-from app.model.network_history import Ended, NetworkPair, hints, tag, tag_key
+from app.model.network_history import NetworkOutcome, NetworkPair, hints, tag, tag_key
 from app.model.terms import PhaseName
 from app.store.networks import Networks
 from transport.nat.profile import NatProfile
@@ -29,7 +29,7 @@ class KnownNetworks:
             return Hints()
         return hints(self._networks.get(tags[0], tags[1]), now + self._wall_offset_s, self._wall_offset_s)
 
-    def note(self, ours: str, theirs: str, call: Ended) -> None:
+    def note(self, ours: str, theirs: str, call: NetworkOutcome) -> None:
         """A call between these has ended so."""
         tags = tag(self._key, ours), tag(self._key, theirs)
         if tags[0] is not None and tags[1] is not None:

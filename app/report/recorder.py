@@ -200,7 +200,7 @@ class Recorder:
 
     def network_changed(self, addresses: int, now: float) -> None:
         """The interfaces of this machine have changed and have so many addresses now."""
-        self._add(trace.InterfacesChanged(self._since(now), addresses))
+        self._add(trace.AddressesChanged(self._since(now), addresses))
 
     def figures(self, stats: LinkStats | None, now: float) -> bool:
         """The figures of the link. ``True`` where those of a phase have changed."""
@@ -293,7 +293,7 @@ class Recorder:
                 case trace.Connection(is_there=is_there):
                     strip.lost_since = None if is_there else at
                     strip.marks.append(Mark(at, "back" if is_there else "lost"))
-                case trace.InterfacesChanged():
+                case trace.AddressesChanged():
                     strip.marks.append(Mark(at, "network"))
                 case trace.PhaseBecame(name=name, outcome=outcome):
                     before = outcomes.get(name, "waiting")

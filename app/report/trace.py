@@ -82,14 +82,14 @@ class CandidatesExchanged(Happened, frozen=True, tag="candidates"):
     kinds: dict[CandidateKind, Count]
 
 
-class InterfacesChanged(Happened, frozen=True, tag="network"):
+class AddressesChanged(Happened, frozen=True, tag="network"):
     """The machine's interfaces changed; it has so many addresses now."""
 
     addresses: Count
 
 
 Event = (
-    CallBecame | PathBecame | Swapped | Connection | PhaseBecame | NatKnown | CandidatesExchanged | InterfacesChanged
+    CallBecame | PathBecame | Swapped | Connection | PhaseBecame | NatKnown | CandidatesExchanged | AddressesChanged
 )  # fmt: skip
 
 

@@ -2,14 +2,14 @@
 
 from app.store.documents import Profile
 from app.store.errors import ListFull, StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly
-from app.store.people import Person
+from app.store.people import KnownPerson
 from app.store.relays import KnownRelay
 from app.store.store import Store
 
 __all__ = [
     "KnownRelay",
     "ListFull",
-    "Person",
+    "KnownPerson",
     "Profile",
     "Store",
     "StoreBusy",

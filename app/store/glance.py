@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.store.database import open_for_reading
 from app.store.documents import Documents, Profile
-from app.store.relays import Relays
+from app.store.relays import RelayCertificates
 from transport.wire.addresses import RelayAddress
 
 
@@ -15,7 +15,7 @@ class ProfileSnapshot:
     """What was there. ``relays`` is a copy; nothing that is done with it is written."""
 
     profile: Profile
-    relays: Relays
+    relays: RelayCertificates
 
     def certificate_of(self, relay: RelayAddress) -> bytes | None:
         """The certificate (DER) that a relay showed earlier."""
@@ -28,12 +28,12 @@ def glance(path: Path) -> ProfileSnapshot:
 
     Raises :class:`app.store.errors.StoreError`.
     """
-    documents, relays = Documents(lambda _: None), Relays(lambda _: None, time.time)
+    documents, relays = Documents(lambda _: None), RelayCertificates(lambda _: None, time.time)
     if path.exists():
         database = open_for_reading(path)
         try:
             documents.load(database.rows(Documents.QUERY), set())
-            relays.load(database.rows(Relays.QUERY), set())
+            relays.load(database.rows(RelayCertificates.QUERY), set())
         finally:
             database.close()
     return ProfileSnapshot(documents.profile, relays)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from app.model.network_history import TAG_BYTES, Ended, NetworkPair, is_forgotten, pair_key, updated
+from app.model.network_history import TAG_BYTES, NetworkOutcome, NetworkPair, is_forgotten, pair_key, updated
 from app.store.database import Row, Statement
 
 # A person with a laptop comes to a few networks a week, and calls a few people from each.
@@ -33,7 +33,7 @@ class Networks:
         """All of them."""
         return tuple(sorted(self._pairs.values(), key=lambda pair: -pair.at))
 
-    def add(self, ours: bytes, theirs: bytes, call: Ended) -> None:
+    def add(self, ours: bytes, theirs: bytes, call: NetworkOutcome) -> None:
         """Remember one more call between these; what is too old or too much is forgotten."""
         pair = updated(self.get(ours, theirs) or NetworkPair(ours, theirs), call)
         self._pairs[pair.key] = pair

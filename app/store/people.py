@@ -23,7 +23,7 @@ MAX_ALIAS_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class KnownPerson:
     """Somebody. ``listed``: in the contact list. Times are Unix seconds."""
 
     address: PersonAddress
@@ -46,17 +46,17 @@ class People:
     __slots__ = ("_changed", "_clock", "_people")
 
     def __init__(self, changed: Callable[[Iterable[str]], None], clock: Callable[[], float]) -> None:
-        self._people: dict[str, Person] = {}
+        self._people: dict[str, KnownPerson] = {}
         self._changed = changed
         self._clock = clock
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
-    def get(self, address: PersonAddress) -> Person | None:
+    def get(self, address: PersonAddress) -> KnownPerson | None:
         """Who is known at this address."""
         return self._people.get(address.short)
 
-    def contacts(self) -> tuple[Person, ...]:
+    def contacts(self) -> tuple[KnownPerson, ...]:
         """The contact list by name, and whoever is blocked, so that a block can be seen and lifted."""
         shown = (person for person in self._people.values() if person.listed or person.blocked)
         return tuple(sorted(shown, key=lambda person: (person.alias or person.address.name).casefold()))
@@ -74,7 +74,7 @@ class People:
 
     # -- changing --------------------------------------------------------------------------------------------------
 
-    def add(self, address: PersonAddress, alias: str = "") -> Person:
+    def add(self, address: PersonAddress, alias: str = "") -> KnownPerson:
         """Put somebody into the list, or change their alias or their relay's pin. Raises :class:`ListFull`."""
         known = self._known(address)
         if not known.listed and sum(person.listed for person in self._people.values()) >= MAX_LISTED:
@@ -111,18 +111,18 @@ class People:
         if known is not None:
             self._keep(replace(known, pin=key_pinning.mark_verified(known.pin)))
 
-    def _known(self, address: PersonAddress) -> Person:
+    def _known(self, address: PersonAddress) -> KnownPerson:
         now = self._clock()
-        return self._people.get(address.short) or Person(address, added_at=now, seen_at=now)
+        return self._people.get(address.short) or KnownPerson(address, added_at=now, seen_at=now)
 
-    def _keep(self, person: Person) -> Person:
+    def _keep(self, person: KnownPerson) -> KnownPerson:
         key = person.address.short
         if self._people.get(key) != person:
             self._people[key] = person
             self._changed([key, *self._forget_oldest(person)])
         return person
 
-    def _forget_oldest(self, kept: Person) -> list[str]:
+    def _forget_oldest(self, kept: KnownPerson) -> list[str]:
         spare = [p for p in self._people.values() if not (p.listed or p.blocked or p is kept)]
         if len(spare) < MAX_REMEMBERED:
             return []
@@ -174,7 +174,7 @@ class People:
         )
 
 
-def _person(row: Row) -> Person:
+def _person(row: Row) -> KnownPerson:
     address, relay_pin, alias, listed, blocked, added_at, seen_at, key, certificate, verified, *offered = row
     parsed = parse_person(str(address))
     if parsed.short != address:
@@ -186,7 +186,7 @@ def _person(row: Row) -> Person:
         raise WireError("a time that is none")
     offered_key, offered_certificate = offered
     pin = Pin(_blob(key), _blob(certificate), bool(verified), _blob(offered_key), _blob(offered_certificate))
-    return Person(parsed, str(alias), bool(listed), bool(blocked), added_at, seen_at, pin)
+    return KnownPerson(parsed, str(alias), bool(listed), bool(blocked), added_at, seen_at, pin)
 
 
 def _blob(value: object) -> bytes:

@@ -20,7 +20,7 @@ class KnownRelay:
     seen_at: float
 
 
-class Relays:
+class RelayCertificates:
     """All of them, by ``host:port``."""
 
     QUERY = "SELECT endpoint, pin, certificate, seen_at FROM relays"

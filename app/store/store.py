@@ -19,7 +19,7 @@ from app.store.documents import Documents
 from app.store.errors import StoreDamaged, StoreError, StoreReadOnly
 from app.store.networks import Networks
 from app.store.people import People
-from app.store.relays import Relays
+from app.store.relays import RelayCertificates
 from app.system.errors import Finding, FindingKind
 
 Key = tuple[str, str]
@@ -56,10 +56,10 @@ class Store:
         self.trouble: StoreError | None = None
         self.people = People(partial(self._changed, "people"), clock)
         self.calls = Calls(partial(self._changed, "calls"), clock)
-        self.relays = Relays(partial(self._changed, "relays"), clock)
+        self.relays = RelayCertificates(partial(self._changed, "relays"), clock)
         self.networks = Networks(partial(self._changed, "networks"), clock)
         self.documents = Documents(partial(self._changed, "documents"))
-        self._collections: dict[str, People | Calls | Relays | Networks | Documents] = {
+        self._collections: dict[str, People | Calls | RelayCertificates | Networks | Documents] = {
             "people": self.people,
             "calls": self.calls,
             "relays": self.relays,

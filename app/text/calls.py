@@ -3,7 +3,7 @@
 No jargon, no blame. What a stranger wrote (``detail``) is cut, cleaned and quoted.
 """
 
-from app.ipc.messages import CallSample, CallState, PathMark
+from app.ipc.messages import CallSample, CallStatus, PathMark
 from app.model.sanitize import one_line
 from app.text.catalogue import UserMessage, joined, sentence
 from app.text.traversal import PHASE_NAMES
@@ -137,12 +137,12 @@ def reason_text(reason: str, detail: str = "", *, outgoing: bool = True, answere
     return joined(*(sentence(part, detail=quoted) for part in parts if part))
 
 
-def end_text(call: CallState) -> str:
+def end_text(call: CallStatus) -> str:
     """Why a call has ended."""
     return reason_text(call.end_reason, call.end_detail, outgoing=call.outgoing, answered=call.answered is not None)
 
 
-def path_text(call: CallState) -> str:
+def path_text(call: CallStatus) -> str:
     """The line under the name in a call; empty while there is nothing to tell."""
     if call.phase == "connecting":
         return sentence(CONNECTING)

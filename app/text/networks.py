@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from app.ipc.messages import CallFeasibility, NatProfile, NetworkState
+from app.ipc.messages import CallFeasibility, NatSummary, NetworkState
 from app.text.catalogue import joined, sentence
 from app.text.traversal import mapping_text
 
@@ -68,7 +68,7 @@ def ease(kind: str) -> EASE:
     return "hard" if kind.startswith("symmetric") else "easy"
 
 
-def small_print(nat: NatProfile) -> str:
+def small_print(nat: NatSummary) -> str:
     """The kind, and what it rests on."""
     parts = [nat.kind] if nat.kind not in ("", "unknown") else []
     if nat.ports:
@@ -94,6 +94,6 @@ def port_text(network: NetworkState) -> str:
     return mapping_text(network.mapping, network.mapping_reason, network.mapping_protocol)
 
 
-def own_network(nat: NatProfile) -> str:
+def own_network(nat: NatSummary) -> str:
     """Headline and detail in one text."""
     return joined(f"{headline(nat.kind)}.", detail(nat.kind)) if nat.kind else ""

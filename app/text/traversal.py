@@ -6,7 +6,7 @@ command line :func:`step_line`; the report keeps the codes.
 
 from typing import Literal
 
-from app.ipc.messages import CallState, TraversalStep
+from app.ipc.messages import CallStatus, TraversalStep
 from app.model.sanitize import one_line
 from app.model.terms import PhaseName, PhaseOutcome
 from app.text.catalogue import capital, joined, plural, sentence
@@ -204,7 +204,7 @@ LINE_OURS = "opening {count:,} ports on our side for theirs to find"
 Side = Literal["ours", "theirs", "both", "neither"]
 
 
-def harder_side(call: CallState) -> Side:
+def harder_side(call: CallStatus) -> Side:
     """Whose network is the reason that hole punching alone does not do."""
     ours, theirs = (
         _HARDNESS.index(nat.kind) if nat.kind in NETWORKS else -1 for nat in (call.local_nat, call.remote_nat)
@@ -214,7 +214,7 @@ def harder_side(call: CallState) -> Side:
     return "ours" if ours > theirs else "theirs"
 
 
-def networks_text(call: CallState) -> str:
+def networks_text(call: CallStatus) -> str:
     """Which network makes a direct path hard, and how; empty where neither does."""
     ours, theirs = call.local_nat.kind, call.remote_nat.kind
     if ours in NETWORKS and ours == theirs:
@@ -226,14 +226,14 @@ def networks_text(call: CallState) -> str:
     )
 
 
-def ports_searched(step: TraversalStep, call: CallState) -> tuple[int, int]:
+def ports_searched(step: TraversalStep, call: CallStatus) -> tuple[int, int]:
     """The ports that a search is about, here and there: the side whose ports are random opens them."""
     if step.name not in ("birthday", "blocks"):
         return 0, 0
     return (step.of, 0) if harder_side(call) == "ours" else (0, step.of)
 
 
-def step_text(step: TraversalStep, call: CallState) -> str:
+def step_text(step: TraversalStep, call: CallStatus) -> str:
     """What the step is about, and why it came out as it did."""
     is_search, reason = step.name in ("birthday", "blocks"), step.reason
     match step.outcome:
@@ -263,7 +263,7 @@ def step_text(step: TraversalStep, call: CallState) -> str:
     return _reason(step, reason, call)
 
 
-def step_line(step: TraversalStep, call: CallState) -> str:
+def step_line(step: TraversalStep, call: CallStatus) -> str:
     """The step as the command line shows it; empty for what is not worth a line."""
     values = {"phase": sentence(LINE_NAMES[step.name]), "why": step_text(step, call)}
     if step.outcome == "trying":
@@ -293,13 +293,13 @@ def mapping_text(outcome: PhaseOutcome | None, reason: str, protocol: str) -> st
     return joined(text, named)
 
 
-def _reason(step: TraversalStep, reason: str, call: CallState) -> str:
+def _reason(step: TraversalStep, reason: str, call: CallStatus) -> str:
     template = REASONS.get(f"{step.name}/{reason}", REASONS.get(reason, ""))
     is_explained = reason in EXPLAINED and f"{step.name}/{reason}" not in REASONS
     return joined(networks_text(call) if is_explained else "", sentence(template))
 
 
-def _search(step: TraversalStep, call: CallState) -> str:
+def _search(step: TraversalStep, call: CallStatus) -> str:
     ours, theirs = ports_searched(step, call)
     if theirs:
         return plural(theirs, one=SEARCH_THEIRS_ONE, other=SEARCH_THEIRS)
@@ -308,7 +308,7 @@ def _search(step: TraversalStep, call: CallState) -> str:
     return sentence(SEARCH_BOTH)
 
 
-def _not_found(step: TraversalStep, call: CallState) -> str:
+def _not_found(step: TraversalStep, call: CallStatus) -> str:
     if not step.tried:
         return sentence(NOT_FOUND_ANY)
     if harder_side(call) == "ours":
@@ -316,7 +316,7 @@ def _not_found(step: TraversalStep, call: CallState) -> str:
     return plural(step.tried, one=NOT_FOUND_THEIRS_ONE, other=NOT_FOUND_THEIRS)
 
 
-def _found(step: TraversalStep, call: CallState) -> str:
+def _found(step: TraversalStep, call: CallStatus) -> str:
     if not step.tried:
         return sentence(FOUND_ANY)
     if harder_side(call) == "ours":
@@ -324,7 +324,7 @@ def _found(step: TraversalStep, call: CallState) -> str:
     return plural(step.tried, one=FOUND_THEIRS_ONE, other=FOUND_THEIRS)
 
 
-def _attempt(step: TraversalStep, call: CallState) -> str:
+def _attempt(step: TraversalStep, call: CallStatus) -> str:
     ours, theirs = ports_searched(step, call)
     if theirs:
         return plural(theirs, one=LINE_THEIRS_ONE, other=LINE_THEIRS)

@@ -6,11 +6,11 @@ import msgspec
 
 from app.ipc.messages import (
     AnswerCall,
-    CallState,
+    CallStatus,
     ChangeSettings,
     DeclineCall,
     DismissCall,
-    HangUp,
+    HangUpCall,
     PlaceCall,
     SetMuted,
     WindowMessage,
@@ -30,7 +30,7 @@ class CallCommands:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.call: CallState | None = None
+        self.call: CallStatus | None = None
 
     def answer(self) -> None:
         """Take an incoming call."""
@@ -42,7 +42,7 @@ class CallCommands:
 
     def hang_up(self) -> None:
         """End a call that was placed or answered."""
-        self._for_call(HangUp)
+        self._for_call(HangUpCall)
 
     def dismiss(self) -> None:
         """Leave the page of a call that has ended."""
@@ -69,6 +69,6 @@ class CallCommands:
         if self.call is not None:
             self._send(SetMuted(muted=not self.call.muted))
 
-    def _for_call(self, command: type[AnswerCall | DeclineCall | DismissCall | HangUp]) -> None:
+    def _for_call(self, command: type[AnswerCall | DeclineCall | DismissCall | HangUpCall]) -> None:
         if self.call is not None:
             self._send(command(call_id=self.call.call_id))

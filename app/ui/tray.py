@@ -6,7 +6,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
-from app.ipc.messages import CallState, EngineState
+from app.ipc.messages import CallStatus, EngineState
 from app.ui.commands import CallCommands, Send
 from app.ui.theme.icons import logo
 from app.ui.widgets.format import menu_text, plain, short_address, translate
@@ -90,7 +90,7 @@ class Tray(QObject):
             self.open_wanted.emit()
 
 
-def notification(call: CallState) -> tuple[str, str]:
+def notification(call: CallStatus) -> tuple[str, str]:
     """Title and text of the system's notification of an incoming call."""
     title = translate("tray", "{name} is calling").format(name=plain(call.title))
     return title.translate(MARKUP), short_address(call.address).translate(MARKUP)

@@ -113,7 +113,7 @@ async def in_call(home: Path, shown: BenchWindow, echo: str, seconds: float) -> 
         memories = memory(shown.process.pid), memory(person.pid)
         call = person.state.call
         assert call is not None
-        person.send(messages.HangUp(call_id=call.call_id))
+        person.send(messages.HangUpCall(call_id=call.call_id))
         await person.ended(call.call_id, call.placed)
     return InCall(closed, opened, engine, *memories)
 

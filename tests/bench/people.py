@@ -116,7 +116,7 @@ async def one_call(caller: Person, callee: Person, address: str, talk_s: float) 
     ours, theirs = caller.state.call, callee.state.call
     assert ours is not None and theirs is not None
     await asyncio.sleep(talk_s)
-    caller.send(protocol.HangUp(call_id=ours.call_id))
+    caller.send(protocol.HangUpCall(call_id=ours.call_id))
     reports = (
         await caller.ended(ours.call_id, ours.placed),
         await callee.ended(ours.call_id, theirs.placed),

@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QApplication, QScrollArea
 from app.engine.network_view import nat_summary, network_state
 from app.engine.view import traversal_step
 from app.ipc.messages import (
-    Audio,
+    AudioState,
     AudioDevice,
     CallSample,
-    CallState,
+    CallStatus,
     Contact,
     DeviceProblem,
     EngineState,
@@ -112,7 +112,7 @@ RECENTS = (
     past("grandma", 4 * DAY, "no-answer", outgoing=True),
     past("bob", 9 * DAY, "busy", outgoing=True),
 )
-AUDIO = Audio(
+AUDIO = AudioState(
     inputs=(
         AudioDevice("mic-1", "Built-in microphone", is_default=True),
         AudioDevice("mic-2", "Jabra Evolve2 65 (USB headset)"),
@@ -175,7 +175,7 @@ def with_(state: EngineState, **fields: object) -> EngineState:
     return msgspec.structs.replace(state, **fields)
 
 
-def call(phase: str, **more: object) -> CallState:
+def call(phase: str, **more: object) -> CallStatus:
     known = dict(
         call_id="call-1",
         phase=phase,
@@ -186,7 +186,7 @@ def call(phase: str, **more: object) -> CallState:
         safety_number=SAFETY,
         placed=NOW - 70,
     )
-    return CallState(**{**known, **more})  # type: ignore[arg-type]
+    return CallStatus(**{**known, **more})  # type: ignore[arg-type]
 
 
 OPEN_DOOR = MappingStatus("won", "", "upnp")
@@ -279,7 +279,7 @@ HOPELESS = msgspec.structs.replace(
 CHANGED = call("ended", outgoing=True, trust="changed", end_reason="key-changed", ended=NOW, placed=NOW - 2)
 
 
-def samples(shown: CallState, until: float = 47.2) -> list[CallSample]:
+def samples(shown: CallStatus, until: float = 47.2) -> list[CallSample]:
     """What the engine would have told since the answer: seeded, so that pictures are the same each time."""
     rng = random.Random(7)
     made = []
@@ -378,7 +378,7 @@ def _relay_wrong(window: MainWindow, state: EngineState) -> None:
     from app.ipc.messages import CommandFailed
 
     _step(1, relay_field="relay.exmaple")(window, state)
-    window.command_failed(CommandFailed("Register", "relay-unreachable", field="relay"))
+    window.command_failed(CommandFailed("RegisterName", "relay-unreachable", field="relay"))
 
 
 def _section(place: int):  # type: ignore[no-untyped-def]

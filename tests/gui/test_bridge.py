@@ -16,7 +16,7 @@ from app.ipc.messages import (
     CommandFailed,
     EngineHello,
     EngineMessage,
-    HangUp,
+    HangUpCall,
     Levels,
     PlaceCall,
     Report,
@@ -140,10 +140,10 @@ def test_commands_go_out_and_are_refused_without_an_engine(played: Played) -> No
 
     async def steps() -> AsyncIterator[Callable[[], bool]]:
         yield lambda: played.bridge.attached
-        played.bridge.send(HangUp("call-1"))
+        played.bridge.send(HangUpCall("call-1"))
 
     played.run(steps)
-    assert played.link.heard == [HangUp("call-1")]
+    assert played.link.heard == [HangUpCall("call-1")]
     assert len(refused) == 1
 
 

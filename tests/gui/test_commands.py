@@ -32,10 +32,10 @@ from app.ipc.messages import (
     EraseHistory,
     EraseNetworks,
     GetReport,
-    HangUp,
+    HangUpCall,
     PlaceCall,
     RefreshDevices,
-    Register,
+    RegisterName,
     RemoveContact,
     Report,
     SaveTrace,
@@ -102,12 +102,12 @@ def settings(**fields: object) -> ChangeSettings:
         (HOME, "typed", ["call_address"], [PlaceCall("zoe@calls.example")]),
         (HOME, "typed", ["add_address"], [AddContact("zoe@calls.example")]),
         (with_(HOME, notices=NOTICES), "", ["notice_2"], [DismissNotice(2)]),
-        (with_(HOME, call=CALLING), "", ["hang_up"], [HangUp("call-1")]),
+        (with_(HOME, call=CALLING), "", ["hang_up"], [HangUpCall("call-1")]),
         (with_(HOME, call=INCOMING), "", ["page_answer"], [AnswerCall("call-1")]),
         (with_(HOME, call=INCOMING), "", ["page_decline"], [DeclineCall("call-1")]),
         (with_(HOME, call=TALKING), "", ["mute_button"], [SetMuted(True)]),
         (with_(HOME, call=MUTED), "", ["mute_button"], [SetMuted(False)]),
-        (with_(HOME, call=TALKING), "", ["hang_up"], [HangUp("call-1")]),
+        (with_(HOME, call=TALKING), "", ["hang_up"], [HangUpCall("call-1")]),
         (with_(HOME, call=TALKING), "panel", ["copy_report"], [GetReport("call-1")]),
         (with_(HOME, call=ENDED), "", ["close_call"], [DismissCall("call-1")]),
         (with_(HOME, call=ENDED), "", ["call_again"], [DismissCall("call-1"), PlaceCall(BOB.address)]),
@@ -290,7 +290,7 @@ def test_tray_menu_of_a_call(window: MainWindow, bridge: RecordingBridge) -> Non
     for action in window.tray.menu.actions():
         if action.objectName() in ("tray_answer", "tray_decline"):
             action.trigger()
-    assert bridge.sent == [SetMuted(False), HangUp("call-1"), AnswerCall("call-1"), DeclineCall("call-1")]
+    assert bridge.sent == [SetMuted(False), HangUpCall("call-1"), AnswerCall("call-1"), DeclineCall("call-1")]
 
 
 # -- the first run -----------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_first_run_with_a_relay_of_ones_own(qtbot: QtBot, window: MainWindow, br
     assert not button(window, "relay_next").isEnabled()
     qtbot.keyClicks(relay, "relay.example")
     qtbot.keyClick(relay, Qt.Key.Key_Return)
-    assert bridge.sent == [Register("maria", "relay.example")]
+    assert bridge.sent == [RegisterName("maria", "relay.example")]
     window.show_state(with_(FIRST, busy="Registering…"))
     assert not button(window, "relay_next").isEnabled()
     window.show_state(with_(FIRST, first_run=False, me=HOME.me))

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
-from app.ipc.messages import EngineState, HangUp, PlaceCall, SetMuted
+from app.ipc.messages import EngineState, HangUpCall, PlaceCall, SetMuted
 from app.ui.main_window import MainWindow
 from app.ui.panel.path_strip import PathStrip
 from tests.gui.scenes import (
@@ -183,4 +183,4 @@ def test_a_whole_call_with_keys_only(
     qtbot.keyClick(tab_to("mute_button"), Qt.Key.Key_Space)
     window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, muted=True)))
     qtbot.keyClick(tab_to("hang_up"), Qt.Key.Key_Space)
-    assert bridge.sent == [SetMuted(True), HangUp("call-1")]
+    assert bridge.sent == [SetMuted(True), HangUpCall("call-1")]

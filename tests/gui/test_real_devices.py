@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from app.engine.runner import WITHOUT_WINDOW_S
-from app.ipc.messages import AddContact, CallSample, ChangeSettings, EngineState, HangUp, SetMuted
+from app.ipc.messages import AddContact, CallSample, ChangeSettings, EngineState, HangUpCall, SetMuted
 from app.ipc.socket import read_info
 from app.store import Store
 from tests.audio_compare import RATE_HZ, Comparison, Signal, compare, read_wav
@@ -298,7 +298,7 @@ def test_a_killed_window_leaves_the_call_to_the_setting(desk: Desk, home: Path) 
     call = in_phase(echo, "talking").call
     assert call is not None
     in_phase(home, "talking")
-    ask_engine(echo, lambda one: isinstance(one, EngineState) and is_over(one), HangUp(call_id=call.call_id))
+    ask_engine(echo, lambda one: isinstance(one, EngineState) and is_over(one), HangUpCall(call_id=call.call_id))
     await_nothing_left(home)
 
     with at_home(desk, home) as window:

@@ -425,9 +425,9 @@ def test_a_refused_command_is_told(window: MainWindow) -> None:
 def test_a_refused_registration_is_told_where_it_was_typed(window: MainWindow) -> None:
     window.show_state(FIRST)
     PREPARE["relay"](window, FIRST)
-    window.command_failed(CommandFailed("Register", "relay-unreachable", field="relay"))
+    window.command_failed(CommandFailed("RegisterName", "relay-unreachable", field="relay"))
     assert "The relay of this address does not answer." in words(window.first_run) and not window.errors.isVisible()
-    window.command_failed(CommandFailed("Register", "name-taken", field="name"))
+    window.command_failed(CommandFailed("RegisterName", "name-taken", field="name"))
     assert "Somebody else has this name" in words(window.first_run)
     assert "Step 1 of 3" in words(window.first_run)
     window.command_failed(CommandFailed("PlaceCall", "in-call"))

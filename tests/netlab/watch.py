@@ -24,7 +24,7 @@ class Watcher:
         self._loop = loop
         self.samples: list[tuple[float, protocol.CallSample]] = []
         """Five a second."""
-        self.call: protocol.CallState | None = None
+        self.call: protocol.CallStatus | None = None
         self._client: EngineClient | None = None
 
     async def watch(self) -> None:
@@ -63,7 +63,7 @@ class Watcher:
     def hang_up(self) -> None:
         """End the call."""
         assert self._client is not None and self.call is not None
-        client, command = self._client, protocol.HangUp(call_id=self.call.call_id)
+        client, command = self._client, protocol.HangUpCall(call_id=self.call.call_id)
         self._loop.call_soon_threadsafe(client.send, command)
 
 

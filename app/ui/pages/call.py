@@ -6,7 +6,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import CallState, EngineState, Levels
+from app.ipc.messages import CallStatus, EngineState, Levels
 from app.text.calls import end_text, path_text
 from app.text.devices import device_text
 from app.ui.commands import CallCommands, Send
@@ -148,7 +148,7 @@ class CallPage(QWidget):
 
     # -- parts that change -----------------------------------------------------------------------------------------
 
-    def _show_line(self, call: CallState) -> None:
+    def _show_line(self, call: CallStatus) -> None:
         linked = call.phase in ("talking", "reconnecting") or (call.phase == "ended" and bool(call.spans))
         self._line.setVisible(linked)
         if call.phase == "ended":
@@ -164,7 +164,7 @@ class CallPage(QWidget):
         self._text.show_text(self._sentence(call))
         self._text.set_tone("warn" if call.phase == "reconnecting" else "muted")
 
-    def _sentence(self, call: CallState) -> str:
+    def _sentence(self, call: CallStatus) -> str:
         match call.phase:
             case "incoming" if call.first_call:
                 return self.tr("First call from this person")
@@ -177,7 +177,7 @@ class CallPage(QWidget):
             case _:
                 return ""
 
-    def _show_audio(self, call: CallState, state: EngineState) -> None:
+    def _show_audio(self, call: CallStatus, state: EngineState) -> None:
         self._meters.setVisible(call.phase in ("talking", "reconnecting"))
         self._you.set_off(call.muted)
         self._you_icon.set_icon("mic-off" if call.muted else "mic", "warn" if call.muted else "muted")

@@ -6,7 +6,7 @@ from PySide6.QtCore import QPoint
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QWidget
 
-from app.ipc.messages import AudioDevice, CallState, EngineState, RefreshDevices
+from app.ipc.messages import AudioDevice, CallStatus, EngineState, RefreshDevices
 from app.ui.commands import CallCommands, Send, change_settings
 from app.ui.theme.icons import icon
 from app.ui.theme.theme import colours
@@ -43,7 +43,7 @@ class CallControls(QWidget):
             layout.setStretch(place, 1)
         self.setLayout(layout)
 
-    def show_state(self, call: CallState, state: EngineState) -> None:
+    def show_state(self, call: CallStatus, state: EngineState) -> None:
         """Show the buttons of the phase. Muting makes sense once a call is answered."""
         self._state = state
         shown = self._phases.get(call.phase, self._running)

@@ -5,7 +5,7 @@ from functools import partial
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import CommandFailed, EngineState, Levels, PlaceCall, Register, TryHere
+from app.ipc.messages import CommandFailed, EngineState, Levels, PlaceCall, RegisterName, TryHere
 from app.text.accounts import busy_text
 from app.text.problems import problem_text
 from app.ui.commands import Send
@@ -83,7 +83,7 @@ class FirstRunPage(QWidget):
 
     def command_failed(self, failure: CommandFailed) -> bool:
         """Show why registering did not work, where it was typed. False: not a matter of this page."""
-        if failure.command not in ("Register", "TryHere"):
+        if failure.command not in ("RegisterName", "TryHere"):
             return False
         self._asked = False
         text = plain(problem_text(failure.code, failure.values), 300)
@@ -225,7 +225,7 @@ class FirstRunPage(QWidget):
         self._asked = True
         name = self._name.text().strip()
         if self._own.isChecked():
-            self._send(Register(name=name, relay=self._relay.text().strip()))
+            self._send(RegisterName(name=name, relay=self._relay.text().strip()))
         else:
             self._send(TryHere(name=name))
 

@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import CallState
+from app.ipc.messages import CallStatus
 from app.ui.commands import CallCommands, Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Pulse
@@ -67,7 +67,7 @@ class IncomingWindow(QWidget):
             )
         )
 
-    def show_call(self, call: CallState | None) -> None:
+    def show_call(self, call: CallStatus | None) -> None:
         """Rise for an incoming call; go for anything else."""
         before = self._commands.call
         if call is None or call.phase != "incoming":

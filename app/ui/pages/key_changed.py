@@ -3,7 +3,7 @@
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QWidget
 
-from app.ipc.messages import CallState, DismissCall, TrustKey
+from app.ipc.messages import CallStatus, DismissCall, TrustKey
 from app.ui.commands import CallCommands, Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button
@@ -40,7 +40,7 @@ class KeyChangedPage(QWidget):
         )
         self.setLayout(column(sheet(None, *parts, None, width_px=WIDTH_PX, name="key_changed_scroll")))
 
-    def show_call(self, call: CallState) -> None:
+    def show_call(self, call: CallStatus) -> None:
         """Say what is wrong with ``call``."""
         self._commands.call = call
         who = plain(call.title)

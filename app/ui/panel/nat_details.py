@@ -2,7 +2,7 @@
 
 from PySide6.QtWidgets import QFrame, QWidget
 
-from app.ipc.messages import NatProfile
+from app.ipc.messages import NatSummary
 from app.text import networks
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.labels import ElidedLabel, Icon, Label, small, strong
@@ -24,7 +24,7 @@ class NatDetails(QWidget):
         port = row(self._port_icon, self._port, stretch=1)
         self.setLayout(column(head, self._detail, self._evidence, port, spacing=4))
 
-    def show_profile(self, profile: NatProfile, port: str = "", *, port_open: bool = True) -> None:
+    def show_profile(self, profile: NatSummary, port: str = "", *, port_open: bool = True) -> None:
         """Show ``profile``, and what became of the request for a ``port``."""
         tone = "text" if profile.kind else "muted"
         self._headline.setText(networks.headline(profile.kind) or self.tr("Not known yet"))
@@ -53,13 +53,13 @@ class NetworkCard(QFrame):
         self._details = NatDetails(self.tr("Segue finds out when it looks for a direct path."))
         head = row(self._title, self._ease_icon, self._ease, spacing=4, stretch=0)
         self.setLayout(column(head, self._details, None, spacing=4, margins=(2 * GRID_PX, 12, 2 * GRID_PX, 12)))
-        self.show_profile(NatProfile())
+        self.show_profile(NatSummary())
 
     def set_title(self, who: str) -> None:
         """Whose network it is."""
         self._title.set_text(self.tr("{name}'s network").format(name=who))
 
-    def show_profile(self, profile: NatProfile, port: str = "") -> None:
+    def show_profile(self, profile: NatSummary, port: str = "") -> None:
         """Show what is known, and what is told of a mapped ``port``."""
         self._details.show_profile(profile, port)
         word, icon, tone = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
-from app.ipc.messages import CallSample, CallState, Report, TraceSaved
+from app.ipc.messages import CallSample, CallStatus, Report, TraceSaved
 from app.text.calls import codec_text
 from app.text.traversal import step_text
 from app.ui.commands import Send
@@ -70,7 +70,7 @@ class ConnectionPanel(QFrame):
 
     # -- what it shows ---------------------------------------------------------------------------------------------
 
-    def show_call(self, call: CallState) -> None:
+    def show_call(self, call: CallStatus) -> None:
         """Bring timeline, steps and networks up to date."""
         if call.call_id != self._call_id:
             self._call_id = call.call_id

@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ipc.messages import CallState, PathMark, PathSpan
+from app.ipc.messages import CallStatus, PathMark, PathSpan
 from app.text.calls import mark_text
 from app.ui.panel.marks import is_filled, mark_colour, mark_shape
 from app.ui.theme.theme import SMALL_PX, colours, font
@@ -69,7 +69,7 @@ class PathStrip(QWidget):
         self._moments: list[Moment] = []
         self._chosen: int | None = None
 
-    def show_call(self, call: CallState, elapsed: float) -> None:
+    def show_call(self, call: CallStatus, elapsed: float) -> None:
         """Show the spans and marks of ``call``, ``elapsed`` seconds after the answer."""
         self._elapsed = max(elapsed, 0.0)
         if (call.spans, call.marks) != (self._spans, self._marks):

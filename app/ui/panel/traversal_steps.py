@@ -9,7 +9,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ipc.messages import CallState, TraversalStep
+from app.ipc.messages import CallStatus, TraversalStep
 from app.model.terms import PhaseName
 from app.text.catalogue import sentence
 from app.text.traversal import PHASE_NAMES, step_text
@@ -102,7 +102,7 @@ class Step(QWidget):
         whole.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
         self.setLayout(whole)
 
-    def show_phase(self, phase: TraversalStep, call: CallState, elapsed: float) -> None:
+    def show_phase(self, phase: TraversalStep, call: CallStatus, elapsed: float) -> None:
         """Show ``phase`` of ``call`` as it is ``elapsed`` seconds after the answer."""
         running = phase.outcome == "trying"
         why = step_text(phase, call)
@@ -168,7 +168,7 @@ class TraversalSteps(QWidget):
         self.setLayout(column(self._none, *self._steps.values(), spacing=GRID_PX + 4))
         self.show_phases(None)
 
-    def show_phases(self, call: CallState | None, elapsed: float = 0.0) -> None:
+    def show_phases(self, call: CallStatus | None, elapsed: float = 0.0) -> None:
         """Show each phase of ``call``, ``elapsed`` seconds after the answer."""
         known = {phase.name: phase for phase in call.phases} if call is not None else {}
         self._none.setVisible(not known)

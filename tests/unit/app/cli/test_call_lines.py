@@ -3,14 +3,14 @@
 import pytest
 
 from app.cli.headless import _CallLines
-from app.ipc.messages import CallState, EngineState, TraversalStep
+from app.ipc.messages import CallStatus, EngineState, TraversalStep
 
 
 def test_each_technique_is_printed_once_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
     lines = _CallLines()
 
     def printed(*phases: TraversalStep, call: str = "a", phase: str = "talking", path: str = "relay") -> list[str]:
-        state = CallState(call, phase, True, "bob@r", "Bob", answered=0.0, path=path, phases=phases)  # type: ignore[arg-type]
+        state = CallStatus(call, phase, True, "bob@r", "Bob", answered=0.0, path=path, phases=phases)  # type: ignore[arg-type]
         lines(EngineState(call=state))
         return capsys.readouterr().out.splitlines()
 

@@ -6,11 +6,11 @@ import pytest
 from app.demo.namespaces import build_script
 from app.demo.narration import MAX_LINES, TALK_LINE_EVERY_S, Story, verdict
 from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Nat
-from app.ipc.messages import CallSample, CallState, EngineState, NatProfile, PathSpan, TraversalStep
+from app.ipc.messages import CallSample, CallStatus, EngineState, NatSummary, PathSpan, TraversalStep
 from app.report.report import CallReport, MediaReport, Times
 from app.text import traversal
 
-TALK = CallState("id", "talking", True, "bob@relay", "bob", answered=1.0, path="relay")
+TALK = CallStatus("id", "talking", True, "bob@relay", "bob", answered=1.0, path="relay")
 
 
 def report(**changes: object) -> CallReport:
@@ -93,14 +93,14 @@ def test_why_is_the_reason_of_the_callers_hardest_technique() -> None:
 def test_the_story_of_a_call() -> None:
     story = Story()
 
-    def alice(talk: CallState) -> None:
+    def alice(talk: CallStatus) -> None:
         story.state("Alice", EngineState(call=talk), 2.0)
 
     change = msgspec.structs.replace
     story.add(0.5, "ready")
     alice(change(TALK, phase="calling", answered=None, path=None))
     story.state("Bob", EngineState(call=change(TALK, phase="incoming", answered=None, path=None)), 2.0)
-    known = change(TALK, local_nat=NatProfile("port-restricted"))
+    known = change(TALK, local_nat=NatSummary("port-restricted"))
     alice(change(known, phases=(TraversalStep("punch", "trying"),)))
     won = change(known, phases=(TraversalStep("punch", "won"),))
     alice(won)

@@ -18,7 +18,7 @@ from app.engine.sound_system import SoundPlan
 from app.engine.view import MAX_NUMBERS, SafetyNumbers
 from app.ipc import messages
 from app.model.exit_status import ExitStatus
-from app.model.network_history import Ended
+from app.model.network_history import NetworkOutcome
 from app.network import nat_monitor
 from app.system.data_dir import HomeLock, find_home
 from app.system.errors import AppError
@@ -56,7 +56,7 @@ class Person:
                 await self._news.wait()
         return self.engine.state
 
-    async def in_phase(self, *phases: str) -> messages.CallState:
+    async def in_phase(self, *phases: str) -> messages.CallStatus:
         state = await self.until(lambda now: now.call is not None and now.call.phase in phases)
         assert state.call is not None
         return state.call
@@ -109,7 +109,7 @@ async def talk(guest: Person, bob: Person, address: PersonAddress) -> None:
     bob.do(messages.AnswerCall(call_id=call.call_id))
     await guest.in_phase("talking")
     await guest.is_heard()
-    guest.do(messages.HangUp(call_id=call.call_id))
+    guest.do(messages.HangUpCall(call_id=call.call_id))
     await guest.in_phase("ended")
     await bob.in_phase("ended")
 
@@ -173,7 +173,7 @@ def test_an_unanswered_call_reports_no_audio_of_the_call_before(tmp_path: Path) 
             assert guest.report()["times"]["first_audio_sent"] is not None
             guest.do(messages.PlaceCall(address=str(address)))
             call = await guest.in_phase("ringing")
-            guest.do(messages.HangUp(call_id=call.call_id))
+            guest.do(messages.HangUpCall(call_id=call.call_id))
             await guest.in_phase("ended")
             times = guest.report()["times"]
             assert times["answered"] is times["first_audio_sent"] is times["first_audio_played"] is None, times
@@ -197,7 +197,7 @@ def test_report_and_trace_of_the_call_that_is_meant_or_of_none(tmp_path: Path) -
             bob.do(messages.AnswerCall(call_id=call_id))
             await guest.in_phase("talking")
             assert (guest.report()["outcome"], last(guest, messages.Report).call_id) == (None, call_id), "it goes on"
-            guest.do(messages.HangUp(call_id=call_id))
+            guest.do(messages.HangUpCall(call_id=call_id))
             await guest.in_phase("ended")
             assert (guest.report()["outcome"], last(guest, messages.Report).call_id) == ("answered", call_id)
             guest.do(messages.SaveTrace(call_id, str(kept), True))
@@ -287,7 +287,7 @@ def test_what_is_remembered_of_networks_is_shown_and_can_be_erased(tmp_path: Pat
         person = Person(tmp_path)
         await person.start()
         try:
-            ended = Ended(NatKind.CONE, NatKind.SYMMETRIC_RANDOM, "birthday", 4.7, time.time())
+            ended = NetworkOutcome(NatKind.CONE, NatKind.SYMMETRIC_RANDOM, "birthday", 4.7, time.time())
             person.engine._known.note("198.51.100.1", "203.0.113.1", ended)
             person.do(messages.RefreshDevices())
             state = await person.until(lambda now: now.network.known_in_all == 1)

@@ -13,7 +13,7 @@ from app.model.network_history import (
     MAX_AGE_S,
     MAX_HOPELESS_S,
     TAG_BYTES,
-    Ended,
+    NetworkOutcome,
     NetworkPair,
     ended,
     hints,
@@ -36,8 +36,8 @@ def pair() -> NetworkPair:
     return NetworkPair(b"o" * TAG_BYTES, b"t" * TAG_BYTES)
 
 
-def call(way: str | None, at: float = NOW, seconds: float | None = 1.5) -> Ended:
-    return Ended(NatKind.SYMMETRIC_RANDOM, NatKind.PORT_RESTRICTED, way, seconds if way else None, at)
+def call(way: str | None, at: float = NOW, seconds: float | None = 1.5) -> NetworkOutcome:
+    return NetworkOutcome(NatKind.SYMMETRIC_RANDOM, NatKind.PORT_RESTRICTED, way, seconds if way else None, at)
 
 
 def test_a_tag_is_that_of_the_neighbourhood_and_needs_the_key() -> None:
@@ -63,7 +63,7 @@ def test_a_call_that_came_to_a_path_names_the_phase_and_the_time() -> None:
     assert ended(statuses, 10.0, RANDOM, HOME, NOW) == call("birthday", seconds=4.5)
     # Found while it rang.
     early = ended([PhaseStatus("punch", "won", 5.0, 6.0)], 10.0, None, None, NOW)
-    assert early == Ended(NatKind.UNKNOWN, NatKind.UNKNOWN, "punch", 0.0, NOW)
+    assert early == NetworkOutcome(NatKind.UNKNOWN, NatKind.UNKNOWN, "punch", 0.0, NOW)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_after_failures_in_a_row_there_is_no_hope_for_longer_and_longer() -> Non
 
 def test_a_kind_that_was_known_is_not_forgotten_for_one_that_is_not() -> None:
     known = updated(pair(), call("punch"))
-    known = updated(known, Ended(NatKind.UNKNOWN, NatKind.CONE, None, None, NOW + 1))
+    known = updated(known, NetworkOutcome(NatKind.UNKNOWN, NatKind.CONE, None, None, NOW + 1))
     assert (known.our_kind, known.their_kind) == (NatKind.SYMMETRIC_RANDOM, NatKind.CONE)
 
 

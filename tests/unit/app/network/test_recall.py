@@ -9,7 +9,7 @@ import pytest
 
 from app.engine import archive
 from app.ipc.messages import MAX_KNOWN_SHOWN, EngineState, KnownPair, NetworkState, decode_engine_message, encode
-from app.model.network_history import HOPELESS_AFTER, Ended, NetworkPair
+from app.model.network_history import HOPELESS_AFTER, NetworkOutcome, NetworkPair
 from app.network.recall import KnownNetworks
 from app.report.recorder import CallTimes
 from app.store import Store
@@ -24,8 +24,8 @@ OFFSET = START - 500.0
 """The loop's clock says 500 s."""
 
 
-def ended(way: str | None, at: float = START, seconds: float | None = 4.7) -> Ended:
-    return Ended(NatKind.PORT_RESTRICTED, NatKind.SYMMETRIC_RANDOM, way, seconds if way else None, at)
+def ended(way: str | None, at: float = START, seconds: float | None = 4.7) -> NetworkOutcome:
+    return NetworkOutcome(NatKind.PORT_RESTRICTED, NatKind.SYMMETRIC_RANDOM, way, seconds if way else None, at)
 
 
 def opened(tmp_path: Path) -> tuple[Store, KnownNetworks]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.model.network_history import MAX_AGE_S, TAG_BYTES, Ended, NetworkPair
+from app.model.network_history import MAX_AGE_S, TAG_BYTES, NetworkOutcome, NetworkPair
 from app.store import Store, networks
 from tests.unit.app.store.conftest import Clock, MakeStore
 from transport.nat.profile import NatKind
@@ -15,8 +15,8 @@ OURS, THEIRS = b"o" * TAG_BYTES, b"t" * TAG_BYTES
 START = 1_800_000_000.0
 
 
-def call(at: float = START, way: str | None = "punch") -> Ended:
-    return Ended(NatKind.CONE, NatKind.CONE, way, 1.0 if way else None, at)
+def call(at: float = START, way: str | None = "punch") -> NetworkOutcome:
+    return NetworkOutcome(NatKind.CONE, NatKind.CONE, way, 1.0 if way else None, at)
 
 
 def tag(number: int) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ipc.messages import Busy, CallState, DeviceProblem, Me, PathMark
+from app.ipc.messages import Busy, CallStatus, DeviceProblem, Me, PathMark
 from app.model.end_reasons import LocalReason, end_reason, relay_problem
 from app.model.terms import CallPhase, DeviceSide, PathKind, PhaseName, PhaseOutcome, RelayProblem
 from app.text import accounts, calls
@@ -17,7 +17,7 @@ from app.text.devices import device_text
 from transport.wire.relay_messages import EndReason, RefusalCode
 
 REASONS = sorted({*get_args(EndReason), *get_args(RefusalCode), *get_args(LocalReason)})
-CALL = CallState("0f", "talking", True, "bob@relay.example", "Bob")
+CALL = CallStatus("0f", "talking", True, "bob@relay.example", "Bob")
 JARGON = re.compile(
     r"\b(NAT|STUN|QUIC|UDP|TLS|RTT|certificate|handshake|socket|timeout|packet|exception|error|session|null|None)\b",
     re.I,

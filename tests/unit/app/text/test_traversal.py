@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.engine.network_view import call_chances, nat_summary, network_state
 from app.engine.view import progress
-from app.ipc.messages import CallState, NatProfile, NetworkState, TraversalStep
+from app.ipc.messages import CallStatus, NatSummary, NetworkState, TraversalStep
 from app.model.terms import PhaseName, PhaseOutcome
 from app.text import networks, traversal
 from app.text.traversal import harder_side, networks_text, step_line, step_text
@@ -43,9 +43,9 @@ BLOCKED = nat.NatProfile(udp_blocked=True)
 PROFILES = (None, HOME, RANDOM, COUNTED, BLOCK, BLOCKED, nat.NatProfile())
 
 
-def call(local: nat.NatProfile | None = None, remote: nat.NatProfile | None = None, title: str = "Bob") -> CallState:
+def call(local: nat.NatProfile | None = None, remote: nat.NatProfile | None = None, title: str = "Bob") -> CallStatus:
     nats = nat_summary(local), nat_summary(remote)
-    return CallState("0f", "talking", True, "bob@relay.example", title, local_nat=nats[0], remote_nat=nats[1])
+    return CallStatus("0f", "talking", True, "bob@relay.example", title, local_nat=nats[0], remote_nat=nats[1])
 
 
 def reasons_in(source: str) -> set[str]:
@@ -125,7 +125,7 @@ times = st.none() | st.floats(0, 1e5)
     ),
     st.builds(call, *[st.sampled_from(PROFILES)] * 2, st.sampled_from(["Bob", "", "{0}{because}"])),
 )
-def test_any_step_has_a_text(one: TraversalStep, its_call: CallState) -> None:
+def test_any_step_has_a_text(one: TraversalStep, its_call: CallStatus) -> None:
     text = step_text(one, its_call)
     assert text or one.outcome in ("failed", "skipped", "cancelled")
     assert "\n" not in step_line(one, its_call)
@@ -156,7 +156,7 @@ def test_any_step_has_a_text(one: TraversalStep, its_call: CallState) -> None:
         (call(HOME, BLOCKED), "theirs", "Bob's network blocks UDP."),
     ],
 )
-def test_whose_network_is_the_reason(its_call: CallState, harder: str, reason: str) -> None:
+def test_whose_network_is_the_reason(its_call: CallStatus, harder: str, reason: str) -> None:
     assert harder_side(its_call) == harder
     assert networks_text(its_call) == reason
 
@@ -256,7 +256,7 @@ BLOCKS = "Both networks use a random port from a small block for every destinati
     ],
 )
 def test_a_step_as_window_and_command_line_show_it(
-    one: TraversalStep, its_call: CallState, text: str, line: str
+    one: TraversalStep, its_call: CallStatus, text: str, line: str
 ) -> None:
     assert (step_text(one, its_call), step_line(one, its_call)) == (text, line)
 
@@ -345,7 +345,7 @@ def test_what_many_servers_saw_is_counted(ports: list[int], text: str) -> None:
 
 
 def test_nothing_is_said_of_a_network_that_is_not_known() -> None:
-    assert networks.small_print(NatProfile()) == networks.headline("") == networks.own_network(NatProfile()) == ""
+    assert networks.small_print(NatSummary()) == networks.headline("") == networks.own_network(NatSummary()) == ""
     assert networks.port_text(NetworkState()) == ""
 
 
