@@ -9,7 +9,7 @@ import msgspec
 from app.account.local_relay import ECHO_NAME, LocalRelay, LocalRelayPlace
 from app.account.relay_sessions import Relays
 from app.engine.view import ViewInputs
-from app.ipc import messages
+from app.ipc import engine_state, messages
 from app.model.end_reasons import end_reason, relay_problem
 from app.model.terms import RelayProblem, Values
 from app.store import Profile, Store
@@ -110,7 +110,7 @@ class Account:
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _start(self, busy: messages.Busy, work: Step, answer: Answer | None = None, command: str = "") -> None:
+    def _start(self, busy: engine_state.Busy, work: Step, answer: Answer | None = None, command: str = "") -> None:
         self._picture.busy = busy
         self._changed()
         self._tasks.start(self._carry_out(work, answer, command), name=command or "resume")
@@ -204,7 +204,7 @@ class Account:
 
     def _set_relay(
         self,
-        status: messages.RelayStatus,
+        status: engine_state.RelayStatus,
         problem: RelayProblem | None = None,
         detail: str = "",
         retry_s: float | None = None,

@@ -13,7 +13,7 @@ from typing import Any
 from app.cli.output import complain, say
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
-from app.ipc import messages
+from app.ipc import engine_state, messages
 from app.model.exit_status import ExitStatus, exit_status
 from app.system.data_dir import find_home
 from app.system.loop import run_on_own_loop
@@ -161,7 +161,7 @@ async def _listen(watch: EngineWatch, answer_after_s: float, once: bool) -> Exit
         watch.command(messages.DismissCall(call_id=incoming.call_id))
 
 
-async def _answer(watch: EngineWatch, incoming: messages.CallStatus, ring_s: float) -> ExitStatus:
+async def _answer(watch: EngineWatch, incoming: engine_state.CallStatus, ring_s: float) -> ExitStatus:
     """Let it ring, answer, and wait for the end."""
     call_id = incoming.call_id
     say(f"incoming call from {incoming.address}")
@@ -230,7 +230,7 @@ class _CallLines:
         if now is not None and self._phase != "ended":
             self._print_techniques(now)
 
-    def _print_techniques(self, now: messages.CallStatus) -> None:
+    def _print_techniques(self, now: engine_state.CallStatus) -> None:
         for technique in now.phases:
             line = step_line(technique, now)
             # How it ended is printed once, whatever is learnt about the networks later.
@@ -249,5 +249,5 @@ def _is_talking(state: messages.EngineState, call_id: str) -> bool:
     return state.call is not None and state.call.call_id == call_id and state.call.phase in ("talking", "reconnecting")
 
 
-def _status(over: messages.CallStatus) -> ExitStatus:
+def _status(over: engine_state.CallStatus) -> ExitStatus:
     return exit_status(over.end_reason, answered=over.answered is not None)

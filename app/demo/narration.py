@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from app.ipc import messages
+from app.ipc import engine_state, messages
 from app.report.report import CallReport, MediaReport
 from app.text.calls import end_text
 from app.text.networks import detail, headline
@@ -76,7 +76,7 @@ class Story:
         return lines
 
 
-def _news(name: str, talk: messages.CallStatus, shown: _Shown) -> Iterator[str]:
+def _news(name: str, talk: engine_state.CallStatus, shown: _Shown) -> Iterator[str]:
     phase, shown.phase = shown.phase, talk.phase
     if talk.phase != phase:
         if (name, talk.phase) == (_CALLER, "calling"):
@@ -108,7 +108,7 @@ def _news(name: str, talk: messages.CallStatus, shown: _Shown) -> Iterator[str]:
     shown.failure = step_text(failures[-1], talk) if failures else ""
 
 
-def _moved(name: str, talk: messages.CallStatus, *, from_relay: bool) -> str:
+def _moved(name: str, talk: engine_state.CallStatus, *, from_relay: bool) -> str:
     if talk.path != "direct":
         return f"{name}'s voice is back on the relay" if talk.spans[1:] else f"{name}'s voice goes over the relay"
     since = next((span.start for span in reversed(talk.spans) if span.kind == "direct"), 0.0)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Nat
 from app.demo.side import Side
-from app.ipc import messages
+from app.ipc import engine_state, messages
 from app.report.report import CallReport
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -86,13 +86,13 @@ def _person(side: Side) -> Panel:
     return Panel(lines, title=side.name, width=_WIDTH, box=box.ROUNDED, border_style=_colour(talk))
 
 
-def _path(talk: messages.CallStatus | None) -> Text:
+def _path(talk: engine_state.CallStatus | None) -> Text:
     if talk is None or talk.path is None:
         return Text("–", style="dim")
     return Text("● DIRECT" if talk.path == "direct" else "◆ RELAY", style=f"bold {_colour(talk)}")
 
 
-def _colour(talk: messages.CallStatus | None) -> str:
+def _colour(talk: engine_state.CallStatus | None) -> str:
     if talk is None or talk.path is None or talk.phase == "ended":
         return "dim"
     return "green" if talk.path == "direct" else "yellow"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from app.call.events import ToneName
 from app.engine.sound_system import SoundPlan, SoundSystem, TestTape
-from app.ipc import messages
+from app.ipc import engine_state, messages
 from app.model.settings import Settings
 from media.processing import Level
 from media.pump import AudioPump
@@ -133,7 +133,7 @@ class EngineAudio:
         return self._in_call or self._metering or self._tape is not None
 
     @property
-    def view(self) -> messages.AudioState:
+    def view(self) -> engine_state.AudioState:
         """Devices and their problems, as windows show them."""
         test = ""
         if self._tape is not None:

@@ -2,7 +2,7 @@
 
 import re
 
-from app.ipc import messages
+from app.ipc import engine_state
 from transport.nat.compatibility import PEERS, Feasibility, compatibility, feasibilities, strategy
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile
 from transport.portmap.status import MappingStatus
@@ -18,13 +18,13 @@ _STRICT: dict[NatKind, NatProfile] = {
 }
 
 
-def nat_summary(profile: NatProfile | None) -> messages.NatSummary:
+def nat_summary(profile: NatProfile | None) -> engine_state.NatSummary:
     """One side's network; empty while nothing is known. What servers saw is counted, the report has it one by one."""
     if profile is None:
-        return messages.NatSummary()
+        return engine_state.NatSummary()
     seen = [match for line in profile.evidence if (match := _SAW.fullmatch(line))]
     ports = [int(match[2]) for match in seen]
-    return messages.NatSummary(
+    return engine_state.NatSummary(
         kind=profile.kind.value,
         answers=len(seen),
         servers=len({match[1] for match in seen}),
@@ -34,9 +34,9 @@ def nat_summary(profile: NatProfile | None) -> messages.NatSummary:
     )
 
 
-def call_chances(profile: NatProfile) -> tuple[messages.CallFeasibility, ...]:
+def call_chances(profile: NatProfile) -> tuple[engine_state.CallFeasibility, ...]:
     """What to expect of a call, for each kind of network that the other person may have."""
-    found: list[messages.CallFeasibility] = []
+    found: list[engine_state.CallFeasibility] = []
     for kind, chance in feasibilities(profile).items():
         if kind is NatKind.SYMMETRIC:
             found += [
@@ -47,25 +47,25 @@ def call_chances(profile: NatProfile) -> tuple[messages.CallFeasibility, ...]:
     return tuple(found)
 
 
-def _chance(profile: NatProfile, kind: NatKind, chance: Feasibility) -> messages.CallFeasibility:
+def _chance(profile: NatProfile, kind: NatKind, chance: Feasibility) -> engine_state.CallFeasibility:
     is_known = profile.mapping is not Mapping.UNKNOWN or bool(profile.udp_blocked)
     peer = _STRICT.get(kind, PEERS.get(kind))
     technique = None if peer is None else strategy(profile, peer, try_harder=True).technique
     if technique is not None and chance is not Feasibility.GOOD:
-        return messages.CallFeasibility(kind.value, "search", technique.value)
+        return engine_state.CallFeasibility(kind.value, "search", technique.value)
     # Not knowing our own side is a reason to try, and none to expect anything.
     if chance is Feasibility.NONE:
-        return messages.CallFeasibility(kind.value, "relay")
-    return messages.CallFeasibility(kind.value, "direct" if is_known and chance is Feasibility.GOOD else "maybe")
+        return engine_state.CallFeasibility(kind.value, "relay")
+    return engine_state.CallFeasibility(kind.value, "direct" if is_known and chance is Feasibility.GOOD else "maybe")
 
 
 def network_state(
     profile: NatProfile | None, wall_offset_s: float, mapping: MappingStatus | None = None
-) -> messages.NetworkState:
+) -> engine_state.NetworkState:
     """The user's own network while nobody calls. ``wall_offset_s`` turns the clock of the profile into Unix seconds."""
-    state = messages.NetworkState()
+    state = engine_state.NetworkState()
     if mapping is not None and mapping.outcome != "waiting":
-        state = messages.NetworkState(
+        state = engine_state.NetworkState(
             mapping=mapping.outcome, mapping_reason=mapping.reason, mapping_protocol=mapping.protocol or ""
         )
     if profile is None:
@@ -74,10 +74,10 @@ def network_state(
     if state.mapping == "won" and not state.mapping_reason:
         # A port that is open to the internet is open to everybody who can send at all.
         expected = tuple(
-            one if one.peer == NatKind.UDP_BLOCKED.value else messages.CallFeasibility(one.peer, "direct")
+            one if one.peer == NatKind.UDP_BLOCKED.value else engine_state.CallFeasibility(one.peer, "direct")
             for one in expected
         )
-    return messages.NetworkState(
+    return engine_state.NetworkState(
         nat=nat_summary(profile),
         measured=profile.made_at + wall_offset_s,
         chances=expected,

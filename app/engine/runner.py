@@ -31,7 +31,7 @@ from app.engine.audio import EngineAudio
 from app.engine.call_runner import CallRunner
 from app.engine.contacts import ContactCommands
 from app.engine.sound_system import SoundPlan
-from app.ipc import messages
+from app.ipc import engine_state, messages
 from app.ipc.server import LocalServer
 from app.model.end_reasons import end_reason
 from app.model.key_pinning import Trust, decide
@@ -140,7 +140,7 @@ class Engine:
         self._door = PortMapping(self._store.documents, self._door_changed, self._rng)
         self._membership = Account(config.home, self._store, self._relays, self._picture, self.changed, self._notify)
         self._book = ContactCommands(self._store, self._notices, self._people_changed)
-        self._picture.me = messages.Me(key=self._identity.key.hex(), key_place=loaded.place)
+        self._picture.me = engine_state.Me(key=self._identity.key.hex(), key_place=loaded.place)
 
     # -- life ------------------------------------------------------------------------------------------------------
 

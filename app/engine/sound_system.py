@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from app.ipc.messages import AudioState, AudioDevice, DeviceProblem
+from app.ipc.engine_state import AudioDevice, AudioState, DeviceProblem
 from app.model.terms import DeviceSide
 from app.system.errors import AppError
 from media.devices.clocked import EchoStreams, FileStreams

@@ -7,7 +7,7 @@ import msgspec
 
 from app.call.session import CallSession
 from app.engine.network_view import nat_summary, network_state
-from app.ipc import messages
+from app.ipc import engine_state, messages
 from app.report.recorder import Strip
 from app.store import KnownPerson, Store
 from app.system.errors import Finding
@@ -62,13 +62,13 @@ class Notices:
 
     def __init__(self) -> None:
         self._next = 1
-        self.shown: tuple[messages.Notice, ...] = ()
+        self.shown: tuple[engine_state.Notice, ...] = ()
 
     def add(self, finding: Finding) -> None:
         """Show one more, unless the same is shown already."""
         if any((notice.code, notice.values) == (finding.code, finding.values) for notice in self.shown):
             return
-        notice = messages.Notice(self._next, finding.kind, finding.code, finding.values)
+        notice = engine_state.Notice(self._next, finding.kind, finding.code, finding.values)
         self._next += 1
         self.shown = (*self.shown, notice)[-MAX_NOTICES:]
 
@@ -81,17 +81,17 @@ class Notices:
 class ViewInputs:
     """The parts that change on their own; :func:`build` adds store and call."""
 
-    me: messages.Me = field(default_factory=messages.Me)
-    audio: messages.AudioState = field(default_factory=messages.AudioState)
+    me: engine_state.Me = field(default_factory=engine_state.Me)
+    audio: engine_state.AudioState = field(default_factory=engine_state.AudioState)
     online: dict[str, bool] = field(default_factory=dict)
     """By short address: who is there, of those that are watched."""
     nat: NatProfile | None = None
     """Of the network that this machine is in."""
     mapping: MappingStatus | None = None
     """``None`` where no port is to be mapped."""
-    known: tuple[tuple[messages.KnownPair, ...], int] = ((), 0)
+    known: tuple[tuple[engine_state.KnownPair, ...], int] = ((), 0)
     """The newest pairs of networks that are remembered, and how many there are in all."""
-    busy: messages.Busy = ""
+    busy: engine_state.Busy = ""
     ready: bool = False
     data_place: str = ""
 
@@ -131,10 +131,10 @@ def build(
 
 def _contacts(
     people: Iterable[KnownPerson], picture: ViewInputs, numbers: SafetyNumbers, last_calls: dict[str, float]
-) -> Iterable[messages.Contact]:
+) -> Iterable[engine_state.Contact]:
     for person in people:
         short = person.address.short
-        yield messages.Contact(
+        yield engine_state.Contact(
             address=str(person.address),
             alias=person.alias,
             online=picture.online.get(short),
@@ -145,14 +145,14 @@ def _contacts(
         )
 
 
-def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, now: float) -> messages.CallStatus:
+def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, now: float) -> engine_state.CallStatus:
     view, times = session.call.view, session.times
 
     def wall(at: float | None) -> float | None:
         return None if at is None else at + wall_offset_s
 
     finished, nats, strip = session.finished, session.record.nats, session.record.strip()
-    return messages.CallStatus(
+    return engine_state.CallStatus(
         call_id=view.call_id,
         phase=view.phase,
         outgoing=view.outgoing,
@@ -179,32 +179,32 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, no
     )
 
 
-def _spans(strip: Strip, answered: float | None) -> tuple[messages.PathSpan, ...]:
+def _spans(strip: Strip, answered: float | None) -> tuple[engine_state.PathSpan, ...]:
     """In seconds since the answer; what ended before it is left out."""
     if answered is None:
         return ()
     return tuple(
-        messages.PathSpan(span.kind, span.via, max(0.0, span.start - answered), span.end and span.end - answered)
+        engine_state.PathSpan(span.kind, span.via, max(0.0, span.start - answered), span.end and span.end - answered)
         for span in strip.spans
         if span.end is None or span.end > answered
     )
 
 
-def _marks(strip: Strip, answered: float | None) -> tuple[messages.PathMark, ...]:
+def _marks(strip: Strip, answered: float | None) -> tuple[engine_state.PathMark, ...]:
     """In seconds since the answer; what was before it is left out."""
     if answered is None:
         return ()
     return tuple(
-        messages.PathMark(mark.at - answered, mark.kind, mark.phase, mark.outcome)
+        engine_state.PathMark(mark.at - answered, mark.kind, mark.phase, mark.outcome)
         for mark in strip.marks
         if mark.at >= answered
     )
 
 
-def traversal_step(status: PhaseStatus, answered: float | None, now: float) -> messages.TraversalStep:
+def traversal_step(status: PhaseStatus, answered: float | None, now: float) -> engine_state.TraversalStep:
     """With times since the answer."""
     zero = answered if answered is not None else now
-    return messages.TraversalStep(
+    return engine_state.TraversalStep(
         name=status.name,  # type: ignore[arg-type]
         outcome=status.outcome,
         progress=progress(status, now),

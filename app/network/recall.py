@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from app.ipc.messages import MAX_KNOWN_SHOWN, KnownPair
+from app.ipc.engine_state import MAX_KNOWN_SHOWN, KnownPair
 from app.model.network_history import NetworkOutcome, NetworkPair, hints, tag, tag_key
 from app.model.terms import PhaseName
 from app.store.networks import Networks

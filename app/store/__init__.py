@@ -7,9 +7,9 @@ from app.store.relays import KnownRelay
 from app.store.store import Store
 
 __all__ = [
+    "KnownPerson",
     "KnownRelay",
     "ListFull",
-    "KnownPerson",
     "Profile",
     "Store",
     "StoreBusy",

@@ -1,6 +1,6 @@
 """The user's relay, and the steps of setting up a name, in sentences (pure)."""
 
-from app.ipc.messages import Me
+from app.ipc.engine_state import Me
 from app.model.sanitize import one_line
 from app.model.terms import RelayProblem
 from app.text.calls import QUOTE

@@ -3,7 +3,8 @@
 No jargon, no blame. What a stranger wrote (``detail``) is cut, cleaned and quoted.
 """
 
-from app.ipc.messages import CallSample, CallStatus, PathMark
+from app.ipc.engine_state import CallStatus, PathMark
+from app.ipc.messages import CallSample
 from app.model.sanitize import one_line
 from app.text.catalogue import UserMessage, joined, sentence
 from app.text.traversal import PHASE_NAMES

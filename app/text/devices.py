@@ -1,6 +1,6 @@
 """What is wrong with microphone or speaker, in sentences (pure)."""
 
-from app.ipc.messages import DeviceProblem
+from app.ipc.engine_state import DeviceProblem
 from app.model.sanitize import one_line
 from app.model.terms import DeviceSide
 from app.text.catalogue import UserMessage

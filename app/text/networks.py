@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from app.ipc.messages import CallFeasibility, NatSummary, NetworkState
+from app.ipc.engine_state import CallFeasibility, NatSummary, NetworkState
 from app.text.catalogue import joined, sentence
 from app.text.traversal import mapping_text
 

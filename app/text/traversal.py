@@ -1,12 +1,12 @@
 """The search for a direct path in sentences (pure): what is tried, whose network is the reason, how it ended.
 
-A step comes with codes and figures (:class:`app.ipc.messages.TraversalStep`). The window shows :func:`step_text`, the
+A step has codes and figures (:class:`app.ipc.engine_state.TraversalStep`). The window shows :func:`step_text`, the
 command line :func:`step_line`; the report keeps the codes.
 """
 
 from typing import Literal
 
-from app.ipc.messages import CallStatus, TraversalStep
+from app.ipc.engine_state import CallStatus, TraversalStep
 from app.model.sanitize import one_line
 from app.model.terms import PhaseName, PhaseOutcome
 from app.text.catalogue import capital, joined, plural, sentence

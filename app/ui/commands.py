@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from app.ipc.engine_state import CallStatus
 from app.ipc.messages import (
     AnswerCall,
-    CallStatus,
     ChangeSettings,
     DeclineCall,
     DismissCall,

@@ -6,7 +6,8 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
-from app.ipc.messages import CallStatus, EngineState
+from app.ipc.engine_state import CallStatus
+from app.ipc.messages import EngineState
 from app.ui.commands import CallCommands, Send
 from app.ui.theme.icons import logo
 from app.ui.widgets.format import menu_text, plain, short_address, translate

@@ -9,25 +9,21 @@ from PySide6.QtWidgets import QApplication, QScrollArea
 
 from app.engine.network_view import nat_summary, network_state
 from app.engine.view import traversal_step
-from app.ipc.messages import (
-    AudioState,
+from app.ipc.engine_state import (
     AudioDevice,
-    CallSample,
+    AudioState,
     CallStatus,
     Contact,
     DeviceProblem,
-    EngineState,
     KnownPair,
-    Levels,
     Me,
     NetworkState,
     Notice,
-    PathFigures,
     PathMark,
     PathSpan,
     TraversalStep,
-    WindowMessage,
 )
+from app.ipc.messages import CallSample, EngineState, Levels, PathFigures, WindowMessage
 from app.model.history import RecentCall
 from app.model.settings import Settings
 from app.ui.bridge import Bridge, EngineLink

@@ -5,7 +5,7 @@ from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QLineEdit, QStyleOptionViewItem
 from pytestqt.qtbot import QtBot
 
-from app.ipc.messages import Contact
+from app.ipc.engine_state import Contact
 from app.ui.main_window import MainWindow
 from app.ui.pages.people_list import Index, PeopleModel, PersonDelegate
 from tests.gui.scenes import HOME, RecordingBridge, with_

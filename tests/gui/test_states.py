@@ -7,20 +7,8 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, 
 from pytestqt.qtbot import QtBot
 
 from app.ipc import messages
-from app.ipc.messages import (
-    AnswerCall,
-    CallFeasibility,
-    CommandFailed,
-    DeclineCall,
-    DeviceProblem,
-    EngineState,
-    Levels,
-    MeterMicrophone,
-    NetworkState,
-    Notice,
-    PathSpan,
-    TraversalStep,
-)
+from app.ipc.engine_state import CallFeasibility, DeviceProblem, NetworkState, Notice, PathSpan, TraversalStep
+from app.ipc.messages import AnswerCall, CommandFailed, DeclineCall, EngineState, Levels, MeterMicrophone
 from app.ui.main_window import MainWindow, page_for
 from app.ui.pages.incoming import IncomingWindow
 from app.ui.pages.network import summary

@@ -6,7 +6,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
-from app.ipc.messages import AudioDevice, CommandFailed, Contact, DeviceProblem, EngineState, Notice
+from app.ipc.engine_state import AudioDevice, Contact, DeviceProblem, Notice
+from app.ipc.messages import CommandFailed, EngineState
 from app.ui.main_window import MainWindow
 from app.ui.pages.incoming import WIDTH_PX, IncomingWindow
 from app.ui.tray import notification

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.ipc import messages
+from app.ipc import engine_state
 from app.model import terms
 from media.format import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from tests.audio_compare import read_wav
@@ -101,7 +101,7 @@ def write_chirps(path: Path, seconds: float) -> Path:
     return path
 
 
-def judge(listener: Person, speaker: Person, spans: Sequence[messages.PathSpan]) -> Recorded:
+def judge(listener: Person, speaker: Person, spans: Sequence[engine_state.PathSpan]) -> Recorded:
     """Report and recording of a listener, when the call is over. ``spans``: by which paths the speaker sent when."""
     times = speaker.report["times"]
     began_s = times["first_audio_sent"] - times["answered"]

@@ -48,7 +48,9 @@ def direct_call(folder: Path, losers: tuple[int, ...] = (0, 1)) -> Iterator[tupl
             await_direct(people[side], after_s=since[side] if side in losers else 0.0)
         call = engine_state(people[0].home).call
         assert call is not None
-        engine_state(people[0].home, lambda now: now.call is None or now.call.phase == "ended", HangUpCall(call.call_id))
+        engine_state(
+            people[0].home, lambda now: now.call is None or now.call.phase == "ended", HangUpCall(call.call_id)
+        )
 
 
 def await_direct(person: Person, after_s: float = 0.0) -> float:

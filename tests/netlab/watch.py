@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from app.ipc import engine_state
 from app.ipc import messages as protocol
 from app.ipc.client import EngineClient
 from app.model import terms
@@ -24,7 +25,7 @@ class Watcher:
         self._loop = loop
         self.samples: list[tuple[float, protocol.CallSample]] = []
         """Five a second."""
-        self.call: protocol.CallStatus | None = None
+        self.call: engine_state.CallStatus | None = None
         self._client: EngineClient | None = None
 
     async def watch(self) -> None:
@@ -46,7 +47,7 @@ class Watcher:
         return None if self.call is None else self.call.path
 
     @property
-    def spans(self) -> tuple[protocol.PathSpan, ...]:
+    def spans(self) -> tuple[engine_state.PathSpan, ...]:
         """What carried the call when, in seconds since the answer."""
         return () if self.call is None else self.call.spans
 

@@ -3,7 +3,8 @@
 from PySide6.QtCore import QSignalBlocker
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import AudioDevice, EngineState, Levels, MeterMicrophone, RefreshDevices, TestRecording
+from app.ipc.engine_state import AudioDevice
+from app.ipc.messages import EngineState, Levels, MeterMicrophone, RefreshDevices, TestRecording
 from app.text.devices import device_text
 from app.ui.commands import Send, change_settings
 from app.ui.theme.theme import GRID_PX

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import CallStatus, EngineState, Levels
+from app.ipc.engine_state import CallStatus
+from app.ipc.messages import EngineState, Levels
 from app.text.calls import end_text, path_text
 from app.text.devices import device_text
 from app.ui.commands import CallCommands, Send

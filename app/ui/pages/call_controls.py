@@ -6,7 +6,8 @@ from PySide6.QtCore import QPoint
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QWidget
 
-from app.ipc.messages import AudioDevice, CallStatus, EngineState, RefreshDevices
+from app.ipc.engine_state import AudioDevice, CallStatus
+from app.ipc.messages import EngineState, RefreshDevices
 from app.ui.commands import CallCommands, Send, change_settings
 from app.ui.theme.icons import icon
 from app.ui.theme.theme import colours

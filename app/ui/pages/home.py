@@ -7,7 +7,8 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QWidget
 
-from app.ipc.messages import AddContact, Contact, EngineState, Me, PlaceCall
+from app.ipc.engine_state import Contact, Me
+from app.ipc.messages import AddContact, EngineState, PlaceCall
 from app.model.history import RecentCall
 from app.text.accounts import busy_text, relay_text
 from app.ui.commands import Send

@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import CallStatus
+from app.ipc.engine_state import CallStatus
 from app.ui.commands import CallCommands, Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Pulse

@@ -3,7 +3,8 @@
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QWidget
 
-from app.ipc.messages import CallStatus, DismissCall, TrustKey
+from app.ipc.engine_state import CallStatus
+from app.ipc.messages import DismissCall, TrustKey
 from app.ui.commands import CallCommands, Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button

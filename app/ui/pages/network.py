@@ -3,7 +3,7 @@
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import CallFeasibility, NetworkState
+from app.ipc.engine_state import CallFeasibility, NetworkState
 from app.text import networks
 from app.ui.panel.nat_details import NatDetails
 from app.ui.theme.theme import GRID_PX

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QFrame, QWidget
 
-from app.ipc.messages import EraseNetworks, KnownPair, NetworkState
+from app.ipc.engine_state import KnownPair, NetworkState
+from app.ipc.messages import EraseNetworks
 from app.text.networks import headline
 from app.ui.commands import Send
 from app.ui.panel.traversal_steps import phase_name

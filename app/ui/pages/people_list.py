@@ -17,7 +17,7 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QColor, QFocusEvent, QFont, QFontMetrics, QKeyEvent, QPainter, QPen
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from app.ipc.messages import Contact
+from app.ipc.engine_state import Contact
 from app.ui.theme.theme import BODY_PX, GRID_PX, SMALL_PX, colours, font
 from app.ui.widgets.avatar import paint_avatar, paint_presence
 from app.ui.widgets.format import initials, plain, presence, short_address, when

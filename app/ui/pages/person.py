@@ -8,7 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QWidget
 
-from app.ipc.messages import AddContact, BlockContact, Contact, PlaceCall, RemoveContact, TrustKey
+from app.ipc.engine_state import Contact
+from app.ipc.messages import AddContact, BlockContact, PlaceCall, RemoveContact, TrustKey
 from app.model.history import RecentCall
 from app.ui.commands import Send
 from app.ui.theme.theme import BODY_PX, GRID_PX, font

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QWidget
 
-from app.ipc.messages import Contact, EraseHistory, PlaceCall
+from app.ipc.engine_state import Contact
+from app.ipc.messages import EraseHistory, PlaceCall
 from app.model.history import RecentCall
 from app.ui.commands import Send
 from app.ui.widgets.buttons import Button, icon_button

@@ -6,7 +6,8 @@ from PySide6.QtCore import QSignalBlocker, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QSlider, QWidget
 
-from app.ipc.messages import BlockContact, Contact, EngineState
+from app.ipc.engine_state import Contact
+from app.ipc.messages import BlockContact, EngineState
 from app.ui.commands import Send
 from app.ui.pages.audio_settings import AudioCheck
 from app.ui.pages.recent_calls import ask_erase_calls

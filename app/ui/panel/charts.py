@@ -10,7 +10,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ipc.messages import PathMark
+from app.ipc.engine_state import PathMark
 from app.ui.panel.marks import is_filled, mark_colour, mark_shape
 from app.ui.theme.theme import BODY_PX, GRID_PX, SMALL_PX, colours, font
 

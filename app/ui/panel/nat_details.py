@@ -2,7 +2,7 @@
 
 from PySide6.QtWidgets import QFrame, QWidget
 
-from app.ipc.messages import NatSummary
+from app.ipc.engine_state import NatSummary
 from app.text import networks
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.labels import ElidedLabel, Icon, Label, small, strong

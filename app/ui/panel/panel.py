@@ -6,7 +6,8 @@ from collections.abc import Callable
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
-from app.ipc.messages import CallSample, CallStatus, Report, TraceSaved
+from app.ipc.engine_state import CallStatus
+from app.ipc.messages import CallSample, Report, TraceSaved
 from app.text.calls import codec_text
 from app.text.traversal import step_text
 from app.ui.commands import Send

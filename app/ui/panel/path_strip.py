@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ipc.messages import CallStatus, PathMark, PathSpan
+from app.ipc.engine_state import CallStatus, PathMark, PathSpan
 from app.text.calls import mark_text
 from app.ui.panel.marks import is_filled, mark_colour, mark_shape
 from app.ui.theme.theme import SMALL_PX, colours, font

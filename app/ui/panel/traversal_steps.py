@@ -9,7 +9,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ipc.messages import CallStatus, TraversalStep
+from app.ipc.engine_state import CallStatus, TraversalStep
 from app.model.terms import PhaseName
 from app.text.catalogue import sentence
 from app.text.traversal import PHASE_NAMES, step_text

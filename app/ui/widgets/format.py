@@ -4,7 +4,7 @@ import math
 
 from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
 
-from app.ipc.messages import Contact
+from app.ipc.engine_state import Contact
 from app.model.history import RecentCall
 from app.model.sanitize import one_line
 

@@ -2,7 +2,8 @@
 
 from PySide6.QtWidgets import QFrame, QWidget
 
-from app.ipc.messages import DismissNotice, Notice
+from app.ipc.engine_state import Notice
+from app.ipc.messages import DismissNotice
 from app.text.problems import notice_text
 from app.ui.commands import Send
 from app.ui.theme.theme import GRID_PX

@@ -3,7 +3,8 @@
 import pytest
 
 from app.cli.headless import _CallLines
-from app.ipc.messages import CallStatus, EngineState, TraversalStep
+from app.ipc.engine_state import CallStatus, TraversalStep
+from app.ipc.messages import EngineState
 
 
 def test_each_technique_is_printed_once_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,8 @@ import pytest
 from app.demo.namespaces import build_script
 from app.demo.narration import MAX_LINES, TALK_LINE_EVERY_S, Story, verdict
 from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Nat
-from app.ipc.messages import CallSample, CallStatus, EngineState, NatSummary, PathSpan, TraversalStep
+from app.ipc.engine_state import CallStatus, NatSummary, PathSpan, TraversalStep
+from app.ipc.messages import CallSample, EngineState
 from app.report.report import CallReport, MediaReport, Times
 from app.text import traversal
 

@@ -16,7 +16,7 @@ from app.account.relay_sessions import Route
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
 from app.engine.view import MAX_NUMBERS, SafetyNumbers
-from app.ipc import messages
+from app.ipc import engine_state, messages
 from app.model.exit_status import ExitStatus
 from app.model.network_history import NetworkOutcome
 from app.network import nat_monitor
@@ -56,7 +56,7 @@ class Person:
                 await self._news.wait()
         return self.engine.state
 
-    async def in_phase(self, *phases: str) -> messages.CallStatus:
+    async def in_phase(self, *phases: str) -> engine_state.CallStatus:
         state = await self.until(lambda now: now.call is not None and now.call.phase in phases)
         assert state.call is not None
         return state.call

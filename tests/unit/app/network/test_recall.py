@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from app.engine import archive
-from app.ipc.messages import MAX_KNOWN_SHOWN, EngineState, KnownPair, NetworkState, decode_engine_message, encode
+from app.ipc.engine_state import MAX_KNOWN_SHOWN, KnownPair, NetworkState
+from app.ipc.messages import EngineState, decode_engine_message, encode
 from app.model.network_history import HOPELESS_AFTER, NetworkOutcome, NetworkPair
 from app.network.recall import KnownNetworks
 from app.report.recorder import CallTimes

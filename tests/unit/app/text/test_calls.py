@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ipc.messages import Busy, CallStatus, DeviceProblem, Me, PathMark
+from app.ipc.engine_state import Busy, CallStatus, DeviceProblem, Me, PathMark
 from app.model.end_reasons import LocalReason, end_reason, relay_problem
 from app.model.terms import CallPhase, DeviceSide, PathKind, PhaseName, PhaseOutcome, RelayProblem
 from app.text import accounts, calls

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ipc.messages import Contact
+from app.ipc.engine_state import Contact
 from app.model.history import RecentCall
 from app.ui.widgets.format import (
     age,
