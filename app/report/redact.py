@@ -28,7 +28,7 @@ _MIN_NAME_CHARS = 3
 
 
 class _Pseudonyms:
-    """One document's names for what must not be told."""
+    """The names that one document has for what it must not show."""
 
     __slots__ = ("_known", "_names")
 

@@ -63,16 +63,16 @@ class NatReport(Struct, frozen=True):
 
 
 class Nats(Struct, frozen=True):
-    """Both sides; ``null``: no profile was made or told."""
+    """Both sides; ``null``: no profile was made, or none was received."""
 
     local: NatReport | None = None
     remote: NatReport | None = None
 
 
 class PhaseReport(Struct, frozen=True):
-    """One phase of the ladder; phases may overlap. ``ended`` and ``outcome`` are ``null`` while it runs.
+    """One phase of the traversal; phases may overlap. ``ended`` and ``outcome`` are ``null`` while it runs.
 
-    ``tried`` ``of`` so many doors: guessed ports of a prediction; of a birthday or block search the remote ports tried
+    ``tried`` ``of`` so many ports: the predicted ones; of a birthday or block search the remote ports tried
     on the side that searches, and its own sockets on the side that is searched. Both are 0 where nothing is counted."""
 
     name: PhaseName
