@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -32,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from transport.identity.keys import Identity
 from transport.quic.relay_channel import IDLE_TIMEOUT_S, WINDOW_BYTES, ChannelHandler, CloseCode, ControlChannel
+from transport.quic.work import AddressBudgets, Cpu, WorkBudget, WorkLimit
 from transport.wire.relay_messages import CONTROL_ALPN, ClientMessage, RelayMessage
 
 # Holds the first packets of several hundred clients that come at once, as they do after a restart.
@@ -43,6 +45,11 @@ CID_BYTES = 8
 # Connections that have not got as far as a protocol. An honest client is in this state for no time at all, since its
 # first packet holds the whole TLS message; the oldest makes way.
 MAX_UNOPENED = 256
+# A handshake takes 3 to 8 ms of CPU here and a message 0.1 to 0.3 ms, so that this is 20 times what the most talkative
+# honest client costs, on a machine a quarter as fast too.
+CHANNEL_WORK = WorkLimit(share=0.05, burst_s=0.2)
+# Some 250 handshakes at once, as when an office's clients come back after a restart, and then 30 a second.
+ADDRESS_WORK = WorkLimit(share=0.25, burst_s=2.0)
 
 
 def bind_udp(host: str, port: int) -> socket.socket:
@@ -82,9 +89,10 @@ class Clock(Protocol):
 class ControlServer:
     """Listens on any number of sockets; :meth:`close` ends every channel."""
 
-    def __init__(self, identity: Identity, handler: ChannelHandler) -> None:
+    def __init__(self, identity: Identity, handler: ChannelHandler, address_work: WorkLimit = ADDRESS_WORK) -> None:
         self._identity = identity
         self._handler = handler
+        self._addresses = AddressBudgets(address_work)
         self.listeners: list[ControlListener] = []
         self._transports: list[asyncio.DatagramTransport] = []
 
@@ -92,7 +100,7 @@ class ControlServer:
         """Take over a bound socket."""
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.create_datagram_endpoint(_Protocol, sock=udp)
-        protocol.listener = ControlListener(self._identity, self._handler, loop, transport.sendto)
+        protocol.listener = ControlListener(self._identity, self._handler, loop, transport.sendto, self._addresses)
         self._transports.append(transport)
         self.listeners.append(protocol.listener)
 
@@ -127,7 +135,12 @@ class ControlListener:
         handler: ChannelHandler,
         clock: Clock,
         send: Callable[[bytes, NetworkAddress], None],
+        addresses: AddressBudgets | None = None,
+        cpu: Cpu = time.thread_time,
     ) -> None:
+        """``addresses`` is what all listeners of a relay share; ``cpu`` the clock that work is charged by."""
+        self._addresses = AddressBudgets(ADDRESS_WORK) if addresses is None else addresses
+        self._cpu = cpu
         self._configuration = QuicConfiguration(
             is_client=False,
             alpn_protocols=[CONTROL_ALPN],
@@ -152,9 +165,22 @@ class ControlListener:
             header = pull_quic_header(Buffer(data=data), host_cid_length=CID_BYTES)
         except ValueError:
             return
+        began, now = self._cpu(), self.clock.time()
         channel = self.channels.get(header.destination_cid) or self._accept(header, len(data), source)
-        if channel is not None:
-            channel.receive(data, source, self.clock.time())
+        if channel is None:
+            return
+        is_from_client = source[0] == channel.remote[0] or not channel.is_open
+        if not is_from_client and channel.elsewhere.is_overdrawn(now):
+            return
+        channel.receive(data, source, now)
+        spent_s = self._cpu() - began
+        if not is_from_client:
+            # A client that has moved, or somebody who has seen its connection ID: over the budget its packets are
+            # lost, but nobody ends a channel from an address that is not its client's.
+            channel.elsewhere.charge(spent_s, now)
+            return
+        self._addresses.charge(source[0], spent_s, now)
+        channel.charge(spent_s, now)
 
     def close(self) -> None:
         """End every channel."""
@@ -189,6 +215,8 @@ class ControlListener:
             )
         except ValueError:
             return None  # out of date, or somebody else's: the client begins anew by itself
+        if self._addresses.is_overdrawn(source[0], self.clock.time()):
+            return None  # it tries again by itself, as after a loss
         while len(self.unopened) >= MAX_UNOPENED:
             next(iter(self.unopened)).end(CloseCode.FULL, "too many connections are being opened")
         connection = QuicConnection(
@@ -228,6 +256,9 @@ class AcceptedChannel(ControlChannel):
         self._cids: set[bytes] = set()
         self._timer: Timer | None = None
         self._timer_at: float | None = None
+        self._work = WorkBudget(CHANNEL_WORK)
+        self.elsewhere = WorkBudget(CHANNEL_WORK)
+        """For packets from other addresses than the client's."""
 
     def own(self, cid: bytes) -> None:
         """Datagrams to this ID are ours."""
@@ -250,6 +281,11 @@ class AcceptedChannel(ControlChannel):
         self._acceptor.unopened.pop(self, None)
         super().end(code, reason)
         self._flush()
+
+    def charge(self, spent_s: float, now: float) -> None:
+        """Take CPU time off what this client may cost; a channel that has used it up ends."""
+        if not self._work.charge(spent_s, now):
+            self.end(CloseCode.TOO_MUCH, "this session costs the relay too much; connect again later")
 
     def abandon(self) -> None:
         """Do not wait for QUIC to drain."""
