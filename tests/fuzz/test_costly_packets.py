@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count
+from types import SimpleNamespace
 
 import pytest
 from aioquic.quic.configuration import QuicConfiguration
@@ -14,6 +15,8 @@ from aioquic.quic.events import PingAcknowledged
 
 from tests.fuzz.quic_frames import packed, sparse_crypto, sparse_stream, stream
 from tests.unit.relay.people import person
+from tests.unit.transport.quic.test_call_connection import Pair
+from transport.quic.call_connection import COSTLY, PEER_WORK, Terminated
 from transport.quic.relay_channel import ControlChannel
 from transport.quic.relay_channel_server import ControlListener
 from transport.quic.work import AddressBudgets, Cpu, WorkLimit
@@ -21,6 +24,7 @@ from transport.wire.relay_messages import CONTROL_ALPN, CONTROL_VERSION, Challen
 
 RELAY = person(2_000)
 RELAY_ADDRESS = ("192.0.2.1", 7_850)
+Charge = Callable[[float, float], bool]
 Frames = Iterator[tuple[int, bytes]]
 
 # What the reader keeps as ranges grows with each frame: in TLS's stream, in the control stream, in one that the
@@ -33,6 +37,8 @@ KINDS: dict[str, Callable[[], Frames]] = {
     "gaps-filled": lambda: (stream(0, at - at // 9 % 2, b"xx"[: 1 + at % 7 // 6]) for at in count(3, 2)),
 }
 PACKETS = 150
+
+pytestmark = pytest.mark.slow
 
 
 @dataclass
@@ -148,3 +154,42 @@ def test_whoever_forges_a_clients_connection_id_does_not_end_its_channel() -> No
         ground.step(0.001)
         ground.listener.receive(packet, forger)
     assert not ground.closed and ground.is_alive(client, source)
+
+
+@pytest.mark.parametrize(
+    ("attacks", "kind"), [*(("caller", kind) for kind in KINDS), ("callee", "crypto"), ("callee", "control-stream")]
+)
+def test_a_peer_whose_packets_cost_too_much_loses_the_call(attacks: str, kind: str) -> None:
+    """At either end, while it rings as in mid-call: the connection is the same one."""
+    pair = Pair().connect()
+    attacker, victim = (pair.caller, pair.callee) if attacks == "caller" else (pair.callee, pair.caller)
+    assert attacker._quic is not None
+    # A machine ten times as slow: the budget is used up sooner, and the test as well.
+    victim._cpu = lambda: 10 * time.thread_time()
+    taken = 0
+    for packet in packed(attacker._quic, KINDS[kind](), PACKETS):
+        pair.now += 0.001
+        victim.receive(packet, pair.now)
+        if Terminated("protocol", COSTLY) in victim.events():
+            break
+        taken += 1
+    assert taken < PACKETS - 1
+
+
+def test_a_long_call_stays_far_below_what_a_peer_may_cost() -> None:
+    pair = Pair().connect()
+    spent = [0.0, 0.0]
+    for peer, index in ((pair.caller, 0), (pair.callee, 1)):
+        charge = peer._work.charge
+
+        def counted(cost: float, now: float, charge: Charge = charge, index: int = index) -> bool:
+            spent[index] += cost
+            return charge(cost, now)
+
+        peer._work = SimpleNamespace(charge=counted)  # type: ignore[assignment]
+    began = pair.now
+    for _ in range(500):
+        pair.caller.send_datagram(bytes(80), pair.now)
+        pair.callee.send_datagram(bytes(80), pair.now)
+        pair.run(0.02)
+    assert max(spent) < PEER_WORK.share * (pair.now - began) / 2

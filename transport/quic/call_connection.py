@@ -6,6 +6,7 @@ manager. One stream carries the control messages; RFC 9221 DATAGRAM frames carry
 """
 
 import logging
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from transport.identity.keys import Identity, certificate_pem
 from transport.quic.admission import CID_BYTES, Admission
 from transport.quic.congestion import VOICE
+from transport.quic.work import Cpu, WorkBudget, WorkLimit
 from transport.wire.call_messages import PEER_ALPN
 
 _log = logging.getLogger(__name__)
@@ -57,6 +59,11 @@ MAX_WAITING_DATAGRAMS = 50
 STREAM_BACKLOG_BYTES = 65_536
 # What a peer may make us hold of its stream before we have read it.
 STREAM_WINDOW_BYTES = 65_536
+
+# A call costs 2 to 5 % of a core here and its handshake 10 ms; a slow machine takes four times as long. The burst is
+# longer than any pause of the garbage collector, which would otherwise be taken for the peer's doing.
+PEER_WORK = WorkLimit(share=0.25, burst_s=1.0)
+COSTLY = "the other side's packets cost too much"
 
 TerminationReason = Literal["closed", "idle", "wrong-certificate", "bad-proof", "protocol"]
 
@@ -141,6 +148,7 @@ class PeerConnection:
         "_admission",
         "_backlog",
         "_backlog_bytes",
+        "_cpu",
         "_dirty",
         "_events",
         "_hold_until",
@@ -150,10 +158,13 @@ class PeerConnection:
         "_standing",
         "_terminated",
         "_waiting",
+        "_work",
         "stale_dropped",
     )
 
-    def __init__(self, quic: QuicConnection | None, admission: Admission | None) -> None:
+    def __init__(self, quic: QuicConnection | None, admission: Admission | None, cpu: Cpu = time.thread_time) -> None:
+        self._cpu = cpu
+        self._work = WorkBudget(PEER_WORK)
         self._quic = quic
         self._admission = admission
         self._events: deque[PeerEvent] = deque()
@@ -221,7 +232,8 @@ class PeerConnection:
             if self._quic.get_peer_address() is None:
                 return
             if not self._feed(self._quic, data, now):
-                self._terminate("protocol", "the other side sent something impossible")
+                costly = self._work.is_overdrawn(now)
+                self._terminate("protocol", COSTLY if costly else "the other side sent something impossible")
                 return
             if not self._standing:
                 self._dirty = True
@@ -337,13 +349,15 @@ class PeerConnection:
         out += packets
 
     def _feed(self, quic: QuicConnection, data: bytes, now: float) -> bool:
+        """Whether ``quic`` may go on: the packet has not broken it, and has not cost more than the peer may."""
+        began = self._cpu()
         try:
             quic.receive_datagram(data, PEER_ADDRESS, now)
         except Exception:
             # aioquic parses TLS and X.509 from strangers. What it forgets to catch ends this connection alone.
             _log.exception("a packet broke the QUIC connection")
             return False
-        return True
+        return self._work.charge(self._cpu() - began, now)
 
     def _connections(self) -> tuple[QuicConnection, ...]:
         if self._quic is not None:
