@@ -27,6 +27,7 @@ from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
 from transport.portmap.status import MappingStatus
 from transport.quic.session_events import CheckConnection, SendRelayMessage
+from transport.quic.work import Cpu, uncharged
 from transport.traversal.context import Hints
 from transport.traversal.events import InterfacesChanged, PortMappingsChanged
 from transport.wire import call_messages, relay_messages
@@ -64,6 +65,8 @@ class SessionSetup:
     always_relay: bool = False
     limits: HostLimits | None = None
     """What all calls of this machine may cost the network together."""
+    cpu: Cpu = uncharged
+    """The clock of CPU time by which the peer's packets are charged."""
     try_harder: bool = False
     is_contact: bool = False
     """In the user's list, with a key that is theirs: a direct path may be looked for while it rings."""
@@ -309,6 +312,7 @@ class CallSession:
             profile=setup.profile,
             mapped=self._mapped,
             limits=setup.limits,
+            cpu=setup.cpu,
             try_harder=setup.try_harder,
             recall=self._recall,
         )

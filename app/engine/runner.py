@@ -307,6 +307,7 @@ class Engine:
             rng=self._rng,
             always_relay=self._config.always_relay or self._store.documents.settings.always_relay,
             limits=self._limits,
+            cpu=time.thread_time,
             try_harder=self._store.documents.settings.try_harder,
             is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
             hosts=self._network.hosts,

@@ -22,6 +22,7 @@ from transport.net.sockets import (
 from transport.path.events import CopyArrived, PathChanged, Reconnected, Reconnecting
 from transport.path.relay_leg import LegAccess
 from transport.path.stats import PathStats
+from transport.quic.work import Cpu, uncharged
 from transport.traversal.context import Recall
 from transport.traversal.events import InterfacesChanged, PhaseChanged, PhaseStatus, PortMappingsChanged, ProfileKnown
 from transport.wire.call_messages import Bye, PeerMessage
@@ -65,6 +66,8 @@ class LinkConfig:
     try_harder: bool = False
     recall: Recall | None = None
     mapped: tuple[MappedPort, ...] = ()
+    cpu: Cpu = uncharged
+    """What the peer's packets cost is measured by this; in the product ``time.thread_time``."""
 
     def __post_init__(self) -> None:
         ipaddress.ip_address(self.leg.relay[0])

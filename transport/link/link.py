@@ -249,7 +249,7 @@ class Link:
         try:
             in_certificate = certificate_key(config.peer_certificate)
             if config.role == "caller":
-                self._peer = PeerConnection.caller(config.peer_certificate, token)
+                self._peer = PeerConnection.caller(config.peer_certificate, token, config.cpu)
         except IdentityError as error:
             self._end("wrong-certificate", str(error))
             return
@@ -263,7 +263,7 @@ class Link:
             proof = CalleeProof(config.identity.certificate, nonce, config.peer_key, config.call_id, config.home)
             self._proof = proof
             greeting = frame(messages.encode(proof.hello()))
-            self._peer = PeerConnection.callee(config.identity, token, greeting)
+            self._peer = PeerConnection.callee(config.identity, token, greeting, config.cpu)
         self._paths.open(now)
         self._run(now)
 

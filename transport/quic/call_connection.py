@@ -6,7 +6,6 @@ manager. One stream carries the control messages; RFC 9221 DATAGRAM frames carry
 """
 
 import logging
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal
@@ -30,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from transport.identity.keys import Identity, certificate_pem
 from transport.quic.admission import CID_BYTES, Admission
 from transport.quic.congestion import VOICE
-from transport.quic.work import Cpu, WorkBudget, WorkLimit
+from transport.quic.work import Cpu, WorkBudget, WorkLimit, uncharged
 from transport.wire.call_messages import PEER_ALPN
 
 _log = logging.getLogger(__name__)
@@ -162,7 +161,7 @@ class PeerConnection:
         "stale_dropped",
     )
 
-    def __init__(self, quic: QuicConnection | None, admission: Admission | None, cpu: Cpu = time.thread_time) -> None:
+    def __init__(self, quic: QuicConnection | None, admission: Admission | None, cpu: Cpu = uncharged) -> None:
         self._cpu = cpu
         self._work = WorkBudget(PEER_WORK)
         self._quic = quic
@@ -181,16 +180,16 @@ class PeerConnection:
         """Datagrams given up at the sender because they would have left too late."""
 
     @classmethod
-    def caller(cls, callee_certificate: bytes, token: bytes) -> "PeerConnection":
+    def caller(cls, callee_certificate: bytes, token: bytes, cpu: Cpu = uncharged) -> "PeerConnection":
         """The client side; its only trust anchor is ``callee_certificate`` (DER), and ``token`` is what the callee
         admits. Raises IdentityError."""
         configuration = _configuration(is_client=True)
         configuration.token = token
         configuration.cadata = certificate_pem(callee_certificate)
-        return cls(QuicConnection(configuration=configuration), None)
+        return cls(QuicConnection(configuration=configuration), None, cpu)
 
     @classmethod
-    def callee(cls, identity: Identity, token: bytes, greeting: bytes) -> "PeerConnection":
+    def callee(cls, identity: Identity, token: bytes, greeting: bytes, cpu: Cpu = uncharged) -> "PeerConnection":
         """The server side; it admits first packets with ``token``, and ``greeting`` is the first thing it says on
         the control stream."""
         configuration = _configuration(is_client=False)
@@ -204,7 +203,7 @@ class PeerConnection:
             # Opens CONTROL_STREAM: the first bidirectional stream of a server.
             quic.send_stream_data(quic.get_next_available_stream_id(), greeting)
 
-        return cls(None, Admission(token, make, greet))
+        return cls(None, Admission(token, make, greet), cpu)
 
     @property
     def refused(self) -> int:
