@@ -54,7 +54,7 @@ class Alarm:
 
 
 class Ground:
-    """A relay's listener, and clients beside it, on a clock that stands still unless it is told to move."""
+    """A relay's listener, and clients beside it, on a clock that stands still unless it is moved."""
 
     def __init__(self, address_work: WorkLimit | None = None, cpu: Cpu = time.thread_time) -> None:
         self.now = 0.0
