@@ -218,7 +218,7 @@ class PeerConnection:
 
     def receive(self, data: bytes, now: float) -> None:
         """Take one UDP payload from whatever path. Garbage and duplicates are ignored."""
-        if self._terminated:
+        if self._terminated or _is_version_negotiation(data):
             return
         if self._quic is None and self._admission is not None:
             self._quic = self._admission.receive(data, now, self._feed)
@@ -395,6 +395,11 @@ class PeerConnection:
             self._standing = False
             self._waiting.clear()
             self._events.append(Terminated(reason, text))
+
+
+def _is_version_negotiation(data: bytes) -> bool:
+    """RFC 9000 §17.2.1: nothing authenticates it, and there is one version. One flipped bit makes it of an Initial."""
+    return len(data) >= 5 and data[0] & 0x80 != 0 and not any(data[1:5])
 
 
 def _drain(quic: QuicConnection) -> list[QuicEvent]:

@@ -5,7 +5,7 @@ import pytest
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import HandshakeCompleted
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.natsim.call import identity
@@ -306,6 +306,20 @@ def test_attempts_are_bounded_in_number_and_rate() -> None:
     assert answers <= 2 * 15
 
 
+def test_no_packet_talks_the_caller_out_of_its_version() -> None:
+    pair = Pair()
+    pair.caller.open(pair.now)
+    [first] = pair.caller.datagrams_to_send(pair.now)
+    theirs, rest = first[6 : 6 + first[5]], first[6 + first[5] :]
+    ours = rest[1 : 1 + rest[0]]
+    head = b"\xc0" + bytes(4) + bytes([len(ours)]) + ours + bytes([len(theirs)]) + theirs
+    pair.caller.receive(head + b"\x6b\x33\x43\xcf", pair.now)  # RFC 9000 §17.2.1, with QUIC version 2 alone
+    pair.callee.receive(first, pair.now)
+    pair.run(0.4)
+    assert not pair.ended(pair.caller) and HandshakeDone() in pair.events[pair.caller]
+
+
+@example(535134, True)
 @given(st.integers(0, 2**32), st.booleans())
 def test_spoilt_packets_break_nothing(seed: int, early: bool) -> None:
     rng = random.Random(seed)
