@@ -21,7 +21,7 @@ with warnings.catch_warnings():
         import opuslib.api.ctl
         import opuslib.api.encoder
     except Exception as error:
-        # A plain Exception is what opuslib raises where the system has no libopus: a state, told when it is needed.
+        # opuslib raises a plain Exception where the system has no libopus; the reason is kept until a codec is wanted.
         _why_not = str(error)
 
 CHANNELS = 1
@@ -32,7 +32,7 @@ MIN_BITRATE_BPS = 12_000
 MAX_BITRATE_BPS = 48_000
 # 0..10. 10 costs about twice the time of 5 for a difference that only listening tests at low rates show.
 COMPLEXITY = 7
-# Opus spends bits on in-band FEC only when it is told to expect loss, so a call starts expecting a little.
+# Opus spends bits on in-band FEC only when it expects loss, so a call starts expecting a little.
 DEFAULT_LOSS_PERCENT = 5
 MAX_LOSS_PERCENT = 40
 
@@ -82,7 +82,7 @@ def _require_library() -> None:
 class OpusEncoder:
     """libopus, variable bitrate. Raises :class:`CodecError` when the library is missing.
 
-    Mode "audio", told that the signal is voice: it picks the same SILK and hybrid modes with FEC as mode "voip", but
+    Mode "audio" with the signal type set to voice: it picks the same SILK and hybrid modes with FEC as mode "voip", but
     leaves out that mode's own high-pass at the pitch, which would cut a second time below ``processing.HighPass``.
     """
 

@@ -24,7 +24,7 @@ class DelayConfig:
     window_s: float = 10.0
     """A buffer shrinks only after this much calm, so variation is remembered as long."""
     percentile: float = 0.99
-    """Share of the packets that must arrive in time: 1 frame in 100 concealed is where Opus starts to be heard."""
+    """Share of the packets that must arrive in time: concealment starts to be noticed at 1 frame in 100."""
     peak_memory_s: float = 60.0
     """Wi-Fi scans and the like delay a burst every half minute; two such peaks within this time are expected again."""
     peak_distance_s: float = 1.0

@@ -15,15 +15,15 @@ class JitterConfig:
     floor_s: float = 0.040
     """Never shrink below two frames: sound cards ask for blocks of up to 40 ms at once."""
     max_delay_s: float = 0.500
-    """Above half a second a talk falls apart (ITU-T G.114: 400 ms one way), so later packets count as lost."""
+    """Above half a second a conversation falls apart (ITU-T G.114: 400 ms one way), so later packets count as lost."""
     margin_s: float = 0.005
     """Beyond the measured variation: the engine's own wake-up lateness."""
     drain_above_s: float = 0.035
     """Shorten only when so far above the target: the phase of playout is good for one frame of 20 ms, and the first
     packets of a call find cold caches."""
     skip_above_s: float = 0.200
-    """After a stall, skip when so much more than the target waits: less is gone within a second by shortening what is
-    said by a quarter. Without a stall nothing is ever skipped: a path that gets faster drains by 5 %."""
+    """After a stall, skip when so much more than the target waits: less is gone within a second by shortening
+    speech by a quarter. Without a stall nothing is ever skipped: a path that gets faster drains by 5 %."""
     max_packets: int = 100
     """2 s of voice; when more arrives at once the oldest are dropped and counted as overruns."""
 
@@ -73,7 +73,7 @@ Playout = Silence | Frame | Recover | Conceal
 @dataclass(frozen=True, slots=True)
 class JitterStats:
     """Counted since the start. ``lost``: due at playout and never seen since; ``late``: came after its turn;
-    ``stalls``: times the buffer ran empty in mid-talk; ``restarts``: new time lines of the sender; ``strange``:
+    ``stalls``: times the buffer ran empty in mid-call; ``restarts``: new time lines of the sender; ``strange``:
     packets that fit no time line; ``skipped``: frames that came and were given up to catch up after a stall. ``loss``
     is the share over the last second, ``jitter_s`` as in RFC 3550 §6.4.1 (what a stall held up left out)."""
 

@@ -1,4 +1,4 @@
-"""Media's manners towards the network (pure): bitrate and FEC follow loss, and a breaker ends what cannot work.
+"""Rate control (pure): bitrate and FEC follow the loss that the peer reports, and a breaker ends what cannot work.
 
 The transport below never holds voice back (DESIGN §12), so the care that a congestion controller would take is taken
 here: less bitrate and more FEC while the peer reports loss, and an end to sending in the cases of RFC 8083.
@@ -13,6 +13,22 @@ from media.format import FRAME_S
 
 # With fewer bits Opus 1.3 pays for FEC by giving up wideband voice, and at 16 kbit/s it leaves FEC out (measured).
 LEAST_BITRATE_WITH_FEC_BPS = 24_000
+# RFC 8083 §4.1 and §4.2: three reporting intervals of at least 5 s.
+BREAKER_S = 15.0
+# RFC 8083 §4.3: as many reports in a row, at one a second, as fill the same 15 s; at ten times what TCP would send.
+_CONGESTION_REPORTS = 15
+_CONGESTION_FACTOR = 10.0
+# Weight of a new report: a single bad second moves the estimate by a third.
+_SMOOTHING = 0.3
+# The loss-based controller of draft-ietf-rmcat-gcc-02 §6 reduces above a tenth and raises below a fiftieth, here only
+# after so long; between the two nothing moves.
+_REDUCE_ABOVE = 0.10
+_RAISE_BELOW = 0.02
+_RAISE_AFTER_S = 5.0
+_REDUCE_FACTOR = 0.85
+_RAISE_STEP_BPS = 2_000
+# FEC moves in steps, and down only when a whole step is no longer needed.
+_LOSS_STEP_PERCENT = 5
 _FRAMES_PER_S = 1 / FRAME_S
 
 
@@ -56,7 +72,7 @@ class BreakerReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Stop sending: what is sent does not arrive, or harms others. Said once."""
+    """Stop sending: what is sent does not arrive, or harms others. Comes once."""
 
     reason: BreakerReason
 
@@ -65,38 +81,11 @@ AdaptationEvent = Reported | ReportsOverdue
 AdaptationCommand = SetBitrate | SetExpectedLoss | Break
 
 
-@dataclass(frozen=True, slots=True)
-class AdaptationConfig:
-    """Reports come once a second."""
-
-    full_bitrate_bps: int = DEFAULT_BITRATE_BPS
-    least_bitrate_bps: int = LEAST_BITRATE_WITH_FEC_BPS
-    smoothing: float = 0.3
-    """Weight of a new report: a single bad second moves the estimate by a third."""
-    reduce_above: float = 0.10
-    """The loss-based controller of draft-ietf-rmcat-gcc-02 §6 reduces above a tenth ..."""
-    raise_below: float = 0.02
-    """... and raise below a fiftieth; between the two nothing moves."""
-    reduce_factor: float = 0.85
-    raise_step_bps: int = 2_000
-    raise_after_s: float = 5.0
-    """Raise only after so long below ``raise_below``."""
-    loss_step_percent: int = 5
-    """FEC moves in steps, and down only when a whole step is no longer needed."""
-    breaker_s: float = 15.0
-    """RFC 8083 §4.1 and §4.2: three reporting intervals of at least 5 s."""
-    congestion_reports: int = 15
-    """RFC 8083 §4.3: as many reports in a row as fill the same 15 s."""
-    congestion_factor: float = 10.0
-    """RFC 8083 §4.3: ten times what TCP would send."""
-
-
 class RateControl:
     """Takes :class:`Reported` each second, :class:`ReportsOverdue` at the deadline. Starts its clock with ``now``."""
 
-    def __init__(self, now: float, config: AdaptationConfig | None = None) -> None:
-        self._config = config or AdaptationConfig()
-        self._bitrate = self._config.full_bitrate_bps
+    def __init__(self, now: float) -> None:
+        self._bitrate = DEFAULT_BITRATE_BPS
         self._percent = DEFAULT_LOSS_PERCENT
         self._loss = 0.0
         self._calm_since = now
@@ -108,7 +97,7 @@ class RateControl:
 
     @property
     def bitrate_bps(self) -> int:
-        """What the encoder has been told."""
+        """What the encoder is set to."""
         return self._bitrate
 
     @property
@@ -118,7 +107,7 @@ class RateControl:
 
     def next_deadline(self) -> float | None:
         """When missing reports would open the breaker."""
-        return None if self._broken else self._reported_at + self._config.breaker_s
+        return None if self._broken else self._reported_at + BREAKER_S
 
     def handle(self, event: AdaptationEvent, now: float) -> list[AdaptationCommand]:
         """Take an event; the commands that follow."""
@@ -126,46 +115,44 @@ class RateControl:
             return []
         match event:
             case ReportsOverdue():
-                due = now >= self._reported_at + self._config.breaker_s
+                due = now >= self._reported_at + BREAKER_S
                 return [self._break(BreakerReason.NO_REPORTS)] if due else []
             case Reported():
                 return self._on_report(event, now)
 
     def _on_report(self, report: Reported, now: float) -> list[AdaptationCommand]:
-        config = self._config
         loss = min(max(report.loss, 0.0), 1.0)
-        self._loss += config.smoothing * (loss - self._loss)
+        self._loss += _SMOOTHING * (loss - self._loss)
         self._reported_at = now
         # Nothing sent means that nothing can arrive.
         if report.frames_received > self._received or report.frames_sent <= self._sent:
             self._arrived_at = now
         self._received, self._sent = report.frames_received, report.frames_sent
-        if now - self._arrived_at >= config.breaker_s:
+        if now - self._arrived_at >= BREAKER_S:
             return [self._break(BreakerReason.NOTHING_ARRIVES)]
         self._congested = self._congested + 1 if self._exceeds_tcp(loss, report.rtt_s) else 0
-        if self._congested >= config.congestion_reports:
+        if self._congested >= _CONGESTION_REPORTS:
             return [self._break(BreakerReason.CONGESTION)]
         return self._adapt(now)
 
     def _exceeds_tcp(self, loss: float, rtt_s: float) -> bool:
         """RFC 8083 §4.3: TCP would send X = s / (R sqrt(2 p / 3)); the packet size s is on both sides."""
         sending_over_fair = _FRAMES_PER_S * rtt_s * math.sqrt(2.0 * loss / 3.0)
-        return sending_over_fair > self._config.congestion_factor
+        return sending_over_fair > _CONGESTION_FACTOR
 
     def _break(self, reason: BreakerReason) -> Break:
         self._broken = True
         return Break(reason)
 
     def _adapt(self, now: float) -> list[AdaptationCommand]:
-        config = self._config
         bitrate, percent = self._bitrate, self._expected_percent()
-        if self._loss > config.raise_below:
+        if self._loss > _RAISE_BELOW:
             self._calm_since = now
-        if self._loss > config.reduce_above:
-            bitrate = max(config.least_bitrate_bps, round(bitrate * config.reduce_factor))
-        elif now - self._calm_since >= config.raise_after_s:
+        if self._loss > _REDUCE_ABOVE:
+            bitrate = max(LEAST_BITRATE_WITH_FEC_BPS, round(bitrate * _REDUCE_FACTOR))
+        elif now - self._calm_since >= _RAISE_AFTER_S:
             self._calm_since = now
-            bitrate = min(config.full_bitrate_bps, bitrate + config.raise_step_bps)
+            bitrate = min(DEFAULT_BITRATE_BPS, bitrate + _RAISE_STEP_BPS)
         commands: list[AdaptationCommand] = []
         if bitrate != self._bitrate:
             self._bitrate = bitrate
@@ -176,9 +163,10 @@ class RateControl:
         return commands
 
     def _expected_percent(self) -> int:
-        step = self._config.loss_step_percent
         wanted = 100.0 * self._loss
-        up = min(MAX_LOSS_PERCENT, max(DEFAULT_LOSS_PERCENT, step * math.ceil(wanted / step)))
-        if up > self._percent or wanted < self._percent - 1.5 * step:
+        up = min(
+            MAX_LOSS_PERCENT, max(DEFAULT_LOSS_PERCENT, _LOSS_STEP_PERCENT * math.ceil(wanted / _LOSS_STEP_PERCENT))
+        )
+        if up > self._percent or wanted < self._percent - 1.5 * _LOSS_STEP_PERCENT:
             return up
         return self._percent

@@ -24,7 +24,7 @@ HURRY_RATIO = 0.25
 _COARSE = 6
 # Normalised cross-correlation above which two periods count as alike; voiced speech reaches 0.9.
 _ALIKE = 0.8
-# In a hurry a joint may be heard; WebRTC's fast accelerate goes as low, and takes out several periods (accelerate.cc).
+# In a hurry a joint may be audible; WebRTC's fast accelerate (accelerate.cc) goes as low and takes out several periods.
 _ALIKE_IN_A_HURRY = 0.5
 # Below this RMS (about -60 dBFS) nobody hears a joint.
 _QUIET_RMS = 33.0

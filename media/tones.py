@@ -1,4 +1,4 @@
-"""The sounds around a talk, generated: ring-back, ringing, busy, reconnecting, hung up. All start and end softly.
+"""The sounds around a call, generated: ring-back, ringing, busy, reconnecting, hung up. All start and end softly.
 
 Ring-back and busy are those that most of Europe knows (425 Hz, ITU-T E.180). The melody is Segue's own.
 """
@@ -10,9 +10,9 @@ import numpy as np
 
 from media.format import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE_HZ, Pcm, Samples, silence, to_pcm
 
-# Raised-cosine edges of 10 ms: the spectrum of the switching stays below what is heard as a click.
+# Raised-cosine edges of 10 ms: the spectrum of the switching stays below an audible click.
 _EDGE_SAMPLES = SAMPLE_RATE_HZ * 10 // 1000
-# Loudness, far below a voice at -20 dBFS for those that come while somebody talks.
+# Loudness, far below a voice at -20 dBFS for those that play during a call.
 _CALL_PROGRESS_DBFS = -20.0
 _MELODY_DBFS = -16.0
 _SOFT_DBFS = -30.0
@@ -60,8 +60,8 @@ def _struck(hertz: float, seconds: float, dbfs: float) -> Samples:
     time = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     amplitude = FULL_SCALE * 10 ** (dbfs / 20)
     note = np.zeros(time.size)
-    for multiple, share, haste in _PARTIALS:
-        note += share * np.sin(2 * np.pi * hertz * multiple * time) * np.exp(-4.5 * haste * time)
+    for multiple, share, decay in _PARTIALS:
+        note += share * np.sin(2 * np.pi * hertz * multiple * time) * np.exp(-4.5 * decay * time)
     return _edges(amplitude * note)
 
 

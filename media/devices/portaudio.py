@@ -1,7 +1,7 @@
 """PortAudio through sounddevice, of which this is the only importer; ``hardware`` loads it where devices are wanted.
 
 PortAudio looks for devices when it is initialised and never again. Seeing a new one means initialising it anew, which
-kills every running stream, so :meth:`PortAudio.scan` does that only when it is told that none runs.
+kills every running stream, so :meth:`PortAudio.scan` does that only while none runs.
 """
 
 import ctypes

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from media.codec import DEFAULT_BITRATE_BPS
 from media.rate_control import (
+    BREAKER_S,
+    LEAST_BITRATE_WITH_FEC_BPS,
     AdaptationCommand,
-    AdaptationConfig,
     Break,
     BreakerReason,
     RateControl,
@@ -15,8 +17,6 @@ from media.rate_control import (
     SetBitrate,
     SetExpectedLoss,
 )
-
-CONFIG = AdaptationConfig()
 
 
 class Talk:
@@ -54,7 +54,7 @@ def test_lasting_loss_lowers_the_bitrate_to_where_fec_still_works_and_raises_fec
     talk.seconds(20, 0.2)
     rates = [command.bits_per_second for command in talk.commands if isinstance(command, SetBitrate)]
     assert rates == sorted(rates, reverse=True)
-    assert rates[-1] == CONFIG.least_bitrate_bps
+    assert rates[-1] == LEAST_BITRATE_WITH_FEC_BPS
     percents = [command.percent for command in talk.commands if isinstance(command, SetExpectedLoss)]
     assert percents == [10, 15, 20]
 
@@ -74,7 +74,7 @@ def test_no_reports_break_at_the_deadline() -> None:
     talk = Talk()
     talk.seconds(3, 0.0)
     deadline = talk.control.next_deadline()
-    assert deadline == talk.now + CONFIG.breaker_s
+    assert deadline == talk.now + BREAKER_S
     assert talk.control.handle(ReportsOverdue(), deadline - 0.1) == []
     assert talk.control.handle(ReportsOverdue(), deadline) == [Break(BreakerReason.NO_REPORTS)]
     assert talk.control.next_deadline() is None
@@ -83,7 +83,7 @@ def test_no_reports_break_at_the_deadline() -> None:
 
 def test_rounding_does_not_put_the_breaker_off() -> None:
     began = 1_009.1
-    assert (began + CONFIG.breaker_s) - began < CONFIG.breaker_s
+    assert (began + BREAKER_S) - began < BREAKER_S
     control = RateControl(began)
     deadline = control.next_deadline()
     assert deadline is not None
@@ -122,13 +122,13 @@ def test_any_events_keep_every_setting_in_range(events: list[Reported | ReportsO
         for command in control.handle(event, now):
             match command:
                 case SetBitrate(bits_per_second=rate):
-                    assert CONFIG.least_bitrate_bps <= rate <= CONFIG.full_bitrate_bps
+                    assert LEAST_BITRATE_WITH_FEC_BPS <= rate <= DEFAULT_BITRATE_BPS
                 case SetExpectedLoss(percent=percent):
                     assert 5 <= percent <= 40
                 case Break():
                     breaks += 1
         deadline = control.next_deadline()
-        assert deadline is None or deadline >= now - CONFIG.breaker_s
+        assert deadline is None or deadline >= now - BREAKER_S
     assert breaks <= 1
 
 
