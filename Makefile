@@ -10,7 +10,6 @@
 bin := .venv/bin
 # The product and the tests' own frame; each test file may be looser than the product.
 sources := app transport media relay packaging tests
-pytest := $(bin)/python -m pytest
 
 .PHONY: run test check bench lock clean static
 
@@ -19,13 +18,11 @@ run:
 
 test:
 	@packaging/setup.sh test
-	@$(MAKE) --no-print-directory static
 	@packaging/test.sh
 
 check:
 	@packaging/setup.sh check
-	@$(MAKE) --no-print-directory static
-	$(pytest) --hypothesis-profile=dev -q -m "not slow and not process and not device"
+	@packaging/test.sh check
 
 static:
 	$(bin)/ruff check $(sources)

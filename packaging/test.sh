@@ -1,47 +1,84 @@
 #!/usr/bin/env bash
-# Every test once. First pure computation, in two processes side by side; then, also in two, what starts processes; and
-# finally, alone, real-time audio and devices, which would stutter on a busy machine.
+# usage: packaging/test.sh [check]
+# ruff, mypy, the import contracts and every test once, in lanes that run side by side on two cores. The simulated
+# networks, which compute for longest, run at low priority beside first the others that only compute and then those that
+# start processes, which mostly wait. Voices in real time and devices come last and by themselves: a busy machine would
+# disturb them. "check" leaves out what is slow, starts processes or needs devices.
 set -uo pipefail
+shopt -s nullglob
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-realtime=(tests/netlab/test_{changes,demo,kernel_call,kernel_swaps,real_call,relay_restart}.py)
-log=$(mktemp)
-other=
+pytest=(.venv/bin/python -m pytest -p no:cacheprovider)
+static=(make --no-print-directory static)
+voices=(tests/netlab/test_{kernel_call,kernel_swaps,real_call,relay_restart}.py)
+# In real time too, but what these claim holds on a busy machine.
+calls=(tests/netlab/test_{changes,demo}.py)
+
 failed=0
-# A shell's background processes do not receive Ctrl-C, and pytest, which does, does not pass it on.
+lanes=()
+logs=$(mktemp -d)
+# A shell's background processes do not hear Ctrl-C, and pytest, which does, tells the shell nothing of it.
 leave() {
-    rm -f "$log"
-    [ -n "$other" ] || return
-    kill -INT "$other" 2>/dev/null
-    for _ in {1..50}; do
-        kill -0 "$other" 2>/dev/null || return
-        sleep 0.2
+    for lane in "${lanes[@]}"; do kill -INT "$lane" 2>/dev/null; done
+    for lane in "${lanes[@]}"; do
+        for _ in {1..50}; do
+            kill -0 "$lane" 2>/dev/null || break
+            sleep 0.2
+        done
+        kill "$lane" 2>/dev/null
     done
-    kill "$other" 2>/dev/null
+    rm -rf "$logs"
 }
 trap leave EXIT
 trap 'exit 130' INT TERM
-run() { .venv/bin/python -m pytest --hypothesis-profile=ci --durations=15 "$@"; }
-# Its output is shown when the other one has ended.
+# Starts a lane, and sets lane to its number.
 behind() {
-    run -p no:cacheprovider "$@" >"$log" 2>&1 &
-    other=$!
+    lane=${#lanes[@]}
+    "$@" >"$logs/$lane" 2>&1 &
+    lanes+=($!)
 }
-together() {
-    wait "$other" || failed=1
-    other=
-    cat "$log"
+# Waits for lanes, and shows what each has written.
+await() {
+    for number in "$@"; do
+        wait "${lanes[number]}" || failed=1
+        cat "$logs/$number"
+    done
+}
+run() { "${pytest[@]}" "$@" || failed=1; }
+# All folders of tests but those given.
+folders_but() {
+    for folder in tests/*/ tests/test_*.py; do
+        [[ " $* " = *" $folder "* ]] || echo "$folder"
+    done
 }
 
-behind -m "slow and not process and not device" tests/natsim
-run -m "not slow and not process and not device" || failed=1
-run -p no:cacheprovider -m "slow and not process and not device" --ignore=tests/natsim || failed=1
-together
+if [ "${1:-}" = check ]; then
+    pytest+=(--hypothesis-profile=dev -q -m "not slow and not process and not device")
+    behind "${static[@]}"
+    behind "${pytest[@]}" tests/unit/{media,relay,transport} tests/natsim
+    # shellcheck disable=SC2046
+    run $(folders_but tests/natsim/) --ignore=tests/unit/{media,relay,transport}
+    await 0 1
+    exit "$failed"
+fi
 
-behind -m "process and not device" --ignore=tests/netlab
-run -p no:cacheprovider -m "process and not device" tests/netlab "${realtime[@]/#/--ignore=}" || failed=1
-together
+pytest+=(--hypothesis-profile=ci --durations=15)
+computing=(-m "not process and not device")
+processes=(-m "process and not device")
 
-run -p no:cacheprovider -m "process and not device" "${realtime[@]}" || failed=1
-run -p no:cacheprovider -m device || failed=1
+behind "${static[@]}"
+behind nice -n 10 "${pytest[@]}" "${computing[@]}" tests/natsim --ignore=tests/natsim/test_all_machines.py
+natsim=$lane
+# shellcheck disable=SC2046
+run "${computing[@]}" $(folders_but tests/natsim/) tests/natsim/test_all_machines.py
+await 0
+
+behind "${pytest[@]}" "${processes[@]}" --ignore=tests/netlab
+others=$lane
+behind "${pytest[@]}" "${processes[@]}" "${calls[@]}"
+run "${processes[@]}" tests/netlab "${calls[@]/#/--ignore=}" "${voices[@]/#/--ignore=}"
+await "$lane" "$others" "$natsim"
+
+run "${processes[@]}" "${voices[@]}"
+run -m device
 exit "$failed"

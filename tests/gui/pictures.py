@@ -22,7 +22,9 @@ THEMES = ("light", "dark")
 README = {"home-light": ("home", "light", 680), "call-dark": ("call-panel-direct", "dark", 936)}
 
 
-def draw(application: QApplication, scene: Scene, theme: str, folder: Path, height_px: int = 0) -> list[Path]:
+def draw(
+    application: QApplication, scene: Scene, theme: str, folder: Path, height_px: int = 0, *, packed: bool = False
+) -> list[Path]:
     """Draw one scene in one theme, in a window of the usual height or ``height_px``. Returns the files."""
     window = MainWindow(RecordingBridge(), VERSIONS, now=lambda: NOW)
     if height_px:
@@ -32,9 +34,9 @@ def draw(application: QApplication, scene: Scene, theme: str, folder: Path, heig
     window.show_state(state)
     if scene.prepare:
         PREPARE[scene.prepare](window, state)
-    written = [_save(application, window, folder / f"{scene.name}-{theme}.png")]
+    written = [_save(application, window, folder / f"{scene.name}-{theme}.png", packed)]
     if state.call is not None and state.call.phase == "incoming":
-        written.append(_save(application, window.incoming, folder / f"incoming-window-{theme}.png"))
+        written.append(_save(application, window.incoming, folder / f"incoming-window-{theme}.png", packed))
     window.tray.hide()
     for made in (window.incoming, window):
         made.hide()
@@ -52,11 +54,12 @@ class StillStyle(QProxyStyle):
         return super().styleHint(hint, *more)  # type: ignore[arg-type]
 
 
-def _save(application: QApplication, widget: QWidget, file: Path) -> Path:
+def _save(application: QApplication, widget: QWidget, file: Path, packed: bool) -> Path:
     for _ in range(3):
         application.processEvents()
-    # Without transparency, and packed as well as PNG can (for Qt that is quality 0).
-    if not widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888).save(str(file), "PNG", 0):
+    # Without transparency. Packed as well as PNG can is quality 0 for Qt, and takes several times as long as 80.
+    quality = 0 if packed else 80
+    if not widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888).save(str(file), "PNG", quality):
         raise OSError(f"could not write {file}")
     return file
 
@@ -67,7 +70,7 @@ def draw_readme(folder: Path) -> None:
     application = still_application()
     for name, (scene_name, theme, height) in README.items():
         scene = next(one for one in SCENES if one.name == scene_name)
-        (file,) = draw(application, scene, theme, folder, height)
+        (file,) = draw(application, scene, theme, folder, height, packed=True)
         file.rename(folder / f"{name}.png")
 
 
