@@ -1,4 +1,4 @@
-"""What a port mapping is to the ladder: a door of ours that stands open without any luck with filters."""
+"""A port that a router maps to this machine: reachable from everywhere, whatever the filters."""
 
 from dataclasses import dataclass
 from typing import Literal

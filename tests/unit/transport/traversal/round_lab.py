@@ -68,6 +68,8 @@ class RoundLab:
         self.maps = maps
         self.now = 100.0
         self.max_open = max_open
+        self.answers = True
+        """Whether STUN servers answer."""
         self.opened: set[int] = set()
         self.most_open = 0
         self.flows: dict[tuple[int, Address], int] = {}
@@ -144,7 +146,7 @@ class RoundLab:
                     self.sent.append((self.now, sent))
                     if (socket, destination) not in self.flows:
                         self.flows[socket, destination] = self.maps(socket, destination)
-                    if destination in STUN:
+                    if destination in STUN and self.answers:
                         mapped = (OUTSIDE, self.flows[socket, destination])
                         answer = stun.binding_success(stun.parse(data), mapped)
                         self.round.received(DatagramReceived(socket, destination, answer), self.now)

@@ -25,7 +25,7 @@ from transport.traversal.agent import (
     TraversalAgent,
 )
 from transport.traversal.attempt import HOLD_S
-from transport.traversal.context import ROUNDS_PER_ATTEMPT, TraversalContext
+from transport.traversal.context import ROUNDS_PER_ATTEMPT, Hints, TraversalContext
 from transport.traversal.events import (
     AgentCommand,
     AgentEvent,
@@ -454,3 +454,79 @@ def test_gathering_that_fails_before_the_permission_tells_nobody_anything() -> N
     lab.do(Begin())
     lab.wait(5.0)
     assert lab.messages, "and begins when it may"
+
+
+# -- rows of its table that nothing else needs
+
+
+def backing_off() -> World:
+    """A caller whose first attempt has failed: four rounds, the last of them the callee's to lead."""
+    lab = world()
+    lab.do(Begin())
+    lab.wait(0.2)
+    lab.do(their_candidates(0))
+    lab.wait(1.4)
+    while lab.agent.state is State.ATTEMPTING:
+        lab.wait(0.5)
+    assert lab.agent.state is State.BACKING_OFF
+    return lab
+
+
+def settled() -> World:
+    lab = world(recall=lambda ours, theirs: Hints(hopeless_until=1e6))
+    lab.do(Begin())
+    lab.wait(0.2)
+    lab.do(their_candidates(0))
+    lab.wait(10.0)
+    assert lab.agent.state is State.SETTLED
+    return lab
+
+
+@pytest.mark.parametrize("reach", [backing_off, settled])
+def test_a_round_that_the_peer_begins_late_may_find_the_path_still(reach) -> None:  # type: ignore[no-untyped-def]
+    lab = reach()
+    number = max(sent.message.round for _, sent in lab.messages) + 1
+    lab.do(TraversalMessageReceived(Connect(number)))
+    lab.do(their_candidates(number))
+    lab.do(TraversalMessageReceived(Sync(number)))
+    lab.do(TraversalMessageReceived(ConnectAck(number)))
+    lab.wait(0.1)
+    lab.answer_checks()
+    assert lab.agent.state is State.DIRECT and lab.handed
+
+
+def test_an_attempt_that_the_peer_begins_in_vain_leaves_the_path_that_stands() -> None:
+    lab = connected()
+    lab.wait(5.0)
+    lab.do(their_candidates(ROUNDS_PER_ATTEMPT))
+    assert lab.agent.state is State.ATTEMPTING
+    lab.wait(10.0)
+    assert lab.agent.state is State.DIRECT and lab.agent.next_deadline() is None
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.STOPPED])
+def test_it_stops_from_every_state(state: State) -> None:
+    if state is State.DIRECT:
+        lab = connected()
+    elif state is State.BACKING_OFF:
+        lab = backing_off()
+    elif state is State.SETTLED:
+        lab = settled()
+    else:
+        lab = world()
+        for event in {State.PREPARED: [Prepare()], State.ATTEMPTING: [Begin()]}.get(state, []):
+            lab.do(event)
+    assert lab.agent.state is state
+    lab.do(Stop("over"))
+    assert lab.agent.state is State.STOPPED and lab.opened == lab.handed and lab.agent.next_deadline() is None
+
+
+def test_a_closed_path_is_neither_sent_on_nor_found_again() -> None:
+    lab = connected()
+    [mine] = lab.handed
+    lab.agent.path_closed(mine)
+    lab.opened.discard(mine)
+    sent = len(lab.sent)
+    lab.do(DatagramReceived(mine, PEER, checks_to(lab)))
+    lab.wait(3.0)
+    assert len(lab.sent) == sent
