@@ -163,19 +163,16 @@ class Bridge(QObject):
         return self.tr("The part of Segue that carries your calls stopped by itself. A running call has ended.")
 
     def _pass_on(self, message: EngineMessage) -> None:
-        match message:
-            case EngineState():
-                self.state_changed.emit(message)
-            case CallSample():
-                self.sample.emit(message)
-            case Levels():
-                self.levels.emit(message)
-            case CommandFailed():
-                self.failed.emit(message)
-            case Report():
-                self.report.emit(message)
-            case TraceSaved():
-                self.trace_saved.emit(message)
+        for kind, signal in (
+            (EngineState, self.state_changed),
+            (CallSample, self.sample),
+            (Levels, self.levels),
+            (CommandFailed, self.failed),
+            (Report, self.report),
+            (TraceSaved, self.trace_saved),
+        ):
+            if isinstance(message, kind):
+                signal.emit(message)
 
 
 def run_with_engine(application: QApplication, bridge: Bridge) -> int:

@@ -10,7 +10,6 @@ from PySide6.QtGui import QCloseEvent, QGuiApplication
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
 from app.ipc.messages import CommandFailed, EndEngine, EngineState, Levels, Report, TryHere
-from app.text.accounts import busy_text
 from app.text.problems import problem_text
 from app.ui.bridge import Bridge
 from app.ui.pages.call import CallPage
@@ -19,6 +18,7 @@ from app.ui.pages.first_run import FirstRunPage
 from app.ui.pages.home import HomePage
 from app.ui.pages.incoming import IncomingWindow
 from app.ui.pages.key_changed import KeyChangedPage
+from app.ui.pages.page import Page
 from app.ui.pages.settings import SettingsPage
 from app.ui.pages.settings_sections import Versions
 from app.ui.theme.icons import logo
@@ -31,7 +31,7 @@ from app.ui.widgets.notices import NoticesArea
 SIZE_PX = (1080, 720)
 LEAST_PX = (880, 560)
 
-PageT = TypeVar("PageT", bound=QWidget)
+PageT = TypeVar("PageT", bound=Page)
 PageName = Literal["engine_down", "starting", "key_changed", "call", "first_run", "settings", "home"]
 
 
@@ -81,7 +81,9 @@ class MainWindow(QMainWindow):
     def _build(self) -> None:
         send, now = self._bridge.send, self._now
         self._stack = QStackedWidget()
+        self._pages: list[Page] = []
         self.starting = self._add(StartingPage())
+        self._shown: Page = self.starting
         self.home = self._add(HomePage(send, now))
         self.call = self._add(CallPage(send, now))
         self.incoming = IncomingWindow(send)
@@ -96,6 +98,7 @@ class MainWindow(QMainWindow):
 
     def _add(self, page: PageT) -> PageT:
         self._stack.addWidget(page)
+        self._pages.append(page)
         return page
 
     # Pages that most starts never show are made when they are first needed.
@@ -127,12 +130,9 @@ class MainWindow(QMainWindow):
         page.restart_wanted.connect(self._restart)
         return page
 
-    def _page(self, name: PageName) -> QWidget:
-        page: QWidget = getattr(self, name)
+    def _page(self, name: PageName) -> Page:
+        page: Page = getattr(self, name)
         return page
-
-    def _made(self, name: PageName) -> bool:
-        return name in self.__dict__
 
     def _connect(self) -> None:
         bridge = self._bridge
@@ -171,40 +171,33 @@ class MainWindow(QMainWindow):
 
     def show_levels(self, levels: Levels) -> None:
         """Move the meters of the page that is shown."""
-        page = self._stack.currentWidget()
-        if isinstance(page, CallPage | SettingsPage | FirstRunPage):
-            page.show_levels(levels)
+        self._shown.show_levels(levels)
 
     def command_failed(self, failure: CommandFailed) -> None:
         """Say why, on the page that asked, or in a bar at the top."""
-        page = self._stack.currentWidget()
-        if isinstance(page, FirstRunPage) and page.command_failed(failure):
-            return
-        self.errors.show_error(problem_text(failure.code, failure.values))
+        if not self._shown.command_failed(failure):
+            self.errors.show_error(problem_text(failure.code, failure.values))
 
     def take_report(self, report: Report) -> None:
         """Hand the report to whoever asked for it."""
         self.call.panel.take_report(report)
-        if self._made("settings"):
+        if "settings" in self.__dict__:
             self.settings.take_report(report)
 
     def engine_gone(self, reason: str) -> None:
         """There is no engine: say so, and offer to start it."""
         self._gone = True
         self.incoming.show_call(None)
-        self.call.show_state(EngineState())
         self.engine_down.show_reason(reason)
-        for page in (self._stack.widget(place) for place in range(self._stack.count())):
-            if isinstance(page, SettingsPage | FirstRunPage):
-                page.audio_check().forget()
+        for page in self._pages:
+            page.engine_gone()
         self._refresh()
 
     # -- pages -----------------------------------------------------------------------------------------------------
 
     def shown_page(self) -> PageName:
         """The name of the page that is shown."""
-        current = self._stack.currentWidget()
-        return next(name for name in get_args(PageName) if self._made(name) and self._page(name) is current)
+        return next(name for name in get_args(PageName) if self.__dict__.get(name) is self._shown)
 
     def _refresh(self) -> None:
         state = self._state
@@ -215,33 +208,17 @@ class MainWindow(QMainWindow):
             self._setting_up = True
         page = self._page(name)
         if state is not None:
-            match name:
-                case "home":
-                    self.home.show_state(state)
-                case "call":
-                    self.call.show_state(state)
-                case "settings":
-                    self.settings.show_state(state)
-                case "first_run":
-                    self.first_run.show_state(state)
-                case "key_changed" if state.call is not None:
-                    self.key_changed.show_call(state.call)
-                case "starting":
-                    self.starting.show_step(busy_text(state.busy))
-        if page is self._stack.currentWidget():
+            page.show_state(state)
+        if page is self._shown:
             return
-        self._leave(self._stack.currentWidget())
+        self._shown.leave()
+        self._shown = page
         self._stack.setCurrentWidget(page)
         # Not on the first button: a ring is drawn where the person went by keys, and Enter does nothing by surprise.
         page.setFocus(Qt.FocusReason.OtherFocusReason)
-        if isinstance(page, SettingsPage | HomePage | FirstRunPage):
-            page.enter()
+        page.enter()
         if page is not self.call:
             self.call.open_panel(False)
-
-    def _leave(self, page: QWidget | None) -> None:
-        if isinstance(page, SettingsPage | FirstRunPage):
-            page.leave()
 
     def _go_settings(self, wanted: bool) -> None:
         self._in_settings = wanted
@@ -261,7 +238,7 @@ class MainWindow(QMainWindow):
     def _restart(self) -> None:
         self._gone = False
         self._state = None
-        self.starting.show_step("")
+        self.starting.show_state(EngineState())
         self._refresh()
         self._bridge.restart()
 
@@ -278,8 +255,8 @@ class MainWindow(QMainWindow):
 
     def rise(self) -> None:
         """Come to the front."""
-        if not self.isVisible() and isinstance(page := self._stack.currentWidget(), SettingsPage | FirstRunPage):
-            page.enter()
+        if not self.isVisible():
+            self._shown.enter()
         self.show()
         self.setWindowState(self.windowState() & ~self.windowState().WindowMinimized)
         self.raise_()
@@ -297,7 +274,7 @@ class MainWindow(QMainWindow):
         """With a tray the window only hides. Without one the program ends; the engine decides about the call."""
         if self.tray.available:
             event.ignore()
-            self._leave(self._stack.currentWidget())
+            self._shown.leave()
             self.hide()
             return
         event.accept()

@@ -33,7 +33,7 @@ class PlayedLink:
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[EngineMessage | None] = asyncio.Queue()
-        self.heard: list[WindowMessage] = []
+        self.received: list[WindowMessage] = []
         self.closed = False
 
     async def messages(self) -> AsyncIterator[EngineMessage]:
@@ -41,7 +41,7 @@ class PlayedLink:
             yield message
 
     def send(self, message: WindowMessage) -> None:
-        self.heard.append(message)
+        self.received.append(message)
 
     async def close(self) -> None:
         self.closed = True
@@ -112,22 +112,22 @@ def played(qapp: QApplication) -> Played:
 
 
 def test_each_message_becomes_its_signal(played: Played) -> None:
-    heard: list[object] = []
+    emitted: list[object] = []
     for signal in ("state_changed", "sample", "levels", "failed", "report"):
-        getattr(played.bridge, signal).connect(heard.append)
+        getattr(played.bridge, signal).connect(emitted.append)
     sample: CallSample = samples(DIRECT)[0]
-    told = [HOME, sample, Levels(0.1, 0.2), CommandFailed("PlaceCall", "no"), Report("call-1", "{}")]
+    messages = [HOME, sample, Levels(0.1, 0.2), CommandFailed("PlaceCall", "no"), Report("call-1", "{}")]
 
     async def steps() -> AsyncIterator[Callable[[], bool]]:
         yield lambda: bool(played.engine.links)
         assert played.bridge.attached
         played.link.queue.put_nowait(EngineHello(1, b"x"))
-        for message in told:
+        for message in messages:
             played.link.queue.put_nowait(message)
-        yield lambda: len(heard) == len(told)
+        yield lambda: len(emitted) == len(messages)
 
     played.run(steps)
-    assert heard == told
+    assert emitted == messages
     assert played.link.closed
 
 
@@ -143,11 +143,11 @@ def test_commands_go_out_and_are_refused_without_an_engine(played: Played) -> No
         played.bridge.send(HangUpCall("call-1"))
 
     played.run(steps)
-    assert played.link.heard == [HangUpCall("call-1")]
+    assert played.link.received == [HangUpCall("call-1")]
     assert len(refused) == 1
 
 
-def test_a_dying_engine_is_told_and_restarted(played: Played) -> None:
+def test_a_dying_engine_is_reported_and_restarted(played: Played) -> None:
     gone: list[str] = []
     played.bridge.engine_gone.connect(gone.append)
 
@@ -165,7 +165,7 @@ def test_a_dying_engine_is_told_and_restarted(played: Played) -> None:
     assert "stopped by itself" in gone[0]
 
 
-def test_an_engine_that_cannot_be_reached_is_told_in_its_words(played: Played) -> None:
+def test_why_an_engine_cannot_be_reached_is_shown(played: Played) -> None:
     gone: list[str] = []
     played.bridge.engine_gone.connect(gone.append)
     played.engine.refusal = "engine-version"
@@ -226,7 +226,7 @@ def test_ending_the_window_while_the_engine_starts(played: Played) -> None:
 def test_a_display_that_goes_while_the_window_ends(played: Played) -> None:
     async def steps() -> AsyncIterator[Callable[[], bool]]:
         yield lambda: bool(played.engine.links)
-        # What Qt does when its display has gone, in the same turn in which the bridge is told to end.
+        # What Qt does when its display has gone, in the same turn in which the bridge is to end.
         played.bridge.end()
         played.application.exit(1)
 

@@ -240,11 +240,11 @@ def test_a_trace_is_saved_without_addresses_unless_they_are_asked_for(
     dialog.selectFile(str(tmp_path / "trace"))
     dialog.accept()
     assert bridge.sent == [SaveTrace("call-1", str(tmp_path / "trace.json"), with_addresses)]
-    told = saver.findChild(QLabel, "trace_saved")
+    confirmation = saver.findChild(QLabel, "trace_saved")
     window.call.panel.trace_saved(TraceSaved("another", ""))
-    assert told.text() == ""
+    assert confirmation.text() == ""
     window.call.panel.trace_saved(TraceSaved("call-1", ""))
-    assert told.text() == "Saved"
+    assert confirmation.text() == "Saved"
 
 
 def test_copied_addresses_carry_the_pin(window: MainWindow, qapp: QApplication) -> None:

@@ -117,7 +117,7 @@ def test_the_clock_runs_without_news_from_the_engine(qtbot: QtBot, bridge: Recor
     qtbot.waitUntil(lambda: "1:48" in words(window.call), timeout=2_000)
 
 
-def test_device_problems_are_told_in_the_call(window: MainWindow) -> None:
+def test_device_problems_are_shown_in_the_call(window: MainWindow) -> None:
     audio = msgspec.structs.replace(HOME.audio, input_problem=DeviceProblem("gone"))
     window.show_state(with_(HOME, call=TALKING, audio=audio))
     assert "The microphone was unplugged." in words(window.call)
@@ -130,9 +130,9 @@ def test_levels_move_the_meters_of_the_page_that_is_shown(window: MainWindow) ->
     window.show_levels(Levels(0.5, 0.25))
     you, them = window.findChild(LevelBars, "level_you"), window.findChild(LevelBars, "level_them")
     assert you is not None and them is not None
-    assert (you.level(), them.level()) == (0.5, 0.25)
+    assert (you.level, them.level) == (0.5, 0.25)
     window.show_levels(Levels(7.0, -3.0))
-    assert (you.level(), them.level()) == (1.0, 0.0)
+    assert (you.level, them.level) == (1.0, 0.0)
 
 
 def test_the_microphone_is_open_only_while_its_level_is_shown(window: MainWindow, bridge: RecordingBridge) -> None:
@@ -205,16 +205,16 @@ def incoming(qtbot: QtBot, after_s: float = 2.0, **more: object) -> tuple[Incomi
     ],
 )
 def test_keys_of_the_incoming_window(qtbot: QtBot, key: Qt.Key, sent: list[object]) -> None:
-    window, said = incoming(qtbot)
+    window, commands = incoming(qtbot)
     qtbot.keyClick(window, key)
-    assert said == sent
+    assert commands == sent
 
 
 def test_a_key_meant_for_another_window_answers_nothing(qtbot: QtBot) -> None:
-    window, said = incoming(qtbot, after_s=0.3)
+    window, commands = incoming(qtbot, after_s=0.3)
     for key in (Qt.Key.Key_Return, Qt.Key.Key_Escape, Qt.Key.Key_Space):
         qtbot.keyClick(window, key)
-    assert said == []
+    assert commands == []
 
 
 def test_incoming_says_who_and_whether_they_are_new(qtbot: QtBot) -> None:
@@ -227,11 +227,11 @@ def test_incoming_says_who_and_whether_they_are_new(qtbot: QtBot) -> None:
 
 
 def test_a_changed_key_cannot_be_answered_from_the_small_window(qtbot: QtBot) -> None:
-    window, said = incoming(qtbot, trust="changed")
+    window, commands = incoming(qtbot, trust="changed")
     assert "their key has changed" in words(window)
     with qtbot.waitSignal(window.look_wanted, timeout=1_000):
         qtbot.keyClick(window, Qt.Key.Key_Return)
-    assert said == []
+    assert commands == []
 
 
 # -- home ----------------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_empty_states_say_what_to_do(window: MainWindow) -> None:
     assert "You have no address yet" in words(window.home)
 
 
-def test_a_long_step_is_told(window: MainWindow) -> None:
+def test_a_long_step_is_named(window: MainWindow) -> None:
     window.show_state(EngineState(ready=True, first_run=False, busy="starting-local-relay"))
     seen = words(window.home)
     assert "Starting a private relay and Echo…" in seen and "Set up" not in seen
@@ -359,11 +359,11 @@ def test_the_idle_page_says_what_the_network_is_like_and_how_old_that_is(qtbot: 
     ],
 )
 def test_the_network_in_a_few_words(chances: tuple[str, ...], expected: str) -> None:
-    told = tuple(CallFeasibility("a router", chance, "text") for chance in chances)  # type: ignore[arg-type]
-    assert summary(NetworkState(chances=told)) == expected
+    feasible = tuple(CallFeasibility("a router", chance, "text") for chance in chances)  # type: ignore[arg-type]
+    assert summary(NetworkState(chances=feasible)) == expected
 
 
-def test_nothing_is_said_of_a_network_before_there_is_a_relay_to_measure_it_with(window: MainWindow) -> None:
+def test_no_network_is_shown_before_there_is_a_relay_to_test_it_with(window: MainWindow) -> None:
     window.show_state(EngineState(ready=True, first_run=False))
     button = window.findChild(QAbstractButton, "network_button")
     assert button is not None and not button.isVisibleTo(window)
@@ -404,13 +404,13 @@ def test_notices_are_listed_and_go(window: MainWindow, qapp: QApplication) -> No
     assert not window.notices.isVisible()
 
 
-def test_a_refused_command_is_told(window: MainWindow) -> None:
+def test_a_refused_command_is_explained(window: MainWindow) -> None:
     window.show_state(HOME)
     window.command_failed(CommandFailed("PlaceCall", "There is no zoe at relay.example."))
     assert "There is no zoe at relay.example." in words(window)
 
 
-def test_a_refused_registration_is_told_where_it_was_typed(window: MainWindow) -> None:
+def test_a_refused_registration_is_explained_where_it_was_typed(window: MainWindow) -> None:
     window.show_state(FIRST)
     PREPARE["relay"](window, FIRST)
     window.command_failed(CommandFailed("RegisterName", "relay-unreachable", field="relay"))
@@ -434,40 +434,40 @@ def test_the_theme_follows_the_settings(window: MainWindow, qapp: QApplication) 
 
 def test_charts_draw_what_the_samples_say(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=DIRECT))
-    told = samples(DIRECT)
-    for one in told:
+    drawn = samples(DIRECT)
+    for one in drawn:
         window.call.panel.add_sample(one)
-    window.call.panel.add_sample(msgspec.structs.replace(told[-1], call_id="another call", rtt_ms=9_999.0))
+    window.call.panel.add_sample(msgspec.structs.replace(drawn[-1], call_id="another call", rtt_ms=9_999.0))
     rtt, delay = window.findChild(Chart, "chart_rtt"), window.findChild(Chart, "chart_delay")
     assert rtt is not None and delay is not None
-    relay, direct = rtt.histories()
-    assert relay.latest() == told[-1].paths[0].rtt_ms
-    assert direct.latest() == told[-1].paths[1].rtt_ms
+    relay, direct = rtt.lines
+    assert relay.latest() == drawn[-1].paths[0].rtt_ms
+    assert direct.latest() == drawn[-1].paths[1].rtt_ms
     assert next(at for at, value in direct.points if value is None) == 0.0
-    assert delay.histories()[0].latest() == told[-1].playout_delay_ms
-    assert rtt.accessibleDescription() == f"{told[-1].rtt_ms:.0f} ms"
+    assert delay.lines[0].latest() == drawn[-1].playout_delay_ms
+    assert rtt.accessibleDescription() == f"{drawn[-1].rtt_ms:.0f} ms"
     # Another call begins with empty charts.
     window.show_state(with_(HOME, call=msgspec.structs.replace(TALKING, call_id="call-2")))
     window.call.open_panel(True)
-    assert all(not history.points for history in rtt.histories())
+    assert all(not line.points for line in rtt.lines)
 
 
 def test_the_strip_is_read_with_the_arrow_keys(qtbot: QtBot, window: MainWindow) -> None:
     window.show_state(with_(HOME, call=DIRECT))
     window.call.open_panel(True)
     strip = window.findChild(PathStrip, "path_strip")
-    told = window.findChild(QLabel, "strip_text")
-    assert strip is not None and told is not None
-    heard = []
-    for _ in range(len(strip.moments()) + 2):
+    text = window.findChild(QLabel, "strip_text")
+    assert strip is not None and text is not None
+    read = []
+    for _ in range(len(strip.moments) + 2):
         qtbot.keyClick(strip, Qt.Key.Key_Right)
-        heard.append(told.accessibleName())
-    assert heard[0] == "0:00 · On the relay"
-    assert any("Back on the relay" in line for line in heard)
-    assert heard[-1] == heard[-2]  # stays at the last
+        read.append(text.accessibleName())
+    assert read[0] == "0:00 · On the relay"
+    assert any("Back on the relay" in line for line in read)
+    assert read[-1] == read[-2]  # stays at the last
     qtbot.keyClick(strip, Qt.Key.Key_Home)
-    assert told.accessibleName() == heard[0]
-    assert strip.accessibleDescription() == heard[0]
+    assert text.accessibleName() == read[0]
+    assert strip.accessibleDescription() == read[0]
 
 
 def test_the_strip_is_read_with_the_mouse(qtbot: QtBot, window: MainWindow, qapp: QApplication) -> None:
@@ -478,11 +478,11 @@ def test_the_strip_is_read_with_the_mouse(qtbot: QtBot, window: MainWindow, qapp
     strip = window.findChild(PathStrip, "path_strip")
     assert strip is not None
     qapp.processEvents()
-    heard: list[str] = []
-    strip.pointed.connect(heard.append)
+    read: list[str] = []
+    strip.pointed.connect(read.append)
     for x in range(0, strip.width(), 2):
         qtbot.mouseMove(strip, QPoint(x, 40))
-    seen = "\n".join(heard)
+    seen = "\n".join(read)
     for part in (
         "On the relay",
         "Direct, by hole punching",
@@ -494,20 +494,20 @@ def test_the_strip_is_read_with_the_mouse(qtbot: QtBot, window: MainWindow, qapp
         assert part in seen
 
 
-def test_the_ladder_shows_each_phase(window: MainWindow) -> None:
+def test_the_steps_show_each_phase(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=DIRECT))
     window.call.open_panel(True)
-    ladder = window.findChild(TraversalSteps, "traversal_steps")
-    assert ladder is not None
-    seen = words(ladder)
+    steps = window.findChild(TraversalSteps, "traversal_steps")
+    assert steps is not None
+    seen = words(steps)
     for part in ("Port mapping", "Failed", "Skipped", "Succeeded", "902 packets", "4.4 s", "found after 871 tries"):
         assert part in seen
     window.show_state(with_(HOME, call=TALKING))
-    assert "Segue is not looking for a direct path" in words(ladder)
-    assert "Waiting" not in words(ladder)
+    assert "Segue is not looking for a direct path" in words(steps)
+    assert "Waiting" not in words(steps)
     some = msgspec.structs.replace(TALKING, phases=(TraversalStep("punch", "trying", 0.5),))
     window.show_state(with_(HOME, call=some))
-    assert "Trying" in words(ladder) and "Waiting" not in words(ladder), (
+    assert "Trying" in words(steps) and "Waiting" not in words(steps), (
         "a phase that the engine does not have is not promised"
     )
 
@@ -521,41 +521,41 @@ def test_overlapping_phases_have_their_own_progress_and_time_left(qtbot: QtBot, 
     window.show_state(with_(HOME, call=TRYING))
     window.call.open_panel(True)
 
-    def rung(name: str) -> QWidget:
+    def step(name: str) -> QWidget:
         found = window.findChild(QWidget, f"step_{name}")
         assert found is not None
         return found
 
     def progress(name: str) -> Progress:
-        (found,) = rung(name).findChildren(Progress)
+        (found,) = step(name).findChildren(Progress)
         return found
 
     # By what it counts, and by its time.
-    assert progress("birthday").share() == pytest.approx(487 / 1_024)
-    assert progress("port_mapping").share() == pytest.approx(0.8)
-    assert "487 of 1,024 ports · 6 s left" in words(rung("birthday"))
-    assert "Trying 1,024 ports there" in words(rung("birthday"))
-    assert "1 s left" in words(rung("port_mapping"))
+    assert progress("birthday").share == pytest.approx(487 / 1_024)
+    assert progress("port_mapping").share == pytest.approx(0.8)
+    assert "487 of 1,024 ports · 6 s left" in words(step("birthday"))
+    assert "Trying 1,024 ports there" in words(step("birthday"))
+    assert "1 s left" in words(step("port_mapping"))
     assert progress("birthday").accessibleName() == "Birthday search: 48 %"
-    assert rung("birthday").accessibleName() == "Birthday search: Trying"
-    assert "Bob Okafor's network uses a random port for every destination" in rung("birthday").accessibleDescription()
+    assert step("birthday").accessibleName() == "Birthday search: Trying"
+    assert "Bob Okafor's network uses a random port for every destination" in step("birthday").accessibleDescription()
     # The clock goes on without a word of the engine.
     now[0] += 4
-    qtbot.waitUntil(lambda: "2 s left" in words(rung("birthday")), timeout=2_000)
+    qtbot.waitUntil(lambda: "2 s left" in words(step("birthday")), timeout=2_000)
     assert not progress("punch").isVisibleTo(window)
 
 
-def test_a_search_of_minutes_and_an_opened_door(window: MainWindow) -> None:
+def test_a_search_of_minutes_and_an_open_port(window: MainWindow) -> None:
     window.show_state(with_(HOME, call=HARDEST))
     window.call.open_panel(True)
     seen = words(window.call)
     assert "5,940 ports tried · 4 min left" in seen and "Random ports cannot be predicted." in seen
-    assert seen.count("opened a port, but another router stands") == 2, "on its rung, and on the card of the network"
+    assert seen.count("opened a port, but another router stands") == 2, "on its step, and on the card of the network"
     assert "Port open" in seen.splitlines() and "Succeeded" not in seen
     # By time, where there is nothing to count: 34.8 s of 300 s.
-    rung = window.findChild(QWidget, "step_blocks")
-    assert rung is not None
-    assert rung.findChildren(Progress)[0].share() == pytest.approx(0.116, abs=0.001)
+    step = window.findChild(QWidget, "step_blocks")
+    assert step is not None
+    assert step.findChildren(Progress)[0].share == pytest.approx(0.116, abs=0.001)
 
 
 @pytest.mark.parametrize(
@@ -625,8 +625,8 @@ def test_charts_cost_nothing_while_the_panel_is_closed(window: MainWindow, qapp:
     watch = Watch()
     qapp.installEventFilter(watch)
     window.show_state(with_(HOME, call=DIRECT))
-    told = samples(DIRECT)
-    for one in told:
+    drawn = samples(DIRECT)
+    for one in drawn:
         window.call.panel.add_sample(one)
         qapp.processEvents()
     assert painted == []
@@ -634,7 +634,7 @@ def test_charts_cost_nothing_while_the_panel_is_closed(window: MainWindow, qapp:
     qapp.processEvents()
     painted.clear()
     for step in range(1, 21):
-        window.call.panel.add_sample(msgspec.structs.replace(told[-1], at=told[-1].at + step / 5))
+        window.call.panel.add_sample(msgspec.structs.replace(drawn[-1], at=drawn[-1].at + step / 5))
         qapp.processEvents()
     qapp.removeEventFilter(watch)
     charts = ("chart_rtt", "chart_loss", "chart_delay", "chart_rate")
@@ -644,7 +644,7 @@ def test_charts_cost_nothing_while_the_panel_is_closed(window: MainWindow, qapp:
 # -- the engine goes -----------------------------------------------------------------------------------------------
 
 
-def test_a_gone_engine_is_told_and_restarted(window: MainWindow, bridge: RecordingBridge) -> None:
+def test_a_gone_engine_is_reported_and_restarted(window: MainWindow, bridge: RecordingBridge) -> None:
     window.show_state(with_(HOME, call=call("incoming")))
     assert window.incoming.isVisible()
     bridge.engine_gone.emit("It stopped by itself.")
@@ -659,7 +659,7 @@ def test_a_gone_engine_is_told_and_restarted(window: MainWindow, bridge: Recordi
     assert window.shown_page() == "home"
 
 
-def test_a_new_engine_is_told_again_to_show_the_level(window: MainWindow, bridge: RecordingBridge) -> None:
+def test_a_new_engine_is_asked_again_for_the_level(window: MainWindow, bridge: RecordingBridge) -> None:
     window.show_state(HOME)
     window.home.settings_wanted.emit()
     bridge.engine_gone.emit("It stopped by itself.")

@@ -12,6 +12,7 @@ from app.text.calls import end_text, path_text
 from app.text.devices import device_text
 from app.ui.commands import CallCommands, Send
 from app.ui.pages.call_controls import CallControls
+from app.ui.pages.page import Page
 from app.ui.panel.panel import ConnectionPanel
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Appear, Pulse
@@ -29,7 +30,7 @@ METER_NAME_PX = 88
 CLOCK_MS = 250
 
 
-class CallPage(QWidget):
+class CallPage(Page):
     """The running, ringing or just ended call."""
 
     def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
@@ -51,7 +52,6 @@ class CallPage(QWidget):
     # -- what it shows ---------------------------------------------------------------------------------------------
 
     def show_state(self, state: EngineState) -> None:
-        """Bring the page up to date with ``state.call``."""
         call, before = state.call, self._commands.call
         self._commands.call = call
         if call is None:
@@ -80,9 +80,11 @@ class CallPage(QWidget):
             self._timer.stop()
 
     def show_levels(self, levels: Levels) -> None:
-        """Move the meters."""
         self._you.set_level(levels.microphone)
         self._them.set_level(levels.speaker)
+
+    def engine_gone(self) -> None:
+        self.show_state(EngineState())
 
     def open_panel(self, wanted: bool) -> None:
         """Show the connection panel beside the call, or hide it."""

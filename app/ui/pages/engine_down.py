@@ -1,8 +1,10 @@
 """When there is no engine: what happened and one button, or that it is about to be there."""
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QWidget
 
+from app.ipc.messages import EngineState
+from app.text.accounts import busy_text
+from app.ui.pages.page import Page
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button
 from app.ui.widgets.labels import Icon, Label, logo_label, small
@@ -11,7 +13,7 @@ from app.ui.widgets.layout import column, row
 TEXT_PX = 440
 
 
-class EngineDownPage(QWidget):
+class EngineDownPage(Page):
     """The engine has gone, or could not be reached."""
 
     restart_wanted = Signal()
@@ -49,7 +51,7 @@ class EngineDownPage(QWidget):
         self._text.setText(text)
 
 
-class StartingPage(QWidget):
+class StartingPage(Page):
     """Shown for the moment that the engine takes to start."""
 
     def __init__(self) -> None:
@@ -58,6 +60,5 @@ class StartingPage(QWidget):
         self._text = Label(self.tr("Starting…"), tone="muted", centred=True)
         self.setLayout(column(None, logo_label(64), GRID_PX, self._text, None))
 
-    def show_step(self, text: str) -> None:
-        """Say what takes its time."""
-        self._text.setText(text or self.tr("Starting…"))
+    def show_state(self, state: EngineState) -> None:
+        self._text.setText(busy_text(state.busy) or self.tr("Starting…"))

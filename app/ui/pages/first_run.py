@@ -10,6 +10,7 @@ from app.text.accounts import busy_text
 from app.text.problems import problem_text
 from app.ui.commands import Send
 from app.ui.pages.audio_settings import AudioCheck
+from app.ui.pages.page import Page
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button
 from app.ui.widgets.fields import Field, OneOf
@@ -22,7 +23,7 @@ NAME, RELAY, SOUND, READY = range(4)
 ECHO_NAME = "echo"
 
 
-class FirstRunPage(QWidget):
+class FirstRunPage(Page):
     """The steps. ``finished`` when the person is through, or leaves the rest for later."""
 
     finished = Signal()
@@ -60,7 +61,7 @@ class FirstRunPage(QWidget):
     def show_state(self, state: EngineState) -> None:
         """Go on when the engine has done what was asked."""
         self._state = state
-        self._audio.show_state(state)
+        self.audio.show_state(state)
         self._busy = self._asked and bool(state.busy)
         self._waiting.setText(busy_text(state.busy) if self._busy else "")
         for part in (self._own, self._here, self._relay):
@@ -78,11 +79,10 @@ class FirstRunPage(QWidget):
         self._echo.setEnabled(state.me.relay == "online")
 
     def show_levels(self, levels: Levels) -> None:
-        """Move the meter."""
-        self._audio.show_levels(levels)
+        self.audio.show_levels(levels)
 
     def command_failed(self, failure: CommandFailed) -> bool:
-        """Show why registering did not work, where it was typed. False: not a matter of this page."""
+        """Show why registering did not work, where it was typed."""
         if failure.command not in ("RegisterName", "TryHere"):
             return False
         self._asked = False
@@ -99,21 +99,18 @@ class FirstRunPage(QWidget):
         return True
 
     def enter(self) -> None:
-        """The page is shown."""
         self._show_step(self._step)
 
     def leave(self) -> None:
-        """The page is hidden: close the microphone."""
-        self._audio.stop()
+        self.audio.stop()
 
     def restart(self) -> None:
         """Begin again."""
         self._asked = False
         self._show_step(NAME)
 
-    def audio_check(self) -> AudioCheck:
-        """The third step's devices."""
-        return self._audio
+    def engine_gone(self) -> None:
+        self.audio.forget()
 
     # -- building --------------------------------------------------------------------------------------------------
 
@@ -170,10 +167,10 @@ class FirstRunPage(QWidget):
         )
 
     def _build_sound(self) -> QWidget:
-        self._audio = AudioCheck(self._send)
+        self.audio = AudioCheck(self._send)
         go_on = _next_button(self.tr("Continue"), name="sound_next", clicked=lambda: self._show_step(READY))
         return _step(
-            self.tr("Can Segue hear you?"), self.tr("Say something. The bar should move."), self._audio, GRID_PX, go_on
+            self.tr("Can Segue hear you?"), self.tr("Say something. The bar should move."), self.audio, GRID_PX, go_on
         )
 
     def _build_ready(self) -> QWidget:
@@ -194,9 +191,9 @@ class FirstRunPage(QWidget):
         self._back.setVisible(step in (RELAY, SOUND))
         self._later.setVisible(step < READY)
         if step == SOUND:
-            self._audio.start()
+            self.audio.start()
         else:
-            self._audio.stop()
+            self.audio.stop()
         {NAME: self._name, RELAY: self._relay}.get(step, self._steps[step]).setFocus()
 
     def _name_typed(self) -> None:
@@ -247,7 +244,7 @@ class FirstRunPage(QWidget):
         self._finish()
 
     def _finish(self) -> None:
-        self._audio.stop()
+        self.audio.stop()
         self.finished.emit()
 
 

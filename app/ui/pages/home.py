@@ -13,6 +13,7 @@ from app.model.history import RecentCall
 from app.text.accounts import busy_text, relay_text
 from app.ui.commands import Send
 from app.ui.pages.network import NetworkLine, NetworkPage
+from app.ui.pages.page import Page
 from app.ui.pages.people_list import PeopleList
 from app.ui.pages.person import PersonPage
 from app.ui.pages.recent_calls import RecentCallsPage
@@ -45,7 +46,7 @@ class SearchField(Field):
             super().keyPressEvent(event)
 
 
-class HomePage(QWidget):
+class HomePage(Page):
     """People and calls."""
 
     settings_wanted = Signal()
@@ -76,7 +77,6 @@ class HomePage(QWidget):
     # -- what it shows ---------------------------------------------------------------------------------------------
 
     def show_state(self, state: EngineState) -> None:
-        """Bring every part up to date."""
         self._state = state
         self._show_me(state.me, busy_text(state.busy))
         self.people.set_contacts(state.contacts)
@@ -100,7 +100,7 @@ class HomePage(QWidget):
         self._ages.stop()
 
     def enter(self) -> None:
-        """The page is shown: keys go to the people."""
+        # Keys go to the people.
         (self.people if self._state.contacts else self._search).setFocus(Qt.FocusReason.OtherFocusReason)
 
     # -- building --------------------------------------------------------------------------------------------------

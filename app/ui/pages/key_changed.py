@@ -1,11 +1,11 @@
 """The stop when the key of the person called, or calling, is not the known one. No audio flows until one decides."""
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QWidget
+from PySide6.QtWidgets import QFrame
 
-from app.ipc.engine_state import CallStatus
-from app.ipc.messages import DismissCall, TrustKey
+from app.ipc.messages import DismissCall, EngineState, TrustKey
 from app.ui.commands import CallCommands, Send
+from app.ui.pages.page import Page
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import Button
 from app.ui.widgets.dialogs import confirm
@@ -17,7 +17,7 @@ WIDTH_PX = 640
 BUTTON_PX = 184
 
 
-class KeyChangedPage(QWidget):
+class KeyChangedPage(Page):
     """What it means, the safe choice, and the other one."""
 
     def __init__(self, send: Send) -> None:
@@ -41,9 +41,10 @@ class KeyChangedPage(QWidget):
         )
         self.setLayout(column(sheet(None, *parts, None, width_px=WIDTH_PX, name="key_changed_scroll")))
 
-    def show_call(self, call: CallStatus) -> None:
-        """Say what is wrong with ``call``."""
-        self._commands.call = call
+    def show_state(self, state: EngineState) -> None:
+        call = self._commands.call = state.call
+        if call is None:
+            return
         who = plain(call.title)
         self._title.setText(self.tr("This may not be {name}").format(name=who))
         self._text.setText(

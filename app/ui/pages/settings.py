@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
+from PySide6.QtWidgets import QFrame, QStackedWidget
 
 from app.ipc.messages import EngineState, Levels, Report
 from app.ui.commands import Send
-from app.ui.pages.audio_settings import AudioCheck
+from app.ui.pages.page import Page
 from app.ui.pages.settings_network import NetworkSection
 from app.ui.pages.settings_sections import AboutSection, AppearanceSection, AudioSection, PrivacySection, Versions
 from app.ui.theme.theme import GRID_PX
@@ -21,7 +21,7 @@ SIDE_PX = 224
 WIDTH_PX = 600
 
 
-class SettingsPage(QWidget):
+class SettingsPage(Page):
     """All sections."""
 
     closed = Signal()
@@ -30,11 +30,12 @@ class SettingsPage(QWidget):
     def __init__(self, send: Send, versions: Versions, now: Callable[[], float] = time.time) -> None:
         super().__init__()
         self.setObjectName("settings_page")
-        self._audio = AudioSection(send)
+        first = AudioSection(send)
+        self.audio = first.audio
         network = NetworkSection(send, now)
         network.setup_wanted.connect(self.setup_wanted)
         self._about = AboutSection(send, versions)
-        self._sections = (self._audio, network, PrivacySection(send), AppearanceSection(send), self._about)
+        self._sections = (first, network, PrivacySection(send), AppearanceSection(send), self._about)
         self._stack = QStackedWidget()
         self._chosen = OneOf(self)
         titles = (
@@ -52,13 +53,11 @@ class SettingsPage(QWidget):
         self._chosen.chosen.connect(self._show_section)
 
     def show_state(self, state: EngineState) -> None:
-        """Bring every control up to date."""
         for section in self._sections:
             section.show_state(state)
 
     def show_levels(self, levels: Levels) -> None:
-        """Move the meter."""
-        self.audio_check().show_levels(levels)
+        self.audio.show_levels(levels)
 
     def take_report(self, report: Report) -> None:
         """The report that the section About asked for."""
@@ -69,23 +68,20 @@ class SettingsPage(QWidget):
         self._chosen.choose(place)
 
     def enter(self) -> None:
-        """The page is shown."""
         self.open_section(self._stack.currentIndex())
 
     def leave(self) -> None:
-        """The page is hidden: close the microphone."""
-        self.audio_check().stop()
+        self.audio.stop()
 
-    def audio_check(self) -> AudioCheck:
-        """The devices."""
-        return self._audio.audio
+    def engine_gone(self) -> None:
+        self.audio.forget()
 
     def _show_section(self, place: int) -> None:
         self._stack.setCurrentIndex(place)
         if place == 0:
-            self.audio_check().start()
+            self.audio.start()
         else:
-            self.audio_check().stop()
+            self.audio.stop()
 
     def _build_side(self, titles: tuple[tuple[str, str, str], ...]) -> QFrame:
         back = icon_button("arrow-left", self.tr("Back"), name="settings_back", clicked=self.closed.emit)

@@ -80,7 +80,7 @@ class Chart(QWidget):
         # A format, for the end of the scale.
         self._scale = scale
         self._least = least
-        self._histories = tuple(Points() for _ in series)
+        self.lines = tuple(Points() for _ in series)
         self._marks: tuple[PathMark, ...] = ()
         self._figure = ""
         self._end = 0.0
@@ -89,8 +89,8 @@ class Chart(QWidget):
 
     def add(self, at: float, values: tuple[float | None, ...], figure: str) -> None:
         """One sample: a value for each series, and the newest figure in words."""
-        for history, value in zip(self._histories, values, strict=True):
-            history.add(at, value)
+        for line, value in zip(self.lines, values, strict=True):
+            line.add(at, value)
         self._end = at
         self._figure = figure
         self.setAccessibleDescription(figure)
@@ -110,14 +110,10 @@ class Chart(QWidget):
     def reset(self) -> None:
         """Forget all: another call."""
         self._marks = ()
-        self._histories = tuple(Points() for _ in self._series)
+        self.lines = tuple(Points() for _ in self._series)
         self._figure = ""
         self._end = 0.0
         self.update()
-
-    def histories(self) -> tuple[Points, ...]:
-        """What is drawn, one for each series."""
-        return self._histories
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         palette = colours()
@@ -143,8 +139,8 @@ class Chart(QWidget):
         metrics = painter.fontMetrics()
         left = inner.left()
         middle = inner.bottom() - 6
-        for series, history in zip(self._series, self._histories, strict=True):
-            if history.peak() == 0 and history.latest() is None:
+        for series, points in zip(self._series, self.lines, strict=True):
+            if points.peak() == 0 and points.latest() is None:
                 continue
             painter.setPen(self._pen(series, getattr(palette, series.role)))
             painter.drawLine(QPointF(left, middle), QPointF(left + 16, middle))
@@ -154,7 +150,7 @@ class Chart(QWidget):
 
     def _paint_lines(self, painter: QPainter, plot: QRectF) -> None:
         palette = colours()
-        top = scale_top(max(history.peak() for history in self._histories), self._least)
+        top = scale_top(max(points.peak() for points in self.lines), self._least)
         painter.setFont(font(SMALL_PX))
         painter.setPen(QColor(palette.muted))
         end = self._scale.format(top)
@@ -167,10 +163,10 @@ class Chart(QWidget):
         painter.drawLine(plot.bottomLeft(), plot.bottomRight())
         painter.drawLine(plot.topLeft(), plot.topRight())
         self._paint_marks(painter, plot)
-        for series, history in zip(self._series, self._histories, strict=True):
+        for series, points in zip(self._series, self.lines, strict=True):
             painter.setPen(self._pen(series, getattr(palette, series.role)))
             line = QPolygonF()
-            for at, value in history.points:
+            for at, value in points.points:
                 if value is None:
                     painter.drawPolyline(line)
                     line = QPolygonF()

@@ -66,7 +66,8 @@ class PathStrip(QWidget):
         self._spans: tuple[PathSpan, ...] = ()
         self._marks: tuple[PathMark, ...] = ()
         self._elapsed = 0.0
-        self._moments: list[Moment] = []
+        # What the arrow keys go through, in order of time.
+        self.moments: list[Moment] = []
         self._chosen: int | None = None
 
     def show_call(self, call: CallStatus, elapsed: float) -> None:
@@ -76,19 +77,15 @@ class PathStrip(QWidget):
             self._spans, self._marks = call.spans, call.marks
             starts = [Moment(span.start, self._span_text(span), "") for span in call.spans]
             marks = [Moment(mark.at, plain(mark_text(mark), 160), mark.kind) for mark in call.marks]
-            self._moments = sorted(starts + marks, key=lambda moment: moment.at)
-            if self._chosen is not None and self._chosen >= len(self._moments):
+            self.moments = sorted(starts + marks, key=lambda moment: moment.at)
+            if self._chosen is not None and self._chosen >= len(self.moments):
                 self._chosen = None
         self.update()
-
-    def moments(self) -> list[Moment]:
-        """What the arrow keys go through, in order of time."""
-        return self._moments
 
     # -- reading out -----------------------------------------------------------------------------------------------
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        last = len(self._moments) - 1
+        last = len(self.moments) - 1
         here = self._chosen
         places = {
             Qt.Key.Key_Right: 0 if here is None else min(here + 1, last),
@@ -104,9 +101,9 @@ class PathStrip(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         x = event.position().x()
-        near = [(abs(self._x(moment.at) - x), place) for place, moment in enumerate(self._moments) if moment.kind]
+        near = [(abs(self._x(moment.at) - x), place) for place, moment in enumerate(self.moments) if moment.kind]
         if near and min(near)[0] <= NEAR_PX:
-            self.pointed.emit(self._moment_text(self._moments[min(near)[1]]))
+            self.pointed.emit(self._moment_text(self.moments[min(near)[1]]))
             return
         at = self._at(x)
         covering = [span for span in self._spans if span.start <= at <= self._end(span)]
@@ -122,11 +119,11 @@ class PathStrip(QWidget):
 
     def leaveEvent(self, event: QEvent) -> None:
         super().leaveEvent(event)
-        self.pointed.emit(self._moment_text(self._moments[self._chosen]) if self._chosen is not None else "")
+        self.pointed.emit(self._moment_text(self.moments[self._chosen]) if self._chosen is not None else "")
 
     def _choose(self, place: int) -> None:
         self._chosen = place
-        text = self._moment_text(self._moments[place])
+        text = self._moment_text(self.moments[place])
         self.pointed.emit(text)
         self.setAccessibleDescription(text)
         QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, text))
@@ -168,7 +165,7 @@ class PathStrip(QWidget):
         for span in self._spans:
             self._paint_word(painter, span, band)
         self._paint_ticks(painter, band)
-        for place, moment in enumerate(self._moments):
+        for place, moment in enumerate(self.moments):
             self._paint_mark(painter, moment, chosen=place == self._chosen, band=band)
         if self.hasFocus():
             painter.setPen(QPen(QColor(palette.accent), 2))

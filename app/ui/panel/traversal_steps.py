@@ -56,18 +56,14 @@ class Progress(QWidget):
     def __init__(self, spoken: str) -> None:
         super().__init__()
         self._spoken = spoken
-        self._share = 0.0
+        self.share = 0.0
         self.setFixedHeight(4)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def share(self) -> float:
-        """What is shown."""
-        return self._share
-
     def set_share(self, share: float) -> None:
         """How far it is."""
-        self._share = min(1.0, max(0.0, share))
-        percent = round(self._share * 100)
+        self.share = min(1.0, max(0.0, share))
+        percent = round(self.share * 100)
         self.setAccessibleName(translate("steps", "{name}: {percent} %").format(name=self._spoken, percent=percent))
         self.update()
 
@@ -78,7 +74,7 @@ class Progress(QWidget):
         whole = QRectF(self.rect())
         painter.setBrush(QColor(colours().line))
         painter.drawRoundedRect(whole, 2, 2)
-        width = whole.width() * self._share
+        width = whole.width() * self.share
         left = whole.width() - width if self.layoutDirection() == Qt.LayoutDirection.RightToLeft else 0.0
         painter.setBrush(QColor(colours().accent))
         painter.drawRoundedRect(QRectF(left, 0, width, whole.height()), 2, 2)

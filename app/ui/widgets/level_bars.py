@@ -16,21 +16,17 @@ class LevelBars(QWidget):
         super().__init__()
         self.setObjectName(name)
         self._spoken = spoken
-        self._level = 0.0
+        self.level = 0.0
         self._off = False
         self.setAccessibleName(spoken)
         self.setMinimumSize(self.BARS * 4, 16)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    def level(self) -> float:
-        """What is shown."""
-        return self._level
-
     def set_level(self, level: float) -> None:
         """Show ``level``; draws only when a bar changes."""
         level = min(1.0, max(0.0, level))
         before = self._lit()
-        self._level = level
+        self.level = level
         if self._lit() != before:
             self.update()
 
@@ -41,7 +37,7 @@ class LevelBars(QWidget):
             self.update()
 
     def _lit(self) -> int:
-        return 0 if self._off else round(self._level * self.BARS)
+        return 0 if self._off else round(self.level * self.BARS)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         palette = colours()
