@@ -17,7 +17,7 @@ from app.ui.panel.panel import ConnectionPanel
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Appear, Pulse
 from app.ui.widgets.avatar import Avatar
-from app.ui.widgets.buttons import Button
+from app.ui.widgets.buttons import quiet
 from app.ui.widgets.format import clock, menu_text, plain, short_address
 from app.ui.widgets.labels import ElidedLabel, Icon, Label, small
 from app.ui.widgets.layout import card, column, row, wrap
@@ -104,7 +104,7 @@ class CallPage(Page):
         self._name = ElidedLabel(size="title", name="call_name", centred=True)
         self._address = ElidedLabel(size="small", tone="muted", mode=Qt.TextElideMode.ElideMiddle, centred=True)
         self._clock = Label(name="call_clock", centred=True)
-        self._line = Button(kind="quiet", icon="server", name="connection_line")
+        self._line = quiet(icon="server", name="connection_line")
         self._line.setCheckable(True)
         self._line_appears = Appear(self._line)
         self._line.clicked.connect(self.open_panel)

@@ -11,7 +11,7 @@ from app.ipc.messages import EngineState, RefreshDevices
 from app.ui.commands import CallCommands, Send, change_settings
 from app.ui.theme.icons import icon
 from app.ui.theme.theme import colours
-from app.ui.widgets.buttons import Button
+from app.ui.widgets.buttons import Button, danger, primary
 from app.ui.widgets.format import menu_text
 from app.ui.widgets.layout import row
 
@@ -29,8 +29,8 @@ class CallControls(QWidget):
         self._devices = Button(
             self.tr("Devices"), icon="headphones", name="devices_button", tall=True, clicked=self._open_devices
         )
-        red = partial(Button, kind="danger", icon="phone-off", tall=True)
-        blue = partial(Button, kind="primary", icon="phone", tall=True)
+        red = partial(danger, icon="phone-off", tall=True)
+        blue = partial(primary, icon="phone", tall=True)
         self._hang_up = red(self.tr("Hang up"), name="hang_up", clicked=commands.hang_up)
         self._decline = red(self.tr("Decline"), name="page_decline", clicked=commands.decline)
         self._answer = blue(self.tr("Answer"), name="page_answer", clicked=commands.answer)

@@ -6,7 +6,7 @@ from app.ipc.messages import EngineState
 from app.text.accounts import busy_text
 from app.ui.pages.page import Page
 from app.ui.theme.theme import GRID_PX
-from app.ui.widgets.buttons import Button
+from app.ui.widgets.buttons import primary
 from app.ui.widgets.labels import Icon, Label, logo_label, small
 from app.ui.widgets.layout import column, row
 
@@ -23,13 +23,8 @@ class EngineDownPage(Page):
         self.setObjectName("engine_down_page")
         self._text = Label(tone="muted", name="engine_down_text", wrap=True, centred=True)
         self._text.setFixedWidth(TEXT_PX)
-        self.restart = Button(
-            self.tr("Restart"),
-            kind="primary",
-            icon="refresh-cw",
-            name="restart_button",
-            tall=True,
-            clicked=self.restart_wanted.emit,
+        self.restart = primary(
+            self.tr("Restart"), icon="refresh-cw", name="restart_button", tall=True, clicked=self.restart_wanted.emit
         )
         self.setLayout(
             column(

@@ -12,7 +12,7 @@ from app.ui.commands import Send
 from app.ui.pages.audio_settings import AudioCheck
 from app.ui.pages.page import Page
 from app.ui.theme.theme import GRID_PX
-from app.ui.widgets.buttons import Button
+from app.ui.widgets.buttons import Button, primary, quiet
 from app.ui.widgets.fields import Field, OneOf
 from app.ui.widgets.format import plain, short_address
 from app.ui.widgets.labels import Icon, Label, logo_label, small, strong
@@ -39,9 +39,9 @@ class FirstRunPage(Page):
         self._steps = (self._build_name(), self._build_relay(), self._build_sound(), self._build_ready())
         self._step = NAME
         self._progress = small(wrap=False, centred=True)
-        self._later = Button(self.tr("Later"), kind="quiet", name="later_button", clicked=self._skip)
+        self._later = quiet(self.tr("Later"), name="later_button", clicked=self._skip)
         self._later.setAccessibleDescription(self.tr("You can do this later in the settings"))
-        self._back = Button(self.tr("Back"), kind="quiet", icon="arrow-left", name="back_button", clicked=self._go_back)
+        self._back = quiet(self.tr("Back"), icon="arrow-left", name="back_button", clicked=self._go_back)
         body = wrap(
             column(
                 None,
@@ -248,7 +248,7 @@ class FirstRunPage(Page):
         self.finished.emit()
 
 
-_next_button = partial(Button, kind="primary", tall=True)
+_next_button = partial(primary, tall=True)
 
 
 def _step(title: str, text: str, *parts: QWidget | int) -> QWidget:

@@ -19,7 +19,7 @@ from app.ui.pages.person import PersonPage
 from app.ui.pages.recent_calls import RecentCallsPage
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.avatar import PresenceDot
-from app.ui.widgets.buttons import Button, icon_button
+from app.ui.widgets.buttons import icon_button, primary, quiet
 from app.ui.widgets.dialogs import ask_texts
 from app.ui.widgets.fields import Field
 from app.ui.widgets.format import milliseconds, plain, short_address
@@ -146,12 +146,8 @@ class HomePage(Page):
 
     def _build_offer(self) -> QFrame:
         self._offered = ElidedLabel(size="small", tone="muted", mode=Qt.TextElideMode.ElideMiddle)
-        self._offer_call = Button(
-            self.tr("Call"), kind="primary", icon="phone", name="call_address", clicked=self._call_typed
-        )
-        self._offer_add = Button(
-            self.tr("Add"), kind="quiet", icon="user-plus", name="add_address", clicked=self._add_typed
-        )
+        self._offer_call = primary(self.tr("Call"), icon="phone", name="call_address", clicked=self._call_typed)
+        self._offer_add = quiet(self.tr("Add"), icon="user-plus", name="add_address", clicked=self._add_typed)
         buttons = row(self._offer_call, self._offer_add, None)
         self._offer = card(self._offered, buttons, name="address_offer", margins=(12,) * 4)
         self._offer.hide()
@@ -161,12 +157,8 @@ class HomePage(Page):
         self._hint_title = Label(size="title", centred=True)
         self._hint_text = Label(tone="muted", wrap=True, centred=True)
         self._hint_text.setFixedWidth(HINT_PX)
-        self._setup = Button(
-            self.tr("Set up"), kind="primary", name="setup_button", tall=True, clicked=self.setup_wanted.emit
-        )
-        self._hint_add = Button(
-            self.tr("Add a person"), kind="primary", icon="user-plus", name="hint_add", clicked=self._ask_add
-        )
+        self._setup = primary(self.tr("Set up"), name="setup_button", tall=True, clicked=self.setup_wanted.emit)
+        self._hint_add = primary(self.tr("Add a person"), icon="user-plus", name="hint_add", clicked=self._ask_add)
         return wrap(
             column(
                 None,

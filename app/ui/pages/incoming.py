@@ -12,7 +12,7 @@ from app.ui.commands import CallCommands, Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Pulse
 from app.ui.widgets.avatar import Avatar
-from app.ui.widgets.buttons import Button
+from app.ui.widgets.buttons import danger, primary
 from app.ui.widgets.format import plain, short_address
 from app.ui.widgets.labels import ElidedLabel, small
 from app.ui.widgets.layout import column, row
@@ -44,14 +44,9 @@ class IncomingWindow(QWidget):
         self._name = ElidedLabel(size="title", name="incoming_name", centred=True)
         self._address = ElidedLabel(tone="muted", mode=Qt.TextElideMode.ElideMiddle, centred=True)
         self._note = small(name="incoming_note", centred=True)
-        self._answer = Button(kind="primary", icon="phone", name="answer", tall=True, clicked=self._take)
-        self._decline = Button(
-            self.tr("Decline"),
-            kind="danger",
-            icon="phone-off",
-            name="decline",
-            tall=True,
-            clicked=self._commands.decline,
+        self._answer = primary(icon="phone", name="answer", tall=True, clicked=self._take)
+        self._decline = danger(
+            self.tr("Decline"), icon="phone-off", name="decline", tall=True, clicked=self._commands.decline
         )
         self.setLayout(
             column(

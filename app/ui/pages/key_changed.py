@@ -7,7 +7,7 @@ from app.ipc.messages import DismissCall, EngineState, TrustKey
 from app.ui.commands import CallCommands, Send
 from app.ui.pages.page import Page
 from app.ui.theme.theme import GRID_PX
-from app.ui.widgets.buttons import Button
+from app.ui.widgets.buttons import Button, primary
 from app.ui.widgets.dialogs import confirm
 from app.ui.widgets.format import plain, short_address
 from app.ui.widgets.labels import Icon, Label, strong
@@ -27,9 +27,7 @@ class KeyChangedPage(Page):
         self._commands = CallCommands(send)
         self._title = Label(size="title", wrap=True)
         self._text = Label(wrap=True)
-        self._stay = Button(
-            self.tr("Don't talk now"), kind="primary", name="refuse_call", tall=True, clicked=self._commands.refuse
-        )
+        self._stay = primary(self.tr("Don't talk now"), name="refuse_call", tall=True, clicked=self._commands.refuse)
         self._accept = Button(self.tr("Accept the new key…"), name="accept_key", tall=True, clicked=self._ask)
         self._stay_text = Label(tone="muted", wrap=True)
         self._accept_text = Label(tone="muted", wrap=True)

@@ -7,7 +7,7 @@ from app.ipc.engine_state import CallFeasibility, NetworkState
 from app.text import networks
 from app.ui.panel.nat_details import NatDetails
 from app.ui.theme.theme import GRID_PX
-from app.ui.widgets.buttons import Button
+from app.ui.widgets.buttons import quiet
 from app.ui.widgets.format import age, translate
 from app.ui.widgets.labels import ElidedLabel, Icon, Label, small, strong
 from app.ui.widgets.layout import card, column, row, sheet, wrap
@@ -42,7 +42,7 @@ class NetworkLine(QWidget):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.button = Button(kind="quiet", icon="globe", name=name)
+        self.button = quiet(icon="globe", name=name)
         self._text = ElidedLabel(size="small", tone="muted", name="network_summary")
         self._text.setContentsMargins(GRID_PX + 4, 0, GRID_PX, 0)
         self.setLayout(column(self.button, self._text, spacing=0))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
@@ -14,7 +13,7 @@ from app.model.history import RecentCall
 from app.ui.commands import Send
 from app.ui.theme.theme import BODY_PX, GRID_PX, font
 from app.ui.widgets.avatar import Avatar, PresenceDot
-from app.ui.widgets.buttons import Button, icon_button
+from app.ui.widgets.buttons import icon_button, primary, quiet
 from app.ui.widgets.call_row import call_row
 from app.ui.widgets.dialogs import ask_texts, confirm
 from app.ui.widgets.fields import Field
@@ -99,9 +98,7 @@ class PersonPage(QWidget):
         self._name = ElidedLabel(size="title", name="person_name")
         self._dot = PresenceDot()
         self._presence = ElidedLabel(tone="muted")
-        self.call = Button(
-            self.tr("Call"), kind="primary", icon="phone", name="call_button", tall=True, clicked=self._place
-        )
+        self.call = primary(self.tr("Call"), icon="phone", name="call_button", tall=True, clicked=self._place)
         self.call.setMinimumWidth(144)
         who = column(None, self._name, row(self._dot, self._presence), None, spacing=4)
         return row(self._avatar, who, self.call, spacing=2 * GRID_PX, stretch=1)
@@ -116,7 +113,7 @@ class PersonPage(QWidget):
     def _build_safety(self) -> QFrame:
         self._shield = Icon("shield")
         self._trust = strong(name="trust")
-        self._verify = Button(kind="quiet", name="verify_button", clicked=self._ask_verify)
+        self._verify = quiet(name="verify_button", clicked=self._ask_verify)
         self._digits = QGridLayout()
         self._digits.setContentsMargins(0, 0, 0, 0)
         self._digits.setHorizontalSpacing(3 * GRID_PX)
@@ -134,10 +131,9 @@ class PersonPage(QWidget):
         )
 
     def _build_actions(self) -> QHBoxLayout:
-        action = partial(Button, kind="quiet")
-        rename = action(self.tr("Rename"), icon="pencil", name="rename_button", clicked=self._ask_name)
-        self._block = action(self.tr("Block"), icon="ban", name="block_button", clicked=self._toggle_block)
-        remove = action(self.tr("Remove"), icon="trash-2", name="remove_button", clicked=self._ask_remove)
+        rename = quiet(self.tr("Rename"), icon="pencil", name="rename_button", clicked=self._ask_name)
+        self._block = quiet(self.tr("Block"), icon="ban", name="block_button", clicked=self._toggle_block)
+        remove = quiet(self.tr("Remove"), icon="trash-2", name="remove_button", clicked=self._ask_remove)
         return row(rename, self._block, remove, None)
 
     # -- what a person does ----------------------------------------------------------------------------------------

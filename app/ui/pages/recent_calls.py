@@ -9,7 +9,7 @@ from app.ipc.engine_state import Contact
 from app.ipc.messages import EraseHistory, PlaceCall
 from app.model.history import RecentCall
 from app.ui.commands import Send
-from app.ui.widgets.buttons import Button, icon_button
+from app.ui.widgets.buttons import icon_button, quiet
 from app.ui.widgets.call_row import call_row
 from app.ui.widgets.dialogs import confirm
 from app.ui.widgets.format import plain, short_address
@@ -29,12 +29,8 @@ class RecentCallsPage(QWidget):
         self._send = send
         self._now = now
         self._rows = column()
-        self._erase = Button(
-            self.tr("Erase"),
-            kind="quiet",
-            icon="trash-2",
-            name="erase_button",
-            clicked=lambda: ask_erase_calls(self, send),
+        self._erase = quiet(
+            self.tr("Erase"), icon="trash-2", name="erase_button", clicked=lambda: ask_erase_calls(self, send)
         )
         head = row(Label(self.tr("Recent calls"), size="title"), None, self._erase)
         parts = head, card(self._rows, name="recent_card"), None

@@ -11,7 +11,7 @@ from app.ui.commands import Send
 from app.ui.pages.network_history import NetworkHistory
 from app.ui.pages.settings_section import Section
 from app.ui.theme.theme import GRID_PX
-from app.ui.widgets.buttons import Button, icon_button
+from app.ui.widgets.buttons import icon_button, primary, quiet
 from app.ui.widgets.dialogs import confirm
 from app.ui.widgets.format import plain, short_address
 from app.ui.widgets.labels import ElidedLabel, small
@@ -29,8 +29,8 @@ class NetworkSection(Section):
         self._address = ElidedLabel(size="strong", mode=Qt.TextElideMode.ElideMiddle, name="my_address")
         self._relay = small()
         self._copy = icon_button("copy", self.tr("Copy your address"), name="copy_my_address", clicked=self._copy_mine)
-        self._sign_off = Button(self.tr("Sign out…"), kind="quiet", name="sign_off", clicked=self._ask_sign_off)
-        self._set_up = Button(self.tr("Set up"), kind="primary", name="settings_setup", clicked=self.setup_wanted.emit)
+        self._sign_off = quiet(self.tr("Sign out…"), name="sign_off", clicked=self._ask_sign_off)
+        self._set_up = primary(self.tr("Set up"), name="settings_setup", clicked=self.setup_wanted.emit)
         mine = column(self._address, self._relay, spacing=2)
         paths = (
             self._switch(

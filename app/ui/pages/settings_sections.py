@@ -14,7 +14,7 @@ from app.ui.pages.recent_calls import ask_erase_calls
 from app.ui.pages.settings_section import Section
 from app.ui.panel.export import ReportCopier
 from app.ui.theme.theme import GRID_PX
-from app.ui.widgets.buttons import Button
+from app.ui.widgets.buttons import Button, quiet
 from app.ui.widgets.fields import Choice
 from app.ui.widgets.format import plain, short_address
 from app.ui.widgets.labels import ElidedLabel, Icon, logo_label, small, strong
@@ -81,7 +81,7 @@ class PrivacySection(Section):
 
     def _blocked_row(self, contact: Contact) -> QWidget:
         title, address = plain(contact.title), contact.address
-        unblock = Button(self.tr("Unblock"), kind="quiet", name="unblock")
+        unblock = quiet(self.tr("Unblock"), name="unblock")
         unblock.setAccessibleName(self.tr("Unblock {name}").format(name=title))
         unblock.clicked.connect(lambda _checked=False: self._send(BlockContact(address=address, blocked=False)))
         who = column(ElidedLabel(title), ElidedLabel(short_address(address), size="small", tone="muted"), spacing=0)

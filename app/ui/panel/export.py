@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from app.ipc.messages import GetReport, Report, SaveTrace, TraceSaved
 from app.ui.commands import Send
-from app.ui.widgets.buttons import Button
+from app.ui.widgets.buttons import Button, quiet
 from app.ui.widgets.labels import Confirmation
 from app.ui.widgets.layout import copy_text, row
 
@@ -55,7 +55,7 @@ class TraceSaver(QWidget):
         menu.setObjectName("trace_menu")
         self._add(menu, self.tr("Without addresses and names, to share…"), "trace_to_share", with_addresses=False)
         self._add(menu, self.tr("With addresses and names, for yourself…"), "trace_for_self", with_addresses=True)
-        self.button = Button(self.tr("Save trace"), kind="quiet", icon="activity", name="save_trace")
+        self.button = quiet(self.tr("Save trace"), icon="activity", name="save_trace")
         self.button.setMenu(menu)
         self.setLayout(row(self._saved, self.button))
 

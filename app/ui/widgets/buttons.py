@@ -1,6 +1,7 @@
 """Push buttons, with icons that follow the palette."""
 
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtWidgets import QPushButton
@@ -70,6 +71,13 @@ class Button(QPushButton):
         gap = 0 if not self.text() else -ICON_GAP_PX if mirrored else ICON_GAP_PX
         self.setIcon(icons.icon(self._icon, colour, BUTTON_ICON_PX, gap))
         self.setIconSize(QSize(BUTTON_ICON_PX + abs(gap), BUTTON_ICON_PX))
+
+
+primary = partial(Button, kind="primary")
+"""What one came for: at most one of a page."""
+danger = partial(Button, kind="danger")
+quiet = partial(Button, kind="quiet")
+"""Without a frame until the mouse is on it."""
 
 
 def icon_button(icon: str, spoken: str, *, name: str, clicked: Callable[[], None] | None = None) -> Button:
