@@ -8,7 +8,7 @@ import msgspec
 
 from app.account.local_relay import ECHO_NAME, LocalRelay, LocalRelayPlace
 from app.account.relay_sessions import Relays
-from app.engine.view import ViewInputs
+from app.account.view import AccountView
 from app.ipc import engine_state, messages
 from app.model.end_reasons import end_reason, relay_problem
 from app.model.terms import RelayProblem, Values
@@ -36,7 +36,7 @@ class Account:
         home: Home,
         store: Store,
         relays: Relays,
-        picture: ViewInputs,
+        picture: AccountView,
         changed: Callable[[], None],
         notify: Callable[[Finding], None],
     ) -> None:

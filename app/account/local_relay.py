@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from app.system.errors import AppError, cause_of
+from app.system.program import own_program
 from transport.io.tasks import Tasks
 from transport.wire.addresses import PersonAddress, RelayAddress, parse_relay
 from transport.wire.errors import WireError
@@ -57,11 +58,6 @@ class LocalRelayPlace:
 
     relay: RelayAddress
     echo: PersonAddress
-
-
-def own_program() -> list[str]:
-    """How to start another process of this program."""
-    return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "app"]
 
 
 def loopback_binds() -> tuple[str, ...]:

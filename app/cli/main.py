@@ -23,8 +23,7 @@ from app.cli.output import complain
 from app.demo.networks import Nat
 from app.model.exit_status import ExitStatus
 from app.system.errors import AppError
-from app.system.logs import log_level
-from app.system.own_stderr import keep_stderr
+from app.system.logs import keep_stderr, log_level
 from relay.config import DRAIN_S
 from transport.wire.addresses import DEFAULT_PORT
 from transport.wire.errors import WireError

@@ -7,8 +7,10 @@ from app.account.registration import register_name
 from app.cli.output import complain, say
 from app.model.exit_status import ExitStatus
 from app.network.netcheck import look_at_network
+from app.network.network_view import call_chances, nat_summary
 from app.system.data_dir import find_home
 from app.system.loop import run_on_own_loop
+from app.text.netcheck import lines
 from app.text.problems import problem_text
 from transport.wire.addresses import PersonAddress
 
@@ -26,6 +28,10 @@ def register(address: PersonAddress, home: Path | None) -> ExitStatus:
 def netcheck(home: Path | None, as_json: bool) -> ExitStatus:
     """``segue netcheck``: what can be learnt about the network before a call."""
     facts = run_on_own_loop(look_at_network(find_home(home)))
-    for line in [json.dumps(facts.for_programs(), indent=2)] if as_json else facts.for_people():
-        say(line)
+    if as_json:
+        say(json.dumps(facts.for_programs(), indent=2))
+    else:
+        nat, chances = nat_summary(facts.nat), () if facts.nat is None else call_chances(facts.nat)
+        for line in lines(facts, nat, chances):
+            say(line)
     return ExitStatus.OK if facts.is_usable else ExitStatus.UNREACHABLE

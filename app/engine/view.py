@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from app.account.view import AccountView
 from app.call.session import CallSession
-from app.engine.network_view import nat_summary, network_state
 from app.ipc import engine_state, messages
+from app.network.network_view import nat_summary, network_state
 from app.report.recorder import Strip
 from app.store import KnownPerson, Store
 from app.system.errors import Finding
@@ -78,20 +79,16 @@ class Notices:
 
 
 @dataclass(slots=True)
-class ViewInputs:
+class ViewInputs(AccountView):
     """The parts that change on their own; :func:`build` adds store and call."""
 
-    me: engine_state.Me = field(default_factory=engine_state.Me)
     audio: engine_state.AudioState = field(default_factory=engine_state.AudioState)
-    online: dict[str, bool] = field(default_factory=dict)
-    """By short address: who is there, of those that are watched."""
     nat: NatProfile | None = None
     """Of the network that this machine is in."""
     mapping: MappingStatus | None = None
     """``None`` where no port is to be mapped."""
     known: tuple[tuple[engine_state.KnownPair, ...], int] = ((), 0)
     """The newest pairs of networks that are remembered, and how many there are in all."""
-    busy: engine_state.Busy = ""
     ready: bool = False
     data_place: str = ""
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from app.account.local_relay import own_program
 from app.ipc import messages as protocol
 from app.ipc import socket as local_socket
 from app.model.exit_status import ExitStatus
 from app.model.terms import Values
 from app.system.data_dir import Home, find_home
 from app.system.errors import AppError, cause_of
+from app.system.program import own_program
 from transport.wire.errors import WireError
 from transport.wire.framing import LOCAL_FRAMING, Deframer, frame
 

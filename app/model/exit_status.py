@@ -1,10 +1,11 @@
-"""What the command line ends with."""
+"""What the command line ends with: a contract with scripts, so a number never changes its meaning (pure)."""
 
 from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What the command line ends with (DESIGN §10)."""
+    """0: the call was answered and ended normally, or the command did what it was asked; 2: wrong usage; 3: not
+    reachable; 4: declined or busy; 5: failed (DESIGN §10)."""
 
     OK = 0
     USAGE = 2

@@ -11,10 +11,8 @@ import random
 import secrets
 from dataclasses import dataclass, field, replace
 
-from app.engine.network_view import call_chances, nat_summary
-from app.store.glance import ProfileSnapshot, glance
+from app.store.profile_snapshot import ProfileSnapshot, read_profile
 from app.system.data_dir import Home
-from app.text.networks import chance_text, own_network, peer_text
 from transport.ice.candidates import HostAddress
 from transport.identity.keys import SECRET_BYTES, Identity, new_identity
 from transport.io.nat_measurement import measure_profile
@@ -22,7 +20,7 @@ from transport.io.network_watch import host_addresses
 from transport.io.relay_session import RelayClient
 from transport.io.tasks import Tasks
 from transport.nat.compatibility import feasibilities
-from transport.nat.profile import NatKind, NatProfile
+from transport.nat.profile import NatProfile
 from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent
 from transport.wire.addresses import RelayAddress, parse_relay
 
@@ -42,17 +40,6 @@ _INSIDE = tuple(
     ipaddress.ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10", "127.0.0.0/8")
 )
-_UNKNOWN_IN_WORDS: dict[str, str] = {
-    "mapping": "whether your router keeps one port for everybody (that takes a relay with two addresses)",
-    "filtering": "whom your router or firewall lets in (that takes a relay with two addresses)",
-    "allocation": "how your router picks its ports",
-    "hairpin": "whether your router turns packets back to its own network",
-    "relay-on-this-machine": "your router at all: the relay runs on this machine",
-    "relay-in-private-network": "the way to the internet: the relay is in a private network",
-    "no-ipv4-stun": "your IPv4 router at all: the relay names no IPv4 address to measure against",
-    "contradicting-answers": "what to believe: the answers name addresses that cannot be, or contradict each other",
-    "out-of-time": "the rest: measuring took too long",
-}
 
 
 @dataclass(slots=True)
@@ -87,6 +74,11 @@ class NetworkFacts:
         """Codes for all that is not known."""
         return (*self.caveats, *(self.nat.unknowns if self.nat is not None else ()))
 
+    @property
+    def evidence(self) -> tuple[str, ...] | None:
+        """What the profile rests on; ``None`` where none was made."""
+        return None if self.nat is None else self.nat.evidence
+
     def for_programs(self) -> dict[str, object]:
         """The same as JSON has it. ``nat`` and ``chances`` are null where nothing was measured."""
         expected = None if self.nat is None else feasibilities(self.nat)
@@ -102,19 +94,6 @@ class NetworkFacts:
             "problem": self.problem,
         }
 
-    def for_people(self) -> list[str]:
-        """The same in words, a line each."""
-        lines = ["This machine's addresses: " + (", ".join(ip for _, ip in self.interfaces) or "none but loopback")]
-        if self.problem:
-            return [*lines, self.problem]
-        rtt = f"{self.rtt_ms:.0f} ms there and back" if self.rtt_ms is not None else "no round trip measured"
-        lines.append(f"Relay {self.relay} at {self.relay_ip}: reachable, {rtt}")
-        if self.observed is not None:
-            lines.append(f"The relay sees this machine as {self.observed[0]} (port {self.observed[1]})")
-        if self.nat is not None:
-            lines += self._nat_for_people(self.nat)
-        return lines
-
     def _nat_for_programs(self, nat: NatProfile) -> dict[str, object]:
         return {
             "kind": nat.kind.value,
@@ -128,19 +107,6 @@ class NetworkFacts:
             "unknowns": list(self.unknowns),
         }
 
-    def _nat_for_people(self, nat: NatProfile) -> list[str]:
-        verdict = own_network(nat_summary(nat))
-        if nat.kind is NatKind.NO_NAT and "relay-in-private-network" in self.caveats:
-            verdict = "No router in between. Nothing changes your address on the way to this relay."
-        lines = [f"Your network: {verdict}", "Calls with somebody behind"]
-        lines += [f"  {peer_text(one)}: {chance_text(one)}" for one in call_chances(nat)]
-        lines.append("  (within one network, or where both have IPv6, they can do better)")
-        asked = len(self.stun)
-        lines.append(f"Measured against {asked} STUN endpoint{'' if asked == 1 else 's'} of the relay:")
-        lines.append(f"  seen: {'; '.join(nat.evidence) or 'nothing that tells'}")
-        lines += [f"  not known: {_UNKNOWN_IN_WORDS[code]}" for code in self.unknowns]
-        return lines
-
 
 async def look_at_network(home: Home) -> NetworkFacts:
     """Find out, in 8 s at the most. Changes nothing in the home, where an engine may be running.
@@ -149,7 +115,7 @@ async def look_at_network(home: Home) -> NetworkFacts:
     """
     hosts = host_addresses()
     facts = NetworkFacts(interfaces=[(host.interface, host.ip) for host in hosts if not _is_loopback(host.ip)])
-    known = glance(home.database)
+    known = read_profile(home.database)
     if not known.profile.name:
         facts.problem = "No relay is set up here: run “segue register NAME@HOST[:PORT][#PIN]” first."
         return facts

@@ -20,7 +20,7 @@ DEFERRED = {
 LIGHT = {
     *("app", "app.__main__", "app.cli", "app.cli.main", "app.cli.options", "app.cli.output"),
     *("app.demo", "app.demo.networks", "app.model", "app.model.exit_status"),
-    *("app.system", "app.system.errors", "app.system.logs", "app.system.own_stderr"),
+    *("app.system", "app.system.errors", "app.system.logs", "app.system.logs"),
     *("relay", "relay.config", "relay.limits"),
     *("transport", "transport.wire", "transport.wire.addresses", "transport.wire.errors"),
 }

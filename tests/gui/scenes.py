@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import msgspec
 from PySide6.QtWidgets import QApplication, QScrollArea
 
-from app.engine.network_view import nat_summary, network_state
 from app.engine.view import traversal_step
 from app.ipc.engine_state import (
     AudioDevice,
@@ -26,6 +25,7 @@ from app.ipc.engine_state import (
 from app.ipc.messages import CallSample, EngineState, Levels, PathFigures, WindowMessage
 from app.model.history import RecentCall
 from app.model.settings import Settings
+from app.network.network_view import nat_summary, network_state
 from app.ui.bridge import Bridge, EngineLink
 from app.ui.main_window import MainWindow
 from app.ui.pages.settings_sections import Versions

@@ -11,14 +11,15 @@ import pytest
 
 from app.account.registration import register_name
 from app.cli.main import parse, run
-from app.engine.network_view import call_chances
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
 from app.model.exit_status import ExitStatus
 from app.network import netcheck
 from app.network.netcheck import NetworkFacts, look_at_network
+from app.network.network_view import call_chances, nat_summary
 from app.store import Profile, Store
 from app.system.data_dir import Home, HomeLock, find_home
+from app.text.netcheck import lines as lines_of
 from app.text.networks import chance_text, peer_text
 from relay.config import Ready
 from relay.server import Relay
@@ -98,6 +99,10 @@ class Names:
         return
 
 
+def for_people(facts: NetworkFacts) -> list[str]:
+    return lines_of(facts, nat_summary(facts.nat), () if facts.nat is None else call_chances(facts.nat))
+
+
 def looked(tmp_path: Path, stun: tuple[Address, ...]) -> tuple[NetworkFacts, Names]:
     """What a look finds at a relay that names ``stun``."""
 
@@ -134,8 +139,8 @@ def test_a_relay_on_this_machine_is_told_as_such(tmp_path: Path, ports: tuple[in
         assert "relay-on-this-machine" in nat["unknowns"] and "mapping" in nat["unknowns"]
         asked = relay.snapshot()["stun_total"]
         assert isinstance(asked, dict) and asked["answered"] > len(ports) and set(asked) <= {"answered", "unchangeable"}
-        text = "\n".join(facts.for_people())
-        assert "the relay runs on this machine" in text and "A home router: Direct\n" not in text
+        text = "\n".join(for_people(facts))
+        assert "the relay runs on this computer" in text and "A home router: Direct\n" not in text
 
     with_relay(tmp_path, scenario, stun_ports=ports)
 
@@ -165,7 +170,7 @@ def test_a_strict_router_gets_its_verdict_and_what_to_expect(tmp_path: Path) -> 
     }
     assert set(told["chances"]) == PEERS
     assert told["chances"]["full cone"] == "good" and told["chances"]["symmetric"] == "none"
-    lines = facts.for_people()
+    lines = for_people(facts)
     assert "Your network: Strict router. A new port for each destination, in sequence: hard to connect." in lines
     assert "  An open home router: Direct" in lines
     assert "  A strict router with random ports: On the relay" in lines
@@ -183,7 +188,7 @@ def test_one_endpoint_leaves_the_mapping_open(tmp_path: Path) -> None:
     facts, _ = asyncio.run(main())
     assert facts.nat is not None and facts.nat.kind is NatKind.UNKNOWN
     assert {"mapping", "filtering", "relay-in-private-network"} <= set(facts.unknowns)
-    assert any("takes a relay with two addresses" in line for line in facts.for_people())
+    assert any("takes a relay with two addresses" in line for line in for_people(facts))
 
 
 def test_no_endpoint_to_ask_and_one_over_ipv6_only(tmp_path: Path) -> None:
@@ -264,7 +269,7 @@ CONE = NatProfile(
 
 def test_a_home_router_in_words() -> None:
     facts = NetworkFacts(relay="r", relay_ip="198.51.100.1", stun=[("198.51.100.1", 1)], nat=CONE)
-    lines = facts.for_people()
+    lines = for_people(facts)
     assert "Your network: Home router. It uses one port for all destinations: easy to connect." in lines
     assert "  A home router: Direct" in lines
     assert "  A strict router with sequential ports: Direct, after a guess or two" in lines

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from app.text import accounts, calls, catalogue, devices, networks, problems, traversal
+from app.text import accounts, calls, catalogue, devices, netcheck, networks, problems, traversal
 from app.text.catalogue import UserMessage, joined, plural, sentence
 
-MODULES = (accounts, calls, devices, networks, problems, traversal)
+MODULES = (accounts, calls, devices, netcheck, networks, problems, traversal)
 JARGON = re.compile(
-    r"\b(NAT(?!-PMP)|STUN|QUIC|APDM|EIM|TLS|RTT|symmetric|hairpin|handshake|exception|session|doors?|rungs?)\b"
+    r"\b(NAT(?!-PMP)|QUIC|APDM|EIM|TLS|RTT|symmetric|hairpin|handshake|exception|session|doors?|rungs?)\b"
 )
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.engine.network_view import call_chances, nat_summary, network_state
 from app.engine.view import progress
 from app.ipc.engine_state import CallStatus, NatSummary, NetworkState, TraversalStep
 from app.model.terms import PhaseName, PhaseOutcome
+from app.network.network_view import call_chances, nat_summary, network_state
 from app.text import networks, traversal
 from app.text.traversal import harder_side, networks_text, step_line, step_text
 from transport.ice.stun_client import Observation

@@ -1,4 +1,4 @@
-"""A look at who the user is and which relays are known, while another program may have the data open."""
+"""Who the user is and which relays are known, read while another program may have the data open."""
 
 import time
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class ProfileSnapshot:
         return known.certificate if known is not None else None
 
 
-def glance(path: Path) -> ProfileSnapshot:
+def read_profile(path: Path) -> ProfileSnapshot:
     """Read the data at ``path``; where there is none yet, nothing is known, and none is made.
 
     Raises :class:`app.store.errors.StoreError`.
