@@ -303,7 +303,6 @@ class CallSession:
             identity=setup.identity,
             peer_key=command.peer.key,
             peer_certificate=command.peer.certificate,
-            home=setup.home_address,
             leg=access,
             always_relay=setup.always_relay,
             early=setup.is_contact,

@@ -140,7 +140,6 @@ class Call:
             identity=mine,
             peer_key=theirs.key,
             peer_certificate=theirs.certificate,
-            home=f"{role}@home.example",
             leg=leg,
         )
 

@@ -25,9 +25,12 @@ from tests.natsim.driver import TICK_S
 from tests.unit.relay.people import authenticate, call_id, person
 from tests.unit.relay.world import NAMES, World
 from transport.ice.candidates import HostAddress
+from transport.ice.credentials import CheckKeys, Credentials
 from transport.link import events as tl
+from transport.link.channel import PeerChannel
 from transport.link.handshake import admission_token
 from transport.link.link import Link
+from transport.link.routes import Routes
 from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import (
@@ -48,10 +51,12 @@ from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
 from transport.portmap.status import MappingStatus
 from transport.quic.call_connection import PeerConnection
+from transport.traversal import events as te
+from transport.traversal.agent import AgentConfig
 from transport.traversal.events import InterfacesChanged, PortMappingsChanged
 from transport.wire import call_messages, relay_messages, stun
 from transport.wire.addresses import parse_person
-from transport.wire.datagrams import RtpPosition
+from transport.wire.datagrams import EchoRequest, RtpPosition
 from transport.wire.demux import packet_kind
 
 RELAY = ("192.0.2.1", 7851)
@@ -192,7 +197,7 @@ CALL = Subject(
     lambda now: CallMachine(),
     each(
         *CALL_EVENTS,
-        tl.PeerProven("ann@relay.example"),
+        tl.PeerProven(),
         tl.PeerMessageReceived(call_messages.Accept()),
         tl.PeerMessageReceived(call_messages.Muted(True)),
         tl.PeerMessageReceived(call_messages.Bye("busy")),
@@ -874,8 +879,128 @@ PEER = Subject(
 
 # -- the link --------------------------------------------------------------------------------------------------------
 
-_LINK = tl.LinkConfig(
-    "caller", "0" * 32, identity(1), identity(2).key, identity(2).certificate, "ann@relay.example", ACCESS
+_LINK = tl.LinkConfig("caller", "0" * 32, identity(1), identity(2).key, identity(2).certificate, ACCESS)
+
+
+def _channel(now: float) -> PeerChannel:
+    channel = PeerChannel()
+    channel.connection = PeerConnection.caller(identity(2).certificate, admission_token("0" * 32))
+    return channel
+
+
+def _channel_ends(run: Run) -> None:
+    run.machine.close(0, "over")
+    run.machine.packets(run.clock.now)
+    run.wait(60.0)
+    assert run.due is None or run.due > run.clock.now
+
+
+CHANNEL = Subject(
+    PeerChannel,
+    _channel,
+    {
+        "open": lambda channel, now: channel.open(now),
+        "received": lambda channel, now: channel.received(b"\x40" + bytes(40), now),
+        "packets": lambda channel, now: channel.packets(now),
+        "send": lambda channel, now: channel.send(call_messages.Accept()),
+        "send_flow": lambda channel, now: channel.send_flow(EchoRequest(1), now),
+        "send_report": lambda channel, now: channel.send_report(call_messages.PathSilent(1, 60.0), now),
+        "advance": lambda channel, now: channel.advance(now),
+        "close": lambda channel, now: channel.close(0, "over"),
+    },
+    _channel_ends,
+    fire=lambda channel, now: (channel.advance(now), channel.packets(now)),
+)
+
+
+class _SmallAgent:
+    """Opens a socket, finds a path with it, and closes at the end what it opened and has not handed over."""
+
+    def __init__(self, config: AgentConfig, rng: random.Random) -> None:
+        self._config = config
+        self._opened: list[int] = []
+
+    def handle(self, event: te.AgentEvent, now: float) -> list[te.AgentCommand]:
+        match event:
+            case te.Begin() | te.PathLost():
+                self._opened.append(self._config.new_socket())
+                return [OpenSocket(self._opened[-1], "0.0.0.0", FAR)]
+            case SocketOpened(socket, local) if socket in self._opened:
+                self._opened.remove(socket)
+                return [te.DirectFound(socket, local, FAR, "punch", 0.05, CHECK_KEYS, 1, local)]
+            case te.Stop():
+                out, self._opened = [CloseSocket(socket) for socket in self._opened], []
+                return out
+            case _:
+                return []
+
+    def next_deadline(self) -> None:
+        return None
+
+    def phases(self) -> tuple[te.PhaseStatus, ...]:
+        return ()
+
+    def path_closed(self, socket: int) -> None:
+        assert socket not in self._opened
+
+
+CHECK_KEYS = CheckKeys(Credentials("A" * 8, "p" * 24), Credentials("B" * 8, "q" * 24), stun.IceRole.CONTROLLING, 1)
+
+
+class _KnownRoutes(Routes):
+    """Routes whose commands can be seen."""
+
+    __slots__ = ("commands",)
+
+    def __init__(self) -> None:
+        self.commands: list[Any] = []
+        super().__init__(_LINK, random.Random(1), _SmallAgent, self.commands)
+
+
+def _routes(now: float) -> _KnownRoutes:
+    routes = _KnownRoutes()
+    routes.paths.open(now)
+    return routes
+
+
+def _routes_end(run: Run) -> None:
+    run.do(lambda routes, now: routes.traverse(te.Stop("over"), now))
+    run.do(lambda routes, now: routes.take(now))
+    commands = run.machine.commands
+    opened = [said.socket for said in commands if isinstance(said, OpenSocket)]
+    closed = [said.socket for said in commands if isinstance(said, CloseSocket)]
+    # Every socket that was opened is closed, or is a path's.
+    assert len(set(opened)) == len(opened) and len(set(closed)) == len(closed)
+    assert set(run.machine.paths.owners) <= set(opened) - set(closed)
+
+
+ROUTES = Subject(
+    Routes,
+    _routes,
+    {
+        **{
+            f"received {number}": lambda routes, now, event=event: routes.received(event, now)
+            for number, event in enumerate(
+                DatagramReceived(socket, source, data)
+                for socket, source in ((0, RELAY), (1, FAR), (9, HERE))
+                for data in (b"\x40" * 50, b"\x01\x01" + bytes(30), b"\xff")
+            )
+        },
+        **{
+            f"socket_changed {number}": lambda routes, now, event=event: routes.socket_changed(event, now)
+            for number, event in enumerate(
+                (SocketOpened(0, HERE), SocketOpened(1, HERE), SocketFailed(0, "down"), SocketFailed(1, "down"))
+            )
+        },
+        "interfaces_changed": lambda routes, now: routes.interfaces_changed(
+            InterfacesChanged((HostAddress("203.0.113.77", 24),)), now
+        ),
+        "echo_answered": lambda routes, now: routes.echo_answered(1, now),
+        "traverse": lambda routes, now: routes.traverse(te.Begin(), now),
+        "take": lambda routes, now: routes.take(now),
+    },
+    _routes_end,
+    fire=lambda routes, now: (routes.paths.timer(now), routes.take(now)),
 )
 
 
@@ -918,5 +1043,5 @@ LINK = Subject(
 
 SUBJECTS = (
     CALL, SESSION, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, REPORTS, MULTIPATH, PEER,
-    LINK,
+    CHANNEL, ROUTES, LINK,
 )  # fmt: skip

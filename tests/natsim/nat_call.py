@@ -134,7 +134,6 @@ class Machines:
             identity=mine,
             peer_key=theirs.key,
             peer_certificate=theirs.certificate,
-            home=f"side{number}@home.example",
             leg=leg,  # type: ignore[arg-type]
             hosts=(HostAddress(host.ip, 24, "eth0"),),
             stun=self.stun,

@@ -237,7 +237,7 @@ def test_both_paths_dead_is_reconnecting_and_either_one_ends_it() -> None:
 def test_what_a_hostile_peer_says_of_the_paths_harms_nobody(said: messages.PeerMessage) -> None:
     rig = talking_directly(11)
     link: Link = rig.sides[1].driver.link
-    peer = link._peer
+    peer = link._channel.connection
     assert peer is not None
     for _ in range(50):
         document = messages.encode(said)
@@ -253,9 +253,9 @@ def test_what_a_hostile_peer_says_of_the_paths_harms_nobody(said: messages.PeerM
 def test_what_is_said_of_the_paths_counts_at_once_or_not_at_all() -> None:
     """On the control stream it would wait for what was lost before it, and be believed when it is no longer true."""
     rig = talking_directly(13)
-    peer, link = rig.sides[1].driver.link._peer, rig.sides[0].driver.link
+    peer, link = rig.sides[1].driver.link._channel.connection, rig.sides[0].driver.link
     assert peer is not None
-    number = max(rig.sides[1].driver.link._paths._echo_numbers.values())
+    number = max(rig.sides[1].driver.link._routes.paths._echo_numbers.values())
     complaint = messages.encode(messages.PathSilent(number, 60.0))
 
     peer.send_stream(frame(complaint))
@@ -274,7 +274,7 @@ def test_what_is_said_of_the_paths_counts_at_once_or_not_at_all() -> None:
 
 def test_a_peer_that_complains_for_ever_gets_two_copies_of_everything_and_no_more() -> None:
     rig = talking_directly(12)
-    peer = rig.sides[1].driver.link._peer
+    peer = rig.sides[1].driver.link._channel.connection
     assert peer is not None
     for _ in range(40):
         for number in range(1, 400):

@@ -114,7 +114,7 @@ def test_a_call_that_breaks_off_in_the_middle_of_a_search_gives_everything_back(
     machines.clock.run(5.0)
     assert machines.limits[0].sockets > 100, "in the middle of it"
     assert not any(limits.acquire("another call") for limits in machines.limits)
-    peer = ears[liar].driver.link._peer
+    peer = ears[liar].driver.link._channel.connection
     assert peer is not None
     peer.send_stream(frame(encode(Hello(b"n" * 32, b""))))
     ears[liar].driver.submit(TimerFired())

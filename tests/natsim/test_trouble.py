@@ -71,7 +71,7 @@ def test_the_scripted_caller_is_believed_when_it_tells_the_truth() -> None:
     call, caller = with_scripted_caller()
     caller.say(prove(call, caller.hello().nonce))
     call.run(1.0)
-    assert call.callee.of(PeerProven) == [PeerProven("caller@home.example")]
+    assert call.callee.of(PeerProven) == [PeerProven()]
 
 
 @pytest.mark.parametrize(
@@ -382,4 +382,4 @@ def test_a_nat_that_changes_our_address_costs_less_than_half_a_second() -> None:
     after = next(index for index in call.caller.frames if index > before)
     assert (after - before) * 0.02 < 0.5
     assert not call.caller.of(Reconnecting)
-    assert call.caller.driver.link._paths.leg.reflexive == (CALLER_IP, 61_000)
+    assert call.caller.driver.link._routes.paths.leg.reflexive == (CALLER_IP, 61_000)

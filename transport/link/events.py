@@ -28,7 +28,6 @@ from transport.traversal.events import InterfacesChanged, PhaseChanged, PhaseSta
 from transport.wire.call_messages import Bye, PeerMessage
 
 LinkEndReason = Literal["closed", "peer-left", "lost", "wrong-certificate", "bad-proof", "protocol", "leg-refused"]
-LinkPhase = Literal["new", "connecting", "proven", "leaving", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,7 @@ class LinkConfig:
     """One side of one call.
 
     ``peer_key`` is the Ed25519 key that the peer must have; ``peer_certificate`` the DER certificate that the
-    directory (caller) or the relay (callee) gave for it. ``home`` is our own full address, told to the peer after
-    it has proven itself (callee) or as part of the proof (caller). The relay's endpoint in ``leg`` is an IP
+    directory (caller) or the relay (callee) gave for it. The relay's endpoint in ``leg`` is an IP
     address, already resolved; raises :class:`ValueError` when it is not.
 
     ``stun`` (the relay's STUN endpoints, as IP addresses) and ``hosts`` are what a direct path is looked for with;
@@ -54,7 +52,6 @@ class LinkConfig:
     identity: Identity
     peer_key: bytes = field(repr=False)
     peer_certificate: bytes = field(repr=False)
-    home: str
     leg: LegAccess
     always_relay: bool = False
     early: bool = False
@@ -135,9 +132,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class PeerProven:
-    """Both sides have proven who they are. ``peer_home`` is the full address that the peer states for itself."""
-
-    peer_home: str
+    """Both sides have proven who they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +188,6 @@ Command = (
 class LinkStats:
     """A link at one moment. Counters count from its beginning."""
 
-    phase: LinkPhase
     rtt_ms: float | None
     """End to end, on the path in use."""
     paths: tuple[PathStats, ...]

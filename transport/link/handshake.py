@@ -6,15 +6,20 @@ itself by signing the callee's fresh nonce together with that certificate's fing
 
 import hashlib
 import hmac
+import random
 from dataclasses import dataclass
 from enum import Enum
 
 from transport.identity import IdentityError
 from transport.identity.keys import Identity, certificate_key, verify
 from transport.identity.statements import call_statement
-from transport.wire.call_messages import PEER_VERSION, Hello, PeerMessage, Prove, Proven
+from transport.link.events import LinkConfig
+from transport.quic.call_connection import PeerConnection
+from transport.wire.call_messages import PEER_VERSION, Hello, PeerMessage, Prove, Proven, encode
+from transport.wire.framing import frame
 
 TOKEN_BYTES = 16
+NONCE_BYTES = 32
 
 
 def admission_token(call_id: str) -> bytes:
@@ -31,109 +36,82 @@ class ProofState(Enum):
     HELLO = "hello"
     """Caller: nothing has come yet."""
     PROVE = "prove"
-    """Callee: said hello, waiting for the signature."""
+    """Callee: has sent its hello, waits for the signature."""
     PROVEN = "proven"
-    """Caller: signed, waiting for the callee's word."""
+    """Caller: has signed, waits for the callee's confirmation."""
     DONE = "done"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
-    """Send this message."""
+class ProofStep:
+    """What follows from one message of the peer: a reply to send, the proof, or a fault that ends the call."""
 
-    message: PeerMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Believe:
-    """Both sides are who they say. ``peer_home`` is the other side's full address, as it says itself."""
-
-    peer_home: str
-
-
-@dataclass(frozen=True, slots=True)
-class Disbelieve:
-    """The proof failed: end the call."""
-
-    text: str
-
-
-ProofCommand = Say | Believe | Disbelieve
+    reply: PeerMessage | None = None
+    proven: bool = False
+    fault: str = ""
 
 
 class CallerProof:
     """The caller's part."""
 
-    __slots__ = ("_call_id", "_callee_certificate", "_home", "_identity", "state")
+    __slots__ = ("_call_id", "_callee_certificate", "_identity", "state")
 
-    def __init__(self, identity: Identity, callee_certificate: bytes, call_id: str, home: str) -> None:
+    def __init__(self, identity: Identity, callee_certificate: bytes, call_id: str) -> None:
         self._identity = identity
         self._callee_certificate = callee_certificate
         self._call_id = call_id
-        self._home = home
         self.state = ProofState.HELLO
 
-    def handle(self, message: PeerMessage) -> list[ProofCommand]:
+    def received(self, message: PeerMessage) -> ProofStep:
         """Take one message of the callee; never raises."""
         match self.state, message:
             case ProofState.HELLO, Hello(version, nonce) if version == PEER_VERSION:
                 self.state = ProofState.PROVEN
                 statement = call_statement(nonce, self._callee_certificate, self._call_id)
-                return [
-                    Say(
-                        Prove(
-                            version=PEER_VERSION,
-                            call_id=self._call_id,
-                            key=self._identity.key,
-                            certificate=self._identity.certificate,
-                            signature=self._identity.sign(statement),
-                            home=self._home,
-                        )
+                return ProofStep(
+                    Prove(
+                        version=PEER_VERSION,
+                        call_id=self._call_id,
+                        key=self._identity.key,
+                        certificate=self._identity.certificate,
+                        signature=self._identity.sign(statement),
                     )
-                ]
-            case ProofState.HELLO, Hello():
-                self.state = ProofState.FAILED
-                return [Disbelieve("the other side speaks another version of this protocol")]
-            case ProofState.PROVEN, Proven(home):
+                )
+            case ProofState.PROVEN, Proven():
                 self.state = ProofState.DONE
-                return [Believe(home)]
-            case _:
-                self.state = ProofState.FAILED
-                return [Disbelieve(f"the other side said {type(message).__name__} before it was its turn")]
+                return ProofStep(proven=True)
+        is_other_version = self.state is ProofState.HELLO and isinstance(message, Hello)
+        self.state = ProofState.FAILED
+        return ProofStep(fault=_OTHER_VERSION if is_other_version else _out_of_turn(message))
 
 
 class CalleeProof:
     """The callee's part. ``nonce`` is 32 fresh random bytes, used in this call only."""
 
-    __slots__ = ("_call_id", "_certificate", "_home", "_nonce", "_peer_key", "state")
+    __slots__ = ("_call_id", "_certificate", "_nonce", "_peer_key", "state")
 
-    def __init__(self, certificate: bytes, nonce: bytes, peer_key: bytes, call_id: str, home: str) -> None:
+    def __init__(self, certificate: bytes, nonce: bytes, peer_key: bytes, call_id: str) -> None:
         self._certificate = certificate
         self._nonce = nonce
         self._peer_key = peer_key
         self._call_id = call_id
-        self._home = home
         self.state = ProofState.PROVE
 
     def hello(self) -> Hello:
-        """What the callee says first."""
+        """The callee's first message."""
         return Hello(version=PEER_VERSION, nonce=self._nonce)
 
-    def handle(self, message: PeerMessage) -> list[ProofCommand]:
+    def received(self, message: PeerMessage) -> ProofStep:
         """Take one message of the caller; never raises."""
         if self.state is not ProofState.PROVE or not isinstance(message, Prove):
-            self.state = ProofState.FAILED
-            return [Disbelieve(f"the other side said {type(message).__name__} before it was its turn")]
-        if message.version != PEER_VERSION:
-            self.state = ProofState.FAILED
-            return [Disbelieve("the other side speaks another version of this protocol")]
-        fault = self._fault(message)
-        if fault:
-            self.state = ProofState.FAILED
-            return [Disbelieve(fault)]
-        self.state = ProofState.DONE
-        return [Say(Proven(home=self._home)), Believe(message.home)]
+            fault = _out_of_turn(message)
+        elif message.version != PEER_VERSION:
+            fault = _OTHER_VERSION
+        else:
+            fault = self._fault(message)
+        self.state = ProofState.FAILED if fault else ProofState.DONE
+        return ProofStep(fault=fault) if fault else ProofStep(Proven(), proven=True)
 
     def _fault(self, message: Prove) -> str:
         try:
@@ -152,3 +130,23 @@ class CalleeProof:
 
 
 Proof = CallerProof | CalleeProof
+_OTHER_VERSION = "the other side speaks another version of this protocol"
+
+
+def _out_of_turn(message: PeerMessage) -> str:
+    return f"the other side sent {type(message).__name__} out of turn"
+
+
+def begin(config: LinkConfig, rng: random.Random) -> tuple[PeerConnection, Proof]:
+    """The connection of a call and our part of its proof. Raises :class:`IdentityError` for a certificate that is none,
+    or is not the peer's."""
+    token = admission_token(config.call_id)
+    if not hmac.compare_digest(certificate_key(config.peer_certificate), config.peer_key):
+        raise IdentityError("the certificate belongs to another key than the expected one")
+    if config.role == "caller":
+        proof = CallerProof(config.identity, config.peer_certificate, config.call_id)
+        return PeerConnection.caller(config.peer_certificate, token, config.cpu), proof
+    nonce = rng.randbytes(NONCE_BYTES)
+    callee = CalleeProof(config.identity.certificate, nonce, config.peer_key, config.call_id)
+    greeting = frame(encode(callee.hello()))
+    return PeerConnection.callee(config.identity, token, greeting, config.cpu), callee

@@ -35,7 +35,6 @@ def _side(world: World[RelayNode], number: int, leg: LegAccess) -> Side:
         identity=mine,
         peer_key=theirs.key,
         peer_certificate=theirs.certificate,
-        home="somebody@home.example",
         leg=leg,
     )
     link = Link(config, random.Random(world.rng.getrandbits(64)))

@@ -23,7 +23,7 @@ from transport.wire import call_messages, relay_messages
 CALL_ID = "0123456789abcdef" * 2
 LEG = relay_messages.LegCredentials(username="user-one", password="p" * 22, port=7851, lifetime_s=60.0)
 BOB = relay_messages.DirectoryEntry(name="bob", home="", key=b"b" * 32, certificate=b"bob's")
-PROVEN = link.PeerProven("somebody@relay")
+PROVEN = link.PeerProven()
 SILENT = Reconnecting(0.0)
 ACCEPT = link.PeerMessageReceived(call_messages.Accept())
 ALICE = relay_messages.DirectoryEntry(name="alice", home="", key=b"a" * 32, certificate=b"alice's")

@@ -72,7 +72,6 @@ class Loopback:
             identity=mine,
             peer_key=theirs.key,
             peer_certificate=theirs.certificate,
-            home=f"person{index}@home.example",
             leg=LegAccess(self.address, grant.username, grant.password),
         )
 
