@@ -16,7 +16,9 @@ from pytestqt.qtbot import QtBot
 from app.ui.main_window import MainWindow
 from app.ui.theme.palette import LIGHT
 from app.ui.theme.theme import apply_style, choose_font
-from tests.gui.scenes import NOW, VERSIONS, RecordingBridge
+from tests.gui.recording_bridge import RecordingBridge
+from tests.gui.scenes import VERSIONS
+from tests.gui.states import NOW
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,9 @@ from PySide6.QtWidgets import QApplication, QProxyStyle, QStyle, QWidget
 
 from app.ui.application import make_application
 from app.ui.main_window import MainWindow
-from tests.gui.scenes import NOW, PREPARE, SCENES, VERSIONS, RecordingBridge, Scene, themed
+from tests.gui.recording_bridge import RecordingBridge
+from tests.gui.scenes import PREPARE, SCENES, VERSIONS, Scene
+from tests.gui.states import NOW, themed
 
 THEMES = ("light", "dark")
 # Scene, theme and height of the README's pictures: tall enough for the whole panel.

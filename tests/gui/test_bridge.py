@@ -25,7 +25,8 @@ from app.ipc.messages import (
 from app.text.problems import problem_text
 from app.ui.bridge import Bridge, EngineLink, run_with_engine
 from app.ui.main_window import MainWindow
-from tests.gui.scenes import DIRECT, HOME, VERSIONS, samples
+from tests.gui.scenes import VERSIONS
+from tests.gui.states import DIRECT, HOME, samples
 
 
 class PlayedLink:

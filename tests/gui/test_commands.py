@@ -6,16 +6,7 @@ import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import (
-    QAbstractButton,
-    QApplication,
-    QComboBox,
-    QFileDialog,
-    QLabel,
-    QLineEdit,
-    QMenu,
-    QSlider,
-)
+from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QFileDialog, QLabel, QLineEdit, QMenu, QSlider
 from pytestqt.qtbot import QtBot
 
 from app.ipc import messages
@@ -48,19 +39,9 @@ from app.ipc.messages import (
 )
 from app.ui.main_window import MainWindow
 from app.ui.panel.export import TraceSaver
-from tests.gui.scenes import (
-    BOB,
-    CHANGED,
-    DIRECT,
-    FIRST,
-    HOME,
-    NOTICES,
-    PREPARE,
-    TALKING,
-    RecordingBridge,
-    call,
-    with_,
-)
+from tests.gui.recording_bridge import RecordingBridge
+from tests.gui.scenes import PREPARE, VERSIONS
+from tests.gui.states import BOB, CHANGED, DIRECT, FIRST, HOME, NOTICES, TALKING, call, with_
 
 # Seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -339,8 +320,6 @@ def test_every_step_can_wait(window: MainWindow) -> None:
 
 
 def test_try_here_starts_by_itself_once(qtbot: QtBot, bridge: RecordingBridge) -> None:
-    from tests.gui.scenes import VERSIONS
-
     window = MainWindow(bridge, VERSIONS, try_here=True)
     qtbot.addWidget(window)
     window.show_state(EngineState())
@@ -352,8 +331,6 @@ def test_try_here_starts_by_itself_once(qtbot: QtBot, bridge: RecordingBridge) -
 
 
 def test_try_here_does_nothing_for_somebody_who_has_a_name(qtbot: QtBot, bridge: RecordingBridge) -> None:
-    from tests.gui.scenes import VERSIONS
-
     window = MainWindow(bridge, VERSIONS, try_here=True)
     qtbot.addWidget(window)
     window.show_state(HOME)

@@ -20,20 +20,9 @@ from pytestqt.qtbot import QtBot
 from app.ipc.messages import EngineState, HangUpCall, PlaceCall, SetMuted
 from app.ui.main_window import MainWindow
 from app.ui.panel.path_strip import PathStrip
-from tests.gui.scenes import (
-    BOB,
-    CHANGED,
-    DIRECT,
-    FIRST,
-    HARDEST,
-    HOME,
-    NOTICES,
-    PREPARE,
-    TALKING,
-    RecordingBridge,
-    call,
-    with_,
-)
+from tests.gui.recording_bridge import RecordingBridge
+from tests.gui.scenes import PREPARE
+from tests.gui.states import BOB, CHANGED, DIRECT, FIRST, HARDEST, HOME, NOTICES, TALKING, call, with_
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow

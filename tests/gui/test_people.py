@@ -8,7 +8,8 @@ from pytestqt.qtbot import QtBot
 from app.ipc.engine_state import Contact
 from app.ui.main_window import MainWindow
 from app.ui.pages.people_list import Index, PeopleModel, PersonDelegate
-from tests.gui.scenes import HOME, RecordingBridge, with_
+from tests.gui.recording_bridge import RecordingBridge
+from tests.gui.states import HOME, with_
 
 MANY = tuple(
     Contact(f"person{number:04d}@relay.example", alias=f"Person {number:04d}", online=number % 7 == 0)

@@ -11,7 +11,8 @@ from app.ipc.messages import CommandFailed, EngineState
 from app.ui.main_window import MainWindow
 from app.ui.pages.incoming import WIDTH_PX, IncomingWindow
 from app.ui.tray import notification
-from tests.gui.scenes import BOB, HOME, PREPARE, RECENTS, SAFETY, TALKING, call, with_
+from tests.gui.scenes import PREPARE
+from tests.gui.states import BOB, HOME, RECENTS, SAFETY, TALKING, call, with_
 
 # Whole calls in virtual time, or whole pages: seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow

@@ -60,7 +60,7 @@ class NetworkCard(QFrame):
         self._title.set_text(self.tr("{name}'s network").format(name=who))
 
     def show_profile(self, profile: NatSummary, port: str = "") -> None:
-        """Show what is known, and what is told of a mapped ``port``."""
+        """Show what is known, and what became of the request for a ``port``."""
         self._details.show_profile(profile, port)
         word, icon, tone = {
             "": ("", "circle-check", "muted"),
