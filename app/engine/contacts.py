@@ -10,7 +10,7 @@ from transport.wire.addresses import PersonAddress, parse_person
 
 
 class ContactCommands:
-    """Applies the commands that touch nothing but the local data. ``people_changed`` is told of new contacts."""
+    """Applies the commands that touch only the local data. ``people_changed`` is called when the list has changed."""
 
     def __init__(self, store: Store, notices: Notices, people_changed: Callable[[], None]) -> None:
         self._store = store

@@ -21,7 +21,7 @@ LOG_BYTES = 500_000
 
 
 def run_engine_process(home: Path | None) -> ExitStatus:
-    """Run an engine until its windows have gone or it is told to end. Writes its log under the home."""
+    """Run an engine until its windows have gone or a signal ends it. Writes its log under the home."""
     place = find_home(home)
     try:
         prepare(place)

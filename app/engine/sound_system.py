@@ -114,7 +114,7 @@ class SoundSystem:
 
     def _problem(self, side: DeviceSide, without_any: WithoutAny) -> DeviceProblem | None:
         status = self._streams(side).status(side)
-        # An attempt that is repeated has not helped yet: what was told stays, instead of flickering.
+        # An attempt that is repeated has not helped yet: what is shown stays, instead of flickering.
         if not (status.state is State.OPENING and status.reason):
             self._problems[side] = _problem(status, without_any)
         return self._problems.get(side)
@@ -147,7 +147,7 @@ class TestTape:
 
     @property
     def is_full(self) -> bool:
-        """Enough was said."""
+        """Three seconds are recorded."""
         return len(self._frames) * FRAME_SAMPLES >= TEST_SECONDS * SAMPLE_RATE_HZ
 
     def add(self, frame: Pcm) -> None:

@@ -119,7 +119,7 @@ class EngineClient:
         if not isinstance(hello, protocol.EngineHello) or hello.version != protocol.ENGINE_VERSION:
             await client.close()
             raise EngineUnreachable("engine-version")
-        # Another engine may have come in the place of the one that the file told of when it was read.
+        # Another engine may have taken the place of the one that the file named when it was read.
         with contextlib.suppress(local_socket.LocalSocketError):
             info = local_socket.read_info(home)
         answer = local_socket.proof(info.secret, hello.nonce)

@@ -76,7 +76,7 @@ class WindowLink:
 class LocalServer:
     """Windows come and go; ``on_command(message, answer)`` hears what they say.
 
-    ``on_windows(count)`` is told when the number of attached windows (watchers do not count) changes.
+    ``on_windows(count)`` is called when the number of attached windows (watchers do not count) changes.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The local socket between an engine and its windows: a Unix socket, or loopback TCP where there is none (Windows).
 
 The engine writes where it listens, and a secret, into a file that only the user can read. Whoever connects proves to
-have read that file (HMAC-SHA256 of a fresh nonce) before anything else is heard.
+have read that file (HMAC-SHA256 of a fresh nonce) before anything else is read.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ def proof_is_right(secret: bytes, nonce: bytes, offered: bytes) -> bool:
 
 
 def read_info(home: Path) -> EngineInfo:
-    """Where the engine of this folder listens. Raises :class:`LocalSocketError` when none has said so."""
+    """Where the engine of this folder listens. Raises :class:`LocalSocketError` when there is none."""
     try:
         return msgspec.json.decode((home / INFO_FILE).read_bytes(), type=EngineInfo)
     except (OSError, msgspec.MsgspecError) as error:

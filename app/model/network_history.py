@@ -104,14 +104,14 @@ def ended(
     for status in tried:
         if status.outcome == "won" and status.ended is not None:
             return NetworkOutcome(kinds[0], kinds[1], status.name, max(0.0, status.ended - answered), at)
-    climbs: list[set[PhaseOutcome]] = []
+    attempts: list[set[PhaseOutcome]] = []
     for status in tried:
-        # Each climb begins with the same phase.
+        # Each attempt begins with the same phase.
         if status.name == tried[0].name:
-            climbs.append(set())
-        climbs[-1].add(status.outcome)
+            attempts.append(set())
+        attempts[-1].add(status.outcome)
     # One that was cut off says nothing: what was still to come might have succeeded.
-    if not any(outcomes <= {"failed", "skipped"} for outcomes in climbs):
+    if not any(outcomes <= {"failed", "skipped"} for outcomes in attempts):
         return None
     return NetworkOutcome(kinds[0], kinds[1], None, None, at)
 
@@ -135,7 +135,7 @@ def is_forgotten(pair: NetworkPair, now: float) -> bool:
 
 
 def hints(pair: NetworkPair | None, now: float, wall_offset_s: float) -> Hints:
-    """For the next call of this pair. ``wall_offset_s`` turns the ladder's clock into Unix seconds."""
+    """For the next call of this pair. ``wall_offset_s`` turns the clock of the traversal into Unix seconds."""
     if pair is None or is_forgotten(pair, now):
         return Hints()
     if pair.failed_in_row < HOPELESS_AFTER:

@@ -98,7 +98,7 @@ class Documents:
                 self.profile, wrong = salvage(document, Profile)
                 bad += wrong
             elif name == self.OWN_PORT:
-                # Nobody needs to be told: another port is as good.
+                # Nobody needs to know: another port is as good.
                 found, wrong = salvage(document, OwnPort)
                 self.own_port = OwnPort() if wrong or len(found.nonce) != NONCE_BYTES else found
         self.bad_fields = tuple(bad)

@@ -69,7 +69,7 @@ class Store:
         self._first_open()
 
     def take_findings(self) -> tuple[Finding, ...]:
-        """What the person should be told since the last time this was asked."""
+        """What the person should know, since the last time this was called."""
         findings = tuple(self._findings)
         self._findings.clear()
         return findings

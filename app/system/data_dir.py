@@ -136,7 +136,7 @@ class HomeLock:
         """Give the lock back; harmless when it is not held."""
         if self._descriptor is None:
             return
-        # Closing alone would do on POSIX; Windows frees the byte late unless it is told.
+        # Closing alone would do on POSIX; Windows frees the byte late without this.
         with contextlib.suppress(OSError):
             _unlock(self._descriptor)
         os.close(self._descriptor)

@@ -42,12 +42,12 @@ ENDED: dict[str, UserMessage] = {
     ),
     "wrong-certificate": UserMessage(
         "Whoever answered is not the person at this address.",
-        "Segue ended the call before anything was heard.",
+        "Segue ended the call before either of you could hear anything.",
         "Try again; if it happens again, ask them another way.",
     ),
     "bad-proof": UserMessage(
         "The other side could not prove who they are.",
-        "Segue ended the call before anything was heard.",
+        "Segue ended the call before either of you could hear anything.",
         "Try again; if it happens again, ask them another way.",
     ),
     "relay-unreachable": UserMessage(

@@ -111,7 +111,7 @@ PROBLEMS: dict[str, UserMessage] = {
         "Put a copy of the key in its place, or move it away, then start Segue again.",
     ),
     "key-in-keyring-only": UserMessage(
-        "The key of {path} is in this computer's keyring, and Segue was told to use only the file.",
+        "The key of {path} is in this computer's keyring, and Segue may use only the file here.",
         action="Start it without --home and without {variable}.",
     ),
     "keyring-locked": UserMessage(

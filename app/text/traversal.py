@@ -116,7 +116,7 @@ REASONS: dict[str, str] = {
     # why one is stopped
     "relay-trouble": "Stopped, because the call on the relay began to suffer.",
     "network-changed": "Your network changed. Segue is starting over.",
-    "climbing-anew": "Segue is starting over.",
+    "restarted": "Segue is starting over.",
     "call-over": "The call ended first.",
 }
 """By reason code; a phase's own sentence, where it has one, stands under "phase/code"."""
@@ -196,7 +196,7 @@ TIMED_LINES: dict[PhaseOutcome, str] = {
 }
 LINE_PACKET = "{phase}: worked after {seconds:.1f} s, {count} packet"
 LINE_PACKETS = "{phase}: worked after {seconds:.1f} s, {count:,} packets"
-_UNREMARKABLE = ("call-over", "climbing-anew", "not-needed")
+_UNREMARKABLE = ("call-over", "restarted", "not-needed")
 LINE_THEIRS_ONE, LINE_THEIRS = "trying {count} port on their side", "trying {count:,} ports on their side"
 LINE_OURS_ONE = "opening {count} port on our side for theirs to find"
 LINE_OURS = "opening {count:,} ports on our side for theirs to find"

@@ -367,7 +367,7 @@ class TraversalAgent:
 
     def _start(self, number: int, now: float, *, may_send: bool) -> None:
         if self._attempt is not None:
-            self._attempt.stop("climbing-anew", now)
+            self._attempt.stop("restarted", now)
             self._past.extend(self._attempt.statuses)
         self._attempt = Attempt(number, self._table, self._context, self._path_found)
         self._attempt.start(now, may_send=may_send)

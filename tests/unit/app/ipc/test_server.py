@@ -1,4 +1,4 @@
-"""The local socket: proof before anything is heard, newest state first, and no window is ever waited for."""
+"""The local socket: proof before anything is read, newest state first, and no window is ever waited for."""
 
 import asyncio
 import os
@@ -15,15 +15,15 @@ from transport.wire.framing import LOCAL_FRAMING, Deframer, frame
 
 
 class Engine:
-    """The least of an engine: remembers what it heard."""
+    """The least of an engine: keeps its commands."""
 
     def __init__(self, home: Path) -> None:
-        self.heard: list[messages.WindowMessage] = []
+        self.commands: list[messages.WindowMessage] = []
         self.windows: list[int] = []
         self.server = LocalServer(home, lambda message, answer: self._hear(message, answer), self.windows.append)
 
     def _hear(self, message: messages.WindowMessage, answer: object) -> None:
-        self.heard.append(message)
+        self.commands.append(message)
         if isinstance(message, messages.EraseHistory):
             answer(messages.CommandFailed("EraseHistory", "there is none"))  # type: ignore[operator]
 
@@ -43,7 +43,7 @@ def test_a_window_attaches_hears_the_state_and_commands(tmp_path: Path) -> None:
         assert isinstance(first, messages.EngineState) and first.ready
         client.send(messages.EraseHistory())
         assert await client.next_message() == messages.CommandFailed("EraseHistory", "there is none")
-        assert engine.heard == [messages.EraseHistory()]
+        assert engine.commands == [messages.EraseHistory()]
         assert engine.windows == [1]
         await client.close()
         await settle()
@@ -83,13 +83,13 @@ def test_an_engine_that_comes_in_the_place_of_another_while_a_window_connects(
 @pytest.mark.skipif(sys.platform == "win32", reason="TCP there: the port is known once it listens")
 def test_who_gets_through_finds_the_secret_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listen = asyncio.start_unix_server
-    told: list[bytes] = []
+    secrets: list[bytes] = []
 
     async def main() -> None:
         listener = local_socket.LocalListener(tmp_path)
 
         async def watched(handler: local_socket.Handler, path: Path) -> asyncio.Server:
-            told.append(local_socket.read_info(tmp_path).secret)
+            secrets.append(local_socket.read_info(tmp_path).secret)
             return await listen(handler, path)
 
         async def handler(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -100,7 +100,7 @@ def test_who_gets_through_finds_the_secret_in_its_place(tmp_path: Path, monkeypa
 
         monkeypatch.setattr(asyncio, "start_unix_server", watched)
         await listener.open(handler)
-        assert told == [listener.secret]
+        assert secrets == [listener.secret]
         await listener.close()
         monkeypatch.setattr(asyncio, "start_unix_server", refused)
         with pytest.raises(local_socket.LocalSocketError):
@@ -123,7 +123,7 @@ def test_a_watcher_does_not_count_as_a_window(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_without_the_secret_nothing_is_heard_or_told(tmp_path: Path) -> None:
+def test_without_the_secret_nothing_is_read_or_sent(tmp_path: Path) -> None:
     async def main() -> None:
         engine = Engine(tmp_path)
         await engine.server.open()
@@ -133,10 +133,10 @@ def test_without_the_secret_nothing_is_heard_or_told(tmp_path: Path) -> None:
         wrong = messages.Attach(version=messages.ENGINE_VERSION, proof=b"\0" * 32)
         for message in (wrong, messages.EndEngine()):
             writer.write(frame(messages.encode(message), LOCAL_FRAMING))
-        said = await reader.read()
-        hello = [messages.decode_engine_message(document) for document in Deframer(LOCAL_FRAMING).feed(said)]
+        sent = await reader.read()
+        hello = [messages.decode_engine_message(document) for document in Deframer(LOCAL_FRAMING).feed(sent)]
         assert [type(message) for message in hello] == [messages.EngineHello]
-        assert engine.heard == []
+        assert engine.commands == []
         writer.close()
         await engine.server.close()
 
@@ -202,7 +202,7 @@ def test_only_so_many_windows(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_no_engine_is_said_in_words(tmp_path: Path) -> None:
+def test_no_engine_is_an_error(tmp_path: Path) -> None:
     async def main() -> None:
         with pytest.raises(EngineUnreachable, match="engine-missing"):
             await EngineClient.connect(tmp_path)

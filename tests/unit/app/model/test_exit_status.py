@@ -1,4 +1,4 @@
-"""app.model.exit_status: what scripts are told of a call's end."""
+"""app.model.exit_status: what scripts learn of a call's end."""
 
 import pytest
 from hypothesis import given

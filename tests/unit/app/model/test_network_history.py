@@ -1,4 +1,4 @@
-"""app.model.network_history: what calls leave behind, and what the next one is told."""
+"""app.model.network_history: what calls leave behind, and what the next one learns."""
 
 import random
 
@@ -49,7 +49,7 @@ def test_a_tag_is_that_of_the_neighbourhood_and_needs_the_key() -> None:
 
 
 @given(st.text(max_size=60))
-def test_whatever_is_said_to_be_an_address(text: str) -> None:
+def test_whatever_claims_to_be_an_address(text: str) -> None:
     made = tag(KEY, text)
     assert made is None or len(made) == TAG_BYTES
 
@@ -82,7 +82,7 @@ def test_a_call_that_came_to_a_path_names_the_phase_and_the_time() -> None:
         ("punch failed, birthday failed, punch failed, birthday cancelled", True),
     ],
 )
-def test_a_call_without_a_path_counts_when_a_climb_came_to_its_end(tried: str, counts: bool) -> None:
+def test_a_call_without_a_path_counts_when_an_attempt_came_to_its_end(tried: str, counts: bool) -> None:
     statuses = [
         PhaseStatus(name, outcome, 1.0, None if outcome in ("trying", "waiting") else 2.0)  # type: ignore[arg-type]
         for name, outcome in (each.split() for each in tried.split(", ") if each)

@@ -22,7 +22,7 @@ def a_report(**fields: object) -> CallReport:
 def test_the_same_thing_has_the_same_pseudonym() -> None:
     report = redacted(
         a_report(
-            reason="Bob at relay.example said alice@[2001:db8::5]:9 has key " + KEY,
+            reason="Bob at relay.example wrote alice@[2001:db8::5]:9 has key " + KEY,
             nat=Nats(
                 NatReport(address="8.8.4.4:40000", delta=2, evidence=("8.8.4.4:40000 then 8.8.4.4:40002",)),
                 NatReport(address="[2606:4700::1]:9", unknowns=("why 10.0.0.1.",)),
@@ -33,7 +33,7 @@ def test_the_same_thing_has_the_same_pseudonym() -> None:
     )
     assert report.call_id == "call-1"
     assert report.peer == "person-1@host-1:7850"
-    assert report.reason == "person-1 at host-1 said person-2@private-1:9 has key key-1"
+    assert report.reason == "person-1 at host-1 wrote person-2@private-1:9 has key key-1"
     assert report.nat.local is not None
     assert report.nat.remote is not None
     assert report.nat.local.address == "public-1:40000"
@@ -56,8 +56,8 @@ def test_a_peer_that_is_no_address_is_hidden_whole(peer: str) -> None:
 
 
 def test_more_names_can_be_hidden() -> None:
-    report = redacted(a_report(reason="Ann’s router (ann-home.lan) told ANN"), ["Ann", "ann-home.lan"])
-    assert report.reason == "name-1’s router (name-2) told name-1"
+    report = redacted(a_report(reason="Ann’s router (ann-home.lan) knows ANN"), ["Ann", "ann-home.lan"])
+    assert report.reason == "name-1’s router (name-2) knows name-1"
 
 
 def test_the_address_of_a_relay_by_ip_is_hidden() -> None:

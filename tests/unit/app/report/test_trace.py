@@ -124,7 +124,7 @@ def test_no_address_name_or_key_gets_through(
         call_id=key,
         role="callee",
         peer=f"{peer}@{host}.example:7850#{key}",
-        reason=f"{alias} ({own}) said {ips[0]} has {key}",
+        reason=f"{alias} ({own}) wrote {ips[0]} has {key}",
         nat=Nats(NatReport(address=ips[1], evidence=(f"{ips[1]}:5 twice",)), NatReport(address=ips[2])),
         phases=(PhaseReport("punch", 0.0, reason=f"from {ips[3]}"),),
         paths=(

@@ -1,4 +1,4 @@
-"""app.store and files that are damaged, foreign, newer, full or closed: kept, told, and the program goes on."""
+"""app.store and files that are damaged, foreign, newer, full or closed: kept, reported, and the program goes on."""
 
 import sqlite3
 import subprocess
@@ -107,7 +107,7 @@ def test_tables_that_are_not_ours(make: MakeStore, path: Path, change: str) -> N
     expect_set_aside(make, path, content)
 
 
-def test_a_newer_version_is_told_as_such(make: MakeStore, path: Path) -> None:
+def test_a_newer_version_is_known_as_such(make: MakeStore, path: Path) -> None:
     a_database(make)
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 999")
@@ -140,9 +140,9 @@ def test_rows_that_make_no_sense_cost_only_themselves(make: MakeStore, path: Pat
     store = make()
     assert [person.address for person in store.people.contacts()] == [BOB]
     assert store.documents.settings == Settings(always_relay=True)
-    told = {finding.code: finding.values for finding in store.take_findings()}
-    assert told["entries-unreadable"] == {"count": 5}
-    assert "theme" in str(told["settings-reset"]["names"])
+    found = {finding.code: finding.values for finding in store.take_findings()}
+    assert found["entries-unreadable"] == {"count": 5}
+    assert "theme" in str(found["settings-reset"]["names"])
     assert aside(path) == []
 
 
@@ -173,7 +173,7 @@ def test_each_migration_starts_where_the_one_before_ends() -> None:
 # -- no room -----------------------------------------------------------------------------------------------------------
 
 
-def test_no_room_is_typed_told_once_and_made_good(make: MakeStore) -> None:
+def test_no_room_is_typed_reported_once_and_made_good(make: MakeStore) -> None:
     store = make(max_bytes=14 * 4096)
     added = []
     while store.trouble is None and len(added) < 200:
@@ -227,7 +227,7 @@ def test_a_missing_folder_is_no_end(make: MakeStore, path: Path) -> None:
     assert [person.alias for person in make().people.contacts()] == ["Bob"]
 
 
-def test_a_folder_in_the_files_place_is_told_and_left(make: MakeStore, path: Path) -> None:
+def test_a_folder_in_the_files_place_is_reported_and_left(make: MakeStore, path: Path) -> None:
     path.mkdir()
     (path / "mine").write_bytes(b"1")
     store = make()

@@ -1,4 +1,4 @@
-"""app.store: a process killed in the middle of writing leaves all that it said was written, and a sound file."""
+"""app.store: a process killed in the middle of writing leaves all that it reported as written, and a sound file."""
 
 import signal
 import subprocess
@@ -37,7 +37,7 @@ def test_kill_at_any_moment_loses_nothing_that_was_written(tmp_path: Path) -> No
                     last = int(writer.stdout.readline())
             finally:
                 writer.send_signal(signal.SIGKILL)
-            # What it still said before it died counts as well.
+            # What it still printed before it died counts as well.
             lines = [line for line in writer.stdout.read().split("\n")[:-1] if line]
             last = int(lines[-1]) if lines else last
         store = Store(path)

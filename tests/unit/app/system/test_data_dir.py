@@ -77,7 +77,7 @@ def test_a_folder_open_to_all_is_refused(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "h").stat().st_mode) == 0o1777
 
 
-def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "h").write_bytes(b"mine")
     with pytest.raises(HomeError, match="file-in-the-way"):
         a_home(tmp_path / "h")

@@ -62,7 +62,7 @@ def test_every_problem_with_the_relay_has_a_sentence(problem: RelayProblem, retr
     assert ("1 second." in text) == (retry_s == 1.2)
 
 
-def test_nothing_is_said_of_a_relay_without_a_problem() -> None:
+def test_there_is_no_text_for_a_relay_without_a_problem() -> None:
     assert accounts.relay_text(Me(address="me@relay.example")) == ""
 
 

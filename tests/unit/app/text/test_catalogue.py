@@ -12,9 +12,7 @@ from app.text import accounts, calls, catalogue, devices, netcheck, networks, pr
 from app.text.catalogue import UserMessage, joined, plural, sentence
 
 MODULES = (accounts, calls, devices, netcheck, networks, problems, traversal)
-JARGON = re.compile(
-    r"\b(NAT(?!-PMP)|QUIC|APDM|EIM|TLS|RTT|symmetric|hairpin|handshake|exception|session|doors?|rungs?)\b"
-)
+JARGON = re.compile(r"\b(NAT(?!-PMP)|QUIC|APDM|EIM|TLS|RTT|symmetric|hairpin|handshake|exception|session)\b")
 
 
 def strings(value: object) -> Iterator[str]:

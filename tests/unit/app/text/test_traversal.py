@@ -28,7 +28,7 @@ OUTCOMES = get_args(PhaseOutcome)
 CODE = re.compile(r"[a-z]+(-[a-z]+)+")
 # Functions and constructors whose string is a reason for people, and which of their arguments it is.
 FIRST = ("_fail", "stop", "_lose", "_refuse", "RoundLost", "Stop")
-TAKES_REASON = {**dict.fromkeys(FIRST, 0), "_end": 1, "Outlook": 1, "Strategy": 1}
+TAKES_REASON = {**dict.fromkeys(FIRST, 0), "_end": 1, "Compatibility": 1, "Strategy": 1}
 # Strings of that form in those modules that say something else: kinds of candidate and NAT, an interface, a flag.
 NO_REASON = re.compile(
     r"host|nat-pmp|.*-reflexive|.*-dependent|.*-independent|.*-restricted|hard-round|out-of-time|"
@@ -87,7 +87,9 @@ def test_every_reason_in_the_transport_has_a_sentence(module: Path) -> None:
 def test_the_scan_finds_reasons() -> None:
     known = reasons_in((ROOT / "transport" / "traversal" / "hole_punch.py").read_text())
     assert {"no-answer", "nobody-to-ask", "both-symmetric"} <= known
-    assert reasons_in("x = Outlook(GOOD, 'punchable'); y: Literal['a-b']; self._end('failed', 'silent', now)") == {
+    assert reasons_in(
+        "x = Compatibility(GOOD, 'punchable'); y: Literal['a-b']; self._end('failed', 'silent', now)"
+    ) == {
         "punchable",
         "silent",
     }
@@ -344,7 +346,7 @@ def test_what_many_servers_saw_is_counted(ports: list[int], text: str) -> None:
     assert len(profile.evidence) == len(ports)
 
 
-def test_nothing_is_said_of_a_network_that_is_not_known() -> None:
+def test_a_network_that_is_not_known_has_no_text() -> None:
     assert networks.small_print(NatSummary()) == networks.headline("") == networks.own_network(NatSummary()) == ""
     assert networks.port_text(NetworkState()) == ""
 
