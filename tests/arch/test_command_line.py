@@ -10,6 +10,7 @@ import pytest
 
 from app.cli.main import COMMANDS, parse
 from tests.arch.source import PACKAGES, ROOT, sources
+from tests.arch.test_imports import graph
 
 DEFERRED = {
     "app/cli/main.py": "the command table",
@@ -72,6 +73,17 @@ def test_every_command_names_a_function_that_takes_its_options(name: str) -> Non
     parsed, options = parse([name, *([ADDRESS] if needs_address else [])])
     assert parsed == name
     inspect.signature(getattr(importlib.import_module(module), function)).bind(**options)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_loads_upnp_before_a_router_is_asked(name: str) -> None:
+    module = COMMANDS[name].runs.partition(":")[0]
+    chains = [
+        " -> ".join(chain)
+        for library in ("aiohttp", "async_upnp_client")
+        for chain in graph().find_shortest_chains(module, library, as_packages=True)
+    ]
+    assert not chains
 
 
 @pytest.mark.process
