@@ -1,20 +1,17 @@
-"""Calls between two identities, from the invitation to the end. Pure.
+"""A relay's calls: between two identities, from the invitation to the end; without I/O.
 
-Calls belong to keys, not to sessions: a client that loses its connection and comes back within the grace finds its
-call as it was, and an answered call needs no session at all, since its legs carry it.
-
-    invited --Ring--> ringing --Answer--> answered --HangUp--> over
-       |                 |  Decline, cancel, no answer, gone for longer than the grace
-       +-----------------+------------------------------------> over
-
-The legs outlast the call by a moment, so that the last sealed packets (good-bye, QUIC's close) get through.
+Calls belong to keys, not to sessions: a client that loses its connection and comes back within the grace period finds
+its call as it was, and an answered call needs no session at all, since its legs carry it. The legs outlast the call by
+a moment, so that the last encrypted packets (goodbye, QUIC's close) get through.
 """
 
 import heapq
 import random
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from relay.events import CreateLegs, DestroyLegs, LegGrant
 from transport.wire.relay_messages import (
@@ -51,23 +48,42 @@ USERNAME_BYTES = 12
 PASSWORD_BYTES = 20
 
 
-class CallState(Enum):
+class State(Enum):
     """Where a call stands."""
 
     INVITED = "invited"
     RINGING = "ringing"
     ANSWERED = "answered"
+    OVER = "over"
+
+
+class Trigger(Enum):
+    """What moves it on."""
+
+    RANG = "callee rings"
+    ANSWERED = "answered"
+    ENDED = "declined, cancelled, hung up, timed out or gone"
+
+
+TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
+    (State.INVITED, Trigger.RANG): State.RINGING,
+    (State.INVITED, Trigger.ANSWERED): State.ANSWERED,
+    (State.RINGING, Trigger.ANSWERED): State.ANSWERED,
+    (State.INVITED, Trigger.ENDED): State.OVER,
+    (State.RINGING, Trigger.ENDED): State.OVER,
+    (State.ANSWERED, Trigger.ENDED): State.OVER,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class SendToKey:
     """Send to whoever holds this key now."""
 
     key: bytes
     message: RelayMessage
 
 
-CallCommand = Tell | CreateLegs | DestroyLegs
+CallCommand = SendToKey | CreateLegs | DestroyLegs
 CallMessage = Ring | Answer | Decline | HangUp
 
 
@@ -81,8 +97,16 @@ class Call:
     caller_grant: LegGrant
     callee_grant: LegGrant
     answer_by_s: float
-    state: CallState
+    state: State
     away: dict[bytes, float]
+
+    def move(self, trigger: Trigger) -> bool:
+        """Whether ``trigger`` has changed the state."""
+        after = TRANSITIONS.get((self.state, trigger))
+        if after is None:
+            return False
+        self.state = after
+        return True
 
     def other(self, key: bytes) -> bytes:
         """The key of the other party."""
@@ -91,7 +115,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Resuming:
-    """One side of a call that the relay does not know; the other has until ``until_s`` to say the same."""
+    """One side of a call that the relay does not know; the other has until ``until_s`` to ask for the same."""
 
     person: DirectoryEntry
     peer: bytes
@@ -147,22 +171,22 @@ class CallTable:
 
     def invite(self, call_id: str, caller: DirectoryEntry, callee: DirectoryEntry, now: float) -> list[CallCommand]:
         """A new call; the router has checked that both parties are there and within their limits."""
-        call = Call(call_id, caller, callee, self._grant(), self._grant(), now + NO_ANSWER_S, CallState.INVITED, {})
+        call = Call(call_id, caller, callee, self._grant(), self._grant(), now + NO_ANSWER_S, State.INVITED, {})
         self._keep(call)
         heapq.heappush(self._due, (call.answer_by_s, call_id))
         self.invited += 1
         return [
             CreateLegs(call_id, call.caller_grant, call.callee_grant),
-            self._tell_granted(call),
-            self._tell_incoming(call),
+            self._send_granted(call),
+            self._send_incoming(call),
         ]
 
     def resume(self, call_id: str, person: DirectoryEntry, peer: bytes, now: float) -> list[CallCommand]:
-        """``person`` says that a call with ``peer`` is going on. Both have to say it; a known call needs only one."""
+        """``person`` asks for legs of a running call with ``peer``. Both have to; for a known call one is enough."""
         call = self._calls.get(call_id)
         if call is not None:
             is_theirs = person.key in (call.caller.key, call.callee.key) and call.other(person.key) == peer
-            return [self._tell_resumed(call, person.key)] if is_theirs and call.state is CallState.ANSWERED else []
+            return [self._send_resumed(call, person.key)] if is_theirs and call.state is State.ANSWERED else []
         if call_id in self._released_ids or peer == person.key:
             return []
         other = self._resuming.get(call_id)
@@ -174,61 +198,57 @@ class CallTable:
         if (other.person.key, other.peer) != (peer, person.key):
             return []
         del self._resuming[call_id]
-        call = Call(call_id, other.person, person, self._grant(), self._grant(), now, CallState.ANSWERED, {})
+        call = Call(call_id, other.person, person, self._grant(), self._grant(), now, State.ANSWERED, {})
         self._keep(call)
         return [
             CreateLegs(call_id, call.caller_grant, call.callee_grant),
-            self._tell_resumed(call, call.caller.key),
-            self._tell_resumed(call, call.callee.key),
+            self._send_resumed(call, call.caller.key),
+            self._send_resumed(call, call.callee.key),
         ]
 
     def message(self, key: bytes, message: CallMessage, now: float) -> list[CallCommand]:
-        """A word on a call from whoever holds ``key``."""
+        """A message about a call from whoever holds ``key``."""
         call = self._calls.get(message.call_id)
         if call is None or key not in (call.caller.key, call.callee.key):
             if isinstance(message, Ring | Answer):
                 # Whoever still waits for this call must learn that it is no more.
-                return [Tell(key, Ended(message.call_id, "failed", "there is no such call any more"))]
+                return [SendToKey(key, Ended(message.call_id, "failed", "there is no such call any more"))]
             return []
         if isinstance(message, HangUp):
             return self._hang_up(call, key, now)
         if key != call.callee.key:
-            return [Tell(key, Refused(0, "bad-message", "only the person who is called can do that"))]
+            return [SendToKey(key, Refused(0, "bad-message", "only the person who is called can do that"))]
         if isinstance(message, Decline):
-            reason: EndReason = "hung-up" if call.state is CallState.ANSWERED else message.reason
+            reason: EndReason = "hung-up" if call.state is State.ANSWERED else message.reason
             return self.end(call, reason, "", [call.caller.key], now)
         if isinstance(message, Ring):
-            if call.state is not CallState.INVITED:
-                return []
-            call.state = CallState.RINGING
-            return [Tell(call.caller.key, Ringing(call.call_id))]
-        if call.state is CallState.ANSWERED:
+            return [SendToKey(call.caller.key, Ringing(call.call_id))] if call.move(Trigger.RANG) else []
+        if not call.move(Trigger.ANSWERED):
             return []
-        call.state = CallState.ANSWERED
         call.away.clear()
         self.answered += 1
-        return [Tell(call.caller.key, Answered(call.call_id))]
+        return [SendToKey(call.caller.key, Answered(call.call_id))]
 
     def came(self, key: bytes) -> list[CallCommand]:
-        """A client of ``key`` is here (again): tell it how its calls stand. Every message may be a repetition."""
+        """A client of ``key`` is here (again): send it the state of its calls. Every message may be a repetition."""
         commands: list[CallCommand] = []
         for call in self.of_key(key):
             call.away.pop(key, None)
             if key == call.callee.key:
-                if call.state is not CallState.ANSWERED:
-                    commands.append(self._tell_incoming(call))
+                if call.state is not State.ANSWERED:
+                    commands.append(self._send_incoming(call))
                 continue
-            commands.append(self._tell_granted(call))
-            if call.state is CallState.RINGING:
-                commands.append(Tell(key, Ringing(call.call_id)))
-            elif call.state is CallState.ANSWERED:
-                commands.append(Tell(key, Answered(call.call_id)))
+            commands.append(self._send_granted(call))
+            if call.state is State.RINGING:
+                commands.append(SendToKey(key, Ringing(call.call_id)))
+            elif call.state is State.ANSWERED:
+                commands.append(SendToKey(key, Answered(call.call_id)))
         return commands
 
     def went(self, key: bytes, now: float) -> None:
         """The last session of ``key`` is gone: calls that are not answered wait for it, but not for long."""
         for call in self.of_key(key):
-            if call.state is not CallState.ANSWERED:
+            if call.state is not State.ANSWERED:
                 call.away[key] = now + RECONNECT_GRACE_S
                 heapq.heappush(self._due, (call.away[key], call.call_id))
 
@@ -238,7 +258,7 @@ class CallTable:
         while self._due and self._due[0][0] <= now:
             _, call_id = heapq.heappop(self._due)
             call = self._calls.get(call_id)
-            if call is not None and call.state is not CallState.ANSWERED:
+            if call is not None and call.state is not State.ANSWERED:
                 commands += self._check(call, now)
         for call_id in [key for key, resuming in self._resuming.items() if resuming.until_s <= now]:
             del self._resuming[call_id]
@@ -248,8 +268,10 @@ class CallTable:
             commands.append(DestroyLegs(call_id))
         return commands
 
-    def end(self, call: Call, reason: EndReason, text: str, tell: list[bytes], now: float) -> list[CallCommand]:
-        """End a call and tell those in ``tell``; its legs are released a moment later."""
+    def end(self, call: Call, reason: EndReason, text: str, notify: list[bytes], now: float) -> list[CallCommand]:
+        """End a call and notify those in ``notify``; its legs are released a moment later."""
+        if not call.move(Trigger.ENDED):
+            return []
         del self._calls[call.call_id]
         for key in (call.caller.key, call.callee.key):
             ids = self._by_key[key]
@@ -259,7 +281,7 @@ class CallTable:
         self._releases.append((now + LEG_GRACE_S, call.call_id))
         self._released_ids.add(call.call_id)
         self.outcomes[reason] += 1
-        return [Tell(key, Ended(call.call_id, reason, text)) for key in tell]
+        return [SendToKey(key, Ended(call.call_id, reason, text)) for key in notify]
 
     def end_all(self, reason: EndReason, text: str, now: float) -> list[CallCommand]:
         """End every call, and release all legs at once."""
@@ -274,13 +296,13 @@ class CallTable:
 
     def again(self, call: Call) -> list[CallCommand]:
         """The caller has sent the same invitation again: it may not have got the answer."""
-        return [self._tell_granted(call)]
+        return [self._send_granted(call)]
 
     # -- parts
 
     def _hang_up(self, call: Call, key: bytes, now: float) -> list[CallCommand]:
         reason: EndReason = "hung-up"
-        if call.state is not CallState.ANSWERED:
+        if call.state is not State.ANSWERED:
             reason = "cancelled" if key == call.caller.key else "declined"
         return self.end(call, reason, "", [call.other(key)], now)
 
@@ -309,12 +331,12 @@ class CallTable:
     def _leg(self, grant: LegGrant) -> LegCredentials:
         return LegCredentials(grant.username, grant.password, self._media_port, self._leg_lifetime_s)
 
-    def _tell_granted(self, call: Call) -> Tell:
-        return Tell(call.caller.key, Granted(call.call_id, call.callee, self._leg(call.caller_grant)))
+    def _send_granted(self, call: Call) -> SendToKey:
+        return SendToKey(call.caller.key, Granted(call.call_id, call.callee, self._leg(call.caller_grant)))
 
-    def _tell_resumed(self, call: Call, key: bytes) -> Tell:
+    def _send_resumed(self, call: Call, key: bytes) -> SendToKey:
         grant = call.caller_grant if key == call.caller.key else call.callee_grant
-        return Tell(key, Resumed(call.call_id, self._leg(grant)))
+        return SendToKey(key, Resumed(call.call_id, self._leg(grant)))
 
-    def _tell_incoming(self, call: Call) -> Tell:
-        return Tell(call.callee.key, Incoming(call.call_id, call.caller, self._leg(call.callee_grant)))
+    def _send_incoming(self, call: Call) -> SendToKey:
+        return SendToKey(call.callee.key, Incoming(call.call_id, call.caller, self._leg(call.callee_grant)))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from relay.events import LegGrant
-from relay.limits import Rate
+from transport.net.token_bucket import Rate
 from transport.wire import stun
 from transport.wire.demux import MAX_DATAGRAM_BYTES, QUIC_FIRST_BYTE
 

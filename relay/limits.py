@@ -1,6 +1,6 @@
 """Limits on what a stranger can cause: token buckets by identity and by address, in bounded memory.
 
-Pure: time is an argument. Every number stands in :class:`RelayLimits`, so that an operator can change it and a
+Every number stands in :class:`RelayLimits`, so that an operator can change it and a
 test can reach it.
 """
 
@@ -9,6 +9,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Literal
 
+from transport.net.token_bucket import Rate, TokenBucket
+
 LimitKind = Literal[
     "session", "failed-proof", "registration", "registration-address", "lookup", "lookup-address", "invite",
     "invite-address", "stun",
@@ -16,16 +18,6 @@ LimitKind = Literal[
 
 # A bucket is under 300 bytes with its key: 65,536 of them are 20 MiB at most.
 MAX_BUCKETS = 65_536
-# What a message can say (transport.wire.relay_messages.Seconds).
-_LONGEST_WAIT_S = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A token bucket: ``burst`` at once, then ``per_s`` each second."""
-
-    burst: float
-    per_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,38 +72,6 @@ class RelayLimits:
             "stun": self.stun,
         }
         return rates[kind]
-
-
-class TokenBucket:
-    """One bucket, full at first."""
-
-    __slots__ = ("_stamp_s", "_tokens")
-
-    def __init__(self, rate: Rate, now: float) -> None:
-        self._tokens = rate.burst
-        self._stamp_s = now
-
-    def take(self, rate: Rate, now: float) -> float:
-        """Take one token: 0.0, or when there is none the seconds until there is one."""
-        self._tokens = self._tokens_at(rate, now)
-        self._stamp_s = max(self._stamp_s, now)
-        wait_s = _wait(self._tokens, rate)
-        if not wait_s:
-            self._tokens -= 1.0
-        return wait_s
-
-    def peek(self, rate: Rate, now: float) -> float:
-        """What :meth:`take` would say at ``now``, changing nothing."""
-        return _wait(self._tokens_at(rate, now), rate)
-
-    def _tokens_at(self, rate: Rate, now: float) -> float:
-        return min(rate.burst, self._tokens + max(0.0, now - self._stamp_s) * rate.per_s)
-
-
-def _wait(tokens: float, rate: Rate) -> float:
-    if tokens >= 1.0:
-        return 0.0
-    return min(_LONGEST_WAIT_S, (1.0 - tokens) / rate.per_s) if rate.per_s > 0 else _LONGEST_WAIT_S
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from relay.events import SessionId
 
 
-class Presence:
+class WatchLists:
     """Watched names and their watchers. A watcher has one list, replaced as a whole."""
 
     def __init__(self) -> None:

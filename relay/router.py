@@ -10,7 +10,7 @@ import random
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 
-from relay.call_table import CallCommand, CallMessage, CallTable, Tell
+from relay.call_table import CallCommand, CallMessage, CallTable, SendToKey
 from relay.events import (
     CloseSession,
     DrainRequested,
@@ -27,13 +27,14 @@ from relay.events import (
     Source,
     StopRelay,
 )
-from relay.limits import Limiter, TokenBucket, address_subject
-from relay.presence import Presence
+from relay.limits import Limiter, address_subject
+from relay.presence import WatchLists
 from relay.registry import Entry, Registry
 from transport.identity.errors import IdentityError
 from transport.identity.keys import certificate_key, verify
 from transport.identity.statements import registration_statement, session_statement
 from transport.net.machine import TimerFired
+from transport.net.token_bucket import TokenBucket
 from transport.wire.addresses import GUEST_PREFIX
 from transport.wire.relay_messages import (
     CONTROL_VERSION,
@@ -51,6 +52,7 @@ from transport.wire.relay_messages import (
     Lookup,
     Ping,
     Pong,
+    Presence,
     RefusalCode,
     Refused,
     Register,
@@ -62,7 +64,6 @@ from transport.wire.relay_messages import (
     Watch,
     Welcome,
 )
-from transport.wire.relay_messages import Presence as PresenceMessage
 
 # A client answers the challenge within one round trip and a signature.
 AUTHENTICATE_WITHIN_S = 10.0
@@ -119,7 +120,7 @@ class Router:
         self._limiter = limiter
         self._limits = limiter.limits
         self._rng = rng
-        self._presence = Presence()
+        self._presence = WatchLists()
         self._sessions: dict[SessionId, Session] = {}
         self._by_key: dict[bytes, Session] = {}
         self._by_name: dict[str, Session] = {}
@@ -303,7 +304,7 @@ class Router:
         return self._announce(name, online=True)
 
     def _announce(self, name: str, *, online: bool) -> list[RouterCommand]:
-        return [SendMessage(number, PresenceMessage(name, online)) for number in self._presence.watchers(name)]
+        return [SendMessage(number, Presence(name, online)) for number in self._presence.watchers(name)]
 
     def _watch(self, session: Session, message: Watch) -> list[RouterCommand]:
         count = len(message.names)
@@ -313,7 +314,7 @@ class Router:
         if len(self._presence) - len(self._presence.of(session.number)) + count > self._limits.watched:
             return self._refusal(session.number, 0, "limit", "this relay watches all the people it can", 60.0)
         names = self._presence.watch(session.number, message.names)
-        return [SendMessage(session.number, PresenceMessage(name, name in self._by_name)) for name in names]
+        return [SendMessage(session.number, Presence(name, name in self._by_name)) for name in names]
 
     # -- the directory
 
@@ -437,7 +438,7 @@ class Router:
         """Turn words to keys into words to sessions; an end is kept for who is away."""
         delivered: list[RouterCommand] = []
         for command in commands:
-            if not isinstance(command, Tell):
+            if not isinstance(command, SendToKey):
                 delivered.append(command)
                 continue
             session = self._by_key.get(command.key)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from app.account.local_relay import ECHO_NAME, LocalRelay, LocalRelayPlace
-from app.account.relay_sessions import Relays
+from app.account.relay_sessions import RelaySessions
 from app.account.view import AccountView
 from app.ipc import engine_state, messages
 from app.model.end_reasons import end_reason, relay_problem
@@ -35,7 +35,7 @@ class Account:
         self,
         home: Home,
         store: Store,
-        relays: Relays,
+        relays: RelaySessions,
         picture: AccountView,
         changed: Callable[[], None],
         notify: Callable[[Finding], None],

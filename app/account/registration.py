@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from app.account.key_store import load_identity_of
-from app.account.relay_sessions import Relays
+from app.account.relay_sessions import RelaySessions
 from app.model.end_reasons import end_reason
 from app.model.exit_status import ExitStatus
 from app.store import Profile, Store
@@ -31,7 +31,7 @@ async def register_name(home: Home, person: PersonAddress) -> RegisterResult:
         identity = load_identity_of(home).identity
         store = Store(home.database, time.time)
         try:
-            await Relays(identity, store, random.SystemRandom(), lambda route, event: None).register(person)
+            await RelaySessions(identity, store, random.SystemRandom(), lambda route, event: None).register(person)
             store.documents.change_profile(Profile(name=person.name, relay=str(person.relay)))
             if store.trouble is not None:
                 raise AppError("registered-not-saved", cause=store.trouble.cause)

@@ -25,7 +25,7 @@ class Route:
     client: RelayClient
 
 
-class Relays:
+class RelaySessions:
     """Owns the clients. ``on_event(route, event)`` hears what they say."""
 
     def __init__(

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from app.account.account import Account
 from app.account.key_store import load_identity_of
-from app.account.relay_sessions import Relays, Route
+from app.account.relay_sessions import RelaySessions, Route
 from app.call import events as ev
 from app.call.media import MediaConfig
 from app.call.session import CallSession, SessionSetup
@@ -134,7 +134,7 @@ class Engine:
         self._find(*loaded.findings)
         self._known = KnownNetworks(self._store.networks, self._identity.secret, self._wall_offset_s)
         self._numbers = state.SafetyNumbers(self._identity.key)
-        self._relays = Relays(self._identity, self._store, self._rng, self._relay_says)
+        self._relays = RelaySessions(self._identity, self._store, self._rng, self._relay_says)
         self._network = NetworkWatch(self._network_changed)
         self._nat = NatWatch(self._network.hosts, self._stun_servers, self._nat_measured, self._rng)
         self._door = PortMapping(self._store.documents, self._door_changed, self._rng)

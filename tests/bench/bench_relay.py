@@ -21,11 +21,12 @@ from pathlib import Path
 from rich.console import Console
 
 from relay.config import Ready, RelayConfig
-from relay.limits import Rate, RelayLimits
+from relay.limits import RelayLimits
 from relay.server import relay_loop_factory, run_relay
 from tests.bench.figures import Figure, Section, machine
 from tests.unit.relay.live import Guest, Udp, log_in
 from tests.unit.relay.people import call_id
+from transport.net.token_bucket import Rate
 from transport.wire.addresses import parse_relay
 from transport.wire.relay_messages import Answer, Answered, Ended, Granted, HangUp, Incoming, Invite, Ring, Ringing
 

@@ -20,11 +20,12 @@ from aioquic.quic.connection import QuicConnection
 from relay.config import Ready
 from relay.events import LegGrant
 from relay.legs import LegTable, Source
-from relay.limits import Limiter, Rate, RelayLimits
+from relay.limits import Limiter, RelayLimits
 from relay.media_port import DatagramHandler
 from relay.server import Relay
 from tests.unit.relay.live import Guest, Udp, log_in, running
 from tests.unit.relay.people import authenticate, call_id, person, register
+from transport.net.token_bucket import Rate
 from transport.quic.relay_channel import STREAM_ID
 from transport.wire import stun
 from transport.wire.errors import WireError

@@ -4,12 +4,13 @@ import random
 from collections.abc import Callable
 
 from relay.legs import LegTable
-from relay.limits import Limiter, Rate, RelayLimits
+from relay.limits import Limiter, RelayLimits
 from relay.media_port import DatagramHandler
 from relay.stun_origins import Origins
 from tests.natsim.nat import Nat, NatKind
 from tests.natsim.network import Address, Host, Network, Packet
 from tests.natsim.wire import Wire
+from transport.net.token_bucket import Rate
 
 _NO_LIMIT = Rate(1e9, 1e9)
 Lie = Callable[[Address], Address]

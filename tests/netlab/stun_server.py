@@ -12,9 +12,10 @@ import sys
 import time
 
 from relay.legs import LegTable
-from relay.limits import Limiter, Rate, RelayLimits
+from relay.limits import Limiter, RelayLimits
 from relay.media_port import DatagramHandler
 from relay.stun_origins import Origins
+from transport.net.token_bucket import Rate
 
 MAX_DATAGRAM_BYTES = 2_048
 # One prober asks as much as many people do.

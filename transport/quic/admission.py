@@ -1,4 +1,4 @@
-"""The callee's door: which first packets become a connection.
+"""Admission at the callee: which first packets become a connection.
 
 Anyone who can forge the relay's address can send a first packet, and a callee answers before it knows who calls. So
 a first packet has to carry a token (RFC 9000 §8.1) that only those know who know the call: its two sides and their
@@ -15,6 +15,8 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, ProtocolNegotiated
 from aioquic.quic.packet import QuicPacketType, QuicProtocolVersion, pull_quic_header
 
+from transport.net.token_bucket import Rate, TokenBucket
+
 # RFC 9000 §14.1: a client pads its first datagram to this; a server drops shorter ones.
 MIN_INITIAL_BYTES = 1_200
 # RFC 9000 §7.2: a client chooses at least this much for its first destination connection ID.
@@ -25,12 +27,13 @@ MAX_ATTEMPTS = 4
 # An attempt costs about 1 ms of CPU: ten in a second are 1 % of a core, and an honest caller, who repeats its
 # first packet after 0.2, 0.6, 1.4 … s, still gets through.
 ATTEMPTS_PER_S = 10.0
+_RATE = Rate(MAX_ATTEMPTS, ATTEMPTS_PER_S)
 
 
 class Admission:
     """Attempts at a connection to this callee, until one of them has completed its handshake."""
 
-    __slots__ = ("_allowance", "_allowed_at", "_attempts", "_greet", "_make", "_token", "refused")
+    __slots__ = ("_attempts", "_bucket", "_greet", "_make", "_token", "refused")
 
     def __init__(
         self,
@@ -44,8 +47,7 @@ class Admission:
         self._make = make
         self._greet = greet
         self._attempts: list[QuicConnection] = []
-        self._allowance = float(MAX_ATTEMPTS)
-        self._allowed_at: float | None = None
+        self._bucket = TokenBucket(_RATE, 0.0)
         self.refused = 0
         """Datagrams that were not let in."""
 
@@ -67,9 +69,9 @@ class Admission:
             return None
         fresh = attempt not in self._attempts
         sound = feed(attempt, data, now)
-        heard = False
+        has_events = False
         while sound and (event := attempt.next_event()) is not None:
-            heard = True
+            has_events = True
             if isinstance(event, ProtocolNegotiated):
                 self._greet(attempt)
             elif isinstance(event, HandshakeCompleted):
@@ -77,13 +79,13 @@ class Admission:
                 return attempt
             elif isinstance(event, ConnectionTerminated):
                 sound = False
-        if fresh and sound and heard:
+        if fresh and sound and has_events:
             if len(self._attempts) == MAX_ATTEMPTS:
                 del self._attempts[0]
             self._attempts.append(attempt)
         elif not sound:
             self.discard(attempt)
-        if fresh and not heard:
+        if fresh and not has_events:
             # Not a ClientHello: nothing is kept of it.
             self.refused += 1
         return None
@@ -110,18 +112,7 @@ class Admission:
             or len(data) < MIN_INITIAL_BYTES
             or len(header.destination_cid) < MIN_FIRST_CID_BYTES
             or not hmac.compare_digest(header.token, self._token)
-            or not self._spend(now)
+            or self._bucket.take(_RATE, now)
         ):
             return None
         return self._make(header.destination_cid)
-
-    def _spend(self, now: float) -> bool:
-        """Token bucket: a burst of :data:`MAX_ATTEMPTS`, refilled at :data:`ATTEMPTS_PER_S`."""
-        if self._allowed_at is not None:
-            earned = max(0.0, now - self._allowed_at) * ATTEMPTS_PER_S
-            self._allowance = min(float(MAX_ATTEMPTS), self._allowance + earned)
-        self._allowed_at = now
-        if self._allowance < 1.0:
-            return False
-        self._allowance -= 1.0
-        return True

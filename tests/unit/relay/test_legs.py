@@ -11,8 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from relay import legs as lg
 from relay.events import LegGrant
-from relay.limits import Limiter, Rate, RelayLimits
+from relay.limits import Limiter, RelayLimits
 from relay.media_port import DatagramHandler
+from transport.net.token_bucket import Rate
 from transport.wire import stun
 
 CALLER = LegGrant("caller-leg", "caller-password-1234")

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits import Limiter, Rate, RelayLimits, TokenBucket, address_subject, network_subject
+from relay.limits import Limiter, RelayLimits, address_subject, network_subject
+from transport.net.token_bucket import Rate, TokenBucket
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:

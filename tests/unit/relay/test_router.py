@@ -3,11 +3,12 @@
 import pytest
 
 from relay.events import DrainRequested, GarbageArrived, MessageArrived, NameStored, SessionOpened, TimerFired
-from relay.limits import Rate, RelayLimits
+from relay.limits import RelayLimits
 from relay.router import AUTHENTICATE_WITHIN_S
 from tests.unit.relay.people import authenticate, call_id, person, register
 from tests.unit.relay.world import NAMES, RELAY, World
 from transport.identity.statements import registration_statement, session_statement
+from transport.net.token_bucket import Rate
 from transport.wire.relay_messages import (
     CONTROL_VERSION,
     Authenticate,

@@ -2,11 +2,12 @@
 
 import pytest
 
-from relay.call_table import LEG_GRACE_S, NO_ANSWER_S, RECONNECT_GRACE_S, CallState
+from relay.call_table import LEG_GRACE_S, NO_ANSWER_S, RECONNECT_GRACE_S, State
 from relay.events import LegsIdle
-from relay.limits import Rate, RelayLimits
+from relay.limits import RelayLimits
 from tests.unit.relay.people import authenticate, call_id, person
 from tests.unit.relay.world import World
+from transport.net.token_bucket import Rate
 from transport.wire.relay_messages import (
     Answer,
     Answered,
@@ -130,7 +131,7 @@ def test_a_stranger_cannot_touch_a_call() -> None:
     assert ended(world.say(stranger, Invite(CALL, "bob"))) == ["failed"]
     assert world.heard(ann) == [] and world.heard(bob) == []
     call = world.router.calls.get(CALL)
-    assert call is not None and call.state is CallState.INVITED
+    assert call is not None and call.state is State.INVITED
 
 
 def test_answering_a_call_that_is_over_says_so() -> None:

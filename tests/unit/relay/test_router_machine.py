@@ -6,9 +6,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from relay.call_table import LEG_GRACE_S, NO_ANSWER_S
 from relay.events import DrainRequested, GarbageArrived, LegsIdle, MessageArrived, NameStored, SessionClosed, TimerFired
-from relay.limits import Rate, RelayLimits
+from relay.limits import RelayLimits
 from tests.unit.relay.people import authenticate, call_id, person, register
 from tests.unit.relay.world import NAMES, World
+from transport.net.token_bucket import Rate
 from transport.wire.relay_messages import (
     Answer,
     Authenticate,

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from relay.errors import RelayError
 from relay.legs import LegTable, Source
-from relay.limits import Limiter, Rate, RelayLimits
+from relay.limits import Limiter, RelayLimits
 from relay.media_port import DatagramHandler
 from relay.stun_origins import Origins
 from tests.unit.relay.live import Udp, running
 from transport.net.sockets import Address
+from transport.net.token_bucket import Rate
 from transport.wire import stun
 from transport.wire.stun import Change
 

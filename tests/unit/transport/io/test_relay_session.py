@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from relay.config import Ready, RelayConfig
-from relay.limits import Rate, RelayLimits
+from relay.limits import RelayLimits
 from relay.server import Relay
 from tests.unit.relay.people import call_id, person
 from transport.io import relay_session as rc
+from transport.net.token_bucket import Rate
 from transport.quic import relay_session as session_machine
 from transport.quic import session_events as events
 from transport.quic.relay_channel import ControlChannel
