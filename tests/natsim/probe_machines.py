@@ -24,14 +24,14 @@ from transport.nat.mapping_lifetime import (
     SILENCES_S,
     LifetimeEvent,
     LifetimeMeasured,
-    LifeTimer,
     MappingLifetimeProbe,
     StartLifetimeProbe,
     StopLifetimeProbe,
 )
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
+from transport.net.machine import TimerFired
 from transport.net.sockets import Address, DatagramReceived, OpenSocket, SocketFailed, SocketOpened
-from transport.traversal.agent import BIRTHDAY, BLOCKS, PREDICTION, TECHNIQUES
+from transport.traversal.agent import TECHNIQUES
 from transport.traversal.attempt import Attempt
 from transport.traversal.context import TraversalContext
 from transport.traversal.probe_technique import ProbeTechnique
@@ -41,6 +41,7 @@ from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync
 from transport.wire.stun import IceRole
 
+_, PREDICTION, BIRTHDAY, BLOCKS = TECHNIQUES
 _APDM, _ADM = Mapping.ADDRESS_AND_PORT_DEPENDENT, Mapping.ADDRESS_DEPENDENT
 _STRICT = Filtering.ADDRESS_AND_PORT_DEPENDENT
 FIXED = NatProfile(Mapping.ENDPOINT_INDEPENDENT, _STRICT, Allocation.PRESERVING, reflexive=OUTSIDE)
@@ -214,13 +215,13 @@ LIFE = Subject(
         StartLifetimeProbe(STUN),
         StartLifetimeProbe(()),
         StopLifetimeProbe(),
-        LifeTimer(),
+        TimerFired(),
         *(SocketOpened(socket, LOCAL) for socket in range(6)),
         *(SocketFailed(socket, "gone") for socket in (0, 2)),
         *(DatagramReceived(socket, STUN[0], data) for socket in (0, 1) for data in RUBBISH),
     ),
     _life_ends,
-    fire=on(LifeTimer()),
+    fire=on(TimerFired()),
     events=LifetimeEvent,
 )
 

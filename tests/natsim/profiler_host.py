@@ -10,7 +10,6 @@ from transport.nat.mapping_lifetime import (
     LifetimeCommand,
     LifetimeEvent,
     LifetimeMeasured,
-    LifeTimer,
     MappingLifetimeProbe,
     StartLifetimeProbe,
 )
@@ -20,9 +19,9 @@ from transport.nat.profiler import (
     ProfileMade,
     ProfilerCommand,
     ProfilerEvent,
-    ProfilerTimer,
     StartProfiling,
 )
+from transport.net.machine import TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketOpened
 
 TICK_S = 1e-6
@@ -57,7 +56,7 @@ class ProfilerHost:
         due = self.lifetime_probe.next_deadline()
         if due is not None:
             # One that is no longer needed does no harm.
-            self.clock.at(max(due, self.clock.now + TICK_S), lambda: self._submit_to_lifetime_probe(LifeTimer()))
+            self.clock.at(max(due, self.clock.now + TICK_S), lambda: self._submit_to_lifetime_probe(TimerFired()))
 
     def _carry_out(self, command: ProfilerCommand | LifetimeCommand) -> None:
         match command:
@@ -89,7 +88,7 @@ class ProfilerHost:
             if self.made or (due is None and not self.ports):
                 break
             self.clock.run(max(0.001, (due or 0.0) - self.clock.now), lambda: bool(self.made))
-            self.submit(ProfilerTimer())
+            self.submit(TimerFired())
         return self.made[-1]
 
     def _received(self, socket: int, data: bytes, source: Address) -> None:

@@ -18,10 +18,10 @@ from transport.nat.profiler import (
     NatProfiler,
     ProfileMade,
     ProfilerEvent,
-    ProfilerTimer,
     StartProfiling,
     StopProfiling,
 )
+from transport.net.machine import TimerFired
 from transport.net.sockets import CloseSocket, DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.wire import stun
 
@@ -108,7 +108,7 @@ class ProfilerHost:
             if self.made or (due is None and not self.ports):
                 break
             self.world.clock.run(max(0.001, (due or 0.0) - self.world.clock.now), lambda: bool(self.made))
-            self.submit(ProfilerTimer())
+            self.submit(TimerFired())
         [made] = self.made
         assert not self.ports and self.machine.next_deadline() is None and self.machine.profile is made
         assert len(self.sent) <= BUDGET.packets

@@ -375,12 +375,12 @@ PROFILER = Subject(
         tp.StartProfiling(STUN, HOSTS, online=True),
         tp.StartProfiling((), (), online=False),
         tp.StopProfiling(),
-        tp.ProfilerTimer(),
+        TimerFired(),
         *_sockets(),
         *_datagrams(),
     ),
     _profile_is_made,
-    fire=on(tp.ProfilerTimer()),
+    fire=on(TimerFired()),
     events=tp.ProfilerEvent,
 )
 

@@ -7,13 +7,12 @@ from transport.ice.candidates import HostAddress
 from transport.io.runner import run_to_result
 from transport.nat.mapping_lifetime import (
     LifetimeMeasured,
-    LifeTimer,
     MappingLifetimeProbe,
     StartLifetimeProbe,
     StopLifetimeProbe,
 )
 from transport.nat.profile import NatProfile
-from transport.nat.profiler import NatProfiler, ProfileMade, ProfilerTimer, StartProfiling, StopProfiling
+from transport.nat.profiler import NatProfiler, ProfileMade, StartProfiling, StopProfiling
 from transport.net.sockets import Address
 
 
@@ -25,9 +24,7 @@ async def measure_profile(
     Arguments as for :class:`transport.nat.profiler.StartProfiling`. Cancelling it closes the socket.
     """
     machine = NatProfiler(itertools.count(1).__next__, rng)
-    made = await run_to_result(
-        machine, StartProfiling(stun, hosts, online), StopProfiling(), ProfileMade, timer=ProfilerTimer()
-    )
+    made = await run_to_result(machine, StartProfiling(stun, hosts, online), StopProfiling(), ProfileMade)
     return made.profile
 
 
@@ -36,7 +33,5 @@ async def measure_life(stun: tuple[Address, ...], rng: Random) -> float | None:
 
     Takes two minutes and a few packets. Cancelling it closes the sockets."""
     machine = MappingLifetimeProbe(itertools.count(1).__next__, rng)
-    made = await run_to_result(
-        machine, StartLifetimeProbe(stun), StopLifetimeProbe(), LifetimeMeasured, timer=LifeTimer()
-    )
+    made = await run_to_result(machine, StartLifetimeProbe(stun), StopLifetimeProbe(), LifetimeMeasured)
     return made.life_s

@@ -42,24 +42,6 @@ class FilteringVerdict:
 class FilteringProbe:
     """All tries of one socket at one ``server``."""
 
-    __slots__ = (
-        "_answered",
-        "_budget",
-        "_control",
-        "_control_due",
-        "_control_ends_at",
-        "_control_sent",
-        "_does_change",
-        "_due",
-        "_ends_at",
-        "_other",
-        "_rng",
-        "_rtt_s",
-        "_sent",
-        "_server",
-        "_socket",
-    )
-
     def __init__(self, socket: int, server: Address, budget: PacketBudget, rng: Random, now: float) -> None:
         """The first try leaves with the first :meth:`timer`."""
         self._socket = socket

@@ -14,6 +14,7 @@ from random import Random
 
 from transport.ice.pacing import Budget, PacketBudget
 from transport.ice.stun_client import MAX_TRANSMISSIONS, Observation, StunClient
+from transport.net.machine import TimerFired
 from transport.net.sockets import (
     Address,
     CloseSocket,
@@ -45,11 +46,6 @@ class StopLifetimeProbe:
 
 
 @dataclass(frozen=True, slots=True)
-class LifeTimer:
-    """The test's deadline has come."""
-
-
-@dataclass(frozen=True, slots=True)
 class LifetimeMeasured:
     """So long at most a mapping lives that nobody uses, in seconds; ``None``: longer than the longest silence, or
     nothing was to be learnt."""
@@ -57,7 +53,7 @@ class LifetimeMeasured:
     life_s: float | None
 
 
-LifetimeEvent = StartLifetimeProbe | StopLifetimeProbe | SocketOpened | SocketFailed | DatagramReceived | LifeTimer
+LifetimeEvent = StartLifetimeProbe | StopLifetimeProbe | SocketOpened | SocketFailed | DatagramReceived | TimerFired
 LifetimeCommand = OpenSocket | CloseSocket | SendDatagram | LifetimeMeasured
 
 
@@ -89,7 +85,7 @@ class MappingLifetimeProbe:
         self._out: list[LifetimeCommand] = []
 
     def next_deadline(self) -> float | None:
-        """When :class:`LifeTimer` is due."""
+        """When :class:`TimerFired` is due."""
         deadlines = (each.due for each in self._silences.values())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -113,7 +109,7 @@ class MappingLifetimeProbe:
                 if silence is not None and silence.asking is not None:
                     silence.asking.received(source, data, now)
                     self._look(socket, silence, now)
-            case LifeTimer():
+            case TimerFired():
                 for socket, silence in tuple(self._silences.items()):
                     if socket in self._silences:
                         self._timer(socket, silence, now)

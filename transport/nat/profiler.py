@@ -16,6 +16,7 @@ from transport.ice.stun_client import MAX_TRANSMISSIONS, StunClient
 from transport.nat.filtering import MAX_PACKETS as FILTER_PACKETS
 from transport.nat.filtering import FilteringProbe
 from transport.nat.profile import MAX_EVIDENCE, Allocation, Mapping, NatProfile, allocation_of_sockets, classify
+from transport.net.machine import TimerFired
 from transport.net.sockets import (
     Address,
     CloseSocket,
@@ -66,18 +67,13 @@ class StopProfiling:
 
 
 @dataclass(frozen=True, slots=True)
-class ProfilerTimer:
-    """The profiler's deadline has come."""
-
-
-@dataclass(frozen=True, slots=True)
 class ProfileMade:
     """All that can be known now."""
 
     profile: NatProfile
 
 
-ProfilerEvent = StartProfiling | StopProfiling | SocketOpened | SocketFailed | DatagramReceived | ProfilerTimer
+ProfilerEvent = StartProfiling | StopProfiling | SocketOpened | SocketFailed | DatagramReceived | TimerFired
 ProfilerCommand = OpenSocket | CloseSocket | SendDatagram | ProfileMade
 
 
@@ -108,7 +104,7 @@ class NatProfiler:
         self.profile: NatProfile | None = None
 
     def next_deadline(self) -> float | None:
-        """When :class:`ProfilerTimer` is due."""
+        """When :class:`TimerFired` is due."""
         asking = None if self._queries is None else self._queries.next_deadline()
         filtering = None if self._filter is None else self._filter.next_deadline()
         more = (each[1].next_deadline() for each in self._more.values() if each is not None)
@@ -136,7 +132,7 @@ class NatProfiler:
                 elif (each := self._more.get(socket)) is not None:
                     each[1].received(source, data, now)
                     self._progress(now)
-            case ProfilerTimer():
+            case TimerFired():
                 self._timer(now)
         out, self._out = self._out, []
         return out

@@ -14,57 +14,26 @@ from random import Random
 from typing import Final, Protocol
 
 from transport.ice.candidates import HostAddress, useful_hosts
-from transport.ice.pacing import MAPPING_LIFE_S, HostLimits
-from transport.nat.compatibility import Technique
+from transport.ice.pacing import HostLimits
 from transport.nat.profile import NatProfile
-from transport.net.machine import TimerFired
+from transport.net.machine import Machine, TimerFired
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address, DatagramReceived, SocketFailed, SocketOpened
 from transport.traversal import birthday, block_search, events, hole_punch, port_prediction
 from transport.traversal.attempt import Attempt, AttemptFailed
 from transport.traversal.context import ROUNDS_PER_ATTEMPT, Hints, Recall, TraversalContext
 from transport.traversal.events import AgentCommand, AgentEvent, DirectFound, PhaseChanged, PhaseStatus
-from transport.traversal.probe_technique import ProbeTechnique
 from transport.traversal.relay_guard import RelayGuard
 from transport.traversal.technique import TechniqueSpec
 from transport.wire.call_messages import Candidates
 from transport.wire.stun import IceRole
 
-PREDICTION = TechniqueSpec(
-    "prediction",
-    ProbeTechnique,
-    port_prediction.BUDGET,
-    first=port_prediction.FIRST_ROUND,
-    rounds=port_prediction.ROUNDS,
-    technique=Technique.PREDICTION,
-    make_round=port_prediction.make_round,
-    seconds=port_prediction.SECONDS,
-    rest_s=2.0,
+TECHNIQUES: tuple[TechniqueSpec, ...] = (
+    hole_punch.SPEC,
+    port_prediction.SPEC,
+    birthday.SPEC,
+    block_search.SPEC,
 )
-BIRTHDAY = TechniqueSpec(
-    "birthday",
-    ProbeTechnique,
-    birthday.BUDGET,
-    first=8,
-    rounds=birthday.ROUNDS,
-    technique=Technique.BIRTHDAY,
-    make_round=birthday.make_round,
-    seconds=birthday.SECONDS,
-    # Until the NATs have forgotten the last attempt's mappings the host's limits allow no others.
-    rest_s=MAPPING_LIFE_S,
-)
-BLOCKS = TechniqueSpec(
-    "blocks",
-    ProbeTechnique,
-    block_search.BUDGET,
-    first=12,
-    rounds=1,
-    technique=Technique.BLOCKS,
-    make_round=block_search.BlockSearch,
-    seconds=block_search.SECONDS,
-    rest_s=MAPPING_LIFE_S,
-)
-TECHNIQUES: tuple[TechniqueSpec, ...] = (hole_punch.SPEC, PREDICTION, BIRTHDAY, BLOCKS)
 # DESIGN §7: waiting before the next attempt; a path that has lasted LASTED_S begins anew with the first.
 BACK_OFF_S = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 LASTED_S = 30.0
@@ -158,16 +127,8 @@ class AgentConfig:
     mapped: tuple[MappedPort, ...] = ()
 
 
-class AgentMachine(Protocol):
+class AgentMachine(Machine[AgentEvent, AgentCommand], Protocol):
     """What the link needs of a :class:`TraversalAgent`."""
-
-    def handle(self, event: AgentEvent, now: float) -> list[AgentCommand]:
-        """Take one event; never raises."""
-        ...
-
-    def next_deadline(self) -> float | None:
-        """When its timer is due."""
-        ...
 
     def phases(self) -> tuple[PhaseStatus, ...]:
         """All that were tried."""

@@ -15,13 +15,14 @@ Where the ports come from a small block, those in it are tried first
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from transport.ice.pacing import MAX_SOCKETS, Budget
-from transport.nat.compatibility import MappingBehaviour
+from transport.ice.pacing import MAPPING_LIFE_S, MAX_SOCKETS, Budget
+from transport.nat.compatibility import MappingBehaviour, Technique
 from transport.nat.port_blocks import all_ports, candidate_ports, estimate_block
 from transport.net.sockets import Address
 from transport.traversal.context import TraversalContext
 from transport.traversal.port_prediction import BracketingRound
 from transport.traversal.probe_round import ANSWERS_S, PACE_S, ProbeRound
+from transport.traversal.probe_technique import probe_spec
 from transport.traversal.round import RoundOwner
 from transport.wire.call_messages import Candidates
 
@@ -242,3 +243,9 @@ class RandomSide(ProbeRound):
     def _due(self) -> Sequence[float | None]:
         is_trying = self._targets and self._unused and self.tried < self.of
         return (self._answers_until, self._pace.next if is_trying else None)
+
+
+# Until the NATs have forgotten the last attempt's mappings the host's limits allow no others.
+SPEC = probe_spec(
+    Technique.BIRTHDAY, make_round, BUDGET, first=8, rounds=ROUNDS, seconds=SECONDS, rest_s=MAPPING_LIFE_S
+)

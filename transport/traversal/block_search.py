@@ -13,13 +13,15 @@ It uses up to half of the subscriber's ports, so people must have asked for it, 
 from collections import deque
 from collections.abc import Sequence
 
-from transport.ice.pacing import MAX_LIVE_MAPPINGS, Budget
+from transport.ice.pacing import MAPPING_LIFE_S, MAX_LIVE_MAPPINGS, Budget
 from transport.ice.stun_client import StunClient
+from transport.nat.compatibility import Technique
 from transport.nat.mapping_lifetime import SILENCES_S
 from transport.nat.port_blocks import estimate_block
 from transport.net.sockets import Address
 from transport.traversal.context import TraversalContext
 from transport.traversal.probe_round import ANSWERS_S, PACE_S, ProbeRound
+from transport.traversal.probe_technique import probe_spec
 from transport.traversal.round import RoundOwner
 from transport.wire.call_messages import Candidates
 
@@ -134,3 +136,6 @@ def _share_of_block(ports: Sequence[int]) -> int:
     block = estimate_block(ports)
     size = 0 if block is None else block.likely_size
     return min(MAX_LIVE_MAPPINGS, max(SOCKETS, size // BLOCK_SHARE - ASKING_SOCKETS * ENDPOINTS))
+
+
+SPEC = probe_spec(Technique.BLOCKS, BlockSearch, BUDGET, first=12, rounds=1, seconds=SECONDS, rest_s=MAPPING_LIFE_S)

@@ -21,12 +21,13 @@ import math
 from collections.abc import Sequence
 
 from transport.ice.pacing import Budget
-from transport.nat.compatibility import MappingBehaviour
+from transport.nat.compatibility import MappingBehaviour, Technique
 from transport.nat.port_allocation import FIRST_PORT, between, wrapped
 from transport.nat.profile import NatProfile
 from transport.net.sockets import Address
 from transport.traversal.context import ROUNDS_PER_ATTEMPT, TraversalContext
 from transport.traversal.probe_round import ANSWERS_S, PACE_S, ProbeRound
+from transport.traversal.probe_technique import probe_spec
 from transport.traversal.round import RoundOwner, Trigger
 from transport.wire.call_messages import Candidates
 
@@ -252,3 +253,8 @@ def window(one: NatProfile, other: NatProfile, attempt: int) -> int:
     expected = sum(map(math.ceil, rates)) * UNTIL_BURST_S * (1 + attempt)
     wanted = math.ceil(expected + DEVIATIONS * math.sqrt(expected)) + SPARE
     return min(MAX_WINDOW, max(MIN_WINDOW, wanted))
+
+
+SPEC = probe_spec(
+    Technique.PREDICTION, make_round, BUDGET, first=FIRST_ROUND, rounds=ROUNDS, seconds=SECONDS, rest_s=2.0
+)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from transport.ice.candidates import CandidateKind, acceptable, priority
 from transport.ice.checklist import Schedule
 from transport.ice.pacing import Budget, PacketBudget
-from transport.ice.stun_client import Observation, StunClient
+from transport.ice.stun_client import Observation
 from transport.nat.profile import NatProfile
 from transport.net.sockets import Address, SendDatagram
 from transport.traversal.context import TraversalContext
@@ -96,9 +96,8 @@ class ProbeRound(Round):
         return opened
 
     def _ask(self, socket: int, servers: Sequence[Address], now: float) -> None:
-        client = StunClient(socket, servers, self.budget, self.context.rng, now)
-        self.stun.setdefault(socket, []).append(client)
-        for request in client.timer(now):
+        super()._ask(socket, servers, now)
+        for request in self.stun[socket][-1].timer(now):
             self.context.sockets.send(request)
 
     def _observed(self) -> list[Observation]:

@@ -6,8 +6,10 @@ gets a message of a later round than its own leaves its own for it, so the two a
 
 from dataclasses import replace
 
+from transport.ice.pacing import Budget
+from transport.nat.compatibility import Technique
 from transport.traversal.round import Round
-from transport.traversal.technique import TechniqueRun, Trigger
+from transport.traversal.technique import MakeRound, TechniqueRun, TechniqueSpec, Trigger
 
 
 class ProbeTechnique(TechniqueRun):
@@ -55,3 +57,10 @@ class ProbeTechnique(TechniqueRun):
         """Chance decides, so another attempt may succeed: it is never hopeless."""
         super()._end(trigger, reason, now)
         self.context.limits.release(self)
+
+
+def probe_spec(
+    kind: Technique, make_round: MakeRound, budget: Budget, *, first: int, rounds: int, seconds: float, rest_s: float
+) -> TechniqueSpec:
+    """The row of a technique with probe rounds."""
+    return TechniqueSpec(kind.value, ProbeTechnique, budget, first, rounds, kind, make_round, seconds, rest_s)

@@ -20,7 +20,6 @@ from transport.ice.candidates import (
 )
 from transport.ice.checklist import SYNCHRONISED_S, TA_S, UNSYNCHRONISED_S, Schedule
 from transport.ice.pacing import Budget, PacketBudget
-from transport.ice.stun_client import StunClient
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address
 from transport.traversal.context import ROUNDS_PER_ATTEMPT, TraversalContext
@@ -138,7 +137,7 @@ class PunchRound(Round):
         if is_mapped:
             # A public one is where the router says; of another one the NAT outside it may make a public address.
             servers = [] if any(port.is_public for port in self._mapped_ports()) else servers[:1]
-        self.stun[socket] = [StunClient(socket, servers, self.budget, self.context.rng, now)]
+        self._ask(socket, servers, now)
         self.checks.add_socket(socket, version, is_mapped_port=is_mapped)
         if not self.synchronised and self.started_at is None:
             self._refresh_at = now + REFRESH_S
@@ -178,8 +177,8 @@ class PunchRound(Round):
         self.budget.restart()
         for socket, local in self.local.items():
             if local is not None and socket != self._mapped_socket:
-                servers = self._servers_of(self._versions[socket])[:1]
-                self.stun[socket] = [StunClient(socket, servers, self.budget, self.context.rng, now)]
+                self.stun.pop(socket, None)
+                self._ask(socket, self._servers_of(self._versions[socket])[:1], now)
 
     def _servers_of(self, version: int) -> list[Address]:
         return [server for server in self._servers if _version(server) == version]

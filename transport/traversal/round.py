@@ -141,6 +141,7 @@ class Round(ABC):
         )
         self.sync = Synchroniser(number, leads=leads)
         self.stun: dict[int, list[StunClient]] = {}
+        self._servers_asked: set[Address] = set()
         self.peer: list[Candidates] = []
         self.opened_sockets = 0
         self.tried = self.of = 0
@@ -286,7 +287,8 @@ class Round(ABC):
         """A STUN packet came on a socket of this round."""
         if self.local.get(event.socket) is None:
             return
-        if any(client.received(event.source, event.data, now) for client in self.stun.get(event.socket, ())):
+        clients = self.stun.get(event.socket, ()) if event.source in self._servers_asked else ()
+        if any(client.received(event.source, event.data, now) for client in clients):
             self._observe(event.socket, now)
             self._go_on(now)
         else:
@@ -332,6 +334,10 @@ class Round(ABC):
         self.local[socket] = None
         self.opened_sockets += 1
         return socket
+
+    def _ask(self, socket: int, servers: Sequence[Address], now: float) -> None:
+        self.stun.setdefault(socket, []).append(StunClient(socket, servers, self.budget, self.context.rng, now))
+        self._servers_asked.update(servers)
 
     def _ask_servers(self, now: float) -> None:
         for socket, clients in self.stun.items():

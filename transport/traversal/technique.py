@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 from transport.ice.candidates import CandidateKind, is_private
 from transport.ice.pacing import Budget
@@ -65,20 +65,10 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
 }
 
 
-class RunTechnique(Protocol):
-    """Makes the run of a technique in the attempt of this number."""
-
-    def __call__(
-        self, spec: "TechniqueSpec", context: TraversalContext, attempt: int, found: "OnFound"
-    ) -> "TechniqueRun":
-        """The run, not yet started."""
-
-
-class MakeRound(Protocol):
-    """Makes the round of this number that fits the two sides."""
-
-    def __call__(self, context: TraversalContext, number: int, owner: RoundOwner, budget: Budget) -> Round:
-        """The round, not yet begun."""
+RunTechnique = Callable[["TechniqueSpec", TraversalContext, int, "OnFound"], "TechniqueRun"]
+"""Makes the run of a technique in the attempt of this number."""
+MakeRound = Callable[[TraversalContext, int, RoundOwner, Budget], Round]
+"""Makes the round of this number that fits the two sides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from transport.nat.mapping_lifetime import (
     BUDGET,
     SILENCES_S,
     LifetimeMeasured,
-    LifeTimer,
     MappingLifetimeProbe,
     StartLifetimeProbe,
     StopLifetimeProbe,
 )
+from transport.net.machine import TimerFired
 from transport.net.sockets import OpenSocket, SocketFailed, SocketOpened
 
 # A question and its answer, asked a few times.
@@ -90,6 +90,6 @@ def test_nobody_to_ask_no_sockets_and_no_answers_end_without_a_figure() -> None:
     now, results = 0.0, []
     while (due := test.next_deadline()) is not None:
         now = due
-        results += [each for each in test.handle(LifeTimer(), now) if isinstance(each, LifetimeMeasured)]
+        results += [each for each in test.handle(TimerFired(), now) if isinstance(each, LifetimeMeasured)]
     assert results == [LifetimeMeasured(None)] and now < 10.0, "nobody waits for what never came"
     assert test.handle(StopLifetimeProbe(), now) == []

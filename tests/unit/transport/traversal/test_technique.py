@@ -9,7 +9,7 @@ from transport.ice.pacing import HostLimits
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.net.sockets import DatagramReceived, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal import hole_punch
-from transport.traversal.agent import BIRTHDAY
+from transport.traversal.agent import TECHNIQUES
 from transport.traversal.context import TraversalContext
 from transport.traversal.events import DirectFound
 from transport.traversal.hole_punch import HolePunch
@@ -19,6 +19,7 @@ from transport.wire import stun
 from transport.wire.call_messages import Connect
 from transport.wire.stun import IceRole
 
+BIRTHDAY = TECHNIQUES[2]
 STRICT = Filtering.ADDRESS_AND_PORT_DEPENDENT
 FIXED = NatProfile(Mapping.ENDPOINT_INDEPENDENT, STRICT, Allocation.PRESERVING, reflexive=(OUTSIDE, 4_000))
 RANDOM = NatProfile(Mapping.ADDRESS_AND_PORT_DEPENDENT, STRICT, Allocation.RANDOM, reflexive=(OUTSIDE, 4_000))
