@@ -21,7 +21,7 @@ _DOUBTFUL_PREFERENCE = 90
 MAX_MAPPED = 3
 _MAX_LOCAL_PREFERENCE = 65_535
 _COMPONENT = 1
-# Host addresses a side tells: Wi-Fi, cable and a tunnel, each with IPv4 and two kinds of IPv6, and two to spare.
+# Host addresses that a side sends: Wi-Fi, cable and a tunnel, each with IPv4 and two kinds of IPv6, and two to spare.
 MAX_HOST_ADDRESSES = 10
 # Ports below are assigned to servers (RFC 6335 §6): no socket of ours and hardly a NAT ever has one, and a victim
 # that a hostile peer names does.
@@ -107,7 +107,7 @@ def pair_priority(controlling: int, controlled: int) -> int:
 
 
 def useful_hosts(hosts: Iterable[HostAddress], limit: int = MAX_HOST_ADDRESSES) -> tuple[HostAddress, ...]:
-    """The addresses worth telling, best first: IPv6 and IPv4 by turns (RFC 8421 §4), bridges to containers and
+    """The addresses worth sending, best first: IPv6 and IPv4 by turns (RFC 8421 §4), bridges to containers and
     virtual machines and self-assigned addresses last, so that they go first when there are too many."""
     usable = list(dict.fromkeys(host for host in hosts if _is_dialable(ipaddress.ip_address(host.ip))))
     doubtful = [host for host in usable if _is_doubtful(host)]
@@ -141,7 +141,7 @@ def reflexive_candidates(mapped: Sequence[Address], base: Address, hosts: Iterab
 
 def mapped_candidates(ports: Iterable[MappedPort], base: Address, seen: Iterable[str]) -> list[Candidate]:
     """Port mappings that lead to the socket ``base``. ``seen`` are the IPv4 addresses that STUN servers see of us:
-    one that is none of them is no public one, whatever the router says."""
+    one that is none of them is no public one, whatever the router claims."""
     known = {ip for ip in seen if not is_private(ip)}
     kind = CandidateKind.MAPPED
     found = []
@@ -164,7 +164,7 @@ def prune(candidates: Iterable[Candidate], limit: int = MAX_CANDIDATES) -> tuple
 
 
 def to_wire(candidates: Iterable[Candidate]) -> list[WireCandidate]:
-    """As the peer is told; the base stays here, and so do peer-reflexive ones, which the peer knows better."""
+    """For the peer; the base stays here, and so do peer-reflexive ones, which the peer knows better."""
     return [
         WireCandidate(kind, candidate.address[0], candidate.address[1], candidate.priority, candidate.foundation)
         for candidate in candidates
@@ -180,12 +180,12 @@ def acceptable(
     Private addresses count only when the peer can be near: it shares a reflexive IP address with us
     (``our_public``), or the address is in one of our own subnets.
     """
-    told = list(candidates)[:MAX_CANDIDATES]
-    same_nat = is_behind_same_nat(told, our_public)
+    listed = list(candidates)[:MAX_CANDIDATES]
+    same_nat = is_behind_same_nat(listed, our_public)
     subnets = [host.network for host in hosts]
     kept: dict[Address, WireCandidate] = {}
     mapped = 0
-    for candidate in sorted(told, key=lambda candidate: -candidate.priority):
+    for candidate in sorted(listed, key=lambda candidate: -candidate.priority):
         ip = _parse(candidate.ip)
         if ip is None or candidate.port < FIRST_CANDIDATE_PORT or not _may_be_asked(ip, subnets, same_nat=same_nat):
             continue
@@ -201,7 +201,7 @@ def acceptable(
 
 
 def is_behind_same_nat(candidates: Iterable[WireCandidate], our_public: Iterable[str]) -> bool:
-    """Whether the peer that told ``candidates`` shares an outside IP address with us."""
+    """Whether the peer that sent ``candidates`` shares an outside IP address with us."""
     reflexive = {candidate.ip for candidate in candidates if candidate.kind == "server-reflexive"}
     return not reflexive.isdisjoint(our_public)
 

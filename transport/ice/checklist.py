@@ -5,9 +5,9 @@ beginning (nothing to unfreeze), and the local part of a pair's priority is the 
 
 Who sends what, when: each pair sends on a schedule, at most one ordinary check per Ta; an authentic check from the
 peer is answered, and answered by a check of our own at once (triggered, §7.3.1.4) while the pair is not valid. Each
-check of the controlling side carries USE-CANDIDATE; the first of its pairs to become valid is its choice, said by a
+check of the controlling side carries USE-CANDIDATE; the first of its pairs to become valid is its choice, shown by a
 check with a nomination counter above 0. The controlled side follows the first valid pair that it was nominated
-(where it has two sockets: with a counter above 0), and changes its remote address when a higher counter says so.
+(where it has two sockets: with a counter above 0), and changes its remote address when a higher counter comes.
 Both go on sending on the chosen pair until the other has shown that it, too, has succeeded: or else the filter of
 the slower side never opens.
 
@@ -41,14 +41,14 @@ MAX_PAIRS = 64
 ANSWERS_PER_S = 100.0
 # HMAC-SHA1 of a check costs some 5 µs: a flood that knows the user name costs 0.2 % of a core.
 AUTHENTICATIONS_PER_S = 400.0
-# Checks of the last seconds, to tell a copy from another address.
+# Checks of the last seconds, to notice a copy from another address.
 MAX_SEEN = 256
 MAX_OUTSTANDING = 8
 
 
 @dataclass(frozen=True, slots=True)
 class PairChosen:
-    """Valid and nominated. The higher ``nomination`` wins; the controlled side may be told to change."""
+    """Valid and nominated. The higher ``nomination`` wins; the controlled side may have to change."""
 
     socket: int
     remote: Address
@@ -144,11 +144,6 @@ class CheckList:
         self.confirmed = False
         """The other side has shown that it has succeeded as well."""
 
-    @property
-    def pairs(self) -> tuple[CandidatePair, ...]:
-        """All pairs, in the order of their making."""
-        return tuple(self._pairs.values())
-
     def next_deadline(self) -> float | None:
         """When :meth:`timer` is due."""
         if not self._running or self.keys is None:
@@ -161,8 +156,8 @@ class CheckList:
         return min(deadlines, default=None)
 
     def add_socket(self, socket: int, version: int, *, is_mapped_port: bool = False) -> None:
-        """A socket of this round for IP ``version`` is open. At a door (a mapped port) the peer is waited for, and
-        answered: checks from there would cost others' time and say nothing that they do not say."""
+        """A socket of this round for IP ``version`` is open. At a mapped port the peer is waited for, and
+        answered: checks from there would cost others' time and show nothing that theirs do not."""
         self._sockets[socket] = version
         if is_mapped_port:
             self._mapped_ports.add(socket)
@@ -178,7 +173,7 @@ class CheckList:
             self.stop()
 
     def set_remote(self, remote: Credentials) -> None:
-        """The peer has told its credentials; the first ones of a round count."""
+        """The peer has sent its credentials; the first ones of a round count."""
         if self.keys is None:
             self.keys = CheckKeys(self._local, remote, self._role, self._tie_breaker)
 
@@ -264,7 +259,7 @@ class CheckList:
                 if self._check(pair, now):
                     pair.schedule = pair.schedule[1:]
                     if pair.kind is CandidateKind.MAPPED:
-                        # Beside the others: what a router says, true or not, makes none of them wait.
+                        # Beside the others: what a router claims, true or not, makes none of them wait.
                         continue
                 self._next_slot = now + self._ta_s
                 break
@@ -337,7 +332,7 @@ class CheckList:
             counter = request.nomination or 0
             pair.nominated = counter if pair.nominated is None else max(pair.nominated, counter)
             self._follow(pair, now)
-            # A counter above 0 says that the controlling side has seen an answer of ours.
+            # A counter above 0 shows that the controlling side has seen an answer of ours.
             self.confirmed = self.confirmed or (pair is self.chosen and counter > 0)
         elif self._role is IceRole.CONTROLLING and request.nomination == self._own_nomination:
             self.confirmed = self.confirmed or pair is self.chosen

@@ -2,7 +2,7 @@
 
 Pure functions from observations to probabilities. A counter is judged by Bayes' rule: every step from 1 to 64 in both
 directions, with and without parity kept (RFC 4787 §4.2.2), against ports drawn from a block or from the full range.
-Strangers' flows are a Poisson process of unknown rate, which is estimated beside it.
+Cross traffic is a Poisson process of unknown rate, which is estimated beside it.
 """
 
 import itertools
@@ -24,14 +24,15 @@ REORDER_S = 0.03
 ORDERED = 0.9
 # Between packets that left together: what the host and its network make of "together".
 MIN_GAP_S = 0.002
-# That a stranger's flow comes between two packets that leave together: MIN_GAP_S of ten flows a second.
-STRANGER_BETWEEN = 0.02
-# Strangers' rate before anything is known: a gamma distribution of mean 10/s that believes in 0 as well as in 40/s.
+# That a foreign flow comes between two packets that leave together: MIN_GAP_S of ten flows a second.
+FLOW_BETWEEN = 0.02
+# Rate of the cross traffic before anything is known: a gamma distribution of mean 10/s that believes in 0 as well as
+# in 40/s.
 RATE_SHAPE = 0.5
 RATE_EXPOSURE_S = 0.05
-# Steps that take more strangers than these are not worth weighing.
+# Steps that take more foreign flows than these are not worth weighing.
 MAX_RATE_PER_S = 60.0
-SPARE_STRANGERS = 12
+SPARE_FLOWS = 12
 # A port that is in use is passed over; counters come to used ports after a whole turn.
 SKIPPED = 0.001
 MAX_SKIPPED = 3
@@ -42,7 +43,7 @@ KEEPS_PARITY = 0.15
 STEP_PRIOR = {1: 0.35, 2: 0.2}
 OTHER_STEP_PRIOR = 0.45 / (MAX_STEP - 2)
 # Correlation of the order at the NAT with the order of the answers, where both ways have the same jitter.
-HEARD_CORRELATION = 0.68
+ANSWER_CORRELATION = 0.68
 MAX_TERMS = 32
 # Larger exponents overflow.
 MAX_LOG = 700.0
@@ -55,19 +56,19 @@ class NewMapping:
     """One new mapping of our NAT: asked for at ``at`` (s) as the ``order``-th flow, got outside port ``port``.
 
     ``first_try``: one packet was enough, so the moment of the mapping is known. ``inside`` is the socket's own port
-    where several sockets asked (only its parity matters), ``heard`` when the answer came (s)."""
+    where several sockets asked (only its parity matters), ``answered_at`` when the answer came (s)."""
 
     at: float
     port: int
     order: int
     first_try: bool
     inside: int = 0
-    heard: float | None = None
+    answered_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """``step``: from one flow of a socket to its next, where nobody comes in between. ``rate_per_s``: strangers' flows
+    """``step``: from one flow of a socket to its next, where nobody comes in between. ``rate_per_s``: cross traffic
     (mean of what is believed). ``confidence``: probability that ``step`` is right, against other steps and ports at
     random."""
 
@@ -109,7 +110,7 @@ class _Explanation:
     evidence: float
     delta: int
     keeps_parity: bool
-    strangers: float
+    foreign: float
     course: _Course
 
     @property
@@ -136,8 +137,8 @@ def track(observations: Iterable[NewMapping]) -> Counter | None:
     step = max(by_step, key=lambda each: by_step[each])
     if by_step[step] < MIN_CONFIDENCE:
         return None
-    strangers = sum(one.strangers * weight for one, weight in zip(found, weights, strict=True)) / sum(weights)
-    rate = (RATE_SHAPE + strangers) / (RATE_EXPOSURE_S + sum(_gaps_s(best.course.seen)))
+    foreign = sum(one.foreign * weight for one, weight in zip(found, weights, strict=True)) / sum(weights)
+    rate = (RATE_SHAPE + foreign) / (RATE_EXPOSURE_S + sum(_gaps_s(best.course.seen)))
     return Counter(step, rate, by_step[step])
 
 
@@ -161,13 +162,13 @@ def _explanations(observations: Iterable[NewMapping]) -> tuple[list[_Explanation
     found: list[_Explanation] = []
     for sign in (1, -1):
         for course in _courses(fresh, sign):
-            believable = SPARE_STRANGERS + MAX_RATE_PER_S * sum(_gaps_s(course.seen))
+            believable = SPARE_FLOWS + MAX_RATE_PER_S * sum(_gaps_s(course.seen))
             for delta, keeps_parity in _candidates(course):
-                if _least_strangers(course, delta, keeps_parity) > believable:
+                if _least_foreign(course, delta, keeps_parity) > believable:
                     continue
-                evidence, strangers = _weigh(course, delta, keeps_parity, skipped)
+                evidence, foreign = _weigh(course, delta, keeps_parity, skipped)
                 if evidence > -math.inf:
-                    found.append(_Explanation(evidence, sign * delta, keeps_parity, strangers, course))
+                    found.append(_Explanation(evidence, sign * delta, keeps_parity, foreign, course))
     return found, _at_random(fresh)
 
 
@@ -212,16 +213,16 @@ def _in_order(asked: Sequence[NewMapping], course: Sequence[NewMapping]) -> tupl
         math.log(sum(later.at - one.at <= REORDER_S for later in asked[number:])) for number, one in enumerate(asked)
     )
     likely = math.log((ORDERED if same else 0.0) + (1 - ORDERED) * math.exp(-ways))
-    return likely + HEARD_CORRELATION * _correlation(course) * (len(course) - 1), same
+    return likely + ANSWER_CORRELATION * _correlation(course) * (len(course) - 1), same
 
 
 def _correlation(course: Sequence[NewMapping]) -> float:
     """Spearman's, of the order at the NAT with that of the answers; 0 where it is not known when these came."""
-    heard = sorted(range(len(course)), key=lambda number: course[number].heard or 0.0)
-    if any(one.heard is None for one in course):
+    by_answer = sorted(range(len(course)), key=lambda number: course[number].answered_at or 0.0)
+    if any(one.answered_at is None for one in course):
         return 0.0
     count = len(course)
-    apart = sum((number - rank) ** 2 for rank, number in enumerate(heard))
+    apart = sum((number - rank) ** 2 for rank, number in enumerate(by_answer))
     return 1 - 6 * apart / (count * (count * count - 1))
 
 
@@ -246,45 +247,45 @@ def _candidates(course: _Course) -> list[tuple[int, bool]]:
     return found
 
 
-def _least_strangers(course: _Course, delta: int, keeps_parity: bool) -> int:
+def _least_foreign(course: _Course, delta: int, keeps_parity: bool) -> int:
     longest = delta + keeps_parity
     return sum(-(-advance // longest) - 1 for advance in course.advances if advance is not None)
 
 
 def _weigh(course: _Course, delta: int, keeps_parity: bool, skipped: float) -> tuple[float, float]:
-    """Log evidence of a step, and how many strangers came, with the rate of strangers integrated out (a gamma prior
+    """Log evidence of a step, and how many foreign flows came, with their rate integrated out (a gamma prior
     and Poisson counts): exact up to terms that do not count."""
     gaps_s = _gaps_s(course.seen)
     sums = {0: 0.0}
     for number, advance in enumerate(course.advances):
         if advance is None:
-            sums = {strangers: weight - math.log(PORTS) for strangers, weight in sums.items()}
+            sums = {foreign: weight - math.log(PORTS) for foreign, weight in sums.items()}
             continue
         odd = (course.seen[number + 1].inside ^ course.seen[number].inside) & 1
         terms = _terms(advance, odd, delta, keeps_parity, gaps_s[number], skipped)
         if not terms:
             return -math.inf, 0.0
         joined: dict[int, float] = {}
-        for strangers, weight in sums.items():
+        for foreign, weight in sums.items():
             for more, factor in terms.items():
-                _add(joined, strangers + more, weight + factor)
+                _add(joined, foreign + more, weight + factor)
         sums = dict(sorted(joined.items(), key=lambda item: -item[1])[:MAX_TERMS])
     exposed = RATE_EXPOSURE_S + sum(gaps_s)
-    for strangers in sums:
-        sums[strangers] += (
-            math.lgamma(RATE_SHAPE + strangers)
+    for foreign in sums:
+        sums[foreign] += (
+            math.lgamma(RATE_SHAPE + foreign)
             - math.lgamma(RATE_SHAPE)
             + RATE_SHAPE * math.log(RATE_EXPOSURE_S)
-            - (RATE_SHAPE + strangers) * math.log(exposed)
+            - (RATE_SHAPE + foreign) * math.log(exposed)
         )
     evidence = _log_sum(sums.values())
-    mean = sum(strangers * math.exp(weight - evidence) for strangers, weight in sums.items())
+    mean = sum(foreign * math.exp(weight - evidence) for foreign, weight in sums.items())
     prior = STEP_PRIOR.get(delta, OTHER_STEP_PRIOR) / 2 * (KEEPS_PARITY if keeps_parity else 1 - KEEPS_PARITY)
     return evidence + math.log(prior) + course.order, mean
 
 
 def _terms(advance: int, odd: int, delta: int, keeps_parity: bool, gap_s: float, skipped: float) -> dict[int, float]:
-    """Strangers in between → log weight, their rate left out."""
+    """Foreign flows in between → log weight, their rate left out."""
     terms: dict[int, float] = {}
     least = -(-advance // (delta + 1)) if keeps_parity else advance // delta
     for flows in range(max(1, least), advance // delta + 1):
@@ -292,9 +293,9 @@ def _terms(advance: int, odd: int, delta: int, keeps_parity: bool, gap_s: float,
         if fits == -math.inf:
             continue
         for passed in range(min(flows - 1, MAX_SKIPPED) + 1):
-            strangers = flows - 1 - passed
-            weight = strangers * math.log(gap_s) - math.lgamma(strangers + 1)
-            _add(terms, strangers, fits + weight + passed * math.log(skipped) + math.log1p(-skipped))
+            foreign = flows - 1 - passed
+            weight = foreign * math.log(gap_s) - math.lgamma(foreign + 1)
+            _add(terms, foreign, fits + weight + passed * math.log(skipped) + math.log1p(-skipped))
     return dict(sorted(terms.items(), key=lambda item: -item[1])[:MAX_TERMS])
 
 
@@ -356,11 +357,11 @@ def between(before: int | None, after: int | None, step: int) -> tuple[Guess, ..
     if apart == 0 or apart > size * MAX_STEP:
         return ()
     inner = list(range(size, apart - size + 1, size))
-    # Steps of strangers may have rounded to another parity: then ours is a whole number of steps from either end.
+    # Steps of foreign flows may have rounded to another parity: then ours is a whole number of steps from either end.
     inner += [apart - offset for offset in inner if apart % size and apart - offset not in inner]
     sign = 1 if step > 0 else -1
-    # With a stranger in between, the flow itself may be outside with another one in its place: both are rare.
-    outside = STRANGER_BETWEEN if len(inner) > 1 or apart != 2 * size else 0.0
+    # With a foreign flow in between, the flow itself may be outside with another one in its place: both are rare.
+    outside = FLOW_BETWEEN if len(inner) > 1 or apart != 2 * size else 0.0
     guesses = [Guess(wrapped(before + sign * offset), (1 - outside) / len(inner)) for offset in inner]
     if outside:
         guesses += [Guess(wrapped(after + step), outside / 2), Guess(wrapped(before - step), outside / 2)]
@@ -368,15 +369,15 @@ def between(before: int | None, after: int | None, step: int) -> tuple[Guess, ..
 
 
 def _beside(known: int | None, step: int) -> tuple[Guess, ...]:
-    """Around the one question that was answered: the step that is due, one or two strangers, packets overtaking."""
+    """Around the one question that was answered: the step that is due, one or two foreign flows, packets overtaking."""
     if known is None:
         return ()
     shuffled = 1 - ORDERED
     # Shuffled, two of three packets are neighbours in four of six orders.
     near = {
-        1: ORDERED * (1 - STRANGER_BETWEEN) + shuffled / 3,
+        1: ORDERED * (1 - FLOW_BETWEEN) + shuffled / 3,
         -1: shuffled / 3,
-        2: ORDERED * STRANGER_BETWEEN + shuffled / 6,
+        2: ORDERED * FLOW_BETWEEN + shuffled / 6,
         -2: shuffled / 6,
     }
     ranked = sorted(near.items(), key=lambda item: -item[1])

@@ -15,14 +15,11 @@ from transport.nat.port_allocation import BLOCK_SIZES, FIRST_PORT, LAST_PORT, PO
 @dataclass(frozen=True, slots=True)
 class BlockEstimate:
     """``low`` and ``high``: lowest and highest port seen. ``likely_size``: ports of the likeliest block, the full
-    range's where no block is likely. ``share_of_range``: of all ports, those that such a block around the observations
-    may have. ``confidence``: at least so improbable is it for ports from the full range to fall so close together."""
+    range's where no block is likely."""
 
     low: int
     high: int
     likely_size: int
-    share_of_range: float
-    confidence: float
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -31,16 +28,12 @@ class BlockEstimate:
 
 
 def estimate_block(ports: Iterable[int]) -> BlockEstimate | None:
-    """From ports of different mappings of one host (those that come again count once); ``None`` without any.
-
-    That ``n`` ports of the full range of ``K`` fall into some window of ``w`` has probability of at most
-    n·(w/K)^(n-1)."""
+    """From ports of different mappings of one host (those that come again count once); ``None`` without any."""
     seen = sorted(set(ports))
     if not seen:
         return None
     count, low, high = len(seen), seen[0], seen[-1]
     window = high - low + 1
-    chance = min(1.0, count * (window / PORTS) ** (count - 1))
     # Each size's likelihood: its places around what was seen, among all ports, times each port's probability.
     fitting = [size for size in (*BLOCK_SIZES, PORTS) if size >= window and count > 1]
     likely = max(
@@ -48,9 +41,7 @@ def estimate_block(ports: Iterable[int]) -> BlockEstimate | None:
         key=lambda size: math.log((size - window + 1) / size) - (count - 1) * math.log(size),
         default=PORTS,
     )
-    estimate = BlockEstimate(low, high, likely, 1.0, 1.0 - chance)
-    first, last = estimate.reach
-    return BlockEstimate(low, high, likely, (last - first + 1) / PORTS, 1.0 - chance)
+    return BlockEstimate(low, high, likely)
 
 
 def shuffled(first: int, last: int, rng: Random) -> Iterator[int]:

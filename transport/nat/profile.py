@@ -25,8 +25,8 @@ MIN_SEQUENTIAL = 5
 CERTAIN = 0.99
 # As many ports above our own as one profile asks for.
 MAX_BESIDE_OWN = 24
-# Steps between flows that leave within a millisecond: so many strangers' flows in between are not believable.
-MAX_STRANGERS = 16
+# Steps between flows that leave within a millisecond: so many foreign flows in between are not believable.
+MAX_FOREIGN_FLOWS = 16
 # Eight random ports of 64,512 all fall within 4,096 in one of 30 million cases: fewer observations do not tell.
 MIN_BLOCK = 8
 MAX_BLOCK_PORTS = 4_096
@@ -64,7 +64,7 @@ class Allocation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Allocated:
-    """The rule; of a sequential one the step, and how many flows of strangers a second it was seen to count; lowest
+    """The rule; of a sequential one the step, and how much cross traffic, in flows a second, it was seen to count; lowest
     and highest port seen of a block."""
 
     allocation: Allocation = Allocation.UNKNOWN
@@ -154,6 +154,16 @@ class NatProfile:
         }
         return tuple(name for name, missing in facts.items() if missing)
 
+    def with_allocation(self, found: "Allocated | NatProfile") -> "NatProfile":
+        """With the rule for ports that was found."""
+        return replace(
+            self,
+            allocation=found.allocation,
+            delta=found.delta,
+            cross_traffic_per_s=found.cross_traffic_per_s,
+            block=found.block,
+        )
+
     def fresh(self, now: float) -> bool:
         """Young enough for a call to begin with."""
         return now - self.made_at <= FRESH_S
@@ -161,13 +171,13 @@ class NatProfile:
     def to_wire(self) -> WireProfile:
         """For the peer, without addresses."""
         block = 0 if self.block is None else self.block[1] - self.block[0] + 1
-        strangers = self.cross_traffic_per_s
+        rate = self.cross_traffic_per_s
         return WireProfile(
             self.mapping.value,
             self.filtering.value,
             self.allocation.value,
             delta=self.delta,
-            cross_traffic_per_s=None if strangers is None else min(MAX_CROSS_TRAFFIC_PER_S, math.ceil(strangers)),
+            cross_traffic_per_s=None if rate is None else min(MAX_CROSS_TRAFFIC_PER_S, math.ceil(rate)),
             block=block,
             udp_blocked=bool(self.udp_blocked),
         )
@@ -184,7 +194,7 @@ def from_wire(wire: WireProfile, now: float) -> NatProfile:
         block=(0, wire.block - 1) if wire.block else None,
         udp_blocked=wire.udp_blocked,
         made_at=now,
-        evidence=("told by the peer",),
+        evidence=("sent by the peer",),
     )
 
 
@@ -201,24 +211,20 @@ def renewed(old: NatProfile | None, new: NatProfile, now: float) -> NatProfile:
     if old.reflexive is None or old.reflexive[0] != new.reflexive[0] or _contradict(old, new):
         return new
     full = new.mapping is not Mapping.UNKNOWN or not old.fresh(now)
-    allocated = old if new.allocation is Allocation.UNKNOWN else new
     # Beside what servers saw of one socket there is evidence of the filter alone.
     filtered = old.evidence if new.filtering is Filtering.UNKNOWN else ()
     evidence = dict.fromkeys((*new.evidence, *(text for text in filtered if not text.startswith(_SAW))))
-    return NatProfile(
+    made = replace(
+        new,
         mapping=old.mapping if new.mapping is Mapping.UNKNOWN else new.mapping,
         filtering=old.filtering if new.filtering is Filtering.UNKNOWN else new.filtering,
-        allocation=allocated.allocation,
-        delta=allocated.delta,
-        cross_traffic_per_s=allocated.cross_traffic_per_s,
-        block=allocated.block,
         hairpin=old.hairpin if new.hairpin is None else new.hairpin,
         udp_blocked=False,
-        reflexive=new.reflexive,
         life_s=old.life_s if new.life_s is None else new.life_s,
         made_at=new.made_at if full else old.made_at,
         evidence=tuple(evidence)[:MAX_EVIDENCE],
     )
+    return made.with_allocation(old) if new.allocation is Allocation.UNKNOWN else made
 
 
 def _contradict(old: NatProfile, new: NatProfile) -> bool:
@@ -267,20 +273,9 @@ def classify(
         noted.append("answers contradict themselves")
         return NatProfile(suspicious=True, reflexive=None, made_at=now, evidence=tuple(noted))
     mapping = _mapping(seen, local, set(host_ips))
-    allocated = _allocation(seen, local, mapping)
-    return NatProfile(
-        mapping=mapping,
-        # Without a NAT a firewall may still filter: that is for the checks to find out.
-        filtering=Filtering.UNKNOWN,
-        allocation=allocated.allocation,
-        delta=allocated.delta,
-        cross_traffic_per_s=allocated.cross_traffic_per_s,
-        block=allocated.block,
-        udp_blocked=False,
-        reflexive=reflexive,
-        made_at=now,
-        evidence=tuple(noted),
-    )
+    # Without a NAT a firewall may still filter: that is for the checks to find out.
+    made = NatProfile(mapping, udp_blocked=False, reflexive=reflexive, made_at=now, evidence=tuple(noted))
+    return made.with_allocation(_allocation(seen, local, mapping))
 
 
 def allocation_of_sockets(sockets: Sequence[tuple[int, Sequence[Observation]]], mapping: Mapping) -> Allocated:
@@ -371,6 +366,6 @@ def _allocation(
 def _counts(ports: Sequence[int]) -> bool:
     """Whether this looks like a counter, if not a regular one: small steps for the most part, in one direction."""
     steps = [after - before for before, after in itertools.pairwise(ports)]
-    small = sum(abs(step) <= MAX_STEP * MAX_STRANGERS for step in steps) * 2 > len(steps)
+    small = sum(abs(step) <= MAX_STEP * MAX_FOREIGN_FLOWS for step in steps) * 2 > len(steps)
     up = sum(step > 0 for step in steps)
     return small and min(up, len(steps) - up) <= 1

@@ -31,10 +31,10 @@ from transport.wire.stun import TRANSACTION_ID_BYTES, StunClass
 
 MAX_SERVERS = 12
 # Where one socket does not tell how ports are chosen. With address-dependent mapping it shows two ports at most: eight
-# of four sockets tell blocks, too; otherwise strangers' flows among six of them may hide a counter.
+# of four sockets tell blocks, too; otherwise cross traffic among six of them may hide a counter.
 MORE_SOCKETS = 3
 MORE_SERVERS = 6
-# A lost answer or a stranger more leaves the question open in one of ten looks at a busy counter, and an open question
+# A lost answer or a foreign flow more leaves the question open in one of ten looks at a busy counter, and an open question
 # means the relay for the whole call.
 MORE_TIMES = 3
 BUDGET = Budget(
@@ -268,14 +268,7 @@ class NatProfiler:
             return made
         own = (self._local[1], self._queries.observations)
         seen = (own, *((port, asking.observations) for port, asking in more))
-        found = allocation_of_sockets(seen, made.mapping)
-        return replace(
-            made,
-            allocation=found.allocation,
-            delta=found.delta,
-            cross_traffic_per_s=found.cross_traffic_per_s,
-            block=found.block,
-        )
+        return made.with_allocation(allocation_of_sockets(seen, made.mapping))
 
     def _with_tests(self, made: NatProfile) -> NatProfile:
         if made.suspicious or made.reflexive is None or self._queries is None or self._filter is None:

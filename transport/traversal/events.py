@@ -7,17 +7,9 @@ from transport.ice.candidates import HostAddress
 from transport.ice.credentials import CheckKeys
 from transport.ice.start_sync import SyncMessage
 from transport.nat.profile import NatProfile
+from transport.net import sockets
 from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import (
-    Address,
-    CloseSocket,
-    DatagramReceived,
-    OpenSocket,
-    SendDatagram,
-    SocketFailed,
-    SocketOpened,
-)
 from transport.path.stats import PathVia
 from transport.wire.call_messages import Candidates
 
@@ -83,21 +75,9 @@ class TraversalMessageReceived:
     message: TraversalMessage
 
 
-AgentEvent = (
-    Prepare
-    | Begin
-    | Stop
-    | SocketOpened
-    | SocketFailed
-    | DatagramReceived
-    | TraversalMessageReceived
-    | PathLost
-    | InterfacesChanged
-    | PortMappingsChanged
-    | RelayTrouble
-    | RelayRoundTrip
-    | TimerFired
-)
+SocketEvent = sockets.SocketOpened | sockets.SocketFailed | sockets.DatagramReceived
+CallEvent = Prepare | Begin | Stop | PathLost | RelayTrouble | RelayRoundTrip | TraversalMessageReceived | TimerFired
+AgentEvent = SocketEvent | CallEvent | InterfacesChanged | PortMappingsChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +96,13 @@ class DirectFound:
     our address as the peer sees it."""
 
     socket: int
-    local: Address
-    remote: Address
+    local: sockets.Address
+    remote: sockets.Address
     via: PathVia
     rtt_s: float
     keys: CheckKeys
     nomination: int
-    mapped: Address
+    mapped: sockets.Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,4 +141,5 @@ class PhaseChanged:
     status: PhaseStatus
 
 
-AgentCommand = OpenSocket | CloseSocket | SendDatagram | SendToPeer | DirectFound | PhaseChanged | ProfileKnown
+SocketCommand = sockets.OpenSocket | sockets.CloseSocket | sockets.SendDatagram
+AgentCommand = SocketCommand | SendToPeer | DirectFound | PhaseChanged | ProfileKnown

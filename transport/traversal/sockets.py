@@ -8,28 +8,20 @@ the path is closed.
 from collections.abc import Callable
 from typing import Protocol
 
-from transport.net.sockets import (
-    Address,
-    CloseSocket,
-    DatagramReceived,
-    OpenSocket,
-    SendDatagram,
-    SocketFailed,
-    SocketOpened,
-)
+from transport.net import sockets as net
 from transport.traversal.events import AgentCommand
 
 
 class SocketOwner(Protocol):
     """A round: its STUN clients and its check list share its sockets."""
 
-    def opened(self, event: SocketOpened, now: float) -> None:
+    def opened(self, event: net.SocketOpened, now: float) -> None:
         """A socket that it asked for is there."""
 
-    def failed(self, event: SocketFailed, now: float) -> None:
+    def failed(self, event: net.SocketFailed, now: float) -> None:
         """A socket of its own could not be opened, or has died."""
 
-    def received(self, event: DatagramReceived, now: float) -> None:
+    def received(self, event: net.DatagramReceived, now: float) -> None:
         """A STUN packet came on one of its sockets."""
 
 
@@ -48,14 +40,14 @@ class SocketTable:
         """Whose it is; none where it is nobody's (any more)."""
         return self._owners.get(socket)
 
-    def open(self, owner: SocketOwner, toward: Address, *, version: int = 4, port: int = 0) -> int:
+    def open(self, owner: SocketOwner, toward: net.Address, *, version: int = 4, port: int = 0) -> int:
         """Ask for one more, of IP ``version``; returns its number."""
         socket = self._new_socket()
         self._owners[socket] = owner
-        self._commands.append(OpenSocket(socket, "::" if version == 6 else "0.0.0.0", toward, port))  # noqa: S104
+        self._commands.append(net.OpenSocket(socket, "::" if version == 6 else "0.0.0.0", toward, port))  # noqa: S104
         return socket
 
-    def send(self, datagram: SendDatagram) -> None:
+    def send(self, datagram: net.SendDatagram) -> None:
         """Nothing where the socket is gone: a path that was found may have been closed."""
         if datagram.socket in self._owners:
             self._commands.append(datagram)
@@ -64,7 +56,7 @@ class SocketTable:
         """Nothing where it was handed over: it is closed with its path."""
         if socket in self._owners and socket not in self._handed_over:
             del self._owners[socket]
-            self._commands.append(CloseSocket(socket))
+            self._commands.append(net.CloseSocket(socket))
 
     def hand_over(self, socket: int) -> bool:
         """To the path manager; false where it is gone."""

@@ -54,8 +54,8 @@ def asked(
     listed = []
     for arrives, number in order:
         inside = 50_000 + number // 2 % sockets
-        heard = arrives + rng.random() * jitter_s
-        listed.append(NewMapping(number * gap_s, flow(nat, number, arrives, inside), number, True, inside, heard))
+        answered_at = arrives + rng.random() * jitter_s
+        listed.append(NewMapping(number * gap_s, flow(nat, number, arrives, inside), number, True, inside, answered_at))
     return listed
 
 
@@ -110,8 +110,8 @@ def test_a_flow_whose_moment_is_not_known_is_left_out_and_may_have_taken_a_step(
 def test_packets_that_overtake_each_other_leave_the_counter_but_may_take_its_direction() -> None:
     ports = [4_002, 4_000, 4_003, 4_001, 4_005, 4_004]
     assert track(made(ports)) is None
-    heard = [replace(one, heard=one.port / 1e5) for one in made(ports)]
-    counter = track(heard)
+    answered_at = [replace(one, answered_at=one.port / 1e5) for one in made(ports)]
+    counter = track(answered_at)
     assert counter is not None and counter.step == 1
     later = [*made(ports), NewMapping(0.2, 4_007, 6, True)]
     counter = track(later)
