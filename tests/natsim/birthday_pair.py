@@ -17,8 +17,8 @@ from transport.net.sockets import Address, CloseSocket, DatagramReceived, OpenSo
 from transport.traversal import birthday
 from transport.traversal.birthday import FixedSide, RandomSide
 from transport.traversal.context import TraversalContext
-from transport.traversal.events import SendToPeer
-from transport.traversal.round import Round, RoundLost, RoundResult, RoundWon
+from transport.traversal.events import DirectFound, SendToPeer
+from transport.traversal.round import Round, RoundLost, RoundResult
 from transport.wire.stun import IceRole
 
 ONE_WAY_S = 0.02
@@ -44,7 +44,7 @@ class Side:
 
     def take(self, source: Round, result: RoundResult, now: float) -> None:
         match result:
-            case RoundWon():
+            case DirectFound():
                 self.won = True
             case RoundLost(reason):
                 self.lost = reason

@@ -121,7 +121,7 @@ class CheckList:
         self.keys: CheckKeys | None = None
         self._sockets: dict[int, int] = {}
         self._mapped_ports: set[int] = set()
-        self._pairs: dict[tuple[int, Address], CandidatePair] = {}
+        self.pairs: dict[tuple[int, Address], CandidatePair] = {}
         self._scheduled: list[CandidatePair] = []
         self._unanswered: list[CandidatePair] = []
         self._seen: OrderedDict[bytes, tuple[int, Address]] = OrderedDict()
@@ -166,7 +166,7 @@ class CheckList:
         """It is gone, and its pairs with it."""
         self._sockets.pop(socket, None)
         self._mapped_ports.discard(socket)
-        self._pairs = {key: pair for key, pair in self._pairs.items() if pair.socket != socket}
+        self.pairs = {key: pair for key, pair in self.pairs.items() if pair.socket != socket}
         self._scheduled = [pair for pair in self._scheduled if pair.socket != socket]
         self._unanswered = [pair for pair in self._unanswered if pair.socket != socket]
         if self.chosen is not None and self.chosen.socket == socket:
@@ -182,32 +182,32 @@ class CheckList:
         for kind, address, remote_priority in remotes:
             version = 6 if ":" in address[0] else 4
             for socket, family in self._sockets.items():
-                if family == version and socket not in self._mapped_ports and (socket, address) not in self._pairs:
+                if family == version and socket not in self._mapped_ports and (socket, address) not in self.pairs:
                     self._add(CandidatePair(socket, address, kind, self._rank(remote_priority), schedule.of(kind)))
 
     def schedule(self, schedule: Schedule) -> None:
         """Send on every pair at these times instead."""
-        for pair in self._pairs.values():
+        for pair in self.pairs.values():
             pair.schedule = schedule.of(pair.kind)
-        self._scheduled = list(self._pairs.values())
+        self._scheduled = list(self.pairs.values())
 
     def remove_kind(self, kind: CandidateKind, version: int) -> None:
         """Send nothing to candidates of this kind and IP version, unless the peer proves that it is there."""
-        for key, pair in tuple(self._pairs.items()):
+        for key, pair in tuple(self.pairs.items()):
             if pair.kind is kind and self._sockets.get(pair.socket) == version and pair.rtt_s is None:
-                del self._pairs[key]
+                del self.pairs[key]
                 pair.schedule = ()
 
     def forget(self, socket: int, remote: Address) -> None:
         """A probe's pair of long ago is of no more use; the peer's own check would make it again."""
-        pair = self._pairs.get((socket, remote))
+        pair = self.pairs.get((socket, remote))
         if pair is not None and pair.rtt_s is None and not pair.schedule:
-            del self._pairs[socket, remote]
+            del self.pairs[socket, remote]
 
     def openers(self, ttl: int, now: float) -> list[CheckCommand]:
         """One packet on each pair that dies on its way but opens our own NAT (DESIGN §6.7). Not a check: it has no
         credentials to learn, and no answer is possible."""
-        for pair in self._pairs.values():
+        for pair in self.pairs.values():
             # Neither needs one: at a host there is no NAT to be careful of, and at a mapped port no filter.
             is_far = pair.kind not in (CandidateKind.HOST, CandidateKind.MAPPED)
             if is_far and self._budget.consume(pair.remote, now):
@@ -270,9 +270,9 @@ class CheckList:
         return out
 
     def _add(self, pair: CandidatePair) -> CandidatePair | None:
-        if len(self._pairs) >= self._max_pairs:
+        if len(self.pairs) >= self._max_pairs:
             return None
-        self._pairs[pair.socket, pair.remote] = pair
+        self.pairs[pair.socket, pair.remote] = pair
         if pair.schedule:
             self._scheduled.append(pair)
         return pair
@@ -281,7 +281,7 @@ class CheckList:
         """One check now, on a pair that may be new and has no schedule; nothing where the budget or the number of
         pairs does not allow it, or a pair has been chosen already."""
         if self.chosen is None and socket in self._sockets:
-            pair = self._pairs.get((socket, remote)) or self._add(
+            pair = self.pairs.get((socket, remote)) or self._add(
                 CandidatePair(socket, remote, kind, self._rank(priority(kind)))
             )
             if pair is not None:
@@ -323,7 +323,7 @@ class CheckList:
             self._seen.popitem(last=False)
         if known != (socket, source) or not may_be_peer(source):
             return False
-        pair = self._pairs.get((socket, source)) or self._peer_reflexive(socket, source, request)
+        pair = self.pairs.get((socket, source)) or self._peer_reflexive(socket, source, request)
         if pair is None:
             return False
         self.peer_seen = True
@@ -369,7 +369,7 @@ class CheckList:
         return self._role is IceRole.CONTROLLED and (pair.nominated or 0) > (chosen.nominated or 0)
 
     def _answer(self, socket: int, source: Address, answer: StunMessage, now: float) -> bool:
-        pair = self._pairs.get((socket, source))
+        pair = self.pairs.get((socket, source))
         if pair is None or self.keys is None or answer.transaction_id not in pair.outstanding:
             return False
         if not self._authentications.consume(now) or not self.keys.answered(answer) or answer.mapped is None:
@@ -392,7 +392,7 @@ class CheckList:
         """The controlled side: take a pair that is valid and nominated, or a later nomination than the one taken."""
         if pair.rtt_s is None or pair.nominated is None or pair is self.chosen:
             return
-        if pair.nominated == 0 and len({other.socket for other in self._pairs.values()}) > 1:
+        if pair.nominated == 0 and len({other.socket for other in self.pairs.values()}) > 1:
             # The choice could still be another socket, and ours of the others are closed once we have followed.
             return
         if self.chosen is None or self.chosen.nominated is None or pair.nominated > self.chosen.nominated:

@@ -64,8 +64,8 @@ class Allocation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Allocated:
-    """The rule; of a sequential one the step, and how much cross traffic, in flows a second, it was seen to count; lowest
-    and highest port seen of a block."""
+    """The rule; of a sequential one the step, and how much cross traffic, in flows a second, it was seen to count;
+    lowest and highest port seen of a block."""
 
     allocation: Allocation = Allocation.UNKNOWN
     delta: int = 0

@@ -34,8 +34,8 @@ MAX_SERVERS = 12
 # of four sockets tell blocks, too; otherwise cross traffic among six of them may hide a counter.
 MORE_SOCKETS = 3
 MORE_SERVERS = 6
-# A lost answer or a foreign flow more leaves the question open in one of ten looks at a busy counter, and an open question
-# means the relay for the whole call.
+# A lost answer or a foreign flow more leaves the question open in one of ten looks at a busy counter, and an open
+# question means the relay for the whole call.
 MORE_TIMES = 3
 BUDGET = Budget(
     packets=(MAX_SERVERS + MORE_SERVERS * MORE_SOCKETS * MORE_TIMES) * MAX_TRANSMISSIONS + FILTER_PACKETS + 5,

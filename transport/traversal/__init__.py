@@ -33,8 +33,8 @@ One connectivity check, in, and its answer::
     agent.TraversalAgent.handle        finds the owner of the socket in the table
     round.Round.received               a STUN client's answer? otherwise
     ice.checklist.CheckList.received   user name, HMAC, copy from elsewhere; answers, and checks back (triggered)
-    round.Round._carry_out             sends both by the table; a chosen pair is a RoundWon for its technique,
-                                       which the attempt and the agent turn into DirectFound
+    round.Round._carry_out             sends both by the table; a chosen pair is DirectFound for its technique,
+                                       attempt and agent
 
 So a check passes three machines each way: check list, round, agent. The socket of a pair that was chosen is handed over
 to the path manager, and keeps its owner, so that later checks of the peer are answered there until the path is closed.

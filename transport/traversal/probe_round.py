@@ -8,11 +8,13 @@ closed at once.
 from collections.abc import Sequence
 
 from transport.ice.candidates import CandidateKind, acceptable, priority
-from transport.ice.checklist import Schedule
+from transport.ice.checklist import PairChosen, Schedule
 from transport.ice.pacing import Budget, PacketBudget
 from transport.ice.stun_client import Observation
+from transport.nat.compatibility import Technique
 from transport.nat.profile import NatProfile
 from transport.net.sockets import Address, SendDatagram
+from transport.path.stats import PathVia
 from transport.traversal.context import TraversalContext
 from transport.traversal.round import Round, RoundOwner
 from transport.wire.call_messages import MAX_CANDIDATES, Candidates, WireCandidate
@@ -74,6 +76,9 @@ class ProbeRound(Round):
 
     def _handed_over(self, socket: int) -> None:
         self._uncount(socket)
+
+    def _via(self, pair: PairChosen) -> PathVia:
+        return "prediction" if self.strategy.technique is Technique.PREDICTION else "birthday"
 
     def _time_over(self, now: float) -> None:
         self._lose("no-answer" if self.peer else "no-candidates")

@@ -18,10 +18,11 @@ from transport.ice.candidates import (
     to_wire,
     useful_hosts,
 )
-from transport.ice.checklist import SYNCHRONISED_S, TA_S, UNSYNCHRONISED_S, Schedule
+from transport.ice.checklist import SYNCHRONISED_S, TA_S, UNSYNCHRONISED_S, PairChosen, Schedule
 from transport.ice.pacing import Budget, PacketBudget
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address
+from transport.path.stats import PathVia
 from transport.traversal.context import ROUNDS_PER_ATTEMPT, TraversalContext
 from transport.traversal.round import Gathered, Round, RoundOwner, State, Trigger
 from transport.wire.call_messages import Candidates, WireCandidate
@@ -203,8 +204,10 @@ class PunchRound(Round):
             self._mapped_socket = self._open(self._toward(4), 4, port)
             self._versions[self._mapped_socket] = 4
 
-    def _is_mapped_port(self, socket: int) -> bool:
-        return socket == self._mapped_socket
+    def _via(self, pair: PairChosen) -> PathVia:
+        if pair.kind is CandidateKind.MAPPED or pair.socket == self._mapped_socket:
+            return "port_mapping"
+        return "host" if pair.kind is CandidateKind.HOST or is_private(pair.remote[0]) else "punch"
 
     # -- exchanging candidates, and starting
 

@@ -13,13 +13,14 @@ from enum import Enum
 from typing import Final, Protocol
 
 from transport.ice.checklist import MAX_PAIRS, TA_S, CheckCommand, CheckList, PairChosen
-from transport.ice.credentials import CheckKeys, Credentials, make_credentials
+from transport.ice.credentials import Credentials, make_credentials
 from transport.ice.pacing import PacketBudget
 from transport.ice.start_sync import Synchroniser
 from transport.ice.stun_client import Observation, StunClient
 from transport.net.sockets import Address, DatagramReceived, SendDatagram, SocketFailed, SocketOpened
+from transport.path.stats import PathVia
 from transport.traversal.context import TraversalContext
-from transport.traversal.events import SendToPeer, TraversalMessage
+from transport.traversal.events import DirectFound, SendToPeer, TraversalMessage
 from transport.wire.call_messages import Candidates, WireCandidate
 
 CONFIRM_S = 2.0
@@ -71,18 +72,6 @@ class ChecksStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundWon:
-    """A pair is valid and nominated. Comes again, for the same socket, when the controlling side chose another remote
-    address in the end. ``by_mapped_port``: the peer came in by a mapped port of ours."""
-
-    socket: int
-    local: Address
-    pair: PairChosen
-    keys: CheckKeys
-    by_mapped_port: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class RoundLost:
     """``reason``: "no-candidates", "no-sync", "no-answer", "no-sockets", "few-sockets", "table-full"."""
 
@@ -104,7 +93,7 @@ class Gathered:
     unbelievable: int
 
 
-RoundResult = ChecksStarted | RoundWon | RoundLost | RoundUnconfirmed | Gathered
+RoundResult = ChecksStarted | DirectFound | RoundLost | RoundUnconfirmed | Gathered
 
 
 class RoundOwner(Protocol):
@@ -182,8 +171,9 @@ class Round(ABC):
         """When :meth:`_advance` has something to do."""
         return ()
 
-    def _is_mapped_port(self, socket: int) -> bool:
-        return False
+    @abstractmethod
+    def _via(self, pair: PairChosen) -> PathVia:
+        """What kind of path a chosen pair is."""
 
     def _handed_over(self, socket: int) -> None:  # noqa: B027
         """The round is won with this one."""
@@ -368,7 +358,9 @@ class Round(ABC):
             self.stun.clear()
             self._close([socket for socket in self.local if socket != pair.socket])
             self._handed_over(pair.socket)
-        self._results.append(RoundWon(pair.socket, local, pair, self.checks.keys, self._is_mapped_port(pair.socket)))
+        via, keys = self._via(pair), self.checks.keys
+        found = DirectFound(pair.socket, local, pair.remote, via, pair.rtt_s, keys, pair.nomination, pair.mapped)
+        self._results.append(found)
 
     def _close(self, sockets: Iterable[int]) -> None:
         for socket in tuple(sockets):

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from transport.ice.candidates import CandidateKind, is_private
 from transport.ice.pacing import Budget
 from transport.nat.compatibility import Technique
-from transport.path.stats import PathVia
 from transport.traversal.context import ROUNDS_PER_ATTEMPT, TraversalContext
 from transport.traversal.events import DirectFound, PhaseStatus, TraversalMessage
 from transport.traversal.round import (
@@ -24,7 +22,6 @@ from transport.traversal.round import (
     RoundOwner,
     RoundResult,
     RoundUnconfirmed,
-    RoundWon,
 )
 
 REPORT_EACH = 32
@@ -217,13 +214,13 @@ class TechniqueRun(ABC):
         match result:
             case ChecksStarted():
                 self._move(Trigger.CHECKS_STARTED)
-            case RoundWon():
+            case DirectFound():
                 if source is self._round:
                     if self._won is not None:
                         self._count(self._won)
                     self._won, self._round = source, None
                 self._end(Trigger.FOUND, "", now)
-                self._found(self, direct_found(result, self.spec.technique), now)
+                self._found(self, result, now)
             case RoundLost(reason):
                 if source is self._round:
                     self._round_lost(source, reason, now)
@@ -268,14 +265,3 @@ class TechniqueRun(ABC):
 
 
 OnFound = Callable[[TechniqueRun, DirectFound, float], None]
-
-
-def direct_found(won: RoundWon, technique: Technique | None = None) -> DirectFound:
-    """What the link learns of a won round; ``technique`` is the one beyond hole punching that won it."""
-    pair = won.pair
-    near = pair.kind is CandidateKind.HOST or is_private(pair.remote[0])
-    is_mapped = pair.kind is CandidateKind.MAPPED or won.by_mapped_port
-    via: PathVia = "port_mapping" if is_mapped else "host" if near else "punch"
-    if technique is not None:
-        via = "prediction" if technique is Technique.PREDICTION else "birthday"
-    return DirectFound(won.socket, won.local, pair.remote, via, pair.rtt_s, won.keys, pair.nomination, pair.mapped)

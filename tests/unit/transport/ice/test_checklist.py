@@ -106,7 +106,7 @@ def check_from(party: Party, other: Party, **fields: object) -> bytes:
 
 def state(checks: CheckList) -> object:
     """All that a packet could have moved."""
-    pairs = [(pair.remote, pair.kind, pair.rtt_s, pair.nominated, pair.schedule) for pair in checks.pairs]
+    pairs = [(pair.remote, pair.kind, pair.rtt_s, pair.nominated, pair.schedule) for pair in checks.pairs.values()]
     return pairs, checks.chosen, checks.confirmed, checks.peer_seen, checks.answers_sent
 
 
@@ -164,7 +164,9 @@ def test_a_check_before_the_candidates_is_answered_and_remembered() -> None:
     assert stun.parse(answer.data).authentic(ben.credentials.password)
     ben.meet(ann.credentials)
     [triggered] = ben.take(ben.checks.run(0.1), 0.1)
-    assert triggered.destination == ANN and ben.checks.pairs[0].kind is CandidateKind.PEER_REFLEXIVE
+    assert triggered.destination == ANN and [pair.kind for pair in ben.checks.pairs.values()] == [
+        CandidateKind.PEER_REFLEXIVE
+    ]
 
 
 def test_the_highest_nomination_wins() -> None:

@@ -17,8 +17,8 @@ from transport.net.sockets import (
     SocketOpened,
 )
 from transport.traversal.context import TraversalContext
-from transport.traversal.events import SendToPeer, TraversalMessage
-from transport.traversal.round import Round, RoundLost, RoundOwner, RoundResult, RoundWon
+from transport.traversal.events import DirectFound, SendToPeer, TraversalMessage
+from transport.traversal.round import Round, RoundLost, RoundOwner, RoundResult
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, WireCandidate
 from transport.wire.stun import IceRole
@@ -77,7 +77,7 @@ class RoundLab:
         self.sent: list[tuple[float, SendDatagram]] = []
         self.messages: list[Candidates] = []
         self.syncs: list[object] = []
-        self.won: list[RoundWon] = []
+        self.won: list[DirectFound] = []
         self.lost: list[str] = []
         self.round = make(context, number, self)
 
@@ -126,7 +126,7 @@ class RoundLab:
 
     def take(self, source: Round, result: RoundResult, now: float) -> None:
         match result:
-            case RoundWon():
+            case DirectFound():
                 self.won.append(result)
                 self.context.sockets.hand_over(result.socket)
             case RoundLost(reason):

@@ -116,7 +116,7 @@ def test_whoever_wins_keeps_one_socket() -> None:
     lab.receive_message(candidates(4, 30_000))
     lab.wait(0.3)
     lab.answer(lab.checks[7])
-    assert [won.pair.remote for won in lab.won] == [lab.checks[7].destination]
+    assert [won.remote for won in lab.won] == [lab.checks[7].destination]
     before = len(lab.checks)
     lab.wait(5.0)
     assert {sent.destination for sent in lab.checks[before:]} <= {lab.checks[7].destination}, (

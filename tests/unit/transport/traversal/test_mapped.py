@@ -15,14 +15,13 @@ from transport.ice.candidates import (
     to_wire,
 )
 from transport.ice.checklist import PairChosen
-from transport.ice.credentials import CheckKeys, make_credentials
+from transport.ice.credentials import make_credentials
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address, CloseSocket, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal.context import TraversalContext
 from transport.traversal.events import SendToPeer
 from transport.traversal.punch_round import PunchRound
-from transport.traversal.round import Round, RoundResult, RoundWon
-from transport.traversal.technique import direct_found
+from transport.traversal.round import Round, RoundResult
 from transport.wire.call_messages import Candidates, WireCandidate
 from transport.wire.stun import IceRole
 
@@ -163,15 +162,14 @@ def test_a_mapping_that_comes_later_is_sent_with_the_rest() -> None:
     assert to_wire(mapped_candidates([MAPPED], BASE, ()))[0] in later.candidates
 
 
-def test_the_way_of_a_win_is_named() -> None:
-    keys = CheckKeys(THEIRS, THEIRS, IceRole.CONTROLLING, 1)
+def test_the_kind_of_a_path_is_named() -> None:
+    lab = ALab(MAPPED)
 
-    def via(kind: CandidateKind, remote: str, *, by_mapped_port: bool) -> str:
-        pair = PairChosen(0, (remote, 5_000), kind, 0.1, ("198.51.100.1", 25_001), 1)
-        return direct_found(RoundWon(0, BASE, pair, keys, by_mapped_port)).via
+    def via(kind: CandidateKind, remote: str, *, socket: int = V4) -> str:
+        return lab.round._via(PairChosen(socket, (remote, 5_000), kind, 0.1, ("198.51.100.1", 25_001), 1))
 
-    assert via(CandidateKind.PEER_REFLEXIVE, "203.0.113.9", by_mapped_port=True) == "port_mapping"
-    assert via(CandidateKind.MAPPED, "203.0.113.9", by_mapped_port=False) == "port_mapping"
-    assert via(CandidateKind.MAPPED, "100.64.1.2", by_mapped_port=False) == "port_mapping"
-    assert via(CandidateKind.PEER_REFLEXIVE, "203.0.113.9", by_mapped_port=False) == "punch"
-    assert via(CandidateKind.HOST, "192.168.1.7", by_mapped_port=False) == "host"
+    assert via(CandidateKind.PEER_REFLEXIVE, "203.0.113.9", socket=EXTRA) == "port_mapping"
+    assert via(CandidateKind.MAPPED, "203.0.113.9") == "port_mapping"
+    assert via(CandidateKind.MAPPED, "100.64.1.2") == "port_mapping"
+    assert via(CandidateKind.PEER_REFLEXIVE, "203.0.113.9") == "punch"
+    assert via(CandidateKind.HOST, "192.168.1.7") == "host"

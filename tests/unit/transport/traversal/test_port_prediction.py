@@ -99,7 +99,7 @@ def test_the_stable_side_checks_every_port_that_it_gets_and_wins_with_the_right_
     lab.wait(0.05)
     assert {sent.destination[1] for sent in lab.checks} == {30_002, 30_005, 30_008}
     lab.answer(next(sent for sent in lab.checks if sent.destination[1] == 30_005))
-    assert [won.pair.remote for won in lab.won] == [(PEER[0], 30_005)] and len(lab.opened) == 1
+    assert [won.remote for won in lab.won] == [(PEER[0], 30_005)] and len(lab.opened) == 1
     assert lab.context.limits.sockets == 0, "a path is no search any more"
 
 
