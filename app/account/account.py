@@ -8,6 +8,7 @@ import msgspec
 
 from app.account.local_relay import ECHO_NAME, LocalRelay, LocalRelayPlace
 from app.account.relay_sessions import RelaySessions
+from app.account.status import AccountStatus, State, Trigger, own_address
 from app.account.view import AccountView
 from app.ipc import engine_state, messages
 from app.model.end_reasons import end_reason, relay_problem
@@ -48,27 +49,15 @@ class Account:
         self._notify = notify
         self._tasks = Tasks("membership")
         self._trial: LocalRelay | None = None
-        self.refusal: Rejected | None = None
-        """Why the home relay has turned the user away for good; ``None`` when it has not."""
-
-    @property
-    def own_address(self) -> PersonAddress | None:
-        """Where the user can be called; ``None`` before a name is registered."""
-        profile = self._store.documents.profile
-        if not profile.name:
-            return None
-        try:
-            return PersonAddress(parse_name(profile.name), parse_relay(profile.relay))
-        except WireError:
-            return None
+        self.status = AccountStatus()
 
     def resume(self) -> None:
         """Go on where the last run ended."""
-        self._show_me()
+        self._show()
         if self._store.documents.profile.local_trial:
             self._start("starting-local-relay", self._try_here(self._store.documents.profile.name))
-        elif (person := self.own_address) is not None:
-            self._set_relay("connecting")
+        elif (person := own_address(self._store.documents.profile)) is not None:
+            self._move(Trigger.REGISTERED)
             self._tasks.start(self._relays.go_home(person), name="go-home")
 
     async def close(self) -> None:
@@ -91,20 +80,18 @@ class Account:
             case messages.SignOff():
                 self._start("signing-off", self._sign_off(), answer, "SignOff")
 
-    def home_says(self, event: RelayEvent) -> None:
-        """How the home session stands."""
+    def from_home(self, event: RelayEvent) -> None:
+        """What the session with the user's own relay says."""
         match event:
             case Connected():
-                self.refusal = None
-                self._set_relay("online")
+                self._move(Trigger.LOGGED_IN)
             case Disconnected(reason, retry_in_s):
                 self._picture.online.clear()
-                self._set_relay("offline", "unreachable", reason, retry_in_s)
+                self._move(Trigger.LOST, "unreachable", reason, retry_in_s)
             case Rejected(code, text):
-                self.refusal = event
                 self._picture.online.clear()
                 problem = relay_problem(code)
-                self._set_relay("refused", problem, text)
+                self._move(Trigger.REJECTED, problem, text, rejection=event)
                 values: Values = {"problem": problem, "relay": self._relay, "detail": text}
                 self._notify(Finding("error", "relay-refused", values))
 
@@ -133,7 +120,7 @@ class Account:
         if answer is not None:
             answer(failure)
         else:
-            self._set_relay("offline", "no-local-relay")
+            self._move(Trigger.LOST, "no-local-relay")
             self._notify(Finding("error", "no-local-relay", {"code": failure.code, **failure.values}))
 
     async def _register(self, person: PersonAddress) -> None:
@@ -173,8 +160,7 @@ class Account:
     async def _settle(self, person: PersonAddress, *, local_trial: bool) -> None:
         profile = Profile(name=person.name, relay=str(person.relay), local_trial=local_trial)
         self._store.documents.change_profile(profile)
-        self._show_me()
-        self._set_relay("connecting")
+        self._move(Trigger.REGISTERED)
         await self._relays.go_home(person)
 
     async def _sign_off(self) -> None:
@@ -184,8 +170,7 @@ class Account:
             self._trial = None
         self._store.documents.change_profile(Profile())
         self._picture.online.clear()
-        self._show_me()
-        self._set_relay("none")
+        self._move(Trigger.SIGNED_OFF)
 
     @property
     def _relay(self) -> str:
@@ -193,33 +178,35 @@ class Account:
 
     # -- showing ---------------------------------------------------------------------------------------------------
 
-    def _show_me(self) -> None:
-        profile, own = self._store.documents.profile, self.own_address
+    def _move(
+        self,
+        trigger: Trigger,
+        problem: RelayProblem | None = None,
+        detail: str = "",
+        retry_s: float | None = None,
+        rejection: Rejected | None = None,
+    ) -> None:
+        self.status.move(trigger, problem, detail, retry_s, rejection)
+        self._show()
+        self._changed()
+
+    def _show(self) -> None:
+        profile, own, home = (
+            self._store.documents.profile,
+            own_address(self._store.documents.profile),
+            self._relays.home,
+        )
         self._picture.me = msgspec.structs.replace(
             self._picture.me,
             name=profile.name,
             address=str(own) if own is not None else "",
             local_trial=profile.local_trial,
+            relay=self.status.shown,
+            relay_problem=self.status.problem,
+            relay_detail=self.status.detail,
+            relay_retry_s=self.status.retry_s,
+            relay_rtt_ms=home.client.rtt_ms if home is not None and self.status.state is State.ONLINE else None,
         )
-
-    def _set_relay(
-        self,
-        status: engine_state.RelayStatus,
-        problem: RelayProblem | None = None,
-        detail: str = "",
-        retry_s: float | None = None,
-    ) -> None:
-        home = self._relays.home
-        rtt_ms = home.client.rtt_ms if home is not None and status == "online" else None
-        self._picture.me = msgspec.structs.replace(
-            self._picture.me,
-            relay=status,
-            relay_problem=problem,
-            relay_detail=detail,
-            relay_retry_s=retry_s,
-            relay_rtt_ms=rtt_ms,
-        )
-        self._changed()
 
 
 def _login_name() -> str:

@@ -8,6 +8,7 @@ from app.store import Store
 from transport.identity.keys import Identity
 from transport.io.relay_session import RelayClient
 from transport.io.tasks import Tasks
+from transport.quic.relay_session import RelaySession
 from transport.quic.session_events import RelayEvent
 from transport.wire import relay_messages
 from transport.wire.addresses import PersonAddress, RelayAddress
@@ -23,6 +24,11 @@ class Route:
     address: RelayAddress
     is_home: bool
     client: RelayClient
+
+    @property
+    def session(self) -> RelaySession:
+        """How the session stands."""
+        return self.client.session
 
 
 class RelaySessions:

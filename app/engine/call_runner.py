@@ -12,21 +12,18 @@ from transport.quic.session_events import CheckConnection, SendRelayMessage
 
 
 class CallRunner:
-    """``on_change`` is called when windows would show something else, ``on_finished`` once."""
+    """``on_event`` is told when the call is over, and when windows would show something else."""
 
     def __init__(
         self,
         session: CallSession,
         relay: RelayClient,
         audio: EngineAudio,
-        on_change: Callable[[], None],
-        on_finished: Callable[[ev.Finished], None],
+        on_event: Callable[[ev.Finished | ev.ViewChanged], None],
     ) -> None:
-        self.session = session
         self._relay = relay
         self._audio = audio
-        self._on_change = on_change
-        self._on_finished = on_finished
+        self._on_event = on_event
         self._runner = Runner(session, self._carry_out)
         self._released = asyncio.Event()
 
@@ -38,6 +35,10 @@ class CallRunner:
         """Give the link a moment to say goodbye, then let go of everything."""
         self.submit(ev.UserLeft())
         await self._released.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everything at once."""
         self._runner.close()
 
     def _carry_out(self, command: ev.SessionCommand) -> None:
@@ -59,9 +60,7 @@ class CallRunner:
                 audio.play_tone(tone)
             case ev.StopTone():
                 audio.stop_tone()
-            case ev.Finished():
-                self._on_finished(command)
-            case ev.ViewChanged():
-                self._on_change()
+            case ev.Finished() | ev.ViewChanged():
+                self._on_event(command)
             case ev.Released():
                 self._released.set()

@@ -2,12 +2,15 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.call import events as ev
 from app.call.machine import CallMachine
 from app.call.session import LEAVE_TIMEOUT_S, CallSession, SessionSetup
+from app.engine.core import EngineCore
+from app.engine.events import BeginCall, CoreEvent, FromCall, FromRelay, ToCall
+from app.ipc import messages as ipc
 from media.devices.stream_state import Opened, OpenFailed, Release, RetryDue, State, StreamMachine, Vanished, Want
 from media.jitter import JitterBuffer
 from media.playout import Frame
@@ -22,6 +25,7 @@ from relay.limits import Limiter, RelayLimits
 from tests.natsim.call import identity
 from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.driver import TICK_S
+from tests.unit.app.engine.desk import WELCOME, Desk, Way
 from tests.unit.relay.people import authenticate, call_id, person
 from tests.unit.relay.world import NAMES, World
 from transport.ice.candidates import HostAddress
@@ -51,6 +55,7 @@ from transport.path.probes import Echoes
 from transport.path.receiver_reports import Reports
 from transport.portmap.status import MappingStatus
 from transport.quic.call_connection import PeerConnection
+from transport.quic.session_events import Connected, Disconnected, Rejected, RelayMessageReceived
 from transport.traversal import events as te
 from transport.traversal.agent import AgentConfig
 from transport.traversal.events import InterfacesChanged, PortMappingsChanged
@@ -253,6 +258,70 @@ SESSION = Subject(
     _session_ends,
     fire=on(TimerFired()),
     events=ev.SessionEvent,
+)
+
+INCOMING = relay_messages.Incoming("b" * 32, ANN, GRANT)
+NONSENSE = relay_messages.Incoming("c" * 32, relay_messages.DirectoryEntry("", "nonsense", b"k" * 32, b""), GRANT)
+ANYWHERE = Way()
+
+
+class _Engine(Desk):
+    """Takes events without a route or a call as those of its own."""
+
+    def handle(self, event: Any, now: float) -> list[Any]:
+        match event:
+            case FromRelay():
+                event = replace(event, route=self.way)
+            case FromCall() if self.core.session is None:
+                return []
+            case FromCall():
+                event = replace(event, session=self.core.session)
+        return self.do(event, now)
+
+
+def _engine_ends(run: Run) -> None:
+    session = run.made.core.session
+    if session is not None:
+        run.do(on(ipc.HangUpCall(session.call.view.call_id)))
+        run.do(on(ipc.DismissCall(session.call.view.call_id)))
+    assert run.made.core.session is None and not run.made.core.in_call
+    # One call at a time, and each of them is left.
+    begun = [said.session for said in run.said if isinstance(said, BeginCall)]
+    left = [said.session for said in run.said if isinstance(said, ToCall) and said.event == ev.UserLeft()]
+    assert begun == left
+
+
+ENGINE = Subject(
+    EngineCore,
+    lambda now: _Engine(),
+    each(
+        ipc.PlaceCall("ann@relay.example"),
+        ipc.PlaceCall("nonsense"),
+        ipc.AnswerCall("b" * 32),
+        ipc.DeclineCall("b" * 32),
+        ipc.HangUpCall("b" * 32),
+        ipc.DismissCall("b" * 32),
+        ipc.SetMuted(True),
+        ipc.TrustKey("ann@relay.example", True),
+        ipc.TrustKey("ann@relay.example", False),
+        *(
+            FromRelay(ANYWHERE, event)
+            for event in (
+                Connected(WELCOME, "192.0.2.1"),
+                Disconnected("gone", 1.0),
+                Rejected("replaced", "elsewhere"),
+                RelayMessageReceived(INCOMING),
+                RelayMessageReceived(NONSENSE),
+                RelayMessageReceived(relay_messages.Ended("b" * 32, "cancelled", "")),
+                RelayMessageReceived(relay_messages.Refused(0, "limit", "", 0.0)),
+                RelayMessageReceived(relay_messages.Presence("ann", True)),
+            )
+        ),
+        FromCall(_session(0.0), ev.ViewChanged()),
+    ),
+    _engine_ends,
+    events=CoreEvent,
+    inner=lambda desk: desk.core,
 )
 
 # -- media -----------------------------------------------------------------------------------------------------------
@@ -1042,6 +1111,6 @@ LINK = Subject(
 )
 
 SUBJECTS = (
-    CALL, SESSION, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, REPORTS, MULTIPATH, PEER,
-    CHANNEL, ROUTES, LINK,
+    CALL, SESSION, ENGINE, RATES, STREAM, JITTER, LEGS, LIMITER, CALLS, ROUTER, LEG, MANAGER, ECHOES, REPORTS,
+    MULTIPATH, PEER, CHANNEL, ROUTES, LINK,
 )  # fmt: skip

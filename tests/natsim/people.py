@@ -1,7 +1,7 @@
 """Whole calls: people with sound cards, engines without a window, and one relay that signals and forwards.
 
-A call is the product's own :class:`app.call.session.CallSession` on a virtual host; its audio is that of a simulated
-sound card.
+A person is the product's own :class:`app.engine.core.EngineCore`, and a call its :class:`app.call.session.CallSession`:
+both on a virtual host, with the product's session to the relay and a simulated sound card.
 """
 
 import random
@@ -9,12 +9,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from app.account.status import AccountStatus, Trigger
 from app.call import events as ev
 from app.call.machine import CallMachine
 from app.call.media import MediaConfig
-from app.call.session import CallSession, SessionSetup
-from app.model.terms import KeyTrust
+from app.call.session import CallSession
+from app.engine.core import EngineCore
+from app.engine.events import (
+    BeginCall,
+    CallCommand,
+    CoreConfig,
+    CoreEvent,
+    FromCall,
+    FromRelay,
+    LocalNetwork,
+    ToCall,
+    ToRelay,
+)
+from app.ipc import messages
+from app.network.recall import KnownNetworks
 from app.report.trace import CallBecame
+from app.store.calls import Calls
+from app.store.documents import Documents, Profile
+from app.store.networks import Networks
+from app.store.people import People
+from app.store.relays import RelayCertificates
 from media.codec import Decoder, Encoder, OpusDecoder, OpusEncoder
 from media.delay_estimator import DelayConfig
 from media.pipeline import CaptureChain, PlayoutChain
@@ -26,18 +45,15 @@ from tests.natsim.call import RELAY_IP, identity
 from tests.natsim.clock import VirtualClock
 from tests.natsim.driver import TICK_S, SimRunner
 from tests.natsim.network import Host, Network
-from tests.natsim.relay import MEDIA_PORT
-from tests.natsim.signalling import RELAY_HOST, SimRelay, SimSession
+from tests.natsim.signalling import SimRelay, SimSession
 from tests.natsim.sound import Card, CardConfig, Numbers, Voice, Vowel
 from tests.natsim.wire import Wire
 from transport.ice.candidates import HostAddress
 from transport.identity.keys import Identity
 from transport.quic import session_events
+from transport.quic.relay_session import RelaySession
 from transport.quic.session_events import CheckConnection, SendRelayMessage
-from transport.wire import relay_messages
-from transport.wire.addresses import PersonAddress, parse_relay
-
-RELAY = parse_relay(RELAY_HOST)
+from transport.wire.addresses import PersonAddress, RelayAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +83,10 @@ OPUS = Codec(OpusEncoder, OpusDecoder, Vowel, processed=True)
 class SimCall:
     """One call of one person: the product's session on a virtual host, its audio on a simulated card."""
 
-    def __init__(self, person: "Person", setup: SessionSetup) -> None:
+    def __init__(self, person: "Person", session: CallSession) -> None:
         self.person = person
+        self.session = session
         self.clock = person.world.clock
-        self.session = CallSession(setup, self.clock.now)
         self.runner = SimRunner(self.session, person.host, self._carry_out)
         self.endings: list[tuple[float, ev.Finished]] = []
         self.tones: list[str] = []
@@ -100,12 +116,6 @@ class SimCall:
         """How the call has ended."""
         return self.session.finished
 
-    def feed(self, event: ev.SessionEvent) -> None:
-        """Let something happen to the call."""
-        if isinstance(event, ev.UserAnswered) and self.answered_at is None:
-            self.answered_at = self.clock.now
-        self.runner.submit(event)
-
     def phase_at(self, phase: str) -> float | None:
         """When the call first was in this phase, in the record of the product."""
         placed = self.session.times.placed
@@ -131,12 +141,39 @@ class SimCall:
                 person.card.close()
             case ev.PlayTone(tone):
                 self.tones.append(tone)
-            case ev.Finished():
-                self.endings.append((self.clock.now, command))
+            case ev.Finished() | ev.ViewChanged():
+                if isinstance(command, ev.Finished):
+                    self.endings.append((self.clock.now, command))
+                person.core.handle(FromCall(self.session, command), self.clock.now)
+            case ev.Released():
+                self.runner.close()
+
+
+class Memory:
+    """What a person's engine remembers, without a file."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        def now() -> float:
+            return clock.now
+
+        self.people = People(lambda keys: None, now)
+        self.calls = Calls(lambda keys: None, now)
+        self.relays = RelayCertificates(lambda keys: None, now)
+        self.networks = Networks(lambda keys: None, now)
+        self.documents = Documents(lambda keys: None)
+
+
+@dataclass(frozen=True)
+class SimRoute:
+    """The way to the person's own relay, which is everybody's."""
+
+    address: RelayAddress
+    session: RelaySession
+    is_home: bool = True
 
 
 class Person:
-    """Somebody with a name, a key, a card and a standing session with the relay: the part of app.engine.runner."""
+    """Somebody with a name, a key, a sound card and an engine: the product's core, carried out on a virtual host."""
 
     def __init__(self, world: "World", number: int, name: str, host: Host, options: "Options") -> None:
         self.world = world
@@ -144,24 +181,34 @@ class Person:
         self.identity: Identity = identity(number)
         self.host = host
         self.rng = random.Random(world.rng.getrandbits(64))
-        self.codec = options.codec
         self.traversal = options.traversal
+        self.address = PersonAddress(name, world.relay.address)
         self.on_ring: Callable[[SimCall], None] | None = None
-        self.blocks: set[str] = set()
-        self.pins: dict[str, bytes] = {}
         self.talks: list[SimCall] = []
+        """All calls, the newest at the end."""
         self.is_frozen = False
-        stun = () if options.traversal == "none" else ((RELAY_IP, MEDIA_PORT),)
-        self._relay = ev.RelayConnected(RELAY_IP, stun)
         self._wake_pending = False
         voice = options.codec.voice() if options.voice is None else options.voice
         self.card = Card(options.card, world.clock, voice, self._wake, record=options.record)
         self.pump = AudioPump(self.card.capture_ring, self.card.playout_ring, options.card.ring_frames)
-        self.control = SimSession(world.relay, host, self.identity, name, self.rng, self._on_relay)
-
-    @property
-    def address(self) -> str:
-        return f"{self.name}@{RELAY_HOST}"
+        self.control = SimSession(world.relay, host, self.identity, name, self.rng, self._from_relay)
+        self.memory = Memory(world.clock)
+        self.memory.documents.change_profile(Profile(name, str(world.relay.address)))
+        self.account = AccountStatus()
+        self.account.move(Trigger.REGISTERED)
+        self._route = SimRoute(world.relay.address, self.control.session)
+        # Without addresses of its own a machine looks for no direct path.
+        hosts = () if options.traversal == "none" else (HostAddress(host.ip, 24, "eth0"),)
+        config = CoreConfig(
+            identity=self.identity,
+            pump=self.pump,
+            rng=self.rng,
+            route_to=lambda relay, home: self._route,
+            network=lambda: LocalNetwork(hosts),
+            media=options.codec.media,
+        )
+        known = KnownNetworks(self.memory.networks, self.identity.secret, 0.0)
+        self.core = EngineCore(config, self.memory, known, self.account)
 
     @property
     def talk(self) -> SimCall:
@@ -170,23 +217,33 @@ class Person:
 
     # -- what the user does
 
+    def do(self, message: CallCommand) -> None:
+        """What a window asks of the engine."""
+        self._to_core(message)
+
     def call(self, name: str) -> SimCall:
         """Call somebody at the same relay."""
-        talk = self._begin(name)
-        call_id = self.rng.randbytes(16).hex()
-        talk.feed(ev.Placed(call_id, f"{name}@{RELAY_HOST}", name))
-        if self.control.is_connected:
-            talk.feed(self._relay)
-        return talk
+        before = len(self.talks)
+        self.do(messages.PlaceCall(f"{name}@{self.world.relay.address}"))
+        assert len(self.talks) == before + 1
+        return self.talk
 
     def answer(self) -> None:
-        self.talk.feed(ev.UserAnswered())
+        if self.talk.answered_at is None:
+            self.talk.answered_at = self.world.clock.now
+        self.do(messages.AnswerCall(self.talk.call.view.call_id))
 
     def decline(self) -> None:
-        self.talk.feed(ev.UserDeclined())
+        self.do(messages.DeclineCall(self.talk.call.view.call_id))
 
     def hang_up(self) -> None:
-        self.talk.feed(ev.UserHungUp())
+        self.do(messages.HangUpCall(self.talk.call.view.call_id))
+
+    def meet(self, name: str, number: int) -> PersonAddress:
+        """Have known somebody with the key of this number."""
+        address, who = PersonAddress(name, self.world.relay.address), identity(number)
+        self.memory.people.meet(address, who.key, who.certificate)
+        return address
 
     # -- what happens to the machine
 
@@ -216,86 +273,40 @@ class Person:
 
     # -- inside
 
-    def _begin(self, name: str) -> SimCall:
-        is_direct = self.traversal != "none"
-        setup = SessionSetup(
-            identity=self.identity,
-            home_address=self.address,
-            person=PersonAddress(name, RELAY),
-            pump=self.pump,
-            rng=self.rng,
-            media=self.codec.media,
-            relay=self._relay,
-            is_contact=self.traversal == "early",
-            hosts=(HostAddress(self.host.ip, 24, "eth0"),) if is_direct else (),
-        )
-        self.talks.append(SimCall(self, setup))
-        return self.talk
-
     def _wake(self) -> None:
         if self.is_frozen:
             self._wake_pending = True
         elif self.talks and self.talk.is_audible:
-            self.talk.feed(ev.AudioReady())
+            self.talk.runner.submit(ev.AudioReady())
         else:
             self.pump.pump(self.world.clock.now)
 
-    def _in_call(self) -> bool:
-        return bool(self.talks) and not self.talk.call.finished
-
-    def _on_relay(self, event: session_events.SessionCommand) -> None:
+    def _from_relay(self, event: session_events.SessionCommand) -> None:
         match event:
             case session_events.Connected():
-                self._connected()
-            case session_events.Disconnected() | session_events.Rejected():
-                self._lost()
-            case session_events.RelayMessageReceived(message):
-                self._relay_says(message)
+                self._to_core(FromRelay(self._route, event))
+                self.account.move(Trigger.LOGGED_IN)
+            case session_events.Disconnected():
+                self._to_core(FromRelay(self._route, event))
+                self.account.move(Trigger.LOST)
+            case session_events.Rejected() | session_events.RelayMessageReceived():
+                self._to_core(FromRelay(self._route, event))
 
-    def _connected(self) -> None:
-        if self._in_call():
-            self.talk.feed(self._relay)
-
-    def _lost(self) -> None:
-        if self._in_call():
-            self.talk.feed(ev.RelayDisconnected("relay-unreachable"))
-
-    def _trust(self, name: str, key: bytes) -> KeyTrust:
-        pinned = self.pins.setdefault(name, key)
-        return "first-use" if pinned == key else "changed"
-
-    def _relay_says(self, message: relay_messages.RelayMessage) -> None:
-        match message:
-            case relay_messages.Incoming():
-                self._arrives(message)
-            case relay_messages.Granted(call_id, callee, leg) if self._is_call(call_id):
-                self.talk.feed(ev.CalleeFound(callee, leg, self._trust(callee.name, callee.key)))
-            case relay_messages.Ringing(call_id) if self._is_call(call_id):
-                self.talk.feed(ev.RemoteRings())
-            case relay_messages.Resumed(call_id, leg) if self._is_call(call_id):
-                self.talk.feed(ev.LegGranted(leg))
-            case relay_messages.Ended(call_id, reason, text) if self._is_call(call_id):
-                self.talk.feed(ev.RelayEnded(reason, text))
-            case relay_messages.Refused(0, code, text) if self._in_call():
-                self.talk.feed(ev.InviteFailed(code, text))
-
-    def _is_call(self, call_id: str) -> bool:
-        return bool(self.talks) and self.talk.call.view.call_id == call_id
-
-    def _arrives(self, incoming: relay_messages.Incoming) -> None:
-        if self._is_call(incoming.call_id):
-            return
-        if incoming.caller.name in self.blocks:
-            self.control.send(relay_messages.Decline(call_id=incoming.call_id, reason="declined"))
-            return
-        if self._in_call():
-            self.control.send(relay_messages.Decline(call_id=incoming.call_id, reason="busy"))
-            return
-        caller = incoming.caller
-        talk, trust = self._begin(caller.name), self._trust(caller.name, caller.key)
-        talk.feed(ev.CallArrived(incoming.call_id, str(talk.session.person), caller, incoming.leg, trust))
-        if self.on_ring is not None and not talk.call.finished:
-            self.on_ring(talk)
+    def _to_core(self, event: CoreEvent) -> None:
+        rings = False
+        for command in self.core.handle(event, self.world.clock.now):
+            match command:
+                case BeginCall(session):
+                    self.talks.append(SimCall(self, session))
+                case ToCall(session, call_event):
+                    rings = isinstance(call_event, ev.CallArrived)
+                    next(talk for talk in reversed(self.talks) if talk.session is session).runner.submit(call_event)
+                case ToRelay(_, message):
+                    self.control.send(message)
+                case messages.CommandFailed():
+                    raise AssertionError(command.code)
+        if rings and self.on_ring is not None and not self.talk.call.finished:
+            self.on_ring(self.talk)
 
 
 DEFAULT_CARD = CardConfig()
@@ -336,6 +347,11 @@ class World:
         number = self._numbers[name]
         host = self.network.host(f"198.51.100.{number}", options.up(), options.down())
         person = Person(self, number, name, host, options)
+        if options.traversal == "early":
+            # Somebody in the list whose key is known may be looked for while it rings.
+            for other, key in self._numbers.items():
+                if other != name:
+                    person.memory.people.add(person.meet(other, key))
         person.control.start()
         return person
 

@@ -6,10 +6,9 @@ client that is away, 50 s of QUIC's idle time-out on a control session, 30 s unt
 
 import pytest
 
-from app.call import events as ev
 from app.call.machine import INVITE_TIMEOUT_S, RING_TIMEOUT_S
+from app.ipc import messages
 from relay.call_table import NO_ANSWER_S, RECONNECT_GRACE_S
-from tests.natsim.call import identity
 from tests.natsim.people import Person, SimCall, World
 from transport.link.link import LOST_AFTER_S
 from transport.quic.relay_channel import IDLE_TIMEOUT_S
@@ -208,7 +207,8 @@ def test_offline_and_unknown(two: Two) -> None:
 
 
 def test_the_blocked_are_declined_like_anybody_and_it_never_rings(two: Two) -> None:
-    two.bob.blocks.add("ann")
+    two.bob.memory.people.add(two.ann.address)
+    two.bob.memory.people.set_blocked(two.ann.address, True)
     placed = two.ann.call("bob")
     two.over(placed)
     assert how(placed) == ("declined", "declined")
@@ -217,7 +217,7 @@ def test_the_blocked_are_declined_like_anybody_and_it_never_rings(two: Two) -> N
 
 
 def test_a_changed_key_stops_the_caller_before_a_link_is_opened(two: Two) -> None:
-    two.ann.pins["bob"] = identity(77).key
+    two.ann.meet("bob", 77)
     placed = two.ann.call("bob")
     two.over(placed)
     assert how(placed) == ("key-changed", "key-changed")
@@ -228,12 +228,12 @@ def test_a_changed_key_stops_the_caller_before_a_link_is_opened(two: Two) -> Non
 
 
 def test_a_caller_with_a_changed_key_rings_but_cannot_be_answered_unseen(two: Two) -> None:
-    two.bob.pins["ann"] = identity(77).key
+    two.bob.meet("ann", 77)
     placed, rung = two.ring()
     two.bob.answer()
     two.world.run(2.0)
     assert rung.call.view.phase == "incoming" and placed.call.view.phase == "ringing"
-    rung.feed(ev.KeyAccepted("verified"))
+    two.bob.do(messages.TrustKey(str(two.ann.address), verified=False))
     two.bob.answer()
     two.world.until(lambda: placed.call.view.phase == rung.call.view.phase == "talking", 2.0)
 

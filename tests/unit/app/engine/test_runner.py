@@ -13,6 +13,7 @@ import pytest
 
 from app.account.registration import register_name
 from app.account.relay_sessions import Route
+from app.engine.events import FromRelay
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
 from app.engine.view import MAX_NUMBERS, SafetyNumbers
@@ -26,6 +27,7 @@ from tests.unit.relay.live import running
 from transport.ice.candidates import HostAddress
 from transport.nat.profile import Mapping, NatKind, NatProfile
 from transport.net.sockets import Address
+from transport.quic.session_events import RelayMessageReceived
 from transport.wire import relay_messages
 from transport.wire.addresses import PersonAddress, parse_person
 
@@ -311,7 +313,8 @@ def test_a_relay_can_only_tell_of_people_one_knows(tmp_path: Path) -> None:
             person.do(messages.AddContact(address=str(bob), alias="Bob"))
             home = Route(bob.relay, is_home=True, client=None)  # type: ignore[arg-type]
             for name in ("bob", "stranger"):
-                person.engine._relay_message(home, None, relay_messages.Presence(name, True))
+                presence = RelayMessageReceived(relay_messages.Presence(name, True))
+                person.engine._to_core(FromRelay(home, presence))
             assert person.engine._picture.online == {bob.short: True}
         finally:
             await person.engine.close()

@@ -1,0 +1,177 @@
+"""app.engine.core: whom it lets through, whom it trusts, and what it asks for. Whole calls are in tests/natsim."""
+
+import pytest
+
+from app.account.status import Trigger
+from app.call import events as ev
+from app.engine.events import (
+    BeginCall,
+    CallOver,
+    CoreCommand,
+    FromCall,
+    FromRelay,
+    PresenceChanged,
+    RelayReached,
+    ReleaseRoute,
+    ToCall,
+    ToRelay,
+)
+from app.ipc import messages
+from tests.natsim.call import identity
+from tests.unit.app.engine.desk import ANN, ELSEWHERE, HOME, LEG, NOW, WELCOME, Desk, Way, caller
+from transport.quic.session_events import (
+    Connected,
+    Disconnected,
+    Rejected,
+)
+from transport.wire import relay_messages
+from transport.wire.addresses import parse_person
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def failures(commands: list[CoreCommand]) -> list[str]:
+    return [command.code for command in commands if isinstance(command, messages.CommandFailed)]
+
+
+def to_call(commands: list[CoreCommand]) -> list[ev.SessionEvent]:
+    return [command.event for command in commands if isinstance(command, ToCall)]
+
+
+def test_a_call_is_placed_at_the_relay_of_the_address_and_waits_for_its_session(desk: Desk) -> None:
+    commands = desk.do(messages.PlaceCall("cy@elsewhere.example"))
+    assert desk.asked == [(ELSEWHERE, f"bob@{HOME}")]
+    assert [type(command) for command in commands[:2]] == [BeginCall, ToCall]
+    assert [type(event) for event in to_call(commands)] == [ev.Placed]
+    assert desk.core.in_call
+
+
+def test_nobody_calls_two_people_or_themselves_or_nonsense(desk: Desk) -> None:
+    assert failures(desk.do(messages.PlaceCall(f"bob@{HOME}"))) == ["own-address"]
+    [refused] = [c for c in desk.do(messages.PlaceCall("no address")) if isinstance(c, messages.CommandFailed)]
+    assert (refused.command, refused.field) == ("PlaceCall", "address")
+    desk.do(messages.PlaceCall(str(ANN)))
+    assert failures(desk.do(messages.PlaceCall(str(ANN)))) == ["in-call"]
+
+
+def test_a_relay_that_is_known_to_be_away_or_to_refuse_us_is_not_waited_for(desk: Desk) -> None:
+    desk.account.move(Trigger.REGISTERED)
+    desk.account.move(Trigger.LOST)
+    assert ev.InviteFailed("relay-unreachable") in to_call(desk.do(messages.PlaceCall(str(ANN))))
+    desk.account.move(Trigger.REJECTED, rejection=Rejected("not-registered", "no"))
+    assert ev.InviteFailed("not-registered", "no") in to_call(desk.do(messages.PlaceCall(str(ANN))))
+
+
+def test_a_second_caller_hears_busy_and_is_in_the_history(desk: Desk) -> None:
+    desk.ring()
+    commands = desk.ring("b" * 32, caller(3, "cy"))
+    assert ToRelay(desk.way, relay_messages.Decline("b" * 32, "busy")) in commands and to_call(commands) == []
+    assert [(call.call_id, call.outcome) for call in desk.memory.calls.recent()] == [("b" * 32, "missed")]
+
+
+def test_the_same_invitation_again_is_the_same_call(desk: Desk) -> None:
+    desk.ring()
+    assert desk.ring() == [ev.ViewChanged()]
+
+
+def test_who_is_blocked_hears_a_decline_and_leaves_nothing(desk: Desk) -> None:
+    desk.memory.people.add(ANN)
+    desk.memory.people.set_blocked(ANN, True)
+    assert desk.ring() == [ToRelay(desk.way, relay_messages.Decline("a" * 32, "declined")), ev.ViewChanged()]
+    assert desk.core.session is None and desk.memory.calls.recent() == ()
+
+
+def test_whose_key_has_changed_rings_with_a_warning_and_is_answered_after_it_is_accepted(desk: Desk) -> None:
+    desk.memory.people.meet(ANN, identity(7).key, identity(7).certificate)
+    [arrived] = to_call(desk.ring())
+    assert isinstance(arrived, ev.CallArrived) and arrived.trust == "changed"
+    assert desk.core.session is not None and desk.core.session.first_call
+    accepted = to_call(desk.do(messages.TrustKey(str(ANN), verified=False)))
+    assert accepted == [ev.KeyAccepted("first-use")]
+    known = desk.memory.people.get(ANN)
+    assert known is not None and known.pin.key == identity(1).key
+
+
+def test_a_guest_is_who_they_say_and_their_key_is_not_kept_for_them(desk: Desk) -> None:
+    desk.memory.people.meet(ANN, identity(7).key, identity(7).certificate)
+    [arrived] = to_call(desk.ring(who=caller(1, "", str(ANN))))
+    assert isinstance(arrived, ev.CallArrived) and (arrived.address, arrived.trust) == (str(ANN), "changed")
+    session = desk.core.session
+    assert session is not None
+    session.record.mark("answered", NOW)
+    desk.do(FromCall(session, ev.ViewChanged()))
+    known = desk.memory.people.get(ANN)
+    assert known is not None and known.pin.key == identity(7).key
+
+
+def test_a_guest_without_a_home_has_a_name_of_their_key_and_one_with_nonsense_is_turned_away(desk: Desk) -> None:
+    [arrived] = to_call(desk.ring(who=caller(1, "", "")))
+    assert isinstance(arrived, ev.CallArrived)
+    assert identity(1).key.hex()[:8] in parse_person(arrived.address).name
+    desk.do(messages.HangUpCall("a" * 32))
+    turned_away = desk.ring("b" * 32, caller(3, "", "not an address"))
+    assert ToRelay(desk.way, relay_messages.Decline("b" * 32, "declined")) in turned_away
+
+
+def test_the_key_of_somebody_a_relay_vouches_for_is_kept_once_they_talk(desk: Desk) -> None:
+    desk.ring()
+    session = desk.core.session
+    assert session is not None and desk.memory.people.get(ANN) is None
+    desk.do(FromCall(session, ev.ViewChanged()))
+    assert desk.memory.people.get(ANN) is None
+    session.record.mark("answered", NOW)
+    desk.do(FromCall(session, ev.ViewChanged()))
+    known = desk.memory.people.get(ANN)
+    assert known is not None and known.pin.key == identity(1).key
+
+
+def test_messages_about_another_call_reach_nobody(desk: Desk) -> None:
+    desk.ring()
+    for message in (
+        relay_messages.Ended("b" * 32, "hung-up", ""),
+        relay_messages.Resumed("b" * 32, LEG),
+        relay_messages.Ringing("b" * 32),
+        relay_messages.Granted("b" * 32, caller(3), LEG),
+        relay_messages.Refused(5, "limit", "", 0.0),
+    ):
+        assert to_call(desk.hear(message)) == []
+    assert to_call(desk.hear(relay_messages.Ended("a" * 32, "cancelled", ""))) == [ev.RelayEnded("cancelled", "")]
+
+
+def test_a_relay_only_tells_of_people_one_knows(desk: Desk) -> None:
+    desk.memory.people.add(ANN)
+    assert PresenceChanged(ANN.short, True) in desk.hear(relay_messages.Presence("ann", True))
+    assert desk.hear(relay_messages.Presence("stranger", True)) == [ev.ViewChanged()]
+
+
+def test_what_the_session_with_the_relay_does_reaches_the_call(desk: Desk) -> None:
+    desk.do(messages.PlaceCall(str(ANN)))
+    reached = desk.do(FromRelay(desk.way, Connected(WELCOME, "192.0.2.1")))
+    assert [type(event) for event in to_call(reached)] == [ev.RelayConnected]
+    assert any(isinstance(command, RelayReached) for command in reached)
+    lost = desk.do(FromRelay(desk.way, Disconnected("gone", 1.0)))
+    assert to_call(lost) == [ev.RelayDisconnected("relay-unreachable", "gone")]
+    elsewhere = FromRelay(Way(ELSEWHERE, is_home=False), Disconnected("gone", 1.0))
+    assert to_call(desk.do(elsewhere)) == []
+
+
+def test_a_call_that_is_over_is_archived_and_dismissed_with_its_route(desk: Desk) -> None:
+    desk.ring()
+    session = desk.core.session
+    over = desk.do(messages.DeclineCall("a" * 32))
+    assert any(isinstance(command, CallOver) and command.session is session for command in over)
+    assert [call.outcome for call in desk.memory.calls.recent()] == ["declined"]
+    assert desk.core.session is session and not desk.core.in_call
+    dismissed = desk.do(messages.DismissCall("a" * 32))
+    assert to_call(dismissed) == [ev.UserLeft()] and ReleaseRoute(desk.way) in dismissed
+    assert desk.core.session is None
+
+
+def test_the_next_call_over_the_same_route_keeps_it(desk: Desk) -> None:
+    desk.ring()
+    desk.do(messages.DeclineCall("a" * 32))
+    commands = desk.do(messages.PlaceCall(str(ANN)))
+    assert ReleaseRoute(desk.way) not in commands and ev.UserLeft() in to_call(commands)
