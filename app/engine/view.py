@@ -9,7 +9,7 @@ from app.account.view import AccountView
 from app.call.session import CallSession
 from app.ipc import engine_state, messages
 from app.network.network_view import nat_summary, network_state
-from app.report.recorder import Strip
+from app.report.strip import Strip
 from app.store import KnownPerson, Store
 from app.system.errors import Finding
 from transport.identity.safety_number import safety_number
@@ -24,6 +24,8 @@ MAX_NOTICES = 20
 MAX_NUMBERS = 4_096
 # Four rounds of two seconds: how long hole punching goes on at the most, for its progress.
 PUNCH_S = 8.0
+# The recorder rounds times to microseconds: what began with the answer must not seem to have begun before it.
+RECORD_STEP_S = 1e-6
 # Above this the bar would say that it is done.
 MAX_PROGRESS = 0.95
 
@@ -192,9 +194,9 @@ def _marks(strip: Strip, answered: float | None) -> tuple[engine_state.PathMark,
     if answered is None:
         return ()
     return tuple(
-        engine_state.PathMark(mark.at - answered, mark.kind, mark.phase, mark.outcome)
+        engine_state.PathMark(max(0.0, mark.at - answered), mark.kind, mark.phase, mark.outcome)
         for mark in strip.marks
-        if mark.at >= answered
+        if mark.at >= answered - RECORD_STEP_S
     )
 
 

@@ -11,12 +11,12 @@ traversal, paths, moments) and the samples. Each fact is recorded by one method,
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import msgspec
 
-from app.model.terms import CallPhase, PathKind, PhaseName, PhaseOutcome
+from app.model.terms import CallPhase, PathKind, PhaseName
 from app.report import trace
 from app.report.report import (
     REPORT_VERSION,
@@ -33,6 +33,7 @@ from app.report.report import (
     copied,
     nat_report,
 )
+from app.report.strip import STARTED_ANEW, Strip, strip_of
 from transport.link import events as link
 from transport.link.events import LinkStats
 from transport.nat.compatibility import Technique, strategy
@@ -57,8 +58,6 @@ MAX_SAMPLE_PATHS = 4
 # The other side can make paths come and go; a day-long call on a bad network stays readable. The oldest ended go first.
 MAX_PATHS = 200
 MAX_PHASES = 200
-MAX_STRIP = 200
-STARTED_ANEW = "started anew"
 
 
 @dataclass(slots=True)
@@ -72,40 +71,6 @@ class CallTimes:
     first_audio_played: float | None = None
     direct: float | None = None
     ended: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """This kind of path carried the call from ``start`` to ``end`` (``None``: still)."""
-
-    kind: PathKind
-    via: str
-    start: float
-    end: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Something that happened to the paths, or the ``outcome`` that a ``phase`` of the traversal has come to."""
-
-    at: float
-    kind: Literal["swap", "failover", "network", "lost", "back", "phase"]
-    phase: PhaseName | None = None
-    outcome: PhaseOutcome | None = None
-
-
-@dataclass(slots=True)
-class Strip:
-    """Which path carried the call when, in seconds since the call was placed; the window draws it."""
-
-    spans: list[Span] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
-    lost_since: float | None = None
-
-    @property
-    def current(self) -> PathKind | None:
-        """The kind of path in use."""
-        return self.spans[-1].kind if self.spans else None
 
 
 class Recorder:
@@ -280,32 +245,7 @@ class Recorder:
 
     def strip(self) -> Strip:
         """Which path carried the call when, and what happened to it."""
-        strip = Strip()
-        outcomes: dict[str, str] = {}
-        for event in self.events:
-            at = event.at + self.times.placed
-            match event:
-                case trace.PathBecame(kind=kind, via=via, state="active") if kind != strip.current:
-                    if strip.current is not None:
-                        strip.marks.append(Mark(at, "swap" if kind == "direct" else "failover"))
-                    _end_span(strip, at)
-                    strip.spans.append(Span(kind, via, at))
-                case trace.Connection(is_there=is_there):
-                    strip.lost_since = None if is_there else at
-                    strip.marks.append(Mark(at, "back" if is_there else "lost"))
-                case trace.AddressesChanged():
-                    strip.marks.append(Mark(at, "network"))
-                case trace.PhaseBecame(name=name, outcome=outcome):
-                    before = outcomes.get(name, "waiting")
-                    outcomes[name] = outcome
-                    is_turn = outcome in ("trying", "won", "failed") or (outcome, before) == ("cancelled", "trying")
-                    if is_turn and outcome != before and event.reason != STARTED_ANEW:
-                        strip.marks.append(Mark(at, "phase", name, outcome))
-                case trace.CallBecame(phase="ended"):
-                    _end_span(strip, at)
-                    break
-        del strip.spans[:-MAX_STRIP], strip.marks[:-MAX_STRIP]
-        return strip
+        return strip_of(self.events, self.times.placed)
 
     # -- records -----------------------------------------------------------------------------------------------------
 
@@ -422,8 +362,3 @@ def _closed(path: PathReport, at: float) -> PathReport:
 def _drop_oldest(records: list[Any], ended: list[bool], limit: int) -> None:
     if len(records) > limit:
         del records[ended.index(True) if True in ended else 0]
-
-
-def _end_span(strip: Strip, at: float) -> None:
-    if strip.spans and strip.spans[-1].end is None:
-        strip.spans[-1] = replace(strip.spans[-1], end=at)

@@ -7,7 +7,7 @@ subject: :mod:`~app.store.people`, :mod:`~app.store.calls`, :mod:`~app.store.rel
 for a key; the store writes these in one transaction.
 
 A disk that is full, read-only or damaged stops nothing: the store keeps going from memory, has a typed
-:attr:`~app.store.store.Store.trouble` (:mod:`~app.store.errors`), and findings for the person.
+``trouble`` (:mod:`~app.store.errors`), and findings for the person.
 :mod:`~app.store.profile_snapshot` reads beside a running engine.
 """
 

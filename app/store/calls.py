@@ -6,7 +6,8 @@ import msgspec
 
 from app.model.history import RecentCall
 from app.model.sanitize import one_line
-from app.store.database import Row, Statement
+from app.store.collection import Collection
+from app.store.database import Row
 from transport.wire.addresses import parse_person
 from transport.wire.errors import WireError
 
@@ -16,29 +17,26 @@ _MAX_TEXT_CHARS = 400
 _PER_S = 1_000_000
 
 
-class Calls:
+class Calls(Collection[RecentCall]):
     """The history. Each call has a number made from its time, so that numbers never meet those of another run."""
 
+    TABLE, KEY = "calls", "number"
     QUERY = "SELECT number, call FROM calls"
 
-    __slots__ = ("_calls", "_changed", "_clock", "_last_times")
-
     def __init__(self, changed: Callable[[Iterable[str]], None], clock: Callable[[], float]) -> None:
-        self._calls: dict[int, RecentCall] = {}
-        self._changed = changed
-        self._clock = clock
+        super().__init__(changed, clock)
         # Asked for with every picture of the state, many times a second in a call; made anew after a change.
         self._last_times: dict[str, float] | None = None
 
     def recent(self) -> tuple[RecentCall, ...]:
         """Newest first, at most :data:`MAX_CALLS`."""
-        return tuple(self._calls[number] for number in sorted(self._calls, reverse=True))
+        return tuple(self._items[number] for number in sorted(self._items, key=int, reverse=True))
 
     def last_times(self) -> dict[str, float]:
         """When the last call with each address was (Unix seconds), by address without pin."""
         if self._last_times is None:
             times: dict[str, float] = {}
-            for call in self._calls.values():
+            for call in self._items.values():
                 key = _short(call.address)
                 times[key] = max(times.get(key, call.at), call.at)
             self._last_times = times
@@ -46,54 +44,46 @@ class Calls:
 
     def add(self, call: RecentCall) -> None:
         """Remember one more call; the oldest is forgotten when there are too many."""
-        number = max(int(self._clock() * _PER_S), max(self._calls, default=0) + 1)
-        self._calls[number] = msgspec.structs.replace(
+        number = str(max(int(self._clock() * _PER_S), max(map(int, self._items), default=0) + 1))
+        self._items[number] = msgspec.structs.replace(
             call,
             call_id=one_line(call.call_id, _MAX_TEXT_CHARS),
             address=one_line(call.address, _MAX_TEXT_CHARS),
         )
         self._last_times = None
-        self._changed([str(number), *self._forget_oldest()])
+        self._changed([number, *self._forget_oldest()])
 
     def erase(self) -> None:
         """Forget all calls."""
         numbers = self.all_keys()
-        self._calls.clear()
+        self._items.clear()
         self._last_times = None
         self._changed(numbers)
 
     def _forget_oldest(self) -> list[str]:
-        forgotten = sorted(self._calls)[: max(0, len(self._calls) - MAX_CALLS)]
+        forgotten = sorted(self._items, key=int)[: max(0, len(self._items) - MAX_CALLS)]
         for number in forgotten:
-            del self._calls[number]
-        return [str(number) for number in forgotten]
-
-    def all_keys(self) -> list[str]:
-        """The numbers, as text."""
-        return [str(number) for number in self._calls]
+            del self._items[number]
+        return forgotten
 
     def load(self, rows: Iterable[Row], newer: set[str]) -> int:
-        """Take over what is stored, except where memory is ``newer``. Returns how many rows made no sense."""
-        senseless = 0
-        for number, document in rows:
-            if str(number) in newer:
-                continue
-            try:
-                if not (isinstance(number, int) and isinstance(document, bytes)):
-                    raise TypeError("not a call")
-                self._calls[number] = msgspec.json.decode(document, type=RecentCall)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
-                senseless += 1
+        """As of every collection; the oldest are forgotten when there are too many."""
+        broken = super().load(rows, newer)
         self._forget_oldest()
         self._last_times = None
-        return senseless
+        return broken
 
-    def statement(self, key: str) -> Statement:
-        """What makes the stored row equal to what is in memory."""
-        call = self._calls.get(int(key))
-        if call is None:
-            return "DELETE FROM calls WHERE number = ?", (int(key),)
-        return "INSERT OR REPLACE INTO calls VALUES (?, ?)", (int(key), msgspec.json.encode(call))
+    def _read(self, row: Row) -> tuple[str, RecentCall]:
+        number, document = row
+        if not (isinstance(number, int) and isinstance(document, bytes)):
+            raise TypeError("not a call")
+        return str(number), msgspec.json.decode(document, type=RecentCall)
+
+    def _write(self, item: RecentCall) -> Row:
+        return (msgspec.json.encode(item),)
+
+    def _column(self, key: str) -> object:
+        return int(key)
 
 
 def _short(address: str) -> str:

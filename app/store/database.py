@@ -37,8 +37,6 @@ _COMPANIONS = ("-wal", "-shm", "-journal")
 class Database:
     """An open database of the current version."""
 
-    __slots__ = ("_connection", "path")
-
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection

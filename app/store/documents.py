@@ -50,8 +50,6 @@ class Documents:
     PROFILE = "profile"
     OWN_PORT = "own-port"
 
-    __slots__ = ("_changed", "bad_fields", "own_port", "profile", "settings")
-
     def __init__(self, changed: Callable[[Iterable[str]], None]) -> None:
         self._changed = changed
         self.settings = Settings()

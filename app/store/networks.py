@@ -5,38 +5,36 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from app.model.network_history import TAG_BYTES, NetworkOutcome, NetworkPair, is_forgotten, pair_key, updated
-from app.store.database import Row, Statement
+from app.store.collection import Collection
+from app.store.database import Row
 
 # A person with a laptop comes to a few networks a week, and calls a few people from each.
 MAX_PAIRS = 500
 
 
-class Networks:
+class Networks(Collection[NetworkPair]):
     """Pairs of networks, by the tags of both (:func:`app.model.network_history.tag`); the oldest are forgotten."""
 
+    TABLE, KEY = "networks", "pair"
     QUERY = "SELECT pair, record FROM networks"
 
-    __slots__ = ("_changed", "_clock", "_forgotten", "_pairs")
-
     def __init__(self, changed: Callable[[Iterable[str]], None], clock: Callable[[], float]) -> None:
-        self._pairs: dict[str, NetworkPair] = {}
-        self._changed = changed
-        self._clock = clock
+        super().__init__(changed, clock)
         # Of the file, what memory has not taken over: deleted with the next change.
         self._forgotten: set[str] = set()
 
     def get(self, ours: bytes, theirs: bytes) -> NetworkPair | None:
         """What is known of a pair."""
-        return self._pairs.get(pair_key(ours, theirs))
+        return self._items.get(pair_key(ours, theirs))
 
     def newest_first(self) -> tuple[NetworkPair, ...]:
         """All of them."""
-        return tuple(sorted(self._pairs.values(), key=lambda pair: -pair.at))
+        return tuple(sorted(self._items.values(), key=lambda pair: -pair.at))
 
     def add(self, ours: bytes, theirs: bytes, call: NetworkOutcome) -> None:
         """Remember one more call between these; what is too old or too much is forgotten."""
         pair = updated(self.get(ours, theirs) or NetworkPair(ours, theirs), call)
-        self._pairs[pair.key] = pair
+        self._items[pair.key] = pair
         self.forget_old()
         self._note_changed([pair.key])
 
@@ -48,39 +46,27 @@ class Networks:
 
     def erase(self) -> None:
         """Forget all."""
-        self._forgotten.update(self._pairs)
-        self._pairs.clear()
+        self._forgotten.update(self._items)
+        self._items.clear()
         self._note_changed([])
 
-    def all_keys(self) -> list[str]:
-        """The names of all pairs."""
-        return list(self._pairs)
-
     def load(self, rows: Iterable[Row], newer: set[str]) -> int:
-        """Take over what is stored, except where memory is ``newer``. Returns how many rows made no sense."""
-        senseless = 0
-        for key, record in rows:
-            if str(key) in newer:
-                continue
-            try:
-                if not isinstance(record, bytes):
-                    raise TypeError("not a record")
-                pair = msgspec.json.decode(record, type=NetworkPair)
-                if pair.key != key or {len(pair.ours), len(pair.theirs)} != {TAG_BYTES}:
-                    raise TypeError("not the record of this pair")
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
-                senseless += 1
-                continue
-            self._pairs[pair.key] = pair
+        """As of every collection; what is too old or too much is forgotten."""
+        broken = super().load(rows, newer)
         self._drop()
-        return senseless
+        return broken
 
-    def statement(self, key: str) -> Statement:
-        """What makes the stored row equal to what is in memory."""
-        pair = self._pairs.get(key)
-        if pair is None:
-            return "DELETE FROM networks WHERE pair = ?", (key,)
-        return "INSERT OR REPLACE INTO networks VALUES (?, ?)", (key, msgspec.json.encode(pair))
+    def _read(self, row: Row) -> tuple[str, NetworkPair]:
+        key, record = row
+        if not isinstance(record, bytes):
+            raise TypeError("not a record")
+        pair = msgspec.json.decode(record, type=NetworkPair)
+        if pair.key != key or {len(pair.ours), len(pair.theirs)} != {TAG_BYTES}:
+            raise TypeError("not the record of this pair")
+        return pair.key, pair
+
+    def _write(self, item: NetworkPair) -> Row:
+        return (msgspec.json.encode(item),)
 
     def _drop(self) -> None:
         now = self._clock()
@@ -88,7 +74,7 @@ class Networks:
         gone = [pair.key for pair in newest[:MAX_PAIRS] if is_forgotten(pair, now)]
         gone += [pair.key for pair in newest[MAX_PAIRS:]]
         for key in gone:
-            del self._pairs[key]
+            del self._items[key]
         self._forgotten.update(gone)
 
     def _note_changed(self, keys: Iterable[str]) -> None:

@@ -4,13 +4,13 @@ In memory; :class:`app.store.store.Store` writes through what changes. An addres
 relay, so that one person is not two.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from app.model import key_pinning
 from app.model.key_pinning import Pin, Trust
 from app.model.sanitize import one_line
-from app.store.database import Row, Statement
+from app.store.collection import Collection
+from app.store.database import Row
 from app.store.errors import ListFull
 from transport.wire.addresses import PersonAddress, RelayAddress, parse_person
 from transport.wire.errors import WireError
@@ -35,49 +35,43 @@ class KnownPerson:
     pin: Pin = field(default_factory=Pin)
 
 
-class People:
+class People(Collection[KnownPerson]):
     """All of them, by address."""
 
+    TABLE, KEY = "people", "address"
     QUERY = (
         "SELECT address, relay_pin, alias, listed, blocked, added_at, seen_at, key, certificate, verified, "
         "offered_key, offered_certificate FROM people"
     )
 
-    __slots__ = ("_changed", "_clock", "_people")
-
-    def __init__(self, changed: Callable[[Iterable[str]], None], clock: Callable[[], float]) -> None:
-        self._people: dict[str, KnownPerson] = {}
-        self._changed = changed
-        self._clock = clock
-
     # -- asking ----------------------------------------------------------------------------------------------------
 
     def get(self, address: PersonAddress) -> KnownPerson | None:
         """Who is known at this address."""
-        return self._people.get(address.short)
+        return self._items.get(address.short)
 
     def contacts(self) -> tuple[KnownPerson, ...]:
         """The contact list by name, and whoever is blocked, so that a block can be seen and lifted."""
-        shown = (person for person in self._people.values() if person.listed or person.blocked)
+        shown = (person for person in self._items.values() if person.listed or person.blocked)
         return tuple(sorted(shown, key=lambda person: (person.alias or person.address.name).casefold()))
 
     def is_blocked(self, address: PersonAddress, key: bytes) -> bool:
         """Whether this address is blocked, or this key under any address. ``key`` may be empty: not known yet."""
-        known = self._people.get(address.short)
+        known = self._items.get(address.short)
         if known is not None and known.blocked:
             return True
-        return bool(key) and any(person.blocked and person.pin.key == key for person in self._people.values())
+        return bool(key) and any(person.blocked and person.pin.key == key for person in self._items.values())
 
     def knows_key(self, key: bytes) -> bool:
         """Whether anybody was met with this key before."""
-        return any(person.pin.key == key for person in self._people.values())
+        return any(person.pin.key == key for person in self._items.values())
 
     # -- changing --------------------------------------------------------------------------------------------------
 
     def add(self, address: PersonAddress, alias: str = "") -> KnownPerson:
         """Put somebody into the list, or change their alias or their relay's pin. Raises :class:`ListFull`."""
         known = self._known(address)
-        if not known.listed and sum(person.listed for person in self._people.values()) >= MAX_LISTED:
+        if not known.listed and sum(person.listed for person in self._items.values()) >= MAX_LISTED:
             raise ListFull("list-full", limit=MAX_LISTED)
         pinned = address if address.relay.pin else known.address
         return self._keep(replace(known, address=pinned, alias=one_line(alias, MAX_ALIAS_CHARS), listed=True))
@@ -113,64 +107,43 @@ class People:
 
     def _known(self, address: PersonAddress) -> KnownPerson:
         now = self._clock()
-        return self._people.get(address.short) or KnownPerson(address, added_at=now, seen_at=now)
+        return self._items.get(address.short) or KnownPerson(address, added_at=now, seen_at=now)
 
     def _keep(self, person: KnownPerson) -> KnownPerson:
         key = person.address.short
-        if self._people.get(key) != person:
-            self._people[key] = person
+        if self._items.get(key) != person:
+            self._items[key] = person
             self._changed([key, *self._forget_oldest(person)])
         return person
 
     def _forget_oldest(self, kept: KnownPerson) -> list[str]:
-        spare = [p for p in self._people.values() if not (p.listed or p.blocked or p is kept)]
+        spare = [p for p in self._items.values() if not (p.listed or p.blocked or p is kept)]
         if len(spare) < MAX_REMEMBERED:
             return []
         oldest = min(spare, key=lambda person: person.seen_at).address.short
-        del self._people[oldest]
+        del self._items[oldest]
         return [oldest]
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
-    def all_keys(self) -> list[str]:
-        """All addresses."""
-        return list(self._people)
+    def _read(self, row: Row) -> tuple[str, KnownPerson]:
+        person = _person(row)
+        return person.address.short, person
 
-    def load(self, rows: Iterable[Row], newer: set[str]) -> int:
-        """Take over what is stored, except where memory is ``newer``. Returns how many rows made no sense."""
-        senseless = 0
-        for row in rows:
-            try:
-                person = _person(row)
-            except (TypeError, ValueError):  # WireError among them
-                senseless += 1
-                continue
-            if person.address.short not in newer:
-                self._people[person.address.short] = person
-        return senseless
-
-    def statement(self, key: str) -> Statement:
-        """What makes the stored row equal to what is in memory."""
-        person = self._people.get(key)
-        if person is None:
-            return "DELETE FROM people WHERE address = ?", (key,)
-        pin = person.pin
+    def _write(self, item: KnownPerson) -> Row:
+        pin = item.pin
         return (
-            "INSERT OR REPLACE INTO people VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                person.address.relay.pin,
-                person.alias,
-                person.listed,
-                person.blocked,
-                person.added_at,
-                person.seen_at,
-                pin.key,
-                pin.certificate,
-                pin.verified,
-                pin.offered_key,
-                pin.offered_certificate,
-            ),
+            item.address.relay.pin,
+            item.alias,
+            item.listed,
+            item.blocked,
+            item.added_at,
+            item.seen_at,
+            pin.key,
+            pin.certificate,
+            pin.verified,
+            pin.offered_key,
+            pin.offered_certificate,
         )
 
 

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from app.store import database
 from app.store.calls import Calls
+from app.store.collection import Collection
 from app.store.database import MAX_BYTES, Database, open_database, open_for_reading
 from app.store.documents import Documents
 from app.store.errors import StoreDamaged, StoreError, StoreReadOnly
@@ -27,22 +29,6 @@ Key = tuple[str, str]
 
 class Store:
     """The local data. ``trouble`` is what keeps it from being written just now, or ``None``."""
-
-    __slots__ = (
-        "_clock",
-        "_collections",
-        "_database",
-        "_findings",
-        "_max_bytes",
-        "_path",
-        "_pending",
-        "calls",
-        "documents",
-        "networks",
-        "people",
-        "relays",
-        "trouble",
-    )
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time, max_bytes: int = MAX_BYTES) -> None:
         """Open the data at ``path``; never raises for what is, or is not, there. ``clock`` gives Unix seconds."""
@@ -59,7 +45,7 @@ class Store:
         self.relays = RelayCertificates(partial(self._changed, "relays"), clock)
         self.networks = Networks(partial(self._changed, "networks"), clock)
         self.documents = Documents(partial(self._changed, "documents"))
-        self._collections: dict[str, People | Calls | RelayCertificates | Networks | Documents] = {
+        self._collections: dict[str, Collection[Any] | Documents] = {
             "people": self.people,
             "calls": self.calls,
             "relays": self.relays,
@@ -121,12 +107,12 @@ class Store:
 
     def _load(self, opened: Database) -> None:
         rows = {name: opened.rows(collection.QUERY) for name, collection in self._collections.items()}
-        senseless = 0
+        broken = 0
         for name, collection in self._collections.items():
             newer = {key for kind, key in self._pending if kind == name}
-            senseless += collection.load(rows[name], newer)
-        if senseless:
-            self._find("warning", "entries-unreadable", count=senseless)
+            broken += collection.load(rows[name], newer)
+        if broken:
+            self._find("warning", "entries-unreadable", count=broken)
         if self.documents.bad_fields:
             self._find("warning", "settings-reset", names=", ".join(self.documents.bad_fields)[:200])
 
