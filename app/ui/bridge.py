@@ -160,7 +160,7 @@ class Bridge(QObject):
         finally:
             self._link = None
             await link.close()
-        return self.tr("The part of Segue that carries your calls stopped by itself. A running call has ended.")
+        return self.tr("The part of Segue that handles your calls stopped unexpectedly. A call in progress has ended.")
 
     def _pass_on(self, message: EngineMessage) -> None:
         for kind, signal in (

@@ -8,9 +8,10 @@ from PySide6.QtWidgets import QMenu, QSystemTrayIcon
 
 from app.ipc.engine_state import CallStatus
 from app.ipc.messages import EngineState
+from app.text.catalogue import sentence
 from app.ui.commands import CallCommands, Send
 from app.ui.theme.icons import logo
-from app.ui.widgets.format import menu_text, plain, short_address, translate
+from app.ui.widgets.format import menu_text, plain, short_address
 
 NOTIFICATION_MS = 45_000
 # Some notification servers read their text as markup: these signs would begin it.
@@ -93,5 +94,5 @@ class Tray(QObject):
 
 def notification(call: CallStatus) -> tuple[str, str]:
     """Title and text of the system's notification of an incoming call."""
-    title = translate("tray", "{name} is calling").format(name=plain(call.title))
+    title = sentence("{name} is calling", name=plain(call.title))
     return title.translate(MARKUP), short_address(call.address).translate(MARKUP)

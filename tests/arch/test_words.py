@@ -26,6 +26,8 @@ CLEAN = (
     "packaging",
     "tests/scenarios",
     "tests/fuzz",
+    "app/ui",
+    "tests/gui",
     "app/__init__.py",
     "app/__main__.py",
     *("app/ipc", "app/model", "app/report", "app/store", "app/system", "app/text"),

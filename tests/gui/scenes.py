@@ -114,7 +114,7 @@ def _section(place: int):  # type: ignore[no-untyped-def]
 
 
 def _gone(window: MainWindow, state: EngineState) -> None:
-    window.engine_gone("The part of Segue that carries your calls stopped by itself. A running call has ended.")
+    window.engine_gone("The part of Segue that handles your calls stopped unexpectedly. A call in progress has ended.")
 
 
 PREPARE = {

@@ -163,7 +163,7 @@ def test_a_dying_engine_is_reported_and_restarted(played: Played) -> None:
 
     played.run(steps)
     assert len(played.engine.start_threads) == 2 and len(played.engine.links) == 2
-    assert "stopped by itself" in gone[0]
+    assert "stopped unexpectedly" in gone[0]
 
 
 def test_why_an_engine_cannot_be_reached_is_shown(played: Played) -> None:

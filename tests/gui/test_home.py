@@ -45,7 +45,7 @@ def test_trust_in_words(window: MainWindow, trust: str, expected: str) -> None:
 
 def test_empty_states_say_what_to_do(window: MainWindow) -> None:
     window.show_state(with_(HOME, contacts=(), recents=()))
-    assert "Add people by their address" in words(window.home)
+    assert "Add contacts by their address" in words(window.home)
     window.show_state(EngineState(ready=True, first_run=False))
     assert "You have no address yet" in words(window.home)
 
@@ -155,7 +155,7 @@ def test_what_worked_on_which_network(window: MainWindow, qapp: QApplication) ->
     assert card is not None and erase is not None and erase.isEnabled()
     seen = words(card)
     for part in (
-        "Home router to strict router",
+        "Home router → Strict router",
         "Birthday search · 4.7 s after the answer · 3 of 4 calls direct · from this network",
         "26 min ago",
         "On the relay · 0 of 2 calls direct",

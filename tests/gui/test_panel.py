@@ -122,7 +122,7 @@ def test_overlapping_phases_have_their_own_progress_and_time_left(qtbot: QtBot, 
     assert "487 of 1,024 ports · 6 s left" in words(step("birthday"))
     assert "Trying 1,024 ports there" in words(step("birthday"))
     assert "1 s left" in words(step("port_mapping"))
-    assert progress("birthday").accessibleName() == "Birthday search: 48 %"
+    assert progress("birthday").accessibleName() == "Birthday search: 48%"
     assert step("birthday").accessibleName() == "Birthday search: Trying"
     assert "Bob Okafor's network uses a random port for every destination" in step("birthday").accessibleDescription()
     # The clock goes on without a word of the engine.

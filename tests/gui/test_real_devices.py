@@ -331,7 +331,7 @@ def test_a_killed_engine_is_shown_and_started_again(desk: Desk, home: Path, tmp_
                 killed = kill_engine(home)
                 # Not a hang: the window's thread answers, and says what happened.
                 window.await_page("engine_down")
-                assert "stopped by itself" in window.text("engine_down_text")
+                assert "stopped unexpectedly" in window.text("engine_down_text")
                 window.picture("real-engine-gone-light")
                 window.click("restart_button")
                 state = engine_state(home, lambda state: state.me.relay == "online")

@@ -36,7 +36,7 @@ class EngineDownPage(Page):
                 GRID_PX,
                 row(None, self.restart, None),
                 GRID_PX,
-                small(self.tr("Your people, calls and settings are safe."), wrap=False, centred=True),
+                small(self.tr("Your contacts, calls and settings are safe."), wrap=False, centred=True),
                 None,
             )
         )

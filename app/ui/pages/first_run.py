@@ -156,8 +156,10 @@ class FirstRunPage(Page):
         self._choices.chosen.connect(lambda _place: self._relay_typed())
         self._register.setEnabled(False)
         return _step(
-            self.tr("Where do your calls meet?"),
-            self.tr("Every call starts on a relay right away. It is end-to-end encrypted: the relay cannot listen."),
+            self.tr("Choose a relay"),
+            self.tr(
+                "Every call starts on a relay right away. Calls are end-to-end encrypted, so the relay cannot listen."
+            ),
             self._own,
             self._relay,
             self._here,
@@ -178,7 +180,7 @@ class FirstRunPage(Page):
         self._echo = _next_button(
             self.tr("Call Echo to hear yourself"), icon="phone", name="call_echo", clicked=self._call_echo
         )
-        done = Button(self.tr("Go to your people"), name="done_button", tall=True, clicked=self._finish)
+        done = Button(self.tr("Go to your contacts"), name="done_button", tall=True, clicked=self._finish)
         return _step(self.tr("All set"), "", self._ready_text, GRID_PX, self._echo, done)
 
     # -- steps -----------------------------------------------------------------------------------------------------

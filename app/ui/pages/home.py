@@ -107,7 +107,7 @@ class HomePage(Page):
 
     def _build_side(self) -> QFrame:
         self._search = SearchField(
-            self.tr("Search people, or type an address to call"),
+            self.tr("Search contacts, or type an address to call"),
             name="search",
             hint=self.tr("Search or type an address"),
             icon="search",
@@ -136,7 +136,7 @@ class HomePage(Page):
         self._my_relay = ElidedLabel(size="small", tone="muted")
         me = column(self._my_name, row(self._my_dot, self._my_relay, spacing=6), spacing=2)
         buttons = (
-            icon_button("user-plus", self.tr("Add a person"), name="add_button", clicked=self._ask_add),
+            icon_button("user-plus", self.tr("Add a contact"), name="add_button", clicked=self._ask_add),
             icon_button(
                 "history", self.tr("Recent calls"), name="recent_button", clicked=lambda: self._toggle(self._recent)
             ),
@@ -158,7 +158,7 @@ class HomePage(Page):
         self._hint_text = Label(tone="muted", wrap=True, centred=True)
         self._hint_text.setFixedWidth(HINT_PX)
         self._setup = primary(self.tr("Set up"), name="setup_button", tall=True, clicked=self.setup_wanted.emit)
-        self._hint_add = primary(self.tr("Add a person"), icon="user-plus", name="hint_add", clicked=self._ask_add)
+        self._hint_add = primary(self.tr("Add a contact"), icon="user-plus", name="hint_add", clicked=self._ask_add)
         return wrap(
             column(
                 None,
@@ -224,10 +224,10 @@ class HomePage(Page):
             text = self.tr("Choose a name and a relay, and people can call you. It takes a minute.")
         elif self._state.contacts:
             title = self.tr("Nobody selected")
-            text = self.tr("Choose a person on the left, or type an address.")
+            text = self.tr("Choose a contact on the left, or type an address.")
         else:
             title = self.tr("Who do you want to talk to?")
-            text = self.tr("Add people by their address. Yours is {address}.").format(address=address)
+            text = self.tr("Add contacts by their address. Yours is {address}.").format(address=address)
         self._hint_title.setText(title)
         self._hint_text.setText(text)
 
@@ -247,7 +247,7 @@ class HomePage(Page):
         if self._state.contacts:
             self._nobody.setText(self.tr("No match. To call somebody new, type their full address."))
         else:
-            self._nobody.setText(self.tr("Nobody here yet. Add people by their address, like bob@relay.example."))
+            self._nobody.setText(self.tr("Nobody here yet. Add contacts by their address, like bob@relay.example."))
 
     # -- what a person does ----------------------------------------------------------------------------------------
 
@@ -295,8 +295,8 @@ class HomePage(Page):
         alias = Field(self.tr("Name"), name="new_alias", hint=self.tr("A name for them (only you see it)"))
         ask_texts(
             self,
-            self.tr("Add a person"),
-            self.tr("An address looks like an e-mail address. They find theirs in their settings."),
+            self.tr("Add a contact"),
+            self.tr("An address looks like an e-mail address. People find theirs in the settings."),
             self.tr("Add"),
             (address, alias),
             lambda: self._send(AddContact(address=address.text().strip(), alias=alias.text().strip())),

@@ -5,10 +5,11 @@ from PySide6.QtWidgets import QWidget
 
 from app.ipc.engine_state import CallFeasibility, NetworkState
 from app.text import networks
+from app.text.catalogue import sentence
 from app.ui.panel.nat_details import NatDetails
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import quiet
-from app.ui.widgets.format import age, translate
+from app.ui.widgets.format import age
 from app.ui.widgets.labels import ElidedLabel, Icon, Label, small, strong
 from app.ui.widgets.layout import card, column, row, sheet, wrap
 from app.ui.widgets.rows import show_rows
@@ -26,15 +27,15 @@ def summary(network: NetworkState) -> str:
     """What to expect of a call from here, in a few words."""
     found = [one.chance for one in network.chances]
     if not found:
-        return translate("network", "Not tested yet")
+        return sentence("Not tested yet")
     possible = found.count("direct") + found.count("search")
     if possible * 2 > len(found):
-        return translate("network", "Most calls can be direct")
+        return sentence("Most calls can be direct")
     if possible:
-        return translate("network", "Some calls can be direct")
+        return sentence("Some calls can be direct")
     if "maybe" in found:
-        return translate("network", "Some calls might be direct")
-    return translate("network", "Calls stay on the relay")
+        return sentence("Some calls might be direct")
+    return sentence("Calls stay on the relay")
 
 
 class NetworkLine(QWidget):

@@ -7,12 +7,13 @@ from PySide6.QtWidgets import QFrame, QWidget
 
 from app.ipc.engine_state import KnownPair, NetworkState
 from app.ipc.messages import EraseNetworks
+from app.text.catalogue import sentence
 from app.text.networks import headline
 from app.ui.commands import Send
 from app.ui.panel.traversal_steps import phase_name
 from app.ui.widgets.buttons import Button
 from app.ui.widgets.dialogs import confirm
-from app.ui.widgets.format import age, translate
+from app.ui.widgets.format import age
 from app.ui.widgets.labels import ElidedLabel, Icon, small
 from app.ui.widgets.layout import PADDING, column, row, wrap
 from app.ui.widgets.rows import setting, show_rows
@@ -60,26 +61,17 @@ class NetworkHistory(QFrame):
 
 def _pair_row(pair: KnownPair, now: float) -> QWidget:
     direct = pair.way is not None
-    title = translate("network_history", "{ours} to {theirs}").format(
-        ours=headline(pair.ours), theirs=within(headline(pair.theirs))
-    )
-    parts = [phase_name(pair.way) if pair.way is not None else translate("network_history", "On the relay")]
+    title = f"{headline(pair.ours)} → {headline(pair.theirs)}"
+    parts = [phase_name(pair.way) if pair.way is not None else sentence("On the relay")]
     if pair.seconds is not None:
-        seconds = f"{pair.seconds:.1f}"
-        parts.append(translate("network_history", "{seconds} s after the answer").format(seconds=seconds))
+        parts.append(sentence("{seconds:.1f} s after the answer", seconds=pair.seconds))
     calls = pair.worked + pair.failed
     if calls > 1:
-        counts = {"direct": pair.worked, "calls": calls}
-        parts.append(translate("network_history", "{direct} of {calls} calls direct").format(**counts))
+        parts.append(sentence("{direct} of {calls} calls direct", direct=pair.worked, calls=calls))
     if pair.here:
-        parts.append(translate("network_history", "from this network"))
+        parts.append(sentence("from this network"))
     text = column(ElidedLabel(title), ElidedLabel(" · ".join(parts), size="small", tone="muted"), spacing=0)
     icon = Icon("arrow-left-right" if direct else "server", "direct" if direct else "relay", 18)
     made = wrap(row(icon, text, small(age(pair.at, now), wrap=False), spacing=12, stretch=1))
     made.setMinimumHeight(48)
     return made
-
-
-def within(words: str) -> str:
-    """A heading as part of a sentence; an abbreviation stays."""
-    return words[:1].lower() + words[1:] if words[1:2].islower() else words

@@ -173,7 +173,7 @@ class PeopleList(QListView):
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         super().__init__()
         self.setObjectName("people")
-        self.setAccessibleName(self.tr("People"))
+        self.setAccessibleName(self.tr("Contacts"))
         self.people = PeopleModel()
         self.setModel(self.people)
         self._delegate = PersonDelegate(now)

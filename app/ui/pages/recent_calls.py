@@ -56,7 +56,7 @@ def ask_erase_calls(parent: QWidget, send: Send) -> None:
     confirm(
         parent,
         parent.tr("Erase all recent calls?"),
-        parent.tr("The list on this computer is cleared. Your people are kept."),
+        parent.tr("The list on this computer is cleared. Your contacts are kept."),
         parent.tr("Erase"),
         lambda: send(EraseHistory()),
     )

@@ -94,7 +94,7 @@ class NetworkSection(Section):
         confirm(
             self,
             self.tr("Sign out?"),
-            self.tr("Nobody can call you until you register again. Your key, people and calls are kept."),
+            self.tr("Nobody can call you until you register again. Your key, contacts and calls are kept."),
             self.tr("Sign out"),
             lambda: self._send(SignOff()),
         )

@@ -11,10 +11,10 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ipc.engine_state import CallStatus, TraversalStep
 from app.model.terms import PhaseName
-from app.text.catalogue import sentence
+from app.text.catalogue import plural, sentence
 from app.text.traversal import PHASE_NAMES, step_text
 from app.ui.theme.theme import GRID_PX, colours
-from app.ui.widgets.format import time_left, translate
+from app.ui.widgets.format import time_left
 from app.ui.widgets.labels import Icon, small, strong
 from app.ui.widgets.layout import column, row
 
@@ -37,16 +37,16 @@ def phase_name(name: PhaseName) -> str:
 def outcome_word(phase: TraversalStep) -> str:
     """The state of a phase."""
     if phase.outcome == "cancelled" and phase.reason not in ("", "not-needed"):
-        return translate("steps", "Stopped")
+        return sentence("Stopped")
     if phase.name == "port_mapping" and phase.outcome == "won":
-        return translate("steps", "Port open")
+        return sentence("Port open")
     return {
-        "waiting": translate("steps", "Waiting"),
-        "trying": translate("steps", "Trying"),
-        "won": translate("steps", "Succeeded"),
-        "failed": translate("steps", "Failed"),
-        "skipped": translate("steps", "Skipped"),
-        "cancelled": translate("steps", "Not needed"),
+        "waiting": sentence("Waiting"),
+        "trying": sentence("Trying"),
+        "won": sentence("Succeeded"),
+        "failed": sentence("Failed"),
+        "skipped": sentence("Skipped"),
+        "cancelled": sentence("Not needed"),
     }[phase.outcome]
 
 
@@ -64,7 +64,7 @@ class Progress(QWidget):
         """How far it is."""
         self.share = min(1.0, max(0.0, share))
         percent = round(self.share * 100)
-        self.setAccessibleName(translate("steps", "{name}: {percent} %").format(name=self._spoken, percent=percent))
+        self.setAccessibleName(sentence("{name}: {percent}%", name=self._spoken, percent=percent))
         self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
@@ -128,23 +128,22 @@ def _share(phase: TraversalStep, elapsed: float) -> float:
 
 
 def _figures(phase: TraversalStep, elapsed: float) -> list[str]:
-    packets = translate("steps", "{count} packets").format(count=f"{phase.packets:,}") if phase.packets else ""
+    packets = plural(phase.packets, one="1 packet", other="{count:,} packets") if phase.packets else ""
     parts = []
     if phase.outcome == "trying":
         if phase.of > 1:
-            tried, of = f"{phase.tried:,}", f"{phase.of:,}"
-            parts.append(translate("steps", "{tried} of {all} ports").format(tried=tried, all=of))
+            parts.append(sentence("{tried:,} of {all:,} ports", tried=phase.tried, all=phase.of))
         elif phase.tried:
-            parts.append(translate("steps", "{tried} ports tried").format(tried=f"{phase.tried:,}"))
+            parts.append(plural(phase.tried, one="1 port tried", other="{count:,} ports tried"))
         if phase.until is not None:
-            parts.append(translate("steps", "{time} left").format(time=time_left(phase.until - elapsed)))
+            parts.append(sentence("{time} left", time=time_left(phase.until - elapsed)))
         return parts or [packets]
     if phase.started is not None and phase.ended is not None:
-        parts.append(translate("steps", "{seconds} s").format(seconds=f"{phase.ended - phase.started:.1f}"))
+        parts.append(sentence("{seconds:.1f} s", seconds=phase.ended - phase.started))
     if packets:
         parts.append(packets)
     if phase.sockets > 1:
-        parts.append(translate("steps", "{count} sockets").format(count=phase.sockets))
+        parts.append(sentence("{count} sockets", count=phase.sockets))
     return parts
 
 

@@ -4,7 +4,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
 from app.model.history import RecentCall
-from app.ui.widgets.format import outcome, outcome_icon, plain, translate, when
+from app.text.catalogue import sentence
+from app.ui.widgets.format import outcome, outcome_icon, plain, when
 from app.ui.widgets.labels import ElidedLabel, Icon, small
 from app.ui.widgets.layout import row, wrap
 
@@ -17,7 +18,7 @@ def call_row(call: RecentCall, now: float, who: str = "", *controls: QWidget) ->
     """One past call: direction, who (where the page does not say it), when, and how it went."""
     missed = call.outcome == "missed"
     moment = when(call.at, now)
-    direct = small(translate("call_row", "Direct") if call.was_direct else "", tone="direct", wrap=False)
+    direct = small(sentence("Direct") if call.was_direct else "", tone="direct", wrap=False)
     direct.setMinimumWidth(DIRECT_PX)
     ended = small(outcome(call), tone="warn" if missed else "muted", wrap=False)
     ended.setMinimumWidth(OUTCOME_PX)

@@ -2,11 +2,12 @@
 
 import math
 
-from PySide6.QtCore import QCoreApplication, QDateTime, QLocale
+from PySide6.QtCore import QDateTime, QLocale
 
 from app.ipc.engine_state import Contact
 from app.model.history import RecentCall
 from app.model.sanitize import one_line
+from app.text.catalogue import capital, plural, sentence
 
 MINUTE_S = 60
 HOUR_S = 3_600
@@ -18,8 +19,6 @@ MAX_LABEL_CHARS = 600
 # No language that divides its words with spaces has longer ones in use.
 MAX_WORD_CHARS = 32
 ZERO_WIDTH_SPACE = "\u200b"
-
-translate = QCoreApplication.translate
 
 
 def plain(text: str, limit: int = MAX_NAME_CHARS) -> str:
@@ -76,51 +75,48 @@ def talked(seconds: float) -> str:
     """How long somebody talked."""
     whole = max(0, round(seconds))
     if whole < MINUTE_S:
-        return translate("words", "{0} s").format(whole)
+        return sentence("{seconds} s", seconds=whole)
     if whole < HOUR_S:
-        return translate("words", "{0} min").format(round(whole / MINUTE_S))
-    return translate("words", "{0} h {1} min").format(whole // HOUR_S, whole % HOUR_S // MINUTE_S)
+        return sentence("{minutes} min", minutes=round(whole / MINUTE_S))
+    return sentence("{hours} h {minutes} min", hours=whole // HOUR_S, minutes=whole % HOUR_S // MINUTE_S)
 
 
 def time_left(seconds: float) -> str:
     """A span that gets shorter: seconds to the end of the second minute, then minutes."""
     whole = max(0, math.ceil(seconds))
     if whole < 2 * MINUTE_S:
-        return translate("words", "{0} s").format(whole)
-    return translate("words", "{0} min").format(round(whole / MINUTE_S))
+        return sentence("{seconds} s", seconds=whole)
+    return sentence("{minutes} min", minutes=round(whole / MINUTE_S))
 
 
 def age(at: float, now: float) -> str:
     """How long ago something was learnt (Unix seconds): the larger the coarser."""
     ago = max(0.0, now - at)
     if ago < MINUTE_S:
-        return translate("words", "just now")
+        return sentence("just now")
     if ago < HOUR_S:
-        return translate("words", "{0} min ago").format(int(ago // MINUTE_S))
+        return sentence("{minutes} min ago", minutes=int(ago // MINUTE_S))
     if ago < DAY_S:
-        return translate("words", "{0} h ago").format(int(ago // HOUR_S))
-    days = int(ago // DAY_S)
-    return translate("words", "1 day ago") if days == 1 else translate("words", "{0} days ago").format(days)
+        return sentence("{hours} h ago", hours=int(ago // HOUR_S))
+    return plural(int(ago // DAY_S), one="1 day ago", other="{count} days ago")
 
 
 def when(at: float, now: float) -> str:
     """A moment in the past (Unix seconds) as seen from ``now``."""
-    ago = now - at
-    if ago < MINUTE_S:
-        return translate("words", "Just now")
-    if ago < HOUR_S:
-        return translate("words", "{0} min ago").format(int(ago // MINUTE_S))
+    if now - at < HOUR_S:
+        return capital(age(at, now))
     then = QDateTime.fromSecsSinceEpoch(int(at))
     days = then.daysTo(QDateTime.fromSecsSinceEpoch(int(now)))
     locale = QLocale()
-    time_of_day = locale.toString(then.time(), QLocale.FormatType.ShortFormat)
+    time = locale.toString(then.time(), QLocale.FormatType.ShortFormat)
     if days == 0:
-        return translate("words", "Today {0}").format(time_of_day)
+        return sentence("Today {time}", time=time)
     if days == 1:
-        return translate("words", "Yesterday {0}").format(time_of_day)
+        return sentence("Yesterday {time}", time=time)
     if days < 7:
-        return f"{locale.dayName(then.date().dayOfWeek())} {time_of_day}"
-    return locale.toString(then.date(), translate("words", "d MMMM yyyy", "a date as Qt writes it"))
+        return sentence("{weekday} {time}", weekday=locale.dayName(then.date().dayOfWeek()), time=time)
+    # A date as Qt writes it.
+    return locale.toString(then.date(), sentence("d MMMM yyyy"))
 
 
 def milliseconds(value: float | None) -> str:
@@ -134,7 +130,7 @@ def percent(share: float | None) -> str:
     """A share of 0 to 1 in percent, or a dash while it is not known."""
     if share is None:
         return "–"
-    return "0 %" if share <= 0 else f"{share * 100:.1f} %"
+    return "0%" if share <= 0 else f"{share:.1%}"
 
 
 def kilobits(value: float) -> str:
@@ -151,10 +147,10 @@ def safety_rows(number: str, groups_per_row: int = 4) -> list[list[str]]:
 def presence(contact: Contact) -> str:
     """Whether somebody can be called now."""
     if contact.blocked:
-        return translate("words", "Blocked")
+        return sentence("Blocked")
     if contact.online is None:
-        return translate("words", "Not known")
-    return translate("words", "Online") if contact.online else translate("words", "Offline")
+        return sentence("Not known")
+    return sentence("Online") if contact.online else sentence("Offline")
 
 
 def outcome(call: RecentCall) -> str:
@@ -162,13 +158,13 @@ def outcome(call: RecentCall) -> str:
     if call.outcome == "answered":
         return talked(call.seconds)
     words = {
-        "missed": translate("words", "Missed"),
-        "declined": translate("words", "Declined"),
-        "busy": translate("words", "Busy"),
-        "cancelled": translate("words", "Cancelled"),
-        "no-answer": translate("words", "No answer"),
-        "unreachable": translate("words", "Not reachable"),
-        "failed": translate("words", "Failed"),
+        "missed": sentence("Missed"),
+        "declined": sentence("Declined"),
+        "busy": sentence("Busy"),
+        "cancelled": sentence("Cancelled"),
+        "no-answer": sentence("No answer"),
+        "unreachable": sentence("Not reachable"),
+        "failed": sentence("Failed"),
     }
     return words[call.outcome]
 

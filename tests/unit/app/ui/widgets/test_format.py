@@ -109,7 +109,7 @@ def test_figures() -> None:
         "10.0 ms",
         "23 ms",
     ]
-    assert [percent(share) for share in (None, 0.0, 0.004, 1.0)] == ["–", "0 %", "0.4 %", "100.0 %"]
+    assert [percent(share) for share in (None, 0.0, 0.004, 1.0)] == ["–", "0%", "0.4%", "100.0%"]
     assert kilobits(31.7) == "32 kbit/s"
 
 
