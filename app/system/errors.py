@@ -4,12 +4,9 @@ Both carry a code and values; :mod:`app.text.problems` has the sentences. ``caus
 """
 
 import errno
+import json
 from dataclasses import dataclass, field
 from typing import Literal
-
-import msgspec
-
-from app.model.terms import Values
 
 FindingKind = Literal["info", "warning", "error"]
 
@@ -32,10 +29,10 @@ class AppError(Exception):
     def __init__(self, code: str, **values: str | int) -> None:
         super().__init__(code, values)
         self.code = code
-        self.values: Values = values
+        self.values = values
 
     def __str__(self) -> str:
-        return msgspec.json.encode([self.code, self.values]).decode()
+        return json.dumps([self.code, self.values], ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Finding:
 
     kind: FindingKind
     code: str
-    values: Values = field(default_factory=dict)
+    values: dict[str, str | int] = field(default_factory=dict)
 
 
 def cause_of(error: OSError) -> str:
