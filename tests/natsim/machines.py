@@ -11,7 +11,17 @@ from app.call.session import LEAVE_TIMEOUT_S, CallSession, SessionSetup
 from app.engine.core import EngineCore
 from app.engine.events import BeginCall, CoreEvent, FromCall, FromRelay, ToCall
 from app.ipc import messages as ipc
-from media.devices.stream_state import Opened, OpenFailed, Release, RetryDue, State, StreamMachine, Vanished, Want
+from media.devices.stream_state import (
+    Opened,
+    OpenFailed,
+    Release,
+    RetryDue,
+    State,
+    StreamMachine,
+    StreamStatus,
+    Vanished,
+    Want,
+)
 from media.jitter import JitterBuffer
 from media.playout import Frame
 from media.pump import AudioPump
@@ -76,6 +86,11 @@ MAX_FIRES_PER_INSTANT = 3
 Step = Callable[[Any, float], Any]
 
 
+def step(what: Callable[..., Any], *arguments: Any) -> Step:
+    """``what(machine, now, *arguments)`` as a step."""
+    return lambda machine, now: what(machine, now, *arguments)
+
+
 @dataclass(frozen=True)
 class Subject:
     """One machine. ``inner`` finds it in what ``make(now)`` returns; ``fire`` is its timer; ``settle(run)`` leads it
@@ -111,6 +126,9 @@ class Run:
     @property
     def machine(self) -> Any:
         return self.subject.inner(self.made)
+
+    def is_in(self, state: Any) -> bool:
+        return bool(self.machine.state is state)
 
     @property
     def due(self) -> float | None:
@@ -269,13 +287,14 @@ class _Engine(Desk):
     """Takes events without a route or a call as those of its own."""
 
     def handle(self, event: Any, now: float) -> list[Any]:
+        session = self.core.session
         match event:
             case FromRelay():
                 event = replace(event, route=self.way)
-            case FromCall() if self.core.session is None:
-                return []
             case FromCall():
-                event = replace(event, session=self.core.session)
+                if session is None:
+                    return []
+                event = replace(event, session=session)
         return self.do(event, now)
 
 
@@ -357,7 +376,7 @@ def _stream_closes_or_opens(run: Run) -> None:
     assert run.machine.status.state is State.CLOSED and run.due is None
     run.do(on(Want(None)))
     run.do(on(Opened("a headset")))
-    assert run.machine.status.state is State.RUNNING
+    assert run.machine.status == StreamStatus(State.RUNNING, "a headset")
 
 
 STREAM = Subject(
@@ -390,7 +409,7 @@ def _packets() -> dict[str, Step]:
         )
     ]
     return {
-        f"push {number}": lambda buffer, now, packet=packet: buffer.push(packet, now)
+        f"push {number}": step(lambda buffer, now, packet: buffer.push(packet, now), packet)
         for number, packet in enumerate(packets)
     }
 
@@ -440,11 +459,11 @@ LEGS = Subject(
     LegTable,
     lambda now: LegTable(RelayLimits().leg_packets),
     {
-        **{f"create {n}": lambda legs, now, n=n: legs.create(call_id(n), *GRANTS, now) for n in (1, 2)},
-        **{f"destroy {n}": lambda legs, now, n=n: legs.destroy(call_id(n)) for n in (0, 1, 2)},
+        **{f"create {n}": step(lambda legs, now, n: legs.create(call_id(n), *GRANTS, now), n) for n in (1, 2)},
+        **{f"destroy {n}": step(lambda legs, now, n: legs.destroy(call_id(n)), n) for n in (0, 1, 2)},
         **{f"bind {g} {s} {n}": _bind(GRANTS[g], s, n) for g in (0, 1) for s in (0, 1) for n in (1, 2)},
         "bind wrong": _bind(rv.LegGrant(GRANTS[0].username, "wrong"), 0, 9),
-        **{f"forward {s}": lambda legs, now, s=s: legs.forward(b"\x40" * 100, SOURCES[s], now) for s in (0, 1)},
+        **{f"forward {s}": step(lambda legs, now, s: legs.forward(b"\x40" * 100, SOURCES[s], now), s) for s in (0, 1)},
         "forward nothing": lambda legs, now: legs.forward(b"", SOURCES[0], now),
         "forward junk": lambda legs, now: legs.forward(b"\x17" * 1_600, SOURCES[0], now),
         "idle": lambda legs, now: legs.idle(now),
@@ -464,8 +483,8 @@ LIMITER = Subject(
     Limiter,
     lambda now: Limiter(RelayLimits(), max_buckets=4),
     {
-        f"{name} {kind} {subject}": lambda limiter, now, name=name, kind=kind, subject=subject: getattr(limiter, name)(
-            kind, subject, now
+        f"{name} {kind} {subject}": step(
+            lambda limiter, now, name, kind, subject: getattr(limiter, name)(kind, subject, now), name, kind, subject
         )
         for name in ("take", "peek")
         for kind in ("session", "invite", "registration")
@@ -496,10 +515,10 @@ CALLS = Subject(
     CallTable,
     lambda now: CallTable(7851, 60.0, random.Random(1)),
     {
-        **{f"invite {n}": lambda calls, now, n=n: _invite(calls, now, n) for n in (1, 2)},
+        **{f"invite {n}": step(_invite, n) for n in (1, 2)},
         **{
-            f"message {type(said).__name__} of {who}": lambda calls, now, said=said, who=who: calls.message(
-                KEYS[who], said, now
+            f"message {type(said).__name__} of {who}": step(
+                lambda calls, now, said, who: calls.message(KEYS[who], said, now), said, who
             )
             for said in (
                 relay_messages.Ring(call_id(1)),
@@ -516,7 +535,9 @@ CALLS = Subject(
             said for call in calls.of_key(KEYS[0])[:1] for said in calls.end(call, "failed", "", list(KEYS), now)
         ],
         **{
-            f"resume {who}": lambda calls, now, who=who: calls.resume(call_id(3), (ANN, BOB)[who], KEYS[1 - who], now)
+            f"resume {who}": step(
+                lambda calls, now, who: calls.resume(call_id(3), (ANN, BOB)[who], KEYS[1 - who], now), who
+            )
             for who in (0, 1)
         },
         "resume wrong": lambda calls, now: calls.resume(call_id(3), ANN, KEYS[0], now),
@@ -568,7 +589,7 @@ def _router_stops(run: Run) -> None:
     assert world.stopped and not world.legs and run.due is None and world.router.session_count == 0
 
 
-_SAID_TO_ROUTER = (
+_SAID_TO_ROUTER: tuple[Any, ...] = (
     relay_messages.Invite(call_id(1), "bob"),
     relay_messages.Invite(call_id(2), "ann"),
     relay_messages.Invite(call_id(2), "cy"),
@@ -582,6 +603,14 @@ _SAID_TO_ROUTER = (
     relay_messages.Lookup(1, "ann"),
     relay_messages.Ping(1),
 )
+_HAPPENS_TO_ROUTER: tuple[Any, ...] = (
+    rv.GarbageArrived(1, "no message"),
+    rv.SessionClosed(1),
+    rv.SessionClosed(2),
+    rv.NameStored(1, ""),
+    rv.LegsIdle(call_id(1)),
+    TimerFired(),
+)
 ROUTER = Subject(
     type(World().router),
     lambda now: World(),
@@ -592,19 +621,7 @@ ROUTER = Subject(
             for number, said in enumerate(_SAID_TO_ROUTER)
             for session in (1, 2)
         },
-        **{
-            f"{number} {type(event).__name__}": _tell_router(event)
-            for number, event in enumerate(
-                (
-                    rv.GarbageArrived(1, "no message"),
-                    rv.SessionClosed(1),
-                    rv.SessionClosed(2),
-                    rv.NameStored(1, ""),
-                    rv.LegsIdle(call_id(1)),
-                    TimerFired(),
-                )
-            )
-        },
+        **{f"{number} {type(event).__name__}": _tell_router(event) for number, event in enumerate(_HAPPENS_TO_ROUTER)},
         "drain": _tell_router(rv.DrainRequested(30.0)),
         "open": _open_session(),
     },
@@ -645,10 +662,13 @@ def _stun_refusal(leg: _KnownLeg, now: float) -> None:
 
 def _leg_binds(run: Run) -> None:
     run.do(lambda leg, now: leg.opened(now))
+    if run.due is not None and not run.is_in(pl.State.BOUND):
+        # What was refused is asked again.
+        run.wait(run.due - run.clock.now + TICK_S)
     run.do(_stun_answer)
-    assert run.machine.state is pl.State.BOUND
+    assert run.is_in(pl.State.BOUND)
     run.do(lambda leg, now: leg.closed())
-    assert run.machine.state is pl.State.CLOSED and run.due is None
+    assert run.is_in(pl.State.CLOSED) and run.due is None
 
 
 LEG = Subject(
@@ -775,7 +795,7 @@ ECHOES = Subject(
         "due": _ask,
         "request": lambda echoes, now: echoes.request(1, False, now),
         "forget": lambda echoes, now: echoes.forget(1),
-        **{f"answered {n}": lambda echoes, now, n=n: echoes.answered(n, now) for n in (1, 2, 99)},
+        **{f"answered {n}": step(lambda echoes, now, n: echoes.answered(n, now), n) for n in (1, 2, 99)},
     },
     _echoes_stop,
     fire=_ask,
@@ -794,7 +814,7 @@ REPORTS = Subject(
     Reports,
     lambda now: Reports(),
     {
-        **{f"came {n}": lambda reports, now, n=n: reports.came(n, now) for n in (0, 1)},
+        **{f"came {n}": step(lambda reports, now, n: reports.came(n, now), n) for n in (0, 1)},
         "due": lambda reports, now: reports.due(now),
         "forget": lambda reports, now: reports.forget(1),
     },
@@ -998,8 +1018,8 @@ class _SmallAgent:
                 self._opened.remove(socket)
                 return [te.DirectFound(socket, local, FAR, "punch", 0.05, CHECK_KEYS, 1, local)]
             case te.Stop():
-                out, self._opened = [CloseSocket(socket) for socket in self._opened], []
-                return out
+                opened, self._opened = self._opened, []
+                return [CloseSocket(socket) for socket in opened]
             case _:
                 return []
 
@@ -1048,7 +1068,7 @@ ROUTES = Subject(
     _routes,
     {
         **{
-            f"received {number}": lambda routes, now, event=event: routes.received(event, now)
+            f"received {number}": step(lambda routes, now, event: routes.received(event, now), event)
             for number, event in enumerate(
                 DatagramReceived(socket, source, data)
                 for socket, source in ((0, RELAY), (1, FAR), (9, HERE))
@@ -1056,7 +1076,7 @@ ROUTES = Subject(
             )
         },
         **{
-            f"socket_changed {number}": lambda routes, now, event=event: routes.socket_changed(event, now)
+            f"socket_changed {number}": step(lambda routes, now, event: routes.socket_changed(event, now), event)
             for number, event in enumerate(
                 (SocketOpened(0, HERE), SocketOpened(1, HERE), SocketFailed(0, "down"), SocketFailed(1, "down"))
             )

@@ -177,7 +177,7 @@ class MappingRouter:
             is_open = lease_s > 0 and not self.habits.lie
             self.gateway.nat.forward(inside, inside if is_open else None)
             self.pinholes = {*self.pinholes, inside} if lease_s else self.pinholes - {inside}
-            return head(0, granted_s) + struct.pack("!12sB3xHH", nonce, protocol, internal, internal) + client
+            return head(0, granted_s) + struct.pack("!12sB3xHH", nonce, protocol, internal, internal) + bytes(client)
         if lease_s == 0:
             self._delete(inside, "pcp")
         else:

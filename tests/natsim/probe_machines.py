@@ -92,7 +92,7 @@ def _happens(first: int) -> dict[str, Step]:
 
 
 def _socket_events() -> dict[str, Step]:
-    events = (
+    events: tuple[SocketOpened | SocketFailed | DatagramReceived, ...] = (
         *(SocketOpened(socket, LOCAL) for socket in range(6)),
         *(SocketFailed(socket, "gone") for socket in (0, 2)),
         *(

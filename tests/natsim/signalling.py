@@ -6,6 +6,7 @@ Both speak QUIC over the wires of their hosts.
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from relay.events import (
     CloseSession,
@@ -147,7 +148,7 @@ class SimRelay:
                         channel.end(CloseCode.DONE, reason)
                 case StoreName(ticket, name, key, certificate):
                     self._names[name] = Entry(key, certificate)
-                    self.clock.after(TICK_S, lambda ticket=ticket: self.post(NameStored(ticket, "")))
+                    self.clock.after(TICK_S, partial(self.post, NameStored(ticket, "")))
                 case CreateLegs(call_id, caller, callee):
                     self.media.legs.create(call_id, caller, callee, self.clock.now)
                     self._watch_legs()

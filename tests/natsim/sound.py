@@ -59,7 +59,8 @@ class Numbers:
 def _vowel() -> Pcm:
     time = np.arange(VOWEL_SAMPLES) / SAMPLE_RATE_HZ
     phase = 2 * np.pi * (150 * time - 5 * np.cos(2 * np.pi * 0.4 * time))
-    return (4_000 * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 12))).astype(np.int16)
+    wave: Pcm = (4_000 * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 12))).astype(np.int16)
+    return wave
 
 
 class Vowel:

@@ -66,8 +66,8 @@ def first_audio(
     def options(delay_s: float) -> Options:
         period_s = rng.choice((0.010, 0.020))
         card = CardConfig(period_s, rng.uniform(0, period_s), rng.uniform(0, period_s), rng.uniform(-50, 50))
-        wires = {"up": wire(delay_s), "down": wire(delay_s)}
-        return Options(codec, card, record=False, traversal=traversal, **wires)
+        up, down = wire(delay_s), wire(delay_s)
+        return Options(codec, card, record=False, traversal=traversal, up=up, down=down)
 
     world = World(seed, relay_detour_s=relay_detour_s)
     ann = world.person("ann", options(near_s))

@@ -19,6 +19,11 @@ NATS = {**STACKS, "STUN alone": (STUN_ALONE,)}
 WRONG = (Hints("blocks"), Hints("no such phase"), Hints("birthday", -1.0, 1e12), Hints("punch", 9.0, -1.0))
 
 
+def given(hints: Hints) -> Recall:
+    """These, whatever the two networks are."""
+    return lambda ours, theirs: hints
+
+
 def run(one: str, other: str, recall: Recall | None, seed: int = 1) -> TraversalRun:
     sides = [Side(nats=NATS[name], up=WIRE, down=WIRE) for name in (one, other)]
     made = TraversalRun(
@@ -43,7 +48,7 @@ def test_what_worked_last_time_begins_at_once() -> None:
     for seed in range(8):
         begun = []
         for first in (None, "birthday"):
-            made = run("symmetric-random", "port-restricted", lambda ours, theirs, first=first: Hints(first), seed)
+            made = run("symmetric-random", "port-restricted", given(Hints(first)), seed)
             answered = made.answer()
             assert made.until_direct(12.0)
             at = started(made, "birthday")
@@ -73,7 +78,7 @@ def test_where_nothing_ever_worked_one_attempt_is_enough_until_the_network_chang
     runs = []
     for hopeful in (True, False):
         hints = Hints() if hopeful else Hints(hopeless_until=1e6)
-        made = run("port-restricted", "STUN alone", lambda ours, theirs, hints=hints: hints)
+        made = run("port-restricted", "STUN alone", given(hints))
         made.answer()
         assert not made.until_direct(30.0)
         runs.append(len([change for change in made.caller.log.phases if change.status.outcome == "failed"]))

@@ -48,7 +48,12 @@ class House:
         """Whether what a stranger sends to an address reaches our port, and our answer the stranger."""
         got: list[bytes] = []
         back: list[tuple[str, int]] = []
-        self.host.open(lambda data, source: (got.append(data), self.host.send(PORT, source, b"yes")), PORT)  # type: ignore[func-returns-value]
+
+        def answer(data: bytes, source: tuple[str, int]) -> None:
+            got.append(data)
+            self.host.send(PORT, source, b"yes")
+
+        self.host.open(answer, PORT)
         port = self.stranger.open(lambda data, source: back.append(source))
         self.stranger.send(port, external, b"knock")
         self.run(1.0)

@@ -1,6 +1,7 @@
 """Profiles of every NAT of the laboratory: right or unknown, never wrong. What the profiler does when it is lied to."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -10,7 +11,8 @@ from tests.natsim.clock import VirtualClock
 from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.network import Address, Packet
 from tests.natsim.relay import RelayNode
-from tests.natsim.scenario import Scenario, Side, WireSpec, World, build
+from tests.natsim.scenario import Scenario, Side, World, build
+from tests.natsim.wire import WireSpec
 from transport.ice.candidates import HostAddress
 from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, NatProfile
 from transport.nat.profiler import (
@@ -231,9 +233,7 @@ def test_a_burst_of_loss_is_no_filter() -> None:
         host = lab("full-cone", seed, WireSpec(delay_ms=20))
         begins = host.world.clock.now + random.Random(seed).uniform(-0.2, 1.0)
         clock = host.world.clock
-        host.world.internet.tamper = lambda packet, a=begins, clock=clock: (  # type: ignore[misc]
-            [] if a <= clock.now < a + 0.33 else [packet]
-        )
+        host.world.internet.tamper = lambda packet, a=begins, clock=clock: [] if a <= clock.now < a + 0.33 else [packet]
         assert host.profile().filtering in (Filtering.UNKNOWN, Filtering.ENDPOINT_INDEPENDENT)
 
 
@@ -245,7 +245,7 @@ def test_a_burst_of_loss_is_no_filter() -> None:
         lambda source: ("127.0.0.1", 9),
     ],
 )
-def test_lying_servers_are_noticed(lie) -> None:
+def test_lying_servers_are_noticed(lie: Callable[[Address], Address]) -> None:
     host = lab("port-restricted")
     host.world.stun_server.lie = lie
     made = host.profile()

@@ -61,8 +61,8 @@ class Watch:
 
     def _look(self) -> None:
         now = self.run.clock.now
-        for number, side in enumerate(self.run.world.sides):
-            self.ports[number] = max(self.ports[number], len(side.gateways[-1].nat.ports_in_use(now)))
+        for number, simulated in enumerate(self.run.world.sides):
+            self.ports[number] = max(self.ports[number], len(simulated.gateways[-1].nat.ports_in_use(now)))
         for side in self.run.sides:
             assert side.limits.sockets <= MAX_SOCKETS
             assert side.limits.live_mappings(now) <= MAX_LIVE_MAPPINGS

@@ -11,8 +11,9 @@ import pytest
 from tests.natsim.kinds import KINDS, STACKS
 from tests.natsim.nat import Nat
 from tests.natsim.network import Address, Host
-from tests.natsim.scenario import Scenario, Side, WireSpec, pair
+from tests.natsim.scenario import Scenario, Side, pair
 from tests.natsim.traversal_run import TraversalRun, has_credentials
+from tests.natsim.wire import WireSpec
 from transport.ice.candidates import HostAddress
 from transport.ice.checklist import ANSWERS_PER_S
 from transport.ice.pacing import MAX_SOCKETS
@@ -295,8 +296,8 @@ def test_the_trap_of_linux_is_avoided_where_ttls_can_be_set_and_left_where_not(l
 
 def test_a_mapping_that_is_lost_while_the_phone_rings_is_sent_anew() -> None:
     kind = replace(KINDS["address-restricted"], allocation="random")
-    side = Side(nats=(kind,))
-    run = TraversalRun(Scenario(name="flushed", sides=(side, side)))
+    behind = Side(nats=(kind,))
+    run = TraversalRun(Scenario(name="flushed", sides=(behind, behind)))
     for side in run.sides:
         side.submit(Prepare())
     run.clock.run(5.0)
@@ -331,12 +332,12 @@ def after_troubles(seed: int, *, loss: float) -> TraversalRun:
     wire = WireSpec(delay_ms=rng.uniform(2.5, 40), jitter_ms=rng.uniform(0, 10), loss=loss)
     run = TraversalRun(pair(rng.choice(kinds), rng.choice(kinds), wire), seed, relay_s=rng.choice((0.0, 0.1)))
 
-    def lose(side: int, *, flush: bool) -> None:
+    def lose(number: int, *, flush: bool) -> None:
         if flush:
-            run.world.sides[side].gateways[0].nat.flush()
+            run.world.sides[number].gateways[0].nat.flush()
         # Whoever has a path hears nothing on it any more, one side sooner than the other.
         for side in run.sides:
-            run.clock.after(rng.uniform(0.0, 1.5), lambda side=side: side.submit(PathLost()))
+            run.clock.after(rng.uniform(0.0, 1.5), partial(side.submit, PathLost()))
 
     for _ in range(rng.randint(1, 6)):
         run.clock.after(rng.uniform(0.0, 60.0), partial(lose, rng.randrange(2), flush=rng.random() < 0.5))

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from tests.natsim.machines import Run, Step, Subject, each, on
+from tests.natsim.machines import Run, Step, Subject, each, on, step
 from transport.ice.candidates import CandidateKind, HostAddress, useful_hosts
 from transport.ice.checklist import CheckList, Schedule
 from transport.ice.credentials import Credentials, make_credentials
@@ -300,7 +300,7 @@ QUERIES = Subject(
         "timer": lambda made, now: made.timer(now),
         "answered": _answered,
         **{
-            f"received {number}": lambda made, now, data=data: made.received(STUN[0], data, now) and None
+            f"received {number}": step(lambda made, now, data: made.received(STUN[0], data, now) and None, data)
             for number, data in enumerate(RUBBISH)
         },
     },
@@ -344,10 +344,13 @@ FILTER = Subject(
             for change in (Change(ip, port) for ip in (False, True) for port in (False, True))
         },
         **{
-            f"received rubbish {number}": lambda made, now, data=data: made.received(STUN[0], data, now)
+            f"received rubbish {number}": step(lambda made, now, data: made.received(STUN[0], data, now), data)
             for number, data in enumerate(RUBBISH)
         },
-        **{f"control {mapping.value}": lambda made, now, m=mapping: made.control(1, m, now) for mapping in Mapping},
+        **{
+            f"control {mapping.value}": step(lambda made, now, m: made.control(1, m, now), mapping)
+            for mapping in Mapping
+        },
     },
     _filter_is_known,
     fire=lambda made, now: made.timer(now),
@@ -358,13 +361,13 @@ def _profile_is_made(run: Run) -> None:
     run.do(on(tp.StartProfiling(STUN, HOSTS, online=True)))
     for _ in range(2):
         # That of the filter, and that of the mappings.
-        newest = [command.socket for command in run.said if isinstance(command, tp.OpenSocket)][-1]
+        newest = [command.socket for command in run.said if isinstance(command, OpenSocket)][-1]
         run.do(on(SocketOpened(newest, LOCAL)))
         run.wait(5.0)
     assert isinstance(run.said[-2], tp.ProfileMade) and run.due is None
     run.do(on(tp.StopProfiling()))
-    opened = [command.socket for command in run.said if isinstance(command, tp.OpenSocket)]
-    failed_or_closed = [command.socket for command in run.said if isinstance(command, tp.CloseSocket)]
+    opened = [command.socket for command in run.said if isinstance(command, OpenSocket)]
+    failed_or_closed = [command.socket for command in run.said if isinstance(command, CloseSocket)]
     assert set(failed_or_closed) <= set(opened)
 
 

@@ -211,7 +211,7 @@ class Voice:
                 self.spoken[number].sent_again |= self._now_sending != number
             send(port, destination, data, **options)  # type: ignore[arg-type]
 
-        host.send = spy  # type: ignore[method-assign]
+        host.send = spy  # type: ignore[method-assign, assignment]
 
     def _spy_on_network(self, network: Network) -> None:
         inject = network.inject
@@ -238,7 +238,7 @@ class Voice:
                 came.append((self.rig.call.clock.now, self.rig.path_of(event.source)))
             submit(event)
 
-        driver.submit = spy  # type: ignore[method-assign]
+        driver.submit = spy  # type: ignore[method-assign, assignment]
         heard = self.listener.heard
 
         def hear(command: Command) -> None:
