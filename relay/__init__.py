@@ -15,7 +15,7 @@ Two small machines that share nothing but the names of calls (DESIGN D2)::
             | StoreName / NameStored
         relay.store   SQLite in a thread, acknowledged after the commit
 
-**How to read it.** Everything below the driver is pure: a method takes an event and the time and returns commands.
+Everything below the driver is pure: a method takes an event and the time and returns commands.
 ``relay.server`` feeds events, carries commands out, and owns one timer for the router and one for idle legs. So all
 rules can be tested in virtual time, and are: ``tests/unit/relay/test_router_machine.py`` throws every event at every
 state.
@@ -30,16 +30,15 @@ long as its legs carry packets. Busy is decided by the callee's program, never h
 
 **A leg** is bound to an address by a Binding request that proves the leg's password, and by nothing else. Datagrams
 whose first byte is at least 0x40 pass unchanged from one bound address to the other; the relay holds no key that could
-open them. The legs outlast the call by a few seconds, so that the sealed good-byes arrive.
+open them. The legs outlast the call by a few seconds, so that the encrypted goodbyes arrive.
 
 **What a stranger can cause** is bounded everywhere: sessions, proofs, registrations, look-ups, invitations and STUN
 answers by token buckets in a table of fixed size; calls per caller, per callee and in all; packets per leg by a rate;
-packets that wait for a leg by eight; bytes per session by :mod:`transport.quic.relay_channel`. Whoever goes over is
-told
-what the limit was and when to come back.
+packets that wait for a leg by eight; bytes per session by :mod:`transport.quic.relay_channel`. Whoever goes over a
+limit learns which one and when to come back.
 
-**Stopping**: a signal drains. Everyone is told, new calls are refused, running ones keep their legs until they end or
-the drain time does. A second signal stops at once.
+**Stopping**: a signal drains. Every client is notified, new calls are refused, running ones keep their legs until
+they end or the drain time does. A second signal stops at once.
 
 Start one with :func:`relay.server.run_relay`, or hold a :class:`relay.server.Relay` in a test.
 """

@@ -16,9 +16,9 @@ class RelayConfig:
     """``port`` and ``media_port`` 0 let the system choose; ``media_port`` ``None`` is the port after ``port``.
 
     ``binds`` are IP addresses; none means every address of the machine (IPv4 and, where there is one, IPv6). A
-    machine with several addresses that wants to be told apart by STUN lists them. ``public_host`` is the host in
+    machine with several addresses that is to serve as several STUN servers lists them. ``public_host`` is the host in
     the address that people use. ``stun_ports`` serve STUN alone; ``None`` is the two ports after the media port, as far
-    as they are free: with one port nobody's NAT can be told. ``metrics_port`` serves Prometheus on 127.0.0.1; ``None``
+    as they are free: with one port no NAT can be classified. ``metrics_port`` serves Prometheus on 127.0.0.1; ``None``
     serves nothing.
     """
 

@@ -1,4 +1,4 @@
-"""What the router is told and what it asks for. Sessions are numbers that the driver gives out, never reused."""
+"""What the router is fed and what it commands. Sessions are numbers that the driver gives out, never reused."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ Source = tuple[str, int]
 """IP address in text and UDP port."""
 
 
-# -- told to the router ------------------------------------------------------------------------------------------
+# -- events ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

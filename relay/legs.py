@@ -206,7 +206,7 @@ class LegTable:
     def _move(self, leg: Leg, source: Source) -> None:
         older = self._by_source.get(source)
         if older is not None:
-            # One address serves one leg: the newest proof wins, or packets could not be told apart.
+            # One address serves one leg: the newest proof wins, or it would not be known whose packets they are.
             self._unbind(older)
         self._unbind(leg)
         leg.bound = source

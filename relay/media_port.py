@@ -82,10 +82,10 @@ class DatagramHandler:
                 return []
             leaving = changed
         target = (leaving, source[1])
-        told = endpoint(source)
+        mapped = endpoint(source)
         other = self._origins.other(asked)
-        full = stun.binding_success(request, told, origin=self._origins.endpoint(leaving), other=other)
+        full = stun.binding_success(request, mapped, origin=self._origins.endpoint(leaving), other=other)
         if len(full) <= size:
             return [(target, full)]
-        plain = stun.binding_success(request, told)
+        plain = stun.binding_success(request, mapped)
         return [(target, plain)] if leaving == asked or len(plain) <= size else []

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 METRICS_HOST = "127.0.0.1"
-# A scrape that the event loop does not answer by then is told nothing, which is an alarm by itself.
+# A scrape that the event loop does not answer by then gets nothing, which is an alarm by itself.
 SNAPSHOT_TIMEOUT_S = 5.0
 
 Snapshot = dict[str, float | dict[str, float]]

@@ -1,4 +1,4 @@
-"""Who wants to be told when whom comes and goes. Pure."""
+"""Whose presence each session watches."""
 
 from collections.abc import Iterable
 
@@ -43,5 +43,5 @@ class WatchLists:
                 del self._watchers[name]
 
     def watchers(self, name: str) -> list[SessionId]:
-        """Who is to be told about ``name``, in a fixed order."""
+        """The sessions that watch ``name``, in a fixed order."""
         return sorted(self._watchers.get(name, ()))

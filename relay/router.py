@@ -1,8 +1,8 @@
-"""The router: sessions, who they are, and what they may ask for. Pure; the relay's deciding part.
+"""The router: sessions, who they are, and what they may ask for; without I/O.
 
     SessionOpened -> Challenge -> Authenticate -> Welcome -> register, look up, watch, call -> SessionClosed
 
-A session that breaks the protocol or a limit of sessions is told why and closed. Everything else that is refused
+A session that breaks the protocol or a limit of sessions gets the reason and is closed. Everything else that is refused
 leaves the session as it was.
 """
 
@@ -77,7 +77,7 @@ MAX_MISSED_KEYS = 1_024
 
 @dataclass(frozen=True, slots=True)
 class RouterConfig:
-    """What the router must know of its relay. ``stun`` is told to clients (see ``Welcome``)."""
+    """What the router must know of its relay. ``stun`` is for clients (see ``Welcome``)."""
 
     certificate: bytes
     media_port: int
@@ -107,7 +107,7 @@ class Session:
         return bool(self.key)
 
     def person(self) -> DirectoryEntry:
-        """Who this is, as others are told."""
+        """This person as the directory shows them."""
         return DirectoryEntry(self.name, self.home, self.key, self.certificate)
 
 
@@ -435,7 +435,7 @@ class Router:
         return self._deliver(self.calls.end(call, "failed", text, [call.caller.key, call.callee.key], now))
 
     def _deliver(self, commands: list[CallCommand]) -> list[RouterCommand]:
-        """Turn words to keys into words to sessions; an end is kept for who is away."""
+        """Find the sessions of those whom messages are for; an end is kept for who is away."""
         delivered: list[RouterCommand] = []
         for command in commands:
             if not isinstance(command, SendToKey):

@@ -399,7 +399,7 @@ async def _in_thread(function: Callable[[], None]) -> None:
 
 
 def _stun_endpoints(hosts: tuple[str, ...], media_port: int, ports: list[int]) -> Iterator[tuple[str, int]]:
-    """What clients are told: an address of this machine where the operator named one, else "where you came to"."""
+    """What clients get: an address of this machine where the operator named one, else "where you came to"."""
     named = dict.fromkeys("" if ipaddress.ip_address(host).is_unspecified else host for host in hosts)
     for port in dict.fromkeys((media_port, *ports)):
         for host in named:

@@ -22,7 +22,7 @@ from transport.quic.session_events import Connected, Disconnected, Rejected, Rel
 from transport.wire.addresses import PersonAddress, parse_name, parse_relay
 from transport.wire.errors import WireError
 
-TRIAL_NAME = "me"
+LOCAL_NAME = "me"
 ECHO_ALIAS = "Echo"
 
 Answer = Callable[[messages.EngineMessage], None]
@@ -30,7 +30,7 @@ Step = Coroutine[Any, Any, None]
 
 
 class Account:
-    """Owns the home session's life and the trial's. One change at a time: others are refused meanwhile."""
+    """Owns the home session and the relay on this machine. One change at a time: others are refused meanwhile."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class Account:
         self._picture = picture
         self._changed = changed
         self._notify = notify
-        self._tasks = Tasks("membership")
-        self._trial: LocalRelay | None = None
+        self._tasks = Tasks("account")
+        self._local_relay: LocalRelay | None = None
         self.status = AccountStatus()
 
     def resume(self) -> None:
@@ -63,8 +63,8 @@ class Account:
     async def close(self) -> None:
         """End the trial, if it runs."""
         await self._tasks.close()
-        if self._trial is not None:
-            await self._trial.close()
+        if self._local_relay is not None:
+            await self._local_relay.close()
 
     def handle(self, message: messages.WindowMessage, answer: Answer) -> None:
         """Begin what was asked; failures are answered later. Raises :class:`AppError` or ``WireError`` at once."""
@@ -116,7 +116,7 @@ class Account:
             self._changed()
 
     def _failed(self, answer: Answer | None, failure: messages.CommandFailed) -> None:
-        """Tell whoever asked; what began by itself is told to everybody."""
+        """Answer whoever asked; what began by itself is shown to everybody."""
         if answer is not None:
             answer(failure)
         else:
@@ -125,27 +125,27 @@ class Account:
 
     async def _register(self, person: PersonAddress) -> None:
         await self._relays.register(person)
-        if self._trial is not None:
-            await self._trial.close()
-            self._trial = None
+        if self._local_relay is not None:
+            await self._local_relay.close()
+            self._local_relay = None
         await self._settle(person, local_trial=False)
 
     async def _try_here(self, name: str) -> None:
-        trial = self._trial
-        if trial is None:
-            trial = LocalRelay(self._home.folder, self._moved)
+        relay = self._local_relay
+        if relay is None:
+            relay = LocalRelay(self._home.folder, self._moved)
         try:
-            place = await trial.start() if self._trial is None else None
+            place = await relay.start() if self._local_relay is None else None
         except BaseException:  # also when the engine ends meanwhile: no child shall be left
-            await trial.close()
+            await relay.close()
             raise
-        self._trial = trial
+        self._local_relay = relay
         if place is not None:
-            await self._live_at(place, name or TRIAL_NAME)
+            await self._live_at(place, name or LOCAL_NAME)
 
     def _moved(self, place: LocalRelayPlace) -> None:
-        name = self._store.documents.profile.name or TRIAL_NAME
-        self._tasks.start(self._carry_out(self._live_at(place, name), None, ""), name="trial-moved")
+        name = self._store.documents.profile.name or LOCAL_NAME
+        self._tasks.start(self._carry_out(self._live_at(place, name), None, ""), name="local-relay-moved")
 
     async def _live_at(self, place: LocalRelayPlace, name: str) -> None:
         person = PersonAddress(name, place.relay)
@@ -165,9 +165,9 @@ class Account:
 
     async def _sign_off(self) -> None:
         await self._relays.leave_home()
-        if self._trial is not None:
-            await self._trial.close()
-            self._trial = None
+        if self._local_relay is not None:
+            await self._local_relay.close()
+            self._local_relay = None
         self._store.documents.change_profile(Profile())
         self._picture.online.clear()
         self._move(Trigger.SIGNED_OFF)
@@ -214,4 +214,4 @@ def _login_name() -> str:
     try:
         return parse_name(getpass.getuser())
     except (WireError, OSError, KeyError, ImportError):
-        return TRIAL_NAME
+        return LOCAL_NAME

@@ -38,19 +38,19 @@ _MAX_CERTIFICATE_BYTES = 2_048
 _SERIAL_BITS = 158
 
 
-class KeyPlaceError(AppError):
+class KeyStoreError(AppError):
     """The key cannot be had, and making a new one would be wrong."""
 
 
-class KeyUnreadable(KeyPlaceError):
+class KeyUnreadable(KeyStoreError):
     """The key file is there and the system does not let us read it."""
 
 
-class KeyringLocked(KeyPlaceError):
+class KeyringLocked(KeyStoreError):
     """The key is in the keyring, and the keyring does not give it."""
 
 
-class KeyNotSaved(KeyPlaceError):
+class KeyNotSaved(KeyStoreError):
     """A new key could not be written down; it is not used, since it would be gone at the next start."""
 
 
@@ -60,7 +60,7 @@ class _Damaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KeyLoaded:
-    """The identity, where its secret is kept, and what the person should be told."""
+    """The identity, where its secret is kept, and what the person should see."""
 
     identity: Identity
     place: Literal["keyring", "file"]
@@ -72,39 +72,39 @@ def file_only(home: Home, environment: Mapping[str, str]) -> bool:
     return home.chosen or environment.get(PLACE_VARIABLE) == "file"
 
 
-def load_or_create(home: Home, door: KeyringClient | None, clock: Callable[[], float]) -> KeyLoaded:
+def load_or_create(home: Home, keyring: KeyringClient | None, clock: Callable[[], float]) -> KeyLoaded:
     """The identity of ``home``, made at the first start.
 
-    ``door`` leads to the keyring (``None``: the file alone, see :func:`file_only`); the caller closes it. ``clock``
-    gives Unix seconds, for the names of what is set aside. Raises :class:`KeyPlaceError`.
+    Without ``keyring`` the key is in the file (see :func:`file_only`); the caller closes it. ``clock``
+    gives Unix seconds, for the names of what is set aside. Raises :class:`KeyStoreError`.
     """
-    return _Place(home, door, clock).load()
+    return _KeyLoader(home, keyring, clock).load()
 
 
 def load_identity_of(
     home: Home, environment: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.time
 ) -> KeyLoaded:
-    """:func:`load_or_create` with this computer's keyring, where it may be used. Raises :class:`KeyPlaceError`.
+    """:func:`load_or_create` with this computer's keyring, where it may be used. Raises :class:`KeyStoreError`.
 
     Blocks while the keyring asks its user something, for at most :data:`app.account.keyring.LIMIT_S` a call.
     """
     if file_only(home, environment):
         return load_or_create(home, None, clock)
-    door = KeyringClient()
+    keyring = KeyringClient()
     try:
-        return load_or_create(home, door, clock)
+        return load_or_create(home, keyring, clock)
     finally:
-        door.close()
+        keyring.close()
 
 
-class _Place:
+class _KeyLoader:
     """One run of :func:`load_or_create`."""
 
-    __slots__ = ("_clock", "_door", "_findings", "_home", "_in_keyring", "_loss")
+    __slots__ = ("_clock", "_findings", "_home", "_in_keyring", "_keyring", "_loss")
 
-    def __init__(self, home: Home, door: KeyringClient | None, clock: Callable[[], float]) -> None:
+    def __init__(self, home: Home, keyring: KeyringClient | None, clock: Callable[[], float]) -> None:
         self._home = home
-        self._door = door
+        self._keyring = keyring
         self._clock = clock
         self._findings: list[Finding] = []
         self._in_keyring = False
@@ -121,7 +121,7 @@ class _Place:
         if secret is None:
             self._forget_certificate()
             secret = secrets.token_bytes(SECRET_BYTES)
-            place = self._keep(secret)
+            place = self._store(secret)
             if self._loss is not None:
                 self._findings.append(self._loss)
         elif place == "keyring" and not self._in_keyring:
@@ -144,14 +144,14 @@ class _Place:
             self._in_keyring = True
             return None
         if sys.platform != "win32" and stat.S_IMODE(mode) & 0o077:
-            self._close_to_others(path)
+            self._restrict_to_owner(path)
         try:
             return _decode(text)
         except _Damaged:
             self._set_damaged_aside(path)
             return None
 
-    def _close_to_others(self, path: Path) -> None:
+    def _restrict_to_owner(self, path: Path) -> None:
         try:
             path.chmod(files.OWNER_ONLY)
             self._findings.append(Finding("warning", "key-was-open", {"path": str(path)}))
@@ -168,12 +168,12 @@ class _Place:
     # -- the keyring -----------------------------------------------------------------------------------------------
 
     def _from_keyring(self) -> bytes | None:
-        if self._door is None:
+        if self._keyring is None:
             if self._in_keyring:
                 raise KeyringLocked("key-in-keyring-only", path=str(self._home.folder), variable=PLACE_VARIABLE)
             return None
         try:
-            text = self._door.get(self._home.keyring_user)
+            text = self._keyring.get(self._home.keyring_user)
         except (KeyringSilent, KeyringUnusable) as error:
             if not self._in_keyring:
                 return None
@@ -186,17 +186,17 @@ class _Place:
             return _decode(text.encode("utf-8", "replace"))
         except _Damaged:
             self._loss = Finding("error", "key-damaged-in-keyring")
-            self._door = None  # what is damaged is not overwritten: the new key goes to the file
+            self._keyring = None  # what is damaged is not overwritten: the new key goes to the file
             return None
 
     # -- a new key -------------------------------------------------------------------------------------------------
 
-    def _keep(self, secret: bytes) -> Literal["keyring", "file"]:
+    def _store(self, secret: bytes) -> Literal["keyring", "file"]:
         text = _encode(secret)
-        if self._door is not None:
+        if self._keyring is not None:
             try:
-                self._door.set(self._home.keyring_user, text)
-                if self._door.get(self._home.keyring_user) == text:
+                self._keyring.set(self._home.keyring_user, text)
+                if self._keyring.get(self._home.keyring_user) == text:
                     self._mark_keyring()
                     return "keyring"
             except (KeyringSilent, KeyringUnusable):
@@ -230,7 +230,7 @@ class _Place:
         return identity
 
     def _forget_certificate(self) -> None:
-        """There is no key any more, so an old certificate is a leftover; it is kept, and the loss is told."""
+        """There is no key any more, so an old certificate is a leftover; it is kept, and the loss is reported."""
         if not self._home.certificate.exists():
             return
         try:

@@ -1,6 +1,6 @@
 """Calls to the system's keyring, each with a time limit: a keyring may ask the user for a password, or hang.
 
-The calls run one after another in one owned thread. A call that does not come back in time shuts the door for good:
+The calls run one after another in one owned thread. A call that does not come back in time is the last one for good:
 the thread is a daemon, so that a question nobody answers cannot keep the program from ending.
 """
 
@@ -121,6 +121,6 @@ class KeyringClient:
                     job.result = job.call(backend)
             except keyring.errors.KeyringLocked:
                 job.error = "keyring-locked"
-            except Exception as error:  # backends raise whatever their desktop raises; the kind alone is told,
+            except Exception as error:  # backends raise whatever their desktop raises; only the kind is reported,
                 job.error = type(error).__name__  # since a message might quote the secret
             job.done.set()

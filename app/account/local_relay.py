@@ -61,7 +61,7 @@ class LocalRelayPlace:
 
 
 def loopback_binds() -> tuple[str, ...]:
-    """A relay's options for loopback: two addresses where there are two, as every kind of NAT takes two to be told."""
+    """A relay's options for loopback: two addresses where there are two, as it takes two to classify a NAT."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         try:
             udp.bind((SECOND_LOOPBACK, 0))
@@ -71,7 +71,7 @@ def loopback_binds() -> tuple[str, ...]:
 
 
 class LocalRelay:
-    """Owns the two child processes. ``on_place`` is told when the relay had to move to another port."""
+    """Owns the two child processes. ``on_place`` is called when the relay had to move to another port."""
 
     def __init__(self, home: Path, on_place: Callable[[LocalRelayPlace], None]) -> None:
         self._folder = home / TRIAL_FOLDER
@@ -130,11 +130,11 @@ class LocalRelay:
             self._relay = child = spawn("relay", *arguments, "--drain", "0", "--with-parent")
             try:
                 ready = msgspec.json.decode(await first_line(child), type=RelayReady)
-                told = parse_relay(ready.address)
+                address = parse_relay(ready.address)
             except (msgspec.MsgspecError, WireError):
                 await end_child(child)
                 continue
-            relay = RelayAddress(told.host, told.port, ready.pin)
+            relay = RelayAddress(address.host, address.port, ready.pin)
             with contextlib.suppress(OSError):  # then it gets another port next time
                 port_file.write_text(str(relay.port))
             return LocalRelayPlace(relay, PersonAddress(ECHO_NAME, relay))
@@ -174,7 +174,7 @@ def spawn(*arguments: str, prefix: tuple[str, ...] = ()) -> Child:
 
 
 async def first_line(child: Child) -> bytes:
-    """What the child says when it is ready; empty when it ends or keeps silent."""
+    """The first line that the child prints, when it is ready; empty when it ends or keeps silent."""
     if child.stdout is None:
         return b""
     reading = asyncio.get_running_loop().run_in_executor(None, child.stdout.readline)
@@ -187,7 +187,7 @@ async def first_line(child: Child) -> bytes:
 
 
 async def end_child(child: Child) -> None:
-    """Ask it to end, insist, and close its pipes."""
+    """Terminate it, kill it if it does not end, and close its pipes."""
     if child.poll() is None:
         child.terminate()
     if not await _ended_within(child, STOP_TIMEOUT_S):

@@ -85,7 +85,7 @@ class RelaySessions:
             self._tasks.start(route.client.close(), name="guest-leaves")
 
     def watch(self, people: list[PersonAddress]) -> None:
-        """Be told who of the contacts at the home relay comes and goes."""
+        """Follow the presence of the contacts at the home relay."""
         if self.home is not None:
             names = {person.name for person in people if person.relay.endpoint == self.home.address.endpoint}
             self.home.client.send(relay_messages.Watch(names=sorted(names)[:MAX_WATCHED]))

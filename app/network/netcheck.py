@@ -1,4 +1,4 @@
-"""``segue netcheck``: what can be told of this machine's network and its way to the relay before a call.
+"""``segue netcheck``: what is known of this machine's network and its path to the relay before a call.
 
 It looks as a guest with a key of its own that is thrown away, and only reads the home: a second session of the home's
 key would end that of an engine which is running there.
@@ -25,7 +25,7 @@ from transport.quic.session_events import Connected, Disconnected, Rejected, Rel
 from transport.wire.addresses import RelayAddress, parse_relay
 
 # Both together, with the start of the program, stay under the 8 s that somebody waits for a verdict. Two handshakes
-# (one to learn the certificate) on a satellite link take 2.5 s; what does not answer by then is told as such.
+# (one to learn the certificate) on a satellite link take 2.5 s; what does not answer by then is reported as such.
 CONNECT_TIMEOUT_S = 3.2
 # The profiler asks about the filter for 0.6 s and then for 2 s at the most what its mappings are, and may need another
 # 1.2 s for packets to its own outside address and for its control.
@@ -127,19 +127,19 @@ async def _visit(
     relay: RelayAddress, known: ProfileSnapshot, hosts: tuple[HostAddress, ...], facts: NetworkFacts
 ) -> None:
     facts.relay = str(relay)
-    told: asyncio.Future[RelayEvent] = asyncio.get_running_loop().create_future()
+    connected: asyncio.Future[RelayEvent] = asyncio.get_running_loop().create_future()
 
-    def hear(event: RelayEvent) -> None:
-        if not told.done() and isinstance(event, Connected | Disconnected | Rejected):
-            told.set_result(event)
+    def on_event(event: RelayEvent) -> None:
+        if not connected.done() and isinstance(event, Connected | Disconnected | Rejected):
+            connected.set_result(event)
 
     rng = random.SystemRandom()
-    client = RelayClient(relay, _throw_away_identity(), hear, rng=rng, certificate=known.certificate_of(relay))
+    client = RelayClient(relay, _throw_away_identity(), on_event, rng=rng, certificate=known.certificate_of(relay))
     client.start()
     tasks = Tasks("network-check")
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            event = await told
+            event = await connected
         match event:
             case Connected(welcome, host_ip):
                 facts.relay_ip, facts.observed = host_ip, welcome.observed

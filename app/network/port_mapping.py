@@ -1,4 +1,4 @@
-"""The port that routers are asked for: when it is wanted, where it is remembered, who is told (DESIGN §5).
+"""The mapped port: when one is wanted, and what is remembered of it.
 
 It is asked for from the first connection to a relay on, unless the person has switched it off or hides behind the
 relay. A relay on this machine itself is no reason: whoever talks to themselves needs nothing from the router.
@@ -19,18 +19,18 @@ from transport.net.port_mapping import MappedPort
 from transport.portmap.mapper_events import Remembered
 from transport.portmap.status import MappingStatus
 
-Told = Callable[[tuple[MappedPort, ...], MappingStatus], None]
+OnChange = Callable[[tuple[MappedPort, ...], MappingStatus], None]
 
 
 class PortMapping:
     """Starts and ends the mapping as it is wanted or not. ``changed`` is called on the loop; ``look`` is for tests."""
 
-    def __init__(self, documents: Documents, changed: Told, rng: random.Random, look: Looks = network_now) -> None:
+    def __init__(self, documents: Documents, changed: OnChange, rng: random.Random, look: Looks = network_now) -> None:
         self._documents = documents
         self._changed = changed
         self._rng = rng
         self._look = look
-        self._tasks = Tasks("port-door")
+        self._tasks = Tasks("port-mapping")
         self._driver: PortMapDriver | None = None
         self._ending: asyncio.Task[None] | None = None
         self._relay_ip = ""
@@ -108,8 +108,8 @@ class PortMapping:
         self._driver = PortMapDriver(
             before,
             self._rng,
-            on_ports=lambda ports: self._tell(),
-            on_status=lambda status: self._tell(),
+            on_ports=lambda ports: self._report(),
+            on_status=lambda status: self._report(),
             on_remember=self._remember,
             look=self._look,
         )
@@ -117,7 +117,7 @@ class PortMapping:
         if self._reflexive_ip:
             self._driver.reflexive_seen(self._reflexive_ip)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._driver is not None:
             self._changed(self._driver.ports, self._driver.status)
 

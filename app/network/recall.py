@@ -1,4 +1,4 @@
-"""The memory of networks at work: asked by a call's ladder, told of calls that have ended, shown in the settings."""
+"""What earlier calls between two networks have found: hints for the next call, and a list for the settings."""
 
 from typing import get_args
 
@@ -23,7 +23,7 @@ class KnownNetworks:
         networks.forget_old()
 
     def recall(self, ours: str, theirs: str, now: float) -> Hints:
-        """For a ladder between these outside addresses; ``now`` in the loop's clock."""
+        """For a traversal between these outside addresses; ``now`` in the loop's clock."""
         tags = tag(self._key, ours), tag(self._key, theirs)
         if tags[0] is None or tags[1] is None:
             return Hints()

@@ -106,8 +106,8 @@ def child(*arguments: str) -> Iterator[Served]:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            told = json.loads(process.stdout.readline())
-            yield Served(process, told["address"], told["media"])
+            ready = json.loads(process.stdout.readline())
+            yield Served(process, ready["address"], ready["media"])
         finally:
             process.kill()
 

@@ -276,7 +276,7 @@ class SimMapper:
         self.clock = host.network.clock
         self.machine = PortMapper(MapperConfig(port, before, lease_s), rng)
         self.remembered: Remembered | None = None
-        self.told: list[tuple[float, tuple[MappedPort, ...]]] = []
+        self.reported: list[tuple[float, tuple[MappedPort, ...]]] = []
         self.statuses: list[MappingStatus] = []
         self.sent: list[SendDatagram] = []
         self.on_ports: Callable[[tuple[MappedPort, ...]], None] = lambda ports: None
@@ -327,7 +327,7 @@ class SimMapper:
                 self.sent.append(command)
                 self.host.send(self._ports[socket], destination, data)
             case PortsMapped(ports):
-                self.told.append((self.clock.now, ports))
+                self.reported.append((self.clock.now, ports))
                 self.on_ports(ports)
             case Remember(what):
                 self.remembered = what

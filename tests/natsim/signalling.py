@@ -97,7 +97,7 @@ class SimRelay:
         self.post(DrainRequested(seconds))
 
     def forget(self, key: bytes) -> None:
-        """Lose the session of one person, who is not told."""
+        """Lose the session of one person, without a message to them."""
         session = self.router._by_key.get(key)
         channel = self._channels.pop(session.number, None) if session is not None else None
         if channel is not None:

@@ -55,10 +55,10 @@ class House:
 
         self.host.open(answer, PORT)
         port = self.stranger.open(lambda data, source: back.append(source))
-        self.stranger.send(port, external, b"knock")
+        self.stranger.send(port, external, b"probe")
         self.run(1.0)
         self.host.close(PORT)
-        return got == [b"knock"] and back == [external]
+        return got == [b"probe"] and back == [external]
 
 
 @pytest.mark.parametrize("protocol", sorted(ALL))
@@ -73,13 +73,13 @@ def test_a_port_is_mapped_forwards_and_is_given_back(protocol: str) -> None:
     mapper.submit(StopMapping())
     assert house.clock.run(STOP_S, lambda: mapper.is_stopped) and house.clock.now - stopped_at < STOP_S
     assert not house.router.live() and not mapper.sockets and mapper.machine.next_deadline() is None
-    assert not house.gets_through(mapped.external), "the router forwards after it has been told not to"
+    assert not house.gets_through(mapped.external), "the router forwards after the mapping was deleted"
 
 
 def test_the_first_answer_is_quick_and_one_protocol_maps() -> None:
     house = House()
     house.start()
-    at, ports = house.mapper.told[0]
+    at, ports = house.mapper.reported[0]
     assert at - 1_000.0 < 0.25 and len(ports) == 1 and ports[0].protocol == "pcp"
     assert {protocol for _, protocol, what in house.router.requests if what == "map"} == {"pcp"}
     assert {protocol for _, protocol, _ in house.router.requests} == ALL, "all are asked, side by side"
@@ -88,11 +88,11 @@ def test_the_first_answer_is_quick_and_one_protocol_maps() -> None:
 def test_natpmp_waits_a_moment_for_pcp_and_not_longer() -> None:
     house = House(Habits(speaks=frozenset({"nat-pmp", "upnp"})))
     house.start()
-    at, ports = house.mapper.told[0]
+    at, ports = house.mapper.reported[0]
     assert ports[0].protocol == "nat-pmp" and at - 1_000.0 < 0.3
 
 
-def test_silence_is_said_and_stays_cheap() -> None:
+def test_silence_is_reported_and_stays_cheap() -> None:
     house = House(Habits(speaks=frozenset()))
     mapper = house.start(4.0)
     assert mapper.machine.status == MappingStatus("failed", "silent") and mapper.ports == ()
@@ -104,7 +104,7 @@ def test_silence_is_said_and_stays_cheap() -> None:
     assert mapper.is_stopped and not mapper.sockets
 
 
-def test_no_gateway_is_said() -> None:
+def test_no_gateway_is_reported() -> None:
     house = House()
     house.mapper.router = None
     mapper = house.start()
@@ -122,7 +122,7 @@ def test_a_lease_is_renewed_at_half_its_life_and_never_ends(protocol: str) -> No
     house.run(200.0)
     assert house.router.asked("map") == first + 1, "at half of an hour"
     house.run(10 * 3_600.0)
-    assert mapper.ports and house.router.live() and len(mapper.told) == 1, "nothing that a call sees has changed"
+    assert mapper.ports and house.router.live() and len(mapper.reported) == 1, "nothing that a call sees has changed"
 
 
 @pytest.mark.parametrize("protocol", ["pcp", "nat-pmp", "upnp"])
@@ -191,13 +191,13 @@ def test_a_port_that_somebody_else_holds_is_not_taken_from_them() -> None:
     assert mapper.ports[0].external[1] != PORT and house.gets_through(mapper.ports[0].external)
 
 
-def test_a_changed_port_is_told() -> None:
+def test_a_changed_port_is_reported() -> None:
     house = House(Habits(speaks=frozenset({"nat-pmp"})))
     mapper = house.start(100.0)
     house.router.reboot()
     house.router.habits.other_port = True
     house.run(70.0)
-    assert [ports[0].external[1] for _, ports in mapper.told if ports][-1] == mapper.ports[0].external[1] != PORT
+    assert [ports[0].external[1] for _, ports in mapper.reported if ports][-1] == mapper.ports[0].external[1] != PORT
 
 
 @pytest.mark.parametrize("way", ["refuses", "keeps"])
@@ -304,7 +304,7 @@ def test_a_private_external_address_is_still_a_candidate_and_no_public_one() -> 
 
 
 def test_a_second_router_maps_the_mapping_of_the_first() -> None:
-    """A home router behind a carrier's NAT that maps as well: two doors in a row."""
+    """A home router behind a carrier's NAT that maps as well: two mappings in a row."""
     house = House()
     outer = behind(house.internet, KINDS["linux-random"], ("198.51.100.9",), house.rng)
     outer_router = MappingRouter(outer, "100.64.7.1")
@@ -353,7 +353,7 @@ def test_another_network_is_asked_anew_and_the_old_one_forgotten() -> None:
     mapper.router = other_router
     house.start()
     assert [port.external for port in mapper.ports] == [("198.51.100.50", PORT)]
-    assert [len(ports) for _, ports in mapper.told] == [1, 0, 1]
+    assert [len(ports) for _, ports in mapper.reported] == [1, 0, 1]
 
 
 @pytest.mark.parametrize("protocol", ["pcp", "nat-pmp"])
@@ -381,7 +381,7 @@ def test_what_others_say_moves_nothing() -> None:
 
 
 def test_a_lie_about_the_mapping_is_believed_and_does_no_harm_here() -> None:
-    """Only a check that comes through proves a mapping; the ladder finds out (test_mapped_calls.py)."""
+    """Only a check that comes through proves a mapping; the traversal finds out (test_mapped_calls.py)."""
     house = House(Habits(lie=True))
     mapper = house.start()
     assert mapper.ports and not house.gets_through(mapper.ports[0].external)
@@ -413,9 +413,9 @@ def test_an_ipv6_firewall_is_opened_by_a_pinhole() -> None:
     got: list[bytes] = []
     host.open(lambda data, source: got.append(data), PORT)
     for port in (PORT, PORT + 1):
-        stranger.send(stranger.open(lambda data, source: None), (host.ip, port), b"knock %d" % port)
+        stranger.send(stranger.open(lambda data, source: None), (host.ip, port), b"probe %d" % port)
     clock.run(1.0)
-    assert got == [b"knock %d" % PORT], "that port and no other"
+    assert got == [b"probe %d" % PORT], "that port and no other"
     clock.run(2 * 3_600.0)
     assert mapper.ports and router.pinholes
     mapper.submit(StopMapping())

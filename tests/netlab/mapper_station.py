@@ -41,8 +41,8 @@ async def main(memory: Path, lease_s: int) -> None:
     began = loop.time()
 
     def ports(now: tuple[MappedPort, ...]) -> None:
-        told = [[list(port.external), port.internal_port, port.protocol, port.is_public] for port in now]
-        say(ports=told, at_s=round(loop.time() - began, 3))
+        ports = [[list(port.external), port.internal_port, port.protocol, port.is_public] for port in now]
+        say(ports=ports, at_s=round(loop.time() - began, 3))
 
     def status(now: MappingStatus) -> None:
         say(status=now.outcome, reason=now.reason, protocol=now.protocol)

@@ -133,8 +133,8 @@ class Miniupnpd:
 
     def forwards(self) -> list[str]:
         """The rules that send packets from outside on to a host."""
-        told = self.nft("list chain inet filter prerouting_miniupnpd").splitlines()
-        return [line.strip() for line in told if "dnat" in line]
+        listing = self.nft("list chain inet filter prerouting_miniupnpd").splitlines()
+        return [line.strip() for line in listing if "dnat" in line]
 
 
 class PinholeRouter(Miniupnpd):
@@ -153,5 +153,5 @@ class PinholeRouter(Miniupnpd):
 
     def pinholes(self) -> list[str]:
         """The rules that let packets from outside in."""
-        told = self.nft("list chain inet filter miniupnpd").splitlines()
-        return [line.strip() for line in told if "accept" in line]
+        listing = self.nft("list chain inet filter miniupnpd").splitlines()
+        return [line.strip() for line in listing if "accept" in line]

@@ -17,7 +17,7 @@ LOOK_EVERY_S = 2.0
 
 
 def host_addresses() -> tuple[HostAddress, ...]:
-    """What every interface has now, in the system's order; the choice among them is the ladder's."""
+    """What every interface has now, in the system's order; the choice among them is the traversal's."""
     found = []
     for adapter in ifaddr.get_adapters():
         for ip in adapter.ips:

@@ -152,7 +152,7 @@ class PortMapDriver:
         try:
             udp = UdpSocket("0.0.0.0", _ALL_HOSTS, receive, self._loop, ANNOUNCEMENT_PORT, shared=True)  # noqa: S104
         except OSError as error:
-            _log.debug("announcements of routers cannot be heard: %s", error)
+            _log.debug("announcements of routers cannot be received: %s", error)
             return
         self._announcements = udp
 
@@ -188,11 +188,11 @@ class PortMapDriver:
                 if closing is not None:
                     closing.close()
             case PortsMapped(ports):
-                self._tell(self._on_ports, ports)
+                self._report(self._on_ports, ports)
             case StatusChanged(status):
-                self._tell(self._on_status, status)
+                self._report(self._on_status, status)
             case Remember(what):
-                self._tell(self._on_remember, what)
+                self._report(self._on_remember, what)
             case MapperStopped():
                 self._stopped.set()
             case _:
@@ -201,12 +201,12 @@ class PortMapDriver:
                     self._asking.cancel()
                 self._asking = self._tasks.start(self._ask(command), name="upnp")
 
-    def _tell(self, told: Callable[..., None], what: object) -> None:
+    def _report(self, callback: Callable[..., None], what: object) -> None:
         try:
-            told(what)
+            callback(what)
         except Exception:
             # A fault in what is shown or stored must not end the mapping.
-            _log.exception("telling %s failed", type(what).__name__)
+            _log.exception("reporting %s failed", type(what).__name__)
 
     async def _ask(self, command: IgdCommand) -> None:
         self._submit(await self._upnp.answer(command))

@@ -92,7 +92,7 @@ class RelayClient:
 
     @property
     def welcome(self) -> Welcome | None:
-        """What the relay said at log-in; ``None`` without a session."""
+        """The relay's answer to the log-in; ``None`` without a session."""
         return self.session.welcome
 
     @property

@@ -104,8 +104,8 @@ class UpnpClient:
                 found = await self._find(local_ip, gateway)
                 return IgdFound(number) if found else IgdFailed(number, 0)
             case IgdAskAddress(number):
-                said = await self._call("GetExternalIPAddress")
-                return IgdAddress(number, str(said["NewExternalIPAddress"]))
+                result = await self._call("GetExternalIPAddress")
+                return IgdAddress(number, str(result["NewExternalIPAddress"]))
             case IgdAdd(number, external_port, internal_port, client, lease_s):
                 await self._call(
                     "AddPortMapping",
@@ -118,9 +118,9 @@ class UpnpClient:
                 )
                 return IgdDone(number)
             case IgdLookUp(number, external_port):
-                said = await self._call("GetSpecificPortMappingEntry", **_entry(external_port))
-                client, port = str(said["NewInternalClient"]), int(said["NewInternalPort"])
-                return IgdEntry(number, client, port, int(said["NewLeaseDuration"]))
+                result = await self._call("GetSpecificPortMappingEntry", **_entry(external_port))
+                client, port = str(result["NewInternalClient"]), int(result["NewInternalPort"])
+                return IgdEntry(number, client, port, int(result["NewLeaseDuration"]))
             case IgdDelete(number, external_port):
                 await self._call("DeletePortMapping", **_entry(external_port))
                 return IgdDone(number)

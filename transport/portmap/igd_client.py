@@ -41,7 +41,7 @@ class IgdTask:
 
 
 class IgdClient(MappingClient):
-    """The machine: search, external address, then, when it is told to :meth:`map`, the mapping and a look at it."""
+    """The machine: search, external address, then, after :meth:`map`, the mapping and a look at it."""
 
     protocol: ClassVar[MappingProtocol] = "upnp"
 
@@ -222,16 +222,16 @@ class IgdClient(MappingClient):
     def _failed(self, asked: igd.IgdCommand, code: int, now: float) -> list[igd.IgdCommand]:
         match asked:
             case igd.IgdLookUp() if code == igd.NO_SUCH_ENTRY:
-                # It has forgotten, or what it said when it was added was not true.
-                lied = self._added_at is not None
-                if not lied:
+                # It has forgotten, or had never taken it, against its own answer.
+                was_just_added = self._added_at is not None
+                if not was_just_added:
                     self._lose(Trigger.FORGOTTEN, "")
                     return self._add(now)
                 self.lease = None
                 self._refuse("refused", now)
                 return []
             case igd.IgdLookUp() if code and self._added_at is not None:
-                # Not every router can be asked; it said that it had taken it, for so long.
+                # Not every router answers this; it had accepted the lease.
                 self._take_lease(self.task.lease_s, self._added_at, now)
                 return []
             case igd.IgdLookUp() | igd.IgdAskAddress() if self.lease is not None:

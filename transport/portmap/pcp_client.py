@@ -141,7 +141,7 @@ class PcpClient(DatagramClient[pcp.Answer]):
     def _refused(self, answer: pcp.PcpRefused, now: float, *, is_watching: bool) -> list[ClientCommand]:
         has_forgotten = self._epoch.lost(answer.epoch_s, now)
         if is_watching:
-            # It does not know ANNOUNCE, but has said its epoch.
+            # It does not know ANNOUNCE, but its answer has the epoch.
             self._answered()
             return self._remap(now) if has_forgotten else []
         if self._request is not None:

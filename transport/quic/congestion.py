@@ -2,7 +2,7 @@
 
 A DATAGRAM frame that waits for a window is worth less than none: the listener has concealed it by then. aioquic's
 Reno lets frames wait up to 741 ms at 400 ms round trip and 20 % loss, cubic up to 182 ms. So the window is fixed,
-and the manners that RFC 8085 §3.1 asks for are kept where they can be kept without delay: the codec's bitrate
+and what RFC 8085 §3.1 asks for is done where it can be done without delay: the codec's bitrate
 follows loss and delay, a circuit breaker (RFC 8083) ends what cannot work, and the only other traffic, the
 control stream, is bounded by :data:`transport.quic.call_connection.STREAM_BACKLOG_BYTES`.
 """

@@ -55,6 +55,6 @@ def test_a_certificate_of_another_key_stops_the_relay(tmp_path: Path) -> None:
         own_identity(tmp_path / "a")
 
 
-def test_a_folder_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported_plainly(tmp_path: Path) -> None:
     with pytest.raises(RelayError, match="cannot be written"):
         own_identity(tmp_path / "missing")

@@ -35,7 +35,7 @@ def test_no_sequence_gets_more_than_burst_plus_rate(pauses: list[float], burst: 
         wait_s = bucket.take(rate, now)
         assert wait_s == peeked >= 0.0
         taken += wait_s == 0.0
-        # Whoever waits as long as it was told gets through.
+        # Whoever waits as long as the answer asks gets through.
         if wait_s:
             assert bucket.peek(rate, now + wait_s * (1 + 1e-9) + 1e-9) == 0.0
     assert taken <= burst + now * per_s + 1e-6

@@ -29,7 +29,7 @@ def test_a_relay_that_has_forgotten_a_call_gives_both_new_legs() -> None:
     assert world.say(ann, Resume(CALL, BOB.key)) == []
     assert world.legs == set()
     [of_bob] = legs(world.say(bob, Resume(CALL, ANN.key)))
-    [of_ann] = legs(world.heard(ann))
+    [of_ann] = legs(world.received(ann))
     assert world.legs == {CALL} and of_ann.username != of_bob.username
     call = world.router.calls.get(CALL)
     assert call is not None and call.other(ANN.key) == BOB.key
@@ -39,7 +39,7 @@ def test_a_call_that_the_relay_knows_is_resumed_with_the_same_leg() -> None:
     world = World()
     ann, bob = world.named("ann"), world.named("bob")
     world.say(ann, Invite(CALL, "bob"))
-    [incoming] = [message for message in world.heard(bob) if isinstance(message, Incoming)]
+    [incoming] = [message for message in world.received(bob) if isinstance(message, Incoming)]
     world.say(bob, Ring(CALL))
     assert world.say(bob, Resume(CALL, ANN.key)) == [], "not answered yet"
     world.say(bob, Answer(CALL))
@@ -53,10 +53,10 @@ def test_a_stranger_cannot_come_between_two_people_who_resume() -> None:
     world.say(ann, Resume(CALL, BOB.key))
     assert world.say(cy, Resume(CALL, ANN.key)) == []
     assert world.say(cy, Resume(CALL, BOB.key)) == []
-    assert world.legs == set() and legs(world.heard(ann)) == []
+    assert world.legs == set() and legs(world.received(ann)) == []
     assert len(legs(world.say(bob, Resume(CALL, ANN.key)))) == 1
     assert world.say(cy, Resume(CALL, ANN.key)) == []
-    assert legs(world.heard(cy)) == []
+    assert legs(world.received(cy)) == []
 
 
 def test_one_cannot_resume_a_call_with_oneself() -> None:
@@ -84,6 +84,6 @@ def test_a_call_that_has_just_ended_stays_ended() -> None:
     world.say(ann, Resume(CALL, BOB.key))
     world.say(bob, Resume(CALL, ANN.key))
     world.say(ann, HangUp(CALL))
-    assert world.say(bob, Resume(CALL, ANN.key)) == [] or not legs(world.heard(bob))
+    assert world.say(bob, Resume(CALL, ANN.key)) == [] or not legs(world.received(bob))
     world.say(ann, Resume(CALL, BOB.key))
     assert world.router.calls.get(CALL) is None

@@ -147,7 +147,7 @@ def test_garbage_ends_the_session_with_the_reason() -> None:
     world = World()
     session = world.login(STRANGER)
     world.feed(GarbageArrived(session, "not a message"))
-    assert refused(world.heard(session)) == Refused(0, "bad-message", "not a message")
+    assert refused(world.received(session)) == Refused(0, "bad-message", "not a message")
     assert session in world.closed
 
 
@@ -156,10 +156,10 @@ def test_a_newer_session_of_the_same_key_replaces_the_older_unseen_by_watchers()
     watcher = world.login(STRANGER)
     older = world.named("bob")
     world.say(watcher, Watch(["bob"]))
-    world.heard(watcher)
+    world.received(watcher)
     newer = world.named("bob")
-    assert world.heard(older) == [Replaced()] and older in world.closed
-    assert all(message == Presence("bob", True) for message in world.heard(watcher))
+    assert world.received(older) == [Replaced()] and older in world.closed
+    assert all(message == Presence("bob", True) for message in world.received(watcher))
     world.close(older)
     assert world.say(newer, Ping(5)) == [Pong(5)]
     assert world.router.authenticated_count == 2
@@ -177,25 +177,25 @@ def test_a_name_counts_once_it_is_on_disk_and_not_before() -> None:
     asker = world.login(person(51))
     assert refused(world.say(asker, Lookup(1, "dee"))).code == "unknown-name"
     world.store()
-    assert world.heard(session)[-1] == Registered(9, "dee")
+    assert world.received(session)[-1] == Registered(9, "dee")
     assert world.say(asker, Lookup(2, "dee")) == [Found(2, "dee", STRANGER.key, STRANGER.certificate, True)]
 
 
-def test_a_full_disk_is_told_and_the_name_stays_free() -> None:
+def test_a_full_disk_is_reported_and_the_name_stays_free() -> None:
     world = World()
     session = world.open()
     challenge = world.challenge(session)
     world.say(session, authenticate(challenge, STRANGER))
     world.say(session, register(challenge, STRANGER, "dee", 9))
     world.store("database or disk is full")
-    answer = refused(world.heard(session))
+    answer = refused(world.received(session))
     assert (answer.request, answer.code) == (9, "storage") and "disk is full" in answer.text
     assert session not in world.closed
     other = world.open()
     world.say(other, authenticate(world.challenge(other), person(51)))
     world.say(other, register(world.challenge(other), person(51), "dee"))
     world.store()
-    assert world.heard(other)[-1] == Registered(1, "dee")
+    assert world.received(other)[-1] == Registered(1, "dee")
 
 
 def test_first_come_first_served_while_the_first_is_still_being_written() -> None:
@@ -204,7 +204,7 @@ def test_first_come_first_served_while_the_first_is_still_being_written() -> Non
     for session, who in ((first, STRANGER), (second, person(51))):
         world.say(session, authenticate(world.challenge(session), who))
         world.say(session, register(world.challenge(session), who, "dee"))
-    assert refused(world.heard(second)).code == "name-taken"
+    assert refused(world.received(second)).code == "name-taken"
     assert len(world.stores) == 1
 
 
@@ -267,18 +267,18 @@ def test_a_full_directory_takes_no_new_names_but_keeps_the_old() -> None:
 # -- presence ----------------------------------------------------------------------------------------------------
 
 
-def test_watchers_are_told_now_and_later_until_they_watch_others() -> None:
+def test_watchers_are_notified_now_and_later_until_they_watch_others() -> None:
     world = World()
     watcher = world.login(STRANGER)
     assert world.say(watcher, Watch(["bob", "cy", "bob"])) == [Presence("bob", False), Presence("cy", False)]
-    world.heard(watcher)
+    world.received(watcher)
     bob = world.named("bob")
-    assert world.heard(watcher) == [Presence("bob", True)]
+    assert world.received(watcher) == [Presence("bob", True)]
     world.close(bob)
-    assert world.heard(watcher) == [Presence("bob", False)]
+    assert world.received(watcher) == [Presence("bob", False)]
     assert world.say(watcher, Watch([])) == []
     world.named("bob")
-    assert world.heard(watcher) == []
+    assert world.received(watcher) == []
     world.close(watcher)
     world.named("cy")
 
@@ -292,9 +292,9 @@ def test_watching_is_limited_for_guests_and_in_all_and_a_refused_list_changes_no
     assert len(world.say(ann, Watch(["bob", "cy", "dee"]))) == 3
     # One's own list is replaced, so it does not count against the new one.
     assert len(world.say(ann, Watch(["bob", "dee", "eve"]))) == 3
-    world.heard(guest)
+    world.received(guest)
     world.named("bob")
-    assert world.heard(guest) == [Presence("bob", True)]
+    assert world.received(guest) == [Presence("bob", True)]
     world.close(guest)
     assert len(world.say(ann, Watch(["a", "b", "c", "d", "e"]))) == 5
 
@@ -306,9 +306,9 @@ def test_sessions_are_limited_by_rate_and_number_per_address_and_in_all() -> Non
     world = World(RelayLimits(session=Rate(3, 1.0), sessions_per_address=2, sessions=4))
     first, second, third = (world.open() for _ in range(3))
     assert {first, second}.isdisjoint(world.closed)
-    assert refused(world.heard(third)).code == "limit" and third in world.closed
+    assert refused(world.received(third)).code == "limit" and third in world.closed
     fourth = world.open()
-    answer = refused(world.heard(fourth))
+    answer = refused(world.received(fourth))
     assert 0 < answer.retry_after_s <= 1.0
     world.close(first)
     world.wait(1.0)
@@ -356,7 +356,7 @@ def test_draining_with_no_call_stops_at_once_and_tells_everyone() -> None:
     world = World()
     session = world.login(STRANGER)
     world.feed(DrainRequested(30.0))
-    assert world.heard(session) == [Draining(30.0)]
+    assert world.received(session) == [Draining(30.0)]
     assert world.stopped and session in world.closed
     assert world.router.next_deadline() is None
     assert world.feed(SessionOpened(99, ("192.0.2.1", 1))) == []
@@ -378,7 +378,7 @@ def test_draining_waits_for_calls_refuses_new_ones_and_ends_in_time() -> None:
     world.feed(DrainRequested(60.0))
     world.wait(1.5)
     assert world.stopped and not world.legs
-    assert Ended(call_id(1), "draining", "the relay has stopped") in world.heard(bob)
+    assert Ended(call_id(1), "draining", "the relay has stopped") in world.received(bob)
 
 
 def test_draining_ends_with_the_last_call() -> None:
@@ -391,7 +391,7 @@ def test_draining_ends_with_the_last_call() -> None:
     assert world.stopped and not world.legs
 
 
-def test_whoever_comes_while_draining_is_told() -> None:
+def test_whoever_comes_while_draining_is_notified() -> None:
     world = World()
     ann = world.named("ann")
     world.named("bob")

@@ -29,12 +29,12 @@ CALL = call_id(1)
 
 
 def calling(limits: RelayLimits | None = None) -> tuple[World, int, int]:
-    """Ann calls Bob; both have been told and what they were told is forgotten."""
+    """Ann calls Bob; both have been notified, and their messages are taken."""
     world = World(limits)
     ann, bob = world.named("ann"), world.named("bob")
     world.say(ann, Invite(CALL, "bob"))
-    world.heard(ann)
-    world.heard(bob)
+    world.received(ann)
+    world.received(bob)
     return world, ann, bob
 
 
@@ -46,7 +46,7 @@ def test_an_invitation_gives_both_their_leg_and_each_other() -> None:
     world = World()
     ann, bob = world.named("ann"), world.named("bob")
     [granted] = world.say(ann, Invite(CALL, "bob"))
-    [incoming] = world.heard(bob)
+    [incoming] = world.received(bob)
     assert isinstance(granted, Granted) and isinstance(incoming, Incoming)
     assert (granted.callee.name, granted.callee.key, granted.callee.certificate) == (
         "bob",
@@ -63,7 +63,7 @@ def test_a_guest_is_shown_with_the_home_that_they_say() -> None:
     world = World()
     guest, bob = world.login(person(50), home="zoe@far.example"), world.named("bob")
     world.say(guest, Invite(CALL, "bob"))
-    [incoming] = world.heard(bob)
+    [incoming] = world.received(bob)
     assert isinstance(incoming, Incoming)
     assert (incoming.caller.name, incoming.caller.home) == ("", "zoe@far.example")
 
@@ -72,13 +72,13 @@ def test_ring_answer_and_hang_up() -> None:
     world, ann, bob = calling()
     world.say(bob, Ring(CALL))
     world.say(bob, Ring(CALL))
-    assert world.heard(ann) == [Ringing(CALL)]
+    assert world.received(ann) == [Ringing(CALL)]
     world.say(bob, Answer(CALL))
     world.say(bob, Answer(CALL))
-    assert world.heard(ann) == [Answered(CALL)]
+    assert world.received(ann) == [Answered(CALL)]
     world.wait(10 * NO_ANSWER_S)
     assert world.say(ann, HangUp(CALL)) == []
-    assert ended(world.heard(bob)) == ["hung-up"]
+    assert ended(world.received(bob)) == ["hung-up"]
     assert world.legs == {CALL}
     world.wait(LEG_GRACE_S + 0.1)
     assert not world.legs and world.router.next_deadline() is None
@@ -100,9 +100,9 @@ def test_every_end_tells_the_other_why(by_caller: bool, answered: bool, message:
     world, ann, bob = calling()
     if answered:
         world.say(bob, Answer(CALL))
-        world.heard(ann)
+        world.received(ann)
     world.say(ann if by_caller else bob, message)
-    assert ended(world.heard(bob if by_caller else ann)) == [reason]
+    assert ended(world.received(bob if by_caller else ann)) == [reason]
     assert len(world.router.calls) == 0
 
 
@@ -110,9 +110,9 @@ def test_nobody_answers() -> None:
     world, ann, bob = calling()
     world.say(bob, Ring(CALL))
     world.wait(NO_ANSWER_S - 0.1)
-    assert ended(world.heard(ann)) == []
+    assert ended(world.received(ann)) == []
     world.wait(0.2)
-    assert ended(world.heard(ann)) == ended(world.heard(bob)) == ["no-answer"]
+    assert ended(world.received(ann)) == ended(world.received(bob)) == ["no-answer"]
 
 
 @pytest.mark.parametrize("message", [Ring(CALL), Answer(CALL), Decline(CALL)])
@@ -120,7 +120,7 @@ def test_the_caller_cannot_answer_for_the_callee(message: ClientMessage) -> None
     world, ann, bob = calling()
     [refused] = world.say(ann, message)
     assert isinstance(refused, Refused) and refused.code == "bad-message"
-    assert ann not in world.closed and world.heard(bob) == []
+    assert ann not in world.closed and world.received(bob) == []
 
 
 def test_a_stranger_cannot_touch_a_call() -> None:
@@ -129,7 +129,7 @@ def test_a_stranger_cannot_touch_a_call() -> None:
     assert world.say(stranger, HangUp(CALL)) == [] and world.say(stranger, Decline(CALL)) == []
     assert ended(world.say(stranger, Answer(CALL))) == ["failed"]
     assert ended(world.say(stranger, Invite(CALL, "bob"))) == ["failed"]
-    assert world.heard(ann) == [] and world.heard(bob) == []
+    assert world.received(ann) == [] and world.received(bob) == []
     call = world.router.calls.get(CALL)
     assert call is not None and call.state is State.INVITED
 
@@ -137,7 +137,7 @@ def test_a_stranger_cannot_touch_a_call() -> None:
 def test_answering_a_call_that_is_over_says_so() -> None:
     world, ann, bob = calling()
     world.say(ann, HangUp(CALL))
-    world.heard(bob)
+    world.received(bob)
     assert ended(world.say(bob, Answer(CALL))) == ["failed"]
 
 
@@ -154,7 +154,7 @@ def test_the_same_invitation_again_gets_the_same_leg() -> None:
     ann, bob = world.named("ann"), world.named("bob")
     first = world.say(ann, Invite(CALL, "bob"))
     assert world.say(ann, Invite(CALL, "bob")) == first
-    assert len(world.heard(bob)) == 1
+    assert len(world.received(bob)) == 1
 
 
 # -- sessions that come and go -----------------------------------------------------------------------------------
@@ -165,28 +165,28 @@ def test_a_callee_that_comes_back_within_the_grace_still_rings() -> None:
     world.say(bob, Ring(CALL))
     world.close(bob)
     world.wait(RECONNECT_GRACE_S - 0.5)
-    assert ended(world.heard(ann)) == []
+    assert ended(world.received(ann)) == []
     again = world.open()
     welcome, incoming = world.say(again, authenticate(world.challenge(again), person(2), "bob"))
     assert isinstance(welcome, Welcome) and isinstance(incoming, Incoming) and incoming.call_id == CALL
     world.wait(RECONNECT_GRACE_S)
     world.say(again, Answer(CALL))
-    assert Answered(CALL) in world.heard(ann)
+    assert Answered(CALL) in world.received(ann)
 
 
 def test_a_callee_that_stays_away_is_offline() -> None:
     world, ann, bob = calling()
     world.close(bob)
     world.wait(RECONNECT_GRACE_S + 0.1)
-    assert ended(world.heard(ann)) == ["offline"]
+    assert ended(world.received(ann)) == ["offline"]
 
 
 def test_a_caller_that_stays_away_has_cancelled() -> None:
     world, ann, bob = calling()
     world.close(ann)
     world.wait(RECONNECT_GRACE_S + 0.1)
-    assert ended(world.heard(bob)) == ["cancelled"]
-    # And is told so on return.
+    assert ended(world.received(bob)) == ["cancelled"]
+    # And learns so on return.
     again = world.open()
     assert ended(world.say(again, authenticate(world.challenge(again), person(1), "ann"))) == ["cancelled"]
 
@@ -219,7 +219,7 @@ def test_a_replaced_session_keeps_its_calls() -> None:
     newer = world.named("bob")
     world.wait(RECONNECT_GRACE_S + 1.0)
     world.say(newer, Answer(CALL))
-    assert world.heard(ann) == [Answered(CALL)]
+    assert world.received(ann) == [Answered(CALL)]
 
 
 def test_an_answered_call_needs_no_session_while_its_legs_live() -> None:

@@ -104,7 +104,7 @@ def test_the_pin_stays_over_a_restart_and_so_do_the_names(tmp_path: Path) -> Non
     asyncio.run(main())
 
 
-def test_a_full_disk_is_told_and_the_relay_lives_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_the_relay_lives_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_server, "NameStore", lambda folder: NameStore(folder, max_pages=2))
 
     async def main() -> None:
@@ -211,7 +211,7 @@ def _get(url: str) -> str:
         return str(response.read().decode())
 
 
-def test_a_port_that_is_taken_is_said_plainly_and_nothing_is_left_open(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_reported_plainly_and_nothing_is_left_open(tmp_path: Path) -> None:
     async def main() -> None:
         with Udp() as taken:
             for options in ({"port": taken.address[1]}, {"port": 0, "stun_ports": (taken.address[1],)}):
@@ -222,7 +222,7 @@ def test_a_port_that_is_taken_is_said_plainly_and_nothing_is_left_open(tmp_path:
     asyncio.run(main())
 
 
-def test_an_address_that_is_not_this_machines_is_said_plainly(tmp_path: Path) -> None:
+def test_an_address_that_is_not_this_machines_is_reported_plainly(tmp_path: Path) -> None:
     async def main() -> None:
         for bind in ("192.0.2.1", "not an address"):
             with pytest.raises(RelayError, match="cannot listen on"):

@@ -106,7 +106,7 @@ def test_kill_9_in_the_middle_of_registrations_loses_nothing_acknowledged(tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["not a database", "page", "truncated"])
-def test_a_damaged_database_is_kept_aside_and_the_operator_told(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_database_is_kept_aside_and_the_operator_informed(tmp_path: Path, damage: str) -> None:
     fill(tmp_path, 400)
     path = tmp_path / DATABASE_FILE
     content = bytearray(path.read_bytes())
@@ -186,7 +186,7 @@ def test_the_thread_survives_a_full_disk_and_says_so(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_folder_that_is_not_there_is_said_plainly(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported_plainly(tmp_path: Path) -> None:
     with pytest.raises(RelayError, match="cannot be opened"):
         NameStore(tmp_path / "missing")
     shutil.rmtree(tmp_path)

@@ -1,4 +1,4 @@
-"""A router in virtual time, with everything that it has said and asked for written down."""
+"""A router in virtual time, with every message and command of it written down."""
 
 import random
 
@@ -66,13 +66,13 @@ class World:
         return commands
 
     def say(self, session: int, message: ClientMessage) -> list[RelayMessage]:
-        """Send as a client; returns what that client is told because of it."""
+        """Send as a client; returns what that client receives because of it."""
         before = len(self.sent.get(session, []))
         self.feed(MessageArrived(session, message))
         return self.sent.get(session, [])[before:]
 
-    def heard(self, session: int) -> list[RelayMessage]:
-        """What a session was told since it was last asked."""
+    def received(self, session: int) -> list[RelayMessage]:
+        """What a session has received since this was last called."""
         return self.sent.pop(session, [])
 
     def open(self, host: str = "192.0.2.1") -> int:
@@ -90,7 +90,7 @@ class World:
         session = self.open(host)
         self.say(session, authenticate(self.challenge(session), who, name, home))
         assert session not in self.closed, self.sent[session]
-        self.heard(session)
+        self.received(session)
         return session
 
     def named(self, name: str) -> int:

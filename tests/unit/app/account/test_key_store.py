@@ -83,11 +83,11 @@ def fake() -> Iterator[FakeKeyring]:
 def load(home: Home, backend: keyring.backend.KeyringBackend | None = None) -> KeyLoaded:
     if backend is None:
         return load_or_create(home, None, lambda: NOW)
-    door = KeyringClient(lambda: backend, LIMIT_S)
+    client = KeyringClient(lambda: backend, LIMIT_S)
     try:
-        return load_or_create(home, door, lambda: NOW)
+        return load_or_create(home, client, lambda: NOW)
     finally:
-        door.close()
+        client.close()
 
 
 def aside(home: Home, word: str) -> list[Path]:
@@ -199,7 +199,7 @@ def test_a_locked_keyring_is_no_reason_for_a_new_key(home: Home, fake: FakeKeyri
     assert load(home, fake).identity == first.identity
 
 
-def test_a_key_gone_from_the_keyring_is_told(home: Home, fake: FakeKeyring) -> None:
+def test_a_key_gone_from_the_keyring_is_reported(home: Home, fake: FakeKeyring) -> None:
     first = load(home, fake)
     fake.entries.clear()
     second = load(home, fake)
@@ -209,7 +209,7 @@ def test_a_key_gone_from_the_keyring_is_told(home: Home, fake: FakeKeyring) -> N
     assert load(home, fake).findings == ()
 
 
-def test_a_damaged_entry_is_left_and_told(home: Home, fake: FakeKeyring) -> None:
+def test_a_damaged_entry_is_left_and_reported(home: Home, fake: FakeKeyring) -> None:
     load(home, fake)
     entry = ("segue", home.keyring_user)
     fake.entries[entry] = "garbage ☃"
@@ -224,7 +224,7 @@ def test_a_damaged_entry_is_left_and_told(home: Home, fake: FakeKeyring) -> None
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(data=st.data())
-def test_any_damage_to_the_file_is_seen_kept_and_told(home: Home, data: st.DataObject) -> None:
+def test_any_damage_to_the_file_is_seen_kept_and_reported(home: Home, data: st.DataObject) -> None:
     for path in home.folder.iterdir():
         if path.is_file():
             path.unlink()
@@ -244,7 +244,7 @@ def test_any_damage_to_the_file_is_seen_kept_and_told(home: Home, data: st.DataO
 
 
 @posix
-def test_a_file_open_to_others_is_closed_and_told(home: Home) -> None:
+def test_a_file_open_to_others_is_closed_and_reported(home: Home) -> None:
     first = load(home)
     home.key.chmod(0o644)
     second = load(home)
@@ -277,7 +277,7 @@ def test_a_folder_in_the_files_place_is_an_error(home: Home) -> None:
         load(home)
 
 
-def test_a_deleted_file_is_told(home: Home) -> None:
+def test_a_deleted_file_is_reported(home: Home) -> None:
     first = load(home)
     home.key.unlink()
     second = load(home)
@@ -324,30 +324,30 @@ def test_no_secret_in_what_is_shown(home: Home, fake: FakeKeyring) -> None:
     assert repr(loaded.identity.secret) not in shown
 
 
-# -- the door ----------------------------------------------------------------------------------------------------------
+# -- the keyring client ------------------------------------------------------------------------------------------------
 
 
-def test_the_door_shuts_after_one_silence(fake: FakeKeyring) -> None:
+def test_the_keyring_is_not_asked_again_after_one_silence(fake: FakeKeyring) -> None:
     fake.block = threading.Event()
-    door = KeyringClient(lambda: fake, LIMIT_S)
+    client = KeyringClient(lambda: fake, LIMIT_S)
     with pytest.raises(KeyringSilent):
-        door.get("me")
-    assert not door.close()
+        client.get("me")
+    assert not client.close()
     fake.block.set()
     with pytest.raises(KeyringSilent):
-        door.set("me", "x")
+        client.set("me", "x")
     for thread in threading.enumerate():
         if thread.name == "keyring":
             thread.join(5)
             assert not thread.is_alive()
 
 
-def test_the_door_closes_its_thread(fake: FakeKeyring) -> None:
-    door = KeyringClient(lambda: fake)
-    assert door.close()
-    door.set("me", "x")
-    assert door.get("me") == "x"
-    assert door.close()
+def test_closing_ends_its_thread(fake: FakeKeyring) -> None:
+    client = KeyringClient(lambda: fake)
+    assert client.close()
+    client.set("me", "x")
+    assert client.get("me") == "x"
+    assert client.close()
     assert "keyring" not in [thread.name for thread in threading.enumerate()]
 
 
@@ -355,7 +355,7 @@ def test_a_backend_that_cannot_be_found_is_unusable() -> None:
     def find() -> keyring.backend.KeyringBackend:
         raise RuntimeError("no desktop")
 
-    door = KeyringClient(find)
+    client = KeyringClient(find)
     with pytest.raises(KeyringUnusable, match="RuntimeError"):
-        door.get("me")
-    assert door.close()
+        client.get("me")
+    assert client.close()

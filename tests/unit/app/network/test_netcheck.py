@@ -127,13 +127,13 @@ async def look_through(tmp_path: Path, stun: tuple[Address, ...]) -> tuple[Netwo
 
 
 @pytest.mark.parametrize("ports", [(), (0, 0)])
-def test_a_relay_on_this_machine_is_told_as_such(tmp_path: Path, ports: tuple[int, ...]) -> None:
+def test_a_relay_on_this_machine_is_named_as_such(tmp_path: Path, ports: tuple[int, ...]) -> None:
     async def scenario(relay: Relay, ready: Ready) -> None:
         facts = await look_at_network(home_at(tmp_path / "home", str(ready.address)))
         assert facts.is_usable and facts.rtt_ms is not None and facts.relay_ip == "127.0.0.1"
         assert len(facts.stun) == len(ready.stun) == 1 + len(ports)
-        told = facts.for_programs()
-        nat = told["nat"]
+        report = facts.for_programs()
+        nat = report["nat"]
         assert isinstance(nat, dict) and set(nat) == NAT_KEYS
         assert nat["kind"] == "unknown" and nat["mapping"] == "unknown" and nat["hairpin"] is None
         assert "relay-on-this-machine" in nat["unknowns"] and "mapping" in nat["unknowns"]
@@ -155,8 +155,8 @@ def test_a_strict_router_gets_its_verdict_and_what_to_expect(tmp_path: Path) -> 
 
     facts, names = asyncio.run(main())
     assert len(facts.stun) == 6  # a name is not asked
-    told = json.loads(json.dumps(facts.for_programs()))
-    nat = told["nat"]
+    report = json.loads(json.dumps(facts.for_programs()))
+    nat = report["nat"]
     assert set(nat) == NAT_KEYS and len(nat.pop("evidence")) == 6
     assert nat.pop("unknowns") == ["relay-on-this-machine", "filtering", "hairpin"]
     assert nat == {
@@ -168,8 +168,8 @@ def test_a_strict_router_gets_its_verdict_and_what_to_expect(tmp_path: Path) -> 
         "block": None,
         "hairpin": None,
     }
-    assert set(told["chances"]) == PEERS
-    assert told["chances"]["full cone"] == "good" and told["chances"]["symmetric"] == "none"
+    assert set(report["chances"]) == PEERS
+    assert report["chances"]["full cone"] == "good" and report["chances"]["symmetric"] == "none"
     lines = for_people(facts)
     assert "Your network: Strict router. A new port for each destination, in sequence: hard to connect." in lines
     assert "  An open home router: Direct" in lines
@@ -212,8 +212,8 @@ def test_a_relay_that_is_silent_is_a_problem_in_time(tmp_path: Path, monkeypatch
         home = home_at(tmp_path / "home", f"127.0.0.1:{mute.getsockname()[1]}#{'0' * 32}")
         facts = asyncio.run(look_at_network(home))
     assert facts.problem == "The relay does not answer within 0.1 s." and not facts.is_usable
-    told = facts.for_programs()
-    assert told["nat"] is None and told["chances"] is None
+    report = facts.for_programs()
+    assert report["nat"] is None and report["chances"] is None
 
 
 def test_it_works_beside_an_engine_and_leaves_its_session_and_its_home_alone(tmp_path: Path) -> None:
@@ -221,25 +221,25 @@ def test_it_works_beside_an_engine_and_leaves_its_session_and_its_home_alone(tmp
         home = find_home(tmp_path / "home")
         done = await register_name(home, parse_person(f"ann@{ready.address}"))
         assert done.status == ExitStatus.OK, done.text
-        engine = Engine(EngineConfig(home, SoundPlan(play=SPEECH, record=tmp_path / "heard.wav")))
-        said: list[str] = []
+        engine = Engine(EngineConfig(home, SoundPlan(play=SPEECH, record=tmp_path / "received.wav")))
+        statuses: list[str] = []
         await engine.start()
         try:
-            engine.subscribe(lambda _: said.append(engine.state.me.relay))
+            engine.subscribe(lambda _: statuses.append(engine.state.me.relay))
             while engine.state.me.relay != "online":  # noqa: ASYNC110 - ends with the scenario's time
                 await asyncio.sleep(0.01)
-            said.clear()
+            statuses.clear()
             before = {path.name for path in home.folder.iterdir()}
             facts = await look_at_network(home)
             assert facts.is_usable and facts.nat is not None
             assert {path.name for path in home.folder.iterdir()} == before
-            # A replaced session would have been told of before the guest was welcomed, or with the next message.
+            # A replaced session would have been reported before the guest was welcomed, or with the next message.
             witness = await log_in(ready, 7)
             witness.connection.send(Lookup(1, "ann"))
             found = await witness.receive()
             assert isinstance(found, Found) and found.online
             witness.connection.close()
-            assert set(said) <= {"online"} and engine.state.me.relay == "online"
+            assert set(statuses) <= {"online"} and engine.state.me.relay == "online"
         finally:
             await engine.close()
         # And where no engine runs, with the folder as it was left.
@@ -251,7 +251,7 @@ def test_it_works_beside_an_engine_and_leaves_its_session_and_its_home_alone(tmp
     with_relay(tmp_path, scenario)
 
 
-def test_a_home_without_a_name_is_told_what_to_do_and_is_not_made(
+def test_a_home_without_a_name_is_shown_what_to_do_and_is_not_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = tmp_path / "nobody"
@@ -281,7 +281,7 @@ def test_a_home_router_in_words() -> None:
 def test_every_kind_of_peer_has_its_line_and_nothing_unknown_is_promised(profile: NatProfile) -> None:
     chances_here = call_chances(profile)
     lines = [f"{peer_text(one)}: {chance_text(one)}" for one in chances_here]
-    # A strict router is told by the way it takes its ports.
+    # A strict router is known by the way it takes its ports.
     assert len(set(lines)) == len(feasibilities(profile)) + 2 == len(PEERS) + 2
     promised = [one for one in chances_here if one.chance == "direct"]
     assert bool(promised) == (profile is CONE)

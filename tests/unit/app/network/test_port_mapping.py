@@ -61,92 +61,92 @@ def drivers(monkeypatch: pytest.MonkeyPatch) -> list[Driver]:
     return Driver.made
 
 
-def with_door(test: Callable[[PortMapping, list[Any], Documents], Coroutine[Any, Any, None]]) -> None:
+def with_mapping(test: Callable[[PortMapping, list[Any], Documents], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
-        told: list[Any] = []
+        reported: list[Any] = []
         documents = Documents(lambda names: None)
 
         async def nowhere() -> DefaultGateways:
             return DefaultGateways()
 
-        door = PortMapping(documents, lambda *what: told.append(what), random.Random(1), nowhere)
-        await test(door, told, documents)
+        mapping = PortMapping(documents, lambda *what: reported.append(what), random.Random(1), nowhere)
+        await test(mapping, reported, documents)
         for driver in Driver.made:
             driver.closing.set()
-        await door.close()
+        await mapping.close()
 
     asyncio.run(run())
 
 
 def test_nobody_is_asked_without_a_relay_that_is_somewhere_else(drivers: list[Driver]) -> None:
-    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
-        door.allow(True)
-        assert drivers == [] and door.status is None
+    async def test(mapping: PortMapping, reported: list[Any], documents: Documents) -> None:
+        mapping.allow(True)
+        assert drivers == [] and mapping.status is None
         for here in ("127.0.0.1", "127.8.0.1", "::1"):
-            door.relay_reached(here)
+            mapping.relay_reached(here)
         assert drivers == [], "who talks to this machine alone needs no router"
-        door.relay_reached(AWAY)
+        mapping.relay_reached(AWAY)
         assert [driver.calls for driver in drivers] == [["start"]]
-        door.relay_reached(AWAY)
+        mapping.relay_reached(AWAY)
         assert len(drivers) == 1
 
-    with_door(test)
+    with_mapping(test)
 
 
 def test_nobody_is_asked_who_hides_or_has_switched_it_off(drivers: list[Driver]) -> None:
-    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
-        door.allow(False)
-        door.relay_reached(AWAY)
+    async def test(mapping: PortMapping, reported: list[Any], documents: Documents) -> None:
+        mapping.allow(False)
+        mapping.relay_reached(AWAY)
         assert drivers == []
 
-    with_door(test)
+    with_mapping(test)
 
 
-def test_switched_off_in_mid_run_it_is_given_back_and_told(drivers: list[Driver]) -> None:
-    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
-        door.allow(True)
-        door.relay_reached(AWAY)
+def test_switched_off_in_mid_run_it_is_given_back_and_reported(drivers: list[Driver]) -> None:
+    async def test(mapping: PortMapping, reported: list[Any], documents: Documents) -> None:
+        mapping.allow(True)
+        mapping.relay_reached(AWAY)
         drivers[0].maps()
-        assert told[-1] == ((MAPPED,), MappingStatus("won", "", "pcp")) and door.ports == (MAPPED,)
-        door.allow(False)
+        assert reported[-1] == ((MAPPED,), MappingStatus("won", "", "pcp")) and mapping.ports == (MAPPED,)
+        mapping.allow(False)
         await asyncio.sleep(0)
-        assert drivers[0].calls[-1] == "close" and told[-1][0] == () and door.status is None
-        door.allow(True)
+        assert drivers[0].calls[-1] == "close" and reported[-1][0] == () and mapping.status is None
+        mapping.allow(True)
         assert len(drivers) == 1, "what is being given back is waited for"
         drivers[0].closing.set()
         for _ in range(4):
             await asyncio.sleep(0)
         assert len(drivers) == 2 and drivers[1].calls == ["start"]
 
-    with_door(test)
+    with_mapping(test)
 
 
 def test_what_happens_is_passed_on(drivers: list[Driver]) -> None:
-    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
-        door.reflexive_seen("198.51.100.1")
-        door.call_begins()
-        door.allow(True)
-        door.relay_reached(AWAY)
+    async def test(mapping: PortMapping, reported: list[Any], documents: Documents) -> None:
+        mapping.reflexive_seen("198.51.100.1")
+        mapping.call_begins()
+        mapping.allow(True)
+        mapping.relay_reached(AWAY)
         assert drivers[0].calls == ["start", "seen 198.51.100.1"]
-        door.reflexive_seen("198.51.100.1")
-        door.network_changed()
-        door.reflexive_seen("198.51.100.1")
-        door.call_begins()
+        mapping.reflexive_seen("198.51.100.1")
+        mapping.network_changed()
+        mapping.reflexive_seen("198.51.100.1")
+        mapping.call_begins()
         assert drivers[0].calls[2:] == ["network", "seen 198.51.100.1", "call"]
 
-    with_door(test)
+    with_mapping(test)
 
 
 def test_it_is_remembered_and_the_nonce_stands_in_no_repr(drivers: list[Driver]) -> None:
-    async def test(door: PortMapping, told: list[Any], documents: Documents) -> None:
-        door.allow(True)
-        door.relay_reached(AWAY)
+    async def test(mapping: PortMapping, reported: list[Any], documents: Documents) -> None:
+        mapping.allow(True)
+        mapping.relay_reached(AWAY)
         assert drivers[0].before is None
         drivers[0].options["on_remember"](Remembered(25_000, b"n" * 12, 25_001, "pcp", "192.168.1.1"))
         assert documents.own_port == OwnPort(25_000, b"n" * 12, 25_001, "pcp", "192.168.1.1")
         assert "nnn" not in repr(documents.own_port)
 
-    with_door(test)
+    with_mapping(test)
 
 
 def test_a_document_survives_and_a_broken_one_is_none() -> None:

@@ -71,13 +71,13 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_it_maps_remembers_and_gives_back() -> None:
     async def run() -> None:
         server = Server()
-        told: list[tuple[MappedPort, ...]] = []
+        reported: list[tuple[MappedPort, ...]] = []
         statuses: list[MappingStatus] = []
         kept: list[Remembered] = []
         done = asyncio.Event()
 
         def ports(now: tuple[MappedPort, ...]) -> None:
-            told.append(now)
+            reported.append(now)
             done.set()
 
         async def look() -> DefaultGateways:
@@ -139,7 +139,7 @@ def test_the_remembered_port_is_taken_again_if_it_is_free() -> None:
         assert other != fresh and FIRST_PORT <= other <= LAST_PORT
 
 
-def test_a_socket_has_the_port_that_it_is_told_or_another_one() -> None:
+def test_a_socket_has_the_port_that_it_is_given_or_another_one() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
         wished = own_port(None, random.Random())

@@ -215,7 +215,7 @@ def test_it_comes_back_after_the_relay_with_its_name_and_its_watch_list(tmp_path
 
 def test_nobody_there_is_waited_out_with_growing_pauses(tmp_path: Path) -> None:
     async def main() -> None:
-        # Port 1 is nobody's on a machine that runs tests; a connected socket is told so at once.
+        # Port 1 is nobody's on a machine that runs tests; a connected socket learns so at once.
         ann, log = client(RelayAddress("127.0.0.1", 1, "0" * 32), 2)
         found = [await log.next(), await log.next()]
         assert all(isinstance(event, events.Disconnected) and "nothing listens" in event.reason for event in found)
@@ -229,7 +229,7 @@ def test_nobody_there_is_waited_out_with_growing_pauses(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_host_that_cannot_be_found_is_said_so() -> None:
+def test_a_host_that_cannot_be_found_is_reported() -> None:
     async def main() -> None:
         assert await rc.resolve("no-such-host.invalid", 1) == ()
         ann, log = client(RelayAddress("no-such-host.invalid"), 2)

@@ -39,7 +39,7 @@ def scpd(*actions: tuple[str, tuple[str, ...], tuple[str, ...]]) -> str:
     """Actions with the names of their arguments in and out."""
     types = {"NewExternalPort": "ui2", "NewInternalPort": "ui2", "NewLeaseDuration": "ui4", "NewEnabled": "boolean"}
     names = sorted({name for _, inward, outward in actions for name in (*inward, *outward)})
-    told = "".join(
+    actions = "".join(
         f"<action><name>{action}</name><argumentList>"
         + "".join(
             f"<argument><name>{name}</name><direction>{way}</direction>"
@@ -57,7 +57,7 @@ def scpd(*actions: tuple[str, tuple[str, ...], tuple[str, ...]]) -> str:
     )
     return (
         '<?xml version="1.0"?><scpd xmlns="urn:schemas-upnp-org:service-1-0"><specVersion><major>1</major><minor>0'
-        f"</minor></specVersion><actionList>{told}</actionList><serviceStateTable>{variables}</serviceStateTable></scpd>"
+        f"</minor></specVersion><actionList>{actions}</actionList><serviceStateTable>{variables}</serviceStateTable></scpd>"
     )
 
 
@@ -88,9 +88,9 @@ def envelope(body: str) -> str:
     )
 
 
-def said(action: str, **values: object) -> str:
-    told = "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
-    return envelope(f'<u:{action}Response xmlns:u="{SERVICE}">{told}</u:{action}Response>')
+def response(action: str, **values: object) -> str:
+    fields = "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
+    return envelope(f'<u:{action}Response xmlns:u="{SERVICE}">{fields}</u:{action}Response>')
 
 
 def fault(code: int) -> str:
@@ -170,10 +170,10 @@ async def gateway(
 GOOD: dict[str, bytes | tuple[int, bytes] | Callable[[], bytes]] = {
     "/desc.xml": description(service()).encode(),
     "/scpd.xml": FULL.encode(),
-    "GetExternalIPAddress": said("GetExternalIPAddress", NewExternalIPAddress="198.51.100.1").encode(),
-    "AddPortMapping": said("AddPortMapping").encode(),
-    "DeletePortMapping": said("DeletePortMapping").encode(),
-    "GetSpecificPortMappingEntry": said(
+    "GetExternalIPAddress": response("GetExternalIPAddress", NewExternalIPAddress="198.51.100.1").encode(),
+    "AddPortMapping": response("AddPortMapping").encode(),
+    "DeletePortMapping": response("DeletePortMapping").encode(),
+    "GetSpecificPortMappingEntry": response(
         "GetSpecificPortMappingEntry",
         NewInternalPort=25_000,
         NewInternalClient="192.168.1.20",
@@ -202,7 +202,7 @@ def test_a_gateway_that_does_all_that_is_asked(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("code", [718, 725, 606])
-def test_its_errors_are_told_by_their_number(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_errors_are_known_by_their_number(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with gateway({**GOOD, "AddPortMapping": (500, fault(code).encode())}, monkeypatch) as (client, _):
             await client.answer(SEARCH)
@@ -252,7 +252,7 @@ def test_no_document_does_more_than_be_refused(
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"rubbish", b"<a/>", said("Other").encode(), envelope("").encode(), b"x" * (MAX_ANSWER_BYTES + 1)],
+    [b"", b"rubbish", b"<a/>", response("Other").encode(), envelope("").encode(), b"x" * (MAX_ANSWER_BYTES + 1)],
     ids=["empty", "rubbish", "xml", "other", "nothing", "long"],
 )
 @pytest.mark.parametrize("status", [200, 500])

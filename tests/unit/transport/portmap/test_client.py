@@ -164,13 +164,13 @@ def test_a_lease_is_granted_from_wherever_it_was() -> None:
     assert client.state is State.HELD
 
 
-def test_a_gateway_that_is_silent_or_refuses_is_told_apart() -> None:
+def test_a_gateway_that_is_silent_or_refuses_are_different_things() -> None:
     client = pcp_client()
     hear(client, DENIED)
     assert (client.state, client.reason) == (State.REFUSED, "not-authorized")
     client.timer(MAX_RETRY_S)
     run(client, 2 * MAX_RETRY_S)
-    assert (client.state, client.reason) == (State.REFUSED, "not-authorized"), "what it said last stays"
+    assert (client.state, client.reason) == (State.REFUSED, "not-authorized"), "its last answer stays"
     client = natpmp_client(PUBLIC)
     client.map(0.0)
     run(client, 200.0)

@@ -173,7 +173,7 @@ def test_an_acknowledgement_waits_for_a_frame_but_not_too_long() -> None:
     assert len(pair.callee.datagrams_to_send(pair.now + ACK_HOLD_S)) == 1
 
 
-def test_acknowledged_stream_data_is_told() -> None:
+def test_acknowledged_stream_data_is_reported() -> None:
     pair = Pair().connect()
     mark = pair.caller.send_stream(b"a message")
     pair.run(0.5)

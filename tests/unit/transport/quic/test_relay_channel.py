@@ -109,7 +109,7 @@ async def talk(listener: Listener, address: RelayAddress) -> None:
         assert verified.send(Ping(number))
         assert await receive(verified) == Pong(number)
     verified.close("that was all")
-    # The first connection, which only read the certificate, said nothing; the second said only the pings.
+    # The first connection, which only read the certificate, sent nothing; the second sent only the pings.
     assert len(listener.channels) == 2 and len(listener.documents) == 3
     ends = {await listener.end(), await listener.end()}
     assert "that was all" in ends
@@ -133,7 +133,7 @@ def test_a_certificate_that_is_known_saves_the_first_connection() -> None:
     serve(scenario)
 
 
-def test_a_wrong_pin_is_its_own_error_and_the_client_has_said_nothing() -> None:
+def test_a_wrong_pin_is_its_own_error_and_the_client_has_sent_nothing() -> None:
     async def scenario(listener: Listener, address: RelayAddress) -> None:
         with fails("wrong-pin", "not the one that its address is pinned to"):
             await connect_control(RelayAddress(address.host, address.port, "0" * 32))
@@ -225,7 +225,7 @@ def test_a_relay_of_another_version_and_one_that_refuses() -> None:
 
 
 class Rogue(QuicConnectionProtocol):
-    """A client that does what it is told, whatever the protocol says."""
+    """A client that does what the test wants, whatever the protocol says."""
 
     def __init__(self, quic: QuicConnection) -> None:
         super().__init__(quic)
