@@ -23,7 +23,14 @@ LIGHT = {
     *("app.demo", "app.demo.networks", "app.model", "app.model.exit_status"),
     *("app.system", "app.system.errors", "app.system.logs", "app.system.logs"),
     *("relay", "relay.config", "relay.limits"),
-    *("transport", "transport.wire", "transport.wire.addresses", "transport.wire.errors"),
+    *(
+        "transport",
+        "transport.net",
+        "transport.net.token_bucket",
+        "transport.wire",
+        "transport.wire.addresses",
+        "transport.wire.errors",
+    ),
 }
 """What help may load of Segue; of the rest, the standard library alone."""
 
@@ -84,6 +91,16 @@ def test_no_command_loads_upnp_before_a_router_is_asked(name: str) -> None:
         for chain in graph().find_shortest_chains(module, library, as_packages=True)
     ]
     assert not chains
+
+
+def test_help_needs_nothing_of_what_runs() -> None:
+    reached, left = set(), {"app.__main__"}
+    while left:
+        reached |= left
+        left = {name for module in left for name in graph().find_modules_directly_imported_by(module)} - reached
+    outside = {name for name in reached if name.partition(".")[0] not in {*sys.stdlib_module_names, *PACKAGES}}
+    assert not outside
+    assert not {name for name in reached if name.partition(".")[0] in PACKAGES} - LIGHT
 
 
 @pytest.mark.process

@@ -116,7 +116,7 @@ def test_a_killed_engine_leaves_no_lock_behind(tmp_path: Path) -> None:
                 HomeLock(home).acquire()
             second = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
             assert second.returncode == 7
-            assert "already running" in second.stdout
+            assert "already-running" in second.stdout
         finally:
             os.kill(holder.pid, signal.SIGKILL)
     with HomeLock(home):
