@@ -80,7 +80,7 @@ def test_an_absent_callee_is_explained(place: Path, tmp_path: Path) -> None:
             name: stack.enter_context(segue("call", address, "--home", tmp_path / name, *sound(tmp_path, name)))
             for name, address in (("pin", wrong_pin), ("name", address_of(place, "nobody")))
         }
-        ends_with(calls["pin"], 3, "another relay answers")
+        ends_with(calls["pin"], 3, "a different relay answers")
         ends_with(calls["name"], 3, "nobody has this name")
 
 
@@ -90,7 +90,7 @@ def test_a_blocked_caller_is_declined_and_does_not_ring(place: Path, tmp_path: P
         ask(place / "bob", BlockContact(address=address_of(place, "alice"), blocked=True))
         call = ["call", address_of(place, "bob"), *sound(tmp_path, "out")]
         # To the caller it looks as if somebody had pressed “Decline”: nothing tells that they are blocked.
-        ends_with(run(*call, "--home", place / "alice"), 4, "they did not take the call")
+        ends_with(run(*call, "--home", place / "alice"), 4, "they declined the call")
         # The next caller rings: it was the block, not the listener.
         ends_with(run(*call, "--home", tmp_path / "carol", "--for", "0.5"), 0, "talking")
         bob.wait_for("ended:")
