@@ -1,8 +1,8 @@
 """Between the engine and Qt: the engine's messages become signals, the window's commands go out.
 
 The only place that imports qasync. Nothing here waits for the engine on the window's thread: starting it runs in a
-worker thread, reading it is a task of the loop. When the engine goes, :attr:`Bridge.engine_gone` tells it in words
-and :meth:`Bridge.restart` tries again; commands sent meanwhile are refused with words.
+worker thread, reading it is a task of the loop. When the engine goes, :attr:`Bridge.engine_gone` says so in words
+and :meth:`Bridge.open` tries again; commands sent meanwhile are refused with words.
 """
 
 import asyncio
@@ -15,17 +15,8 @@ import qasync
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QApplication
 
+from app.ipc import messages as ipc
 from app.ipc.client import START_TIMEOUT_S, EngineClient, EngineUnreachable, start_engine
-from app.ipc.messages import (
-    CallSample,
-    CommandFailed,
-    EngineMessage,
-    EngineState,
-    Levels,
-    Report,
-    TraceSaved,
-    WindowMessage,
-)
 from app.text.problems import problem_text
 from transport.io.tasks import Tasks
 
@@ -37,10 +28,10 @@ LEAVE_TURN_S = 0.05
 class EngineLink(Protocol):
     """A connection to a running engine (:class:`app.ipc.client.EngineClient`)."""
 
-    def messages(self) -> AsyncIterator[EngineMessage]:
+    def messages(self) -> AsyncIterator[ipc.EngineMessage]:
         """What the engine says; ends when it has gone."""
 
-    def send(self, message: WindowMessage) -> None:
+    def send(self, message: ipc.WindowMessage) -> None:
         """Send a command; never waits."""
 
     async def close(self) -> None:
@@ -117,14 +108,10 @@ class Bridge(QObject):
             self._attending = True
             self._tasks.start(self._attend(), name="engine")
 
-    def restart(self) -> None:
-        """Try again after :attr:`engine_gone`."""
-        self.open()
-
-    def send(self, command: WindowMessage) -> None:
+    def send(self, command: ipc.WindowMessage) -> None:
         """Send a command. Without an engine it is refused through :attr:`failed`."""
         if self._link is None:
-            self.failed.emit(CommandFailed(command=type(command).__name__, code="engine-gone"))
+            self.failed.emit(ipc.CommandFailed(command=type(command).__name__, code="engine-gone"))
         else:
             self._link.send(command)
 
@@ -162,14 +149,14 @@ class Bridge(QObject):
             await link.close()
         return self.tr("The part of Segue that handles your calls stopped unexpectedly. A call in progress has ended.")
 
-    def _pass_on(self, message: EngineMessage) -> None:
+    def _pass_on(self, message: ipc.EngineMessage) -> None:
         for kind, signal in (
-            (EngineState, self.state_changed),
-            (CallSample, self.sample),
-            (Levels, self.levels),
-            (CommandFailed, self.failed),
-            (Report, self.report),
-            (TraceSaved, self.trace_saved),
+            (ipc.EngineState, self.state_changed),
+            (ipc.CallSample, self.sample),
+            (ipc.Levels, self.levels),
+            (ipc.CommandFailed, self.failed),
+            (ipc.Report, self.report),
+            (ipc.TraceSaved, self.trace_saved),
         ):
             if isinstance(message, kind):
                 signal.emit(message)

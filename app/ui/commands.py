@@ -1,28 +1,21 @@
-"""What pages ask of the engine. They are given :data:`Send`, which is the bridge's, and never wait for an answer."""
+"""What pages ask of the engine. They are given ``send``, which is the bridge's, and never wait for an answer."""
 
 from collections.abc import Callable
 
 import msgspec
 
+from app.ipc import messages as ipc
 from app.ipc.engine_state import CallStatus
-from app.ipc.messages import (
-    AnswerCall,
-    ChangeSettings,
-    DeclineCall,
-    DismissCall,
-    HangUpCall,
-    PlaceCall,
-    SetMuted,
-    WindowMessage,
-)
 from app.model.settings import Settings
 
-Send = Callable[[WindowMessage], None]
+Send = Callable[[ipc.WindowMessage], None]
+Now = Callable[[], float]
+"""The time in Unix seconds, for what runs on between two states: clocks and ages."""
 
 
 def change_settings(send: Send, settings: Settings, **fields: object) -> None:
     """Ask for ``settings`` with ``fields`` replaced. Raises TypeError for a field that does not exist."""
-    send(ChangeSettings(settings=msgspec.structs.replace(settings, **fields)))
+    send(ipc.ChangeSettings(settings=msgspec.structs.replace(settings, **fields)))
 
 
 class CallCommands:
@@ -34,19 +27,19 @@ class CallCommands:
 
     def answer(self) -> None:
         """Take an incoming call."""
-        self._for_call(AnswerCall)
+        self._for_call(ipc.AnswerCall)
 
     def decline(self) -> None:
         """Refuse an incoming call."""
-        self._for_call(DeclineCall)
+        self._for_call(ipc.DeclineCall)
 
     def hang_up(self) -> None:
         """End a call that was placed or answered."""
-        self._for_call(HangUpCall)
+        self._for_call(ipc.HangUpCall)
 
     def dismiss(self) -> None:
         """Leave the page of a call that has ended."""
-        self._for_call(DismissCall)
+        self._for_call(ipc.DismissCall)
 
     def refuse(self) -> None:
         """Be rid of the call, whatever its phase."""
@@ -60,15 +53,15 @@ class CallCommands:
 
     def redial(self) -> None:
         """Call the same person again."""
-        self._for_call(DismissCall)
+        self._for_call(ipc.DismissCall)
         if self.call is not None:
-            self._send(PlaceCall(address=self.call.address))
+            self._send(ipc.PlaceCall(address=self.call.address))
 
     def toggle_mute(self) -> None:
         """Mute the microphone, or open it again."""
         if self.call is not None:
-            self._send(SetMuted(muted=not self.call.muted))
+            self._send(ipc.SetMuted(muted=not self.call.muted))
 
-    def _for_call(self, command: type[AnswerCall | DeclineCall | DismissCall | HangUpCall]) -> None:
+    def _for_call(self, command: type[ipc.AnswerCall | ipc.DeclineCall | ipc.DismissCall | ipc.HangUpCall]) -> None:
         if self.call is not None:
             self._send(command(call_id=self.call.call_id))

@@ -240,7 +240,7 @@ class MainWindow(QMainWindow):
         self._state = None
         self.starting.show_state(EngineState())
         self._refresh()
-        self._bridge.restart()
+        self._bridge.open()
 
     # -- theme and window ------------------------------------------------------------------------------------------
 

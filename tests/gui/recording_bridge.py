@@ -10,7 +10,7 @@ class RecordingBridge(Bridge):
     def __init__(self) -> None:
         super().__init__(_NoEngine())
         self.sent: list[WindowMessage] = []
-        self.restarts = 0
+        self.opened = 0
 
     @property
     def attached(self) -> bool:
@@ -19,8 +19,8 @@ class RecordingBridge(Bridge):
     def send(self, command: WindowMessage) -> None:
         self.sent.append(command)
 
-    def restart(self) -> None:
-        self.restarts += 1
+    def open(self) -> None:
+        self.opened += 1
 
 
 class _NoEngine:

@@ -157,8 +157,8 @@ def test_a_dying_engine_is_reported_and_restarted(played: Played) -> None:
         played.link.queue.put_nowait(None)
         yield lambda: len(gone) == 1
         assert not played.bridge.attached and played.link.closed
-        played.bridge.restart()
-        played.bridge.restart()  # pressed twice: one engine
+        played.bridge.open()
+        played.bridge.open()  # pressed twice: one engine
         yield lambda: played.bridge.attached
 
     played.run(steps)
@@ -174,7 +174,7 @@ def test_why_an_engine_cannot_be_reached_is_shown(played: Played) -> None:
     async def steps() -> AsyncIterator[Callable[[], bool]]:
         yield lambda: len(gone) == 1
         played.engine.refusal = ""
-        played.bridge.restart()
+        played.bridge.open()
         yield lambda: played.bridge.attached
 
     played.run(steps)

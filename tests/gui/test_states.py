@@ -132,7 +132,7 @@ def test_a_gone_engine_is_reported_and_restarted(window: MainWindow, bridge: Rec
     assert not window.incoming.isVisible()
     button = window.engine_down.restart
     button.click()
-    assert bridge.restarts == 1
+    assert bridge.opened == 1
     assert window.shown_page() == "starting"
     bridge.state_changed.emit(HOME)
     assert window.shown_page() == "home"

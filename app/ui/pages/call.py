@@ -1,8 +1,5 @@
 """The call: who, how long, how loud, and one line that says how it travels. The line opens the connection panel."""
 
-import time
-from collections.abc import Callable
-
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QWidget
 
@@ -10,7 +7,7 @@ from app.ipc.engine_state import CallStatus
 from app.ipc.messages import EngineState, Levels
 from app.text.calls import end_text, path_text
 from app.text.devices import device_text
-from app.ui.commands import CallCommands, Send
+from app.ui.commands import CallCommands, Now, Send
 from app.ui.pages.call_controls import CallControls
 from app.ui.pages.page import Page
 from app.ui.panel.panel import ConnectionPanel
@@ -33,7 +30,7 @@ CLOCK_MS = 250
 class CallPage(Page):
     """The running, ringing or just ended call."""
 
-    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, send: Send, now: Now) -> None:
         super().__init__()
         self.setObjectName("call_page")
         self._now = now
@@ -48,8 +45,6 @@ class CallPage(Page):
         self.open_panel(False)
         self._timer = QTimer(self, interval=CLOCK_MS)
         self._timer.timeout.connect(self._tick)
-
-    # -- what it shows ---------------------------------------------------------------------------------------------
 
     def show_state(self, state: EngineState) -> None:
         call, before = state.call, self._commands.call
@@ -95,8 +90,6 @@ class CallPage(Page):
         for place in (0, 2):
             self._whole.setStretch(place, 0 if wanted else 1)
         self._whole.setStretch(3, 1 if wanted else 0)
-
-    # -- building --------------------------------------------------------------------------------------------------
 
     def _build_column(self) -> QWidget:
         self._avatar = Avatar(112, halo_px=20)
@@ -148,8 +141,6 @@ class CallPage(Page):
             name="meters",
         )
         return self._meters
-
-    # -- parts that change -----------------------------------------------------------------------------------------
 
     def _show_line(self, call: CallStatus) -> None:
         linked = call.phase in ("talking", "reconnecting") or (call.phase == "ended" and bool(call.spans))

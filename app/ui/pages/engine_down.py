@@ -4,13 +4,13 @@ from PySide6.QtCore import Signal
 
 from app.ipc.messages import EngineState
 from app.text.accounts import busy_text
+from app.text.catalogue import joined
 from app.ui.pages.page import Page
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import primary
-from app.ui.widgets.labels import Icon, Label, logo_label, small
-from app.ui.widgets.layout import column, row
-
-TEXT_PX = 440
+from app.ui.widgets.labels import Icon, Label, logo_label
+from app.ui.widgets.layout import column
+from app.ui.widgets.rows import hint
 
 
 class EngineDownPage(Page):
@@ -22,28 +22,15 @@ class EngineDownPage(Page):
         super().__init__()
         self.setObjectName("engine_down_page")
         self._text = Label(tone="muted", name="engine_down_text", wrap=True, centred=True)
-        self._text.setFixedWidth(TEXT_PX)
         self.restart = primary(
             self.tr("Restart"), icon="refresh-cw", name="restart_button", tall=True, clicked=self.restart_wanted.emit
         )
-        self.setLayout(
-            column(
-                None,
-                row(None, Icon("power", "warn", 40), None),
-                GRID_PX,
-                Label(self.tr("Segue's engine is not running"), size="title", centred=True),
-                row(None, self._text, None),
-                GRID_PX,
-                row(None, self.restart, None),
-                GRID_PX,
-                small(self.tr("Your contacts, calls and settings are safe."), wrap=False, centred=True),
-                None,
-            )
-        )
+        title = Label(self.tr("Segue's engine is not running"), size="title", centred=True)
+        self.setLayout(hint(Icon("power", "warn", 48), title, self._text, self.restart))
 
     def show_reason(self, text: str) -> None:
         """Say what happened."""
-        self._text.setText(text)
+        self._text.setText(joined(text, self.tr("Your contacts, calls and settings are safe.")))
 
 
 class StartingPage(Page):

@@ -1,8 +1,5 @@
 """Home: people at the left; at the right the selected one, the recent calls, the own network or a hint."""
 
-import time
-from collections.abc import Callable
-
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QWidget
@@ -11,13 +8,12 @@ from app.ipc.engine_state import Contact, Me
 from app.ipc.messages import AddContact, EngineState, PlaceCall
 from app.model.history import RecentCall
 from app.text.accounts import busy_text, relay_text
-from app.ui.commands import Send
+from app.ui.commands import Now, Send
 from app.ui.pages.network import NetworkLine, NetworkPage
 from app.ui.pages.page import Page
 from app.ui.pages.people_list import PeopleList
 from app.ui.pages.person import PersonPage
 from app.ui.pages.recent_calls import RecentCallsPage
-from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.avatar import PresenceDot
 from app.ui.widgets.buttons import icon_button, primary, quiet
 from app.ui.widgets.dialogs import ask_texts
@@ -25,9 +21,9 @@ from app.ui.widgets.fields import Field
 from app.ui.widgets.format import milliseconds, plain, short_address
 from app.ui.widgets.labels import ElidedLabel, Icon, Label
 from app.ui.widgets.layout import card, column, framed, row, wrap
+from app.ui.widgets.rows import hint
 
 SIDE_PX = 304
-HINT_PX = 400
 # The age of what is known of the network is shown in minutes.
 AGE_MS = 20_000
 
@@ -52,7 +48,7 @@ class HomePage(Page):
     settings_wanted = Signal()
     setup_wanted = Signal()
 
-    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, send: Send, now: Now) -> None:
         super().__init__()
         self.setObjectName("home_page")
         self._send = send
@@ -156,21 +152,10 @@ class HomePage(Page):
     def _build_hint(self) -> QWidget:
         self._hint_title = Label(size="title", centred=True)
         self._hint_text = Label(tone="muted", wrap=True, centred=True)
-        self._hint_text.setFixedWidth(HINT_PX)
         self._setup = primary(self.tr("Set up"), name="setup_button", tall=True, clicked=self.setup_wanted.emit)
         self._hint_add = primary(self.tr("Add a contact"), icon="user-plus", name="hint_add", clicked=self._ask_add)
-        return wrap(
-            column(
-                None,
-                row(None, Icon("user-round", "muted", 48), None),
-                GRID_PX,
-                self._hint_title,
-                row(None, self._hint_text, None),
-                GRID_PX,
-                row(None, self._setup, self._hint_add, None),
-                None,
-            )
-        )
+        icon = Icon("user-round", "muted", 48)
+        return wrap(hint(icon, self._hint_title, self._hint_text, self._setup, self._hint_add))
 
     # -- parts that change -----------------------------------------------------------------------------------------
 

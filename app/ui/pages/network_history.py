@@ -1,15 +1,12 @@
 """What is remembered of calls between networks, in the settings: what worked, how often, when. It can be erased."""
 
-import time
-from collections.abc import Callable
-
 from PySide6.QtWidgets import QFrame, QWidget
 
 from app.ipc.engine_state import KnownPair, NetworkState
 from app.ipc.messages import EraseNetworks
 from app.text.catalogue import sentence
 from app.text.networks import headline
-from app.ui.commands import Send
+from app.ui.commands import Now, Send
 from app.ui.panel.traversal_steps import phase_name
 from app.ui.widgets.buttons import Button
 from app.ui.widgets.dialogs import confirm
@@ -22,7 +19,7 @@ from app.ui.widgets.rows import setting, show_rows
 class NetworkHistory(QFrame):
     """The card of the settings."""
 
-    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, send: Send, now: Now) -> None:
         super().__init__()
         self.setObjectName("network_history")
         self.setProperty("kind", "card")

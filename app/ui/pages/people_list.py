@@ -1,8 +1,5 @@
 """The list of people: a model over the contacts, a filter and the painting of a row. 2,000 rows cost what is seen."""
 
-import time
-from collections.abc import Callable
-
 from PySide6.QtCore import (
     QAbstractListModel,
     QModelIndex,
@@ -18,6 +15,7 @@ from PySide6.QtGui import QColor, QFocusEvent, QFont, QFontMetrics, QKeyEvent, Q
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from app.ipc.engine_state import Contact
+from app.ui.commands import Now
 from app.ui.theme.theme import BODY_PX, GRID_PX, SMALL_PX, colours, font
 from app.ui.widgets.avatar import paint_avatar, paint_presence
 from app.ui.widgets.format import initials, plain, presence, short_address, when
@@ -104,7 +102,7 @@ class PeopleModel(QAbstractListModel):
 class PersonDelegate(QStyledItemDelegate):
     """Paints one person: picture, presence, name, and when they were last talked to."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Now) -> None:
         super().__init__()
         self._now = now
 
@@ -170,7 +168,7 @@ class PeopleList(QListView):
     called = Signal(str)
     """Enter, or a double click, on an address."""
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Now) -> None:
         super().__init__()
         self.setObjectName("people")
         self.setAccessibleName(self.tr("Contacts"))

@@ -1,8 +1,5 @@
 """The person at the right of the home page: call, address, safety number, calls so far, and what to do with them."""
 
-import time
-from collections.abc import Callable
-
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QWidget
@@ -10,7 +7,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QWidget
 from app.ipc.engine_state import Contact
 from app.ipc.messages import AddContact, BlockContact, PlaceCall, RemoveContact, TrustKey
 from app.model.history import RecentCall
-from app.ui.commands import Send
+from app.ui.commands import Now, Send
 from app.ui.theme.theme import BODY_PX, GRID_PX, font
 from app.ui.widgets.avatar import Avatar, PresenceDot
 from app.ui.widgets.buttons import icon_button, primary, quiet
@@ -29,7 +26,7 @@ SHOWN_CALLS = 6
 class PersonPage(QWidget):
     """One contact."""
 
-    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, send: Send, now: Now) -> None:
         super().__init__()
         self.setObjectName("person_page")
         self._send = send
@@ -40,8 +37,6 @@ class PersonPage(QWidget):
         calls = card(strong(self.tr("Recent calls")), self._call_rows, name="calls_card")
         parts = self._build_head(), self._build_address(), self._build_safety(), calls, self._build_actions()
         self.setLayout(column(sheet(*parts, None, width_px=MAX_WIDTH_PX, name="person_scroll")))
-
-    # -- what it shows ---------------------------------------------------------------------------------------------
 
     def show_person(self, contact: Contact, calls: tuple[RecentCall, ...], can_call: bool) -> None:
         """Show ``contact`` and the latest of ``calls`` with them."""
@@ -91,8 +86,6 @@ class PersonPage(QWidget):
         known = bool(rows) or changed or verified
         self._safety_text.setText(text if known else self.tr("It appears here after your first call."))
 
-    # -- building --------------------------------------------------------------------------------------------------
-
     def _build_head(self) -> QHBoxLayout:
         self._avatar = Avatar(72)
         self._name = ElidedLabel(size="title", name="person_name")
@@ -135,8 +128,6 @@ class PersonPage(QWidget):
         self._block = quiet(self.tr("Block"), icon="ban", name="block_button", clicked=self._toggle_block)
         remove = quiet(self.tr("Remove"), icon="trash-2", name="remove_button", clicked=self._ask_remove)
         return row(rename, self._block, remove, None)
-
-    # -- what a person does ----------------------------------------------------------------------------------------
 
     def _place(self) -> None:
         self._send(PlaceCall(address=self._contact.address))

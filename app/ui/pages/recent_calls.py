@@ -1,14 +1,11 @@
 """All recent calls, newest first, each with a button to call again."""
 
-import time
-from collections.abc import Callable
-
 from PySide6.QtWidgets import QWidget
 
 from app.ipc.engine_state import Contact
 from app.ipc.messages import EraseHistory, PlaceCall
 from app.model.history import RecentCall
-from app.ui.commands import Send
+from app.ui.commands import Now, Send
 from app.ui.widgets.buttons import icon_button, quiet
 from app.ui.widgets.call_row import call_row
 from app.ui.widgets.dialogs import confirm
@@ -24,7 +21,7 @@ SHOWN_CALLS = 30
 class RecentCallsPage(QWidget):
     """The calls with everybody."""
 
-    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, send: Send, now: Now) -> None:
         super().__init__()
         self._send = send
         self._now = now

@@ -1,13 +1,10 @@
 """Settings: the names of the sections at the left, the chosen one at the right."""
 
-import time
-from collections.abc import Callable
-
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QStackedWidget
 
 from app.ipc.messages import EngineState, Levels, Report
-from app.ui.commands import Send
+from app.ui.commands import Now, Send
 from app.ui.pages.page import Page
 from app.ui.pages.settings_network import NetworkSection
 from app.ui.pages.settings_sections import AboutSection, AppearanceSection, AudioSection, PrivacySection, Versions
@@ -27,7 +24,7 @@ class SettingsPage(Page):
     closed = Signal()
     setup_wanted = Signal()
 
-    def __init__(self, send: Send, versions: Versions, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, send: Send, versions: Versions, now: Now) -> None:
         super().__init__()
         self.setObjectName("settings_page")
         first = AudioSection(send)

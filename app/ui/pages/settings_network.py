@@ -1,13 +1,10 @@
 """Settings, Network: the own address, which paths a call may take, and what worked before."""
 
-import time
-from collections.abc import Callable
-
 from PySide6.QtCore import Qt, Signal
 
 from app.ipc.messages import EngineState, SignOff
 from app.text.accounts import relay_text
-from app.ui.commands import Send
+from app.ui.commands import Now, Send
 from app.ui.pages.network_history import NetworkHistory
 from app.ui.pages.settings_section import Section
 from app.ui.theme.theme import GRID_PX
@@ -24,7 +21,7 @@ class NetworkSection(Section):
 
     setup_wanted = Signal()
 
-    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, send: Send, now: Now) -> None:
         super().__init__(send)
         self._address = ElidedLabel(size="strong", mode=Qt.TextElideMode.ElideMiddle, name="my_address")
         self._relay = small()

@@ -1,8 +1,5 @@
 """The connection, opened up: timeline, charts, the steps to a direct path and the two networks of one call."""
 
-import time
-from collections.abc import Callable
-
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
@@ -10,7 +7,7 @@ from app.ipc.engine_state import CallStatus
 from app.ipc.messages import CallSample, Report, TraceSaved
 from app.text.calls import codec_text
 from app.text.traversal import step_text
-from app.ui.commands import Send
+from app.ui.commands import Now, Send
 from app.ui.panel.charts import Chart, Series
 from app.ui.panel.export import ReportCopier, TraceSaver
 from app.ui.panel.nat_details import NetworkCard
@@ -34,7 +31,7 @@ class ConnectionPanel(QFrame):
 
     close_wanted = Signal()
 
-    def __init__(self, send: Send, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, send: Send, now: Now) -> None:
         super().__init__()
         self.setObjectName("connection_panel")
         self._now = now
@@ -68,8 +65,6 @@ class ConnectionPanel(QFrame):
                 margins=(20, 12, GRID_PX, 0),
             )
         )
-
-    # -- what it shows ---------------------------------------------------------------------------------------------
 
     def show_call(self, call: CallStatus) -> None:
         """Bring timeline, steps and networks up to date."""
@@ -122,8 +117,6 @@ class ConnectionPanel(QFrame):
     def trace_saved(self, saved: TraceSaved) -> None:
         """The answer to “Save trace”."""
         self._trace.saved(saved)
-
-    # -- building --------------------------------------------------------------------------------------------------
 
     def _build_strip(self) -> QWidget:
         self._strip = PathStrip()

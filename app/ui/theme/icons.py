@@ -1,6 +1,6 @@
 """Icons of one set (Lucide, see svg/LICENSE), drawn in a colour of the palette at any scale."""
 
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 
 from PySide6.QtCore import QByteArray, QPointF, QRectF, Qt
@@ -10,11 +10,9 @@ from PySide6.QtSvg import QSvgRenderer
 ICON_PX = 20
 # A plain and a dense screen; Qt scales between them.
 ICON_RATIOS = (1.0, 2.0)
-# More than there are icons.
-_KEPT_SOURCES = 128
 
 
-@lru_cache(maxsize=_KEPT_SOURCES)
+@cache
 def _source(name: str) -> str:
     return resources.files("app.ui.theme").joinpath(name).read_text(encoding="utf-8")
 

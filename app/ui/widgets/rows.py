@@ -3,11 +3,20 @@
 from collections.abc import Iterable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLayout, QVBoxLayout, QWidget
 
 from app.ui.theme.theme import GRID_PX
-from app.ui.widgets.labels import small, strong
+from app.ui.widgets.labels import Icon, Label, small, strong
 from app.ui.widgets.layout import clear, column, row, rule
+
+HINT_PX = 440
+
+
+def hint(icon: Icon, title: Label, text: Label, *below: QWidget | QLayout) -> QVBoxLayout:
+    """What to show where there is nothing else: in the middle of a page, what is so and what can be done."""
+    text.setFixedWidth(HINT_PX)
+    parts = (GRID_PX, row(None, *below, None)) if below else ()
+    return column(None, row(None, icon, None), GRID_PX, title, row(None, text, None), *parts, None)
 
 
 def titled(title: str, *below: str | QWidget) -> QVBoxLayout:
