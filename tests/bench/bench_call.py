@@ -135,7 +135,7 @@ def delay_figures(calls: list[tuple[Ended, Ended]], relayed: list[tuple[Ended, E
     """How soon, over many calls, and over others that look for no direct path. Each engine's clock is tied to the wall
     clock at its start."""
     to_caller, to_callee = first_heard_ms(calls)
-    climbed = sum(bool(caller.report["phases"]) for caller, _ in calls)
+    attempted = sum(bool(caller.report["phases"]) for caller, _ in calls)
     without = f"{len(relayed)} calls with --always-relay in between, for comparison"
     relayed_to_caller, relayed_to_callee = first_heard_ms(relayed)
     mouth_to_ear = [
@@ -152,9 +152,9 @@ def delay_figures(calls: list[tuple[Ended, Ended]], relayed: list[tuple[Ended, E
         (
             Figure("accept → callee's voice played at the caller", spread(to_caller, "ms"), what),
             Figure("accept → caller's voice played at the callee", spread(to_callee, "ms"), what),
-            Figure("of these, looked for a direct path meanwhile", f"{climbed} of {len(calls)}", "from the reports"),
-            Figure("the same at the caller, without a ladder", spread(relayed_to_caller, "ms"), without),
-            Figure("the same at the callee, without a ladder", spread(relayed_to_callee, "ms"), without),
+            Figure("of these, looked for a direct path meanwhile", f"{attempted} of {len(calls)}", "from the reports"),
+            Figure("the same at the caller, without traversal", spread(relayed_to_caller, "ms"), without),
+            Figure("the same at the callee, without traversal", spread(relayed_to_callee, "ms"), without),
             Figure(
                 "mouth to ear without a network",
                 spread(mouth_to_ear, "ms"),
@@ -177,8 +177,8 @@ def run(*, idle_s: float = IDLE_S, call_s: float = CALL_S, calls: int = CALLS) -
             long = await long_call(where, people, idle_s=idle_s, call_s=call_s)
             stays = await long_call(relayed, relayed_people, idle_s=idle_s, call_s=call_s)
             places = [(where, people), (relayed, relayed_people)]
-            with_ladder, without = await short_calls(places, calls)
-        return [cost_figures(long, stays, call_s), delay_figures(with_ladder, without)]
+            with_traversal, without = await short_calls(places, calls)
+        return [cost_figures(long, stays, call_s), delay_figures(with_traversal, without)]
 
     speech_s = call_s + calls * (SHORT_TALK_S + 1.0) + 10.0
     with lab(speech_s) as where, lab(speech_s, "--always-relay") as relayed:

@@ -1,4 +1,4 @@
-"""Calls' agents in the kernel laboratory, and aioice's ICE beside them: see ``side.py``."""
+"""Calls' agents in the kernel laboratory, and aioice's ICE beside them: see ``traversal_station.py``."""
 
 import contextlib
 from collections.abc import Iterator

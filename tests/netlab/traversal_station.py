@@ -187,7 +187,7 @@ class _Interface:
 
 
 class RealHost:
-    """What a side needs of a host, with the product's sockets in a namespace."""
+    """What a side of a run needs of a host, with the product's sockets in a namespace."""
 
     def __init__(self, person: Person, clock: RealClock, toward: Address) -> None:
         self._person = person
@@ -384,7 +384,7 @@ def main() -> None:
     """The command line."""
     options = msgspec.json.decode(sys.argv[1], type=Options)
     profiles = Profiles(options)
-    print(msgspec.json.encode({"ready": "side"}).decode(), flush=True)
+    print(msgspec.json.encode({"ready": "traversal_station"}).decode(), flush=True)
     for line in sys.stdin:
         command = msgspec.json.decode(line, type=Command)
         call = run(options, command, profiles) if command.by == "agent" else ice(options, command)
