@@ -2,8 +2,8 @@
 
 One fresh socket asks one server, again and again: plainly, for an answer from another port, and for one from another
 address and port. An answer that gets in is proof. Silence is proof only where nothing else can explain it: every try
-is three questions that leave together, and the plain one must be answered. Later, on another socket, so must the
-endpoints that kept silent, and, as a control, a question of the same kind whose answer the filter has to let in. The
+is three requests that leave together, and the plain one must be answered. Later, on another socket, so must the
+endpoints that kept silent, and, as a control, a request of the same kind whose answer the filter has to let in. The
 first socket must never have sent to any of them.
 """
 
@@ -100,7 +100,7 @@ class FilteringProbe:
         while self._due and self._due[0] <= now:
             self._due.pop(0)
             wanted = [PLAIN, *self._still_unknown()]
-            # All or none: the plain question's answer stands for the others.
+            # All or none: the plain request's answer stands for the others.
             if all([self._budget.consume_for_server(now) for _ in wanted]):
                 out += [self._ask(change, now) for change in wanted]
             if not self._due:
@@ -135,7 +135,7 @@ class FilteringProbe:
             self._control_due, self._control_ends_at = [], None
 
     def received(self, source: Address, data: bytes, now: float) -> bool:
-        """A STUN packet came on the socket; returns whether it was an answer to a question of ours."""
+        """A STUN packet came on the socket; returns whether it was an answer to a request of ours."""
         try:
             message = stun.parse(data)
         except WireError:
@@ -159,7 +159,7 @@ class FilteringProbe:
         return True
 
     def verdict(self, answering: Container[Address]) -> FilteringVerdict:
-        """What is known now. ``answering``: endpoints that have answered questions of another socket."""
+        """What is known now. ``answering``: endpoints that have answered requests of another socket."""
         if self._answered[OTHER_BOTH]:
             text = "an answer from another address came in unasked"
             return FilteringVerdict(Filtering.ENDPOINT_INDEPENDENT, (text,))

@@ -58,7 +58,7 @@ LifetimeCommand = OpenSocket | CloseSocket | SendDatagram | LifetimeMeasured
 
 
 class _Silence:
-    """One socket: a question, a silence, and the same question again."""
+    """One socket: a request, a silence, and the same request again."""
 
     def __init__(self, silence_s: float) -> None:
         self.silence_s = silence_s

@@ -339,8 +339,8 @@ def _add(terms: dict[int, float], key: int, log: float) -> None:
 
 
 def between(before: int | None, after: int | None, step: int) -> tuple[Guess, ...]:
-    """The likeliest ports of a flow that left between two questions, with them and from the same socket, by what the
-    questions' servers saw. ``None``: no answer. ``step`` as in :class:`Counter`.
+    """The likeliest ports of a flow that left between two requests, with them and from the same socket, by what the
+    requests' servers saw. ``None``: no answer. ``step`` as in :class:`Counter`.
 
     Where the mappings are two steps apart the port is certain; one step apart, the flow came before or after both
     (packets overtake each other)."""
@@ -350,7 +350,7 @@ def between(before: int | None, after: int | None, step: int) -> tuple[Guess, ..
     apart = advance if step > 0 else PORTS - advance if advance else 0
     size = abs(step)
     if apart > PORTS // 2:
-        # The second question overtook the first.
+        # The second request overtook the first.
         before, after, apart = after, before, PORTS - apart
     if apart == size:
         return Guess(wrapped(after + step), 0.5), Guess(wrapped(before - step), 0.5)
@@ -369,7 +369,7 @@ def between(before: int | None, after: int | None, step: int) -> tuple[Guess, ..
 
 
 def _beside(known: int | None, step: int) -> tuple[Guess, ...]:
-    """Around the one question that was answered: the step that is due, one or two foreign flows, packets overtaking."""
+    """Around the one request that was answered: the step that is due, one or two foreign flows, packets overtaking."""
     if known is None:
         return ()
     shuffled = 1 - ORDERED

@@ -2,7 +2,7 @@
 
 A first socket finds out whom the NAT lets in, before any other has spoken to the servers (some NATs filter by inside
 host). When it has asked, a second one asks every server at once, and then sends to its own outside address, to see
-whether the NAT turns packets around (hairpin, RFC 4787 §6). During a call the punch's own STUN questions serve
+whether the NAT turns packets around (hairpin, RFC 4787 §6). During a call hole punching's own STUN requests serve
 (:mod:`transport.traversal.hole_punch`), and what only this finds out is kept (:func:`transport.nat.profile.renewed`).
 """
 
@@ -91,21 +91,21 @@ class NatProfiler:
         self._local: Address | None = None
         self._budget = PacketBudget(BUDGET)
         self._began = 0.0
-        self._queries: StunClient | None = None
+        self._client: StunClient | None = None
         self._made: NatProfile | None = None
         self._hairpin_due: list[float] = []
         self._hairpin_until: float | None = None
         self._hairpin_ids: set[bytes] = set()
         self._hairpin: bool | None = None
         self._more: dict[int, tuple[int, StunClient] | None] = {}
-        """Further sockets: their inside ports and questions, once they are open."""
+        """Further sockets: their inside ports and STUN clients, once they are open."""
         self._more_times = 0
         self._out: list[ProfilerCommand] = []
         self.profile: NatProfile | None = None
 
     def next_deadline(self) -> float | None:
         """When :class:`TimerFired` is due."""
-        asking = None if self._queries is None else self._queries.next_deadline()
+        asking = None if self._client is None else self._client.next_deadline()
         filtering = None if self._filter is None else self._filter.next_deadline()
         more = (each[1].next_deadline() for each in self._more.values() if each is not None)
         deadlines = (asking, filtering, *more, *self._hairpin_due[:1], self._hairpin_until)
@@ -161,7 +161,7 @@ class NatProfiler:
         elif socket == self._socket and self._local is None:
             self._local = local
             self._began = now
-            self._queries = self._asking(socket, self._servers(), now)
+            self._client = self._asking(socket, self._servers(), now)
         elif socket in self._more:
             servers = self._servers()[:MORE_SERVERS]
             if self._made is not None and self._made.mapping is Mapping.ADDRESS_DEPENDENT:
@@ -186,7 +186,7 @@ class NatProfiler:
     def _received(self, source: Address, data: bytes, now: float) -> None:
         if self._filter is not None:
             self._filter.control_received(source, data)
-        if self._queries is None or self._queries.received(source, data, now):
+        if self._client is None or self._client.received(source, data, now):
             pass
         elif self._hairpin_until is not None and self._is_own(data):
             self._hairpin = True
@@ -201,7 +201,7 @@ class NatProfiler:
         return message.kind is StunClass.REQUEST and message.transaction_id in self._hairpin_ids
 
     def _timer(self, now: float) -> None:
-        for asking in (self._filter, self._queries, *(each[1] for each in self._more.values() if each is not None)):
+        for asking in (self._filter, self._client, *(each[1] for each in self._more.values() if each is not None)):
             if asking is not None:
                 self._out += asking.timer(now)
         self._progress(now)
@@ -226,9 +226,9 @@ class NatProfiler:
     def _lossy(self) -> bool:
         """Whether silence proves nothing: packets were lost on the way to servers, or the NAT may have sent ours from
         another port than the one that has a right to be answered."""
-        seen = [] if self._queries is None else self._queries.observations
+        seen = [] if self._client is None else self._client.observations
         maps_alike = self._made is not None and self._made.mapping is Mapping.ENDPOINT_INDEPENDENT
-        lost = self._queries is None or len(seen) < self._queries.asked or not all(one.first_try for one in seen)
+        lost = self._client is None or len(seen) < self._client.asked or not all(one.first_try for one in seen)
         return lost or not maps_alike
 
     def _progress(self, now: float) -> None:
@@ -262,29 +262,29 @@ class NatProfiler:
     def _with_more(self, made: NatProfile) -> NatProfile:
         """What further sockets have shown of the allocation, if all of them have."""
         more = [each for each in self._more.values() if each is not None]
-        if self._queries is None or self._local is None or len(more) < MORE_SOCKETS:
+        if self._client is None or self._local is None or len(more) < MORE_SOCKETS:
             return made
-        if any(len(each.observations) < each.asked for each in (self._queries, *(asking for _, asking in more))):
+        if any(len(each.observations) < each.asked for each in (self._client, *(asking for _, asking in more))):
             return made
-        own = (self._local[1], self._queries.observations)
+        own = (self._local[1], self._client.observations)
         seen = (own, *((port, asking.observations) for port, asking in more))
         return made.with_allocation(allocation_of_sockets(seen, made.mapping))
 
     def _with_tests(self, made: NatProfile) -> NatProfile:
-        if made.suspicious or made.reflexive is None or self._queries is None or self._filter is None:
+        if made.suspicious or made.reflexive is None or self._client is None or self._filter is None:
             return replace(made, hairpin=self._hairpin)
-        seen = self._filter.verdict({one.server for one in self._queries.observations})
+        seen = self._filter.verdict({one.server for one in self._client.observations})
         evidence = (*made.evidence[: MAX_EVIDENCE - len(seen.evidence)], *seen.evidence)
         return replace(made, hairpin=self._hairpin, filtering=seen.filtering, evidence=evidence)
 
     def _judge(self, now: float) -> None:
-        if self._queries is None or self._local is None or not self._queries.done or self._made is not None:
+        if self._client is None or self._local is None or not self._client.done or self._made is not None:
             return
-        seen = self._queries.observations
+        seen = self._client.observations
         ips = [host.ip for host in self._task.hosts]
-        silent = self._queries.asked - len(seen) if self._task.online else 0
-        strange = self._queries.unbelievable
-        self._made = classify(seen, self._local, ips, now, unanswered=silent, unbelievable=strange)
+        silent = self._client.asked - len(seen) if self._task.online else 0
+        unbelievable = self._client.unbelievable
+        self._made = classify(seen, self._local, ips, now, unanswered=silent, unbelievable=unbelievable)
         if self._filter is not None and self._socket is not None and self._made.reflexive is not None:
             self._filter.control(self._socket, self._made.mapping, now)
             self._out += self._filter.timer(now)
@@ -306,6 +306,6 @@ class NatProfiler:
         self._more, self._more_times = {}, 0
         self._is_running = False
         self._filter_socket = self._filter = None
-        self._socket = self._local = self._queries = self._made = self._hairpin_until = self._hairpin = None
+        self._socket = self._local = self._client = self._made = self._hairpin_until = self._hairpin = None
         self._hairpin_due = []
         self._hairpin_ids = set()

@@ -1,6 +1,6 @@
 """Whether the call on the relay suffers from what is sent to find a direct path (DESIGN §5: never harm the network).
 
-What the relay leg is like while nothing hard is tried is the measure. A home's uplink that fills up shows first as a
+What the relay leg is like without probe rounds is the measure. A home's uplink that fills up shows first as a
 round trip that grows, a full table or a policed line as loss.
 """
 
@@ -12,7 +12,7 @@ LOSS_RISE = 0.03
 
 
 class RelayGuard:
-    """Remembers the calm, and tells the storm."""
+    """Remembers how the leg was, and notices when it is worse."""
 
     __slots__ = ("_loss", "_rtt_s", "_variation_s")
 
@@ -22,7 +22,7 @@ class RelayGuard:
         self._loss = 0.0
 
     def is_worse(self, rtt_s: float, variation_s: float, loss: float | None, *, is_busy: bool) -> bool:
-        """A new measurement (smoothed as in RFC 6298 §2; ``loss`` a share or unknown), taken while a hard phase runs
+        """A new measurement (smoothed as in RFC 6298 §2; ``loss`` a share or unknown), taken while probe rounds run
         or not; returns whether the leg has become worse since one does."""
         if not is_busy or self._rtt_s is None:
             self._rtt_s, self._variation_s, self._loss = rtt_s, variation_s, loss or 0.0

@@ -3,7 +3,7 @@
 One try with fresh sockets, fresh credentials and a budget of its own: gather, exchange candidates over the relay, agree
 on a start where one is needed, check, and confirm the pair that was chosen. :mod:`transport.traversal.punch_round` and
 :mod:`transport.traversal.probe_round` say what is gathered and which pairs are checked. A round owns its sockets: what
-arrives there is a STUN answer or goes to its check list. What becomes of it is told to the technique that runs it.
+arrives there is a STUN answer or goes to its check list. What becomes of it goes to the technique that runs it.
 """
 
 from abc import ABC, abstractmethod
