@@ -12,7 +12,7 @@ from transport.quic.session_events import CheckConnection, SendRelayMessage
 
 
 class CallRunner:
-    """``on_event`` is told when the call is over, and when windows would show something else."""
+    """``on_event`` is called when the call is over, and when windows would show something else."""
 
     def __init__(
         self,

@@ -73,8 +73,8 @@ class EngineCore:
         """Take one event. What a window asks and cannot be done is answered with ``CommandFailed``."""
         try:
             match event:
-                case FromRelay(route, said):
-                    self._from_relay(route, said, now)
+                case FromRelay(route, relay_event):
+                    self._from_relay(route, relay_event, now)
                 case FromCall(session, ev.Finished() as finished) if session is self.session:
                     self._finished(session, finished, now)
                 case FromCall(session) if session is self.session:

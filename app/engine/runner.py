@@ -1,9 +1,7 @@
-"""The engine: owns network, audio and local data, and does what windows and commands ask (DESIGN D6).
+"""Runs the engine on asyncio: makes its parts, connects them, and carries out what the core decides.
 
-It only wires. What a call does is decided by :mod:`app.call.machine` and carried out by :mod:`app.call.session`;
-whom we know is in
-:mod:`app.store`, changed by :mod:`app.engine.contacts`; names and relays are :mod:`app.account.account`; sound is
-:mod:`app.engine.audio`.
+Windows' commands come in by :meth:`Engine.command`; those about calls go to :class:`app.engine.core.EngineCore`, the
+others to the part that they are about. What windows show leaves by :class:`app.engine.window_feed.WindowFeed`.
 """
 
 import asyncio
@@ -24,7 +22,7 @@ from app.account.relay_sessions import RelaySessions, Route
 from app.call import events as ev
 from app.call.media import MediaConfig
 from app.call.session import CallSession
-from app.engine import view as state
+from app.engine import view
 from app.engine.archive import CallArchive
 from app.engine.audio import EngineAudio
 from app.engine.call_runner import CallRunner
@@ -45,6 +43,7 @@ from app.engine.events import (
     ToRelay,
 )
 from app.engine.sound_system import SoundPlan
+from app.engine.window_feed import WindowFeed
 from app.ipc import engine_state, messages
 from app.ipc.server import LocalServer
 from app.network.nat_monitor import NatWatch
@@ -67,10 +66,6 @@ from transport.wire.errors import AddressError
 
 _log = logging.getLogger(__name__)
 
-# A picture for the windows at most this often; a person sees no difference, and bursts cost one.
-PICTURE_EVERY_S = 0.02
-SAMPLE_EVERY_S = 0.2
-LEVELS_EVERY_S = 1 / 15
 # What could not be written to a full disk is tried again so often.
 STORE_RETRY_S = 10.0
 # When the last window has gone, a restarted one has this long to attach.
@@ -110,15 +105,13 @@ class Engine:
         self._wall_offset_s = time.time() - self._loop.time()
         self._tasks = Tasks("engine")
         self._rng = random.SystemRandom()
-        self._subscribers: list[Answer] = []
-        self._picture = state.ViewInputs(data_place=str(config.home.folder))
-        self._picture_due: asyncio.TimerHandle | None = None
+        self._inputs = view.ViewInputs(data_place=str(config.home.folder))
         self._without_window: asyncio.TimerHandle | None = None
         self._calls: dict[CallSession, CallRunner] = {}
         """The running one, and those that still say goodbye."""
         self._closing = False
         self._lock = HomeLock(config.home)
-        self._notices = state.Notices()
+        self._notices = view.Notices()
         self._archive = CallArchive(
             config.report,
             config.trace,
@@ -126,7 +119,6 @@ class Engine:
             complain=lambda error: self._notify(Finding("error", error.code, error.values)),
         )
         self._server = LocalServer(config.home.folder, self.command, self._windows_changed)
-        self.state = messages.EngineState()
         self.ended = asyncio.Event()
         prepare(config.home)
         self._lock.acquire()
@@ -137,15 +129,16 @@ class Engine:
             undo.callback(self._store.close)
             self._audio = EngineAudio(config.sound, self._store.documents.settings, self.changed)
             undo.pop_all()
+        self._feed = WindowFeed(self._server, self._audio, self._build_state, lambda: self._core.session)
         self._identity = loaded.identity
         self._find(*loaded.findings)
         self._known = KnownNetworks(self._store.networks, self._identity.secret, self._wall_offset_s)
-        self._numbers = state.SafetyNumbers(self._identity.key)
+        self._numbers = view.SafetyNumbers(self._identity.key)
         self._relays = RelaySessions(self._identity, self._store, self._rng, self._from_relay)
         self._network = NetworkWatch(self._network_changed)
         self._nat = NatWatch(self._network.hosts, self._stun_servers, self._nat_measured, self._rng)
         self._port_mapping = PortMapping(self._store.documents, self._port_mapping_changed, self._rng)
-        self._account = Account(config.home, self._store, self._relays, self._picture, self.changed, self._notify)
+        self._account = Account(config.home, self._store, self._relays, self._inputs, self.changed, self._notify)
         self._core = EngineCore(
             CoreConfig(
                 identity=self._identity,
@@ -165,7 +158,7 @@ class Engine:
             self._account.status,
         )
         self._contacts = ContactCommands(self._store, self._notices, self._watch_contacts)
-        self._picture.me = engine_state.Me(key=self._identity.key.hex(), key_place=loaded.place)
+        self._inputs.me = engine_state.Me(key=self._identity.key.hex(), key_place=loaded.place)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -174,13 +167,12 @@ class Engine:
         await self._server.open()
         self._account.resume()
         self._tasks.start(self._housekeeping(), name="housekeeping")
-        self._tasks.start(self._figures(), name="figures")
         self._network.start()
         self._port_mapping.allow(self._wants_port_mapping())
-        self._picture.ready = True
+        self._inputs.ready = True
         if self._config.follows_windows:
             self._windows_changed(0)
-        self._publish()
+        self._feed.start()
         # What lives until now lives for good; the collector need not look at it again in mid-call (DESIGN D6).
         gc.collect()
         gc.freeze()
@@ -189,12 +181,12 @@ class Engine:
     async def close(self) -> None:
         """End the call, say goodbye, write what is left. Nothing of the engine runs afterwards."""
         self._closing = True
+        await self._feed.close()
         for call in list(self._calls.values()):
             call.submit(ev.UserHungUp())
             await call.leave()
-        for timer in (self._picture_due, self._without_window):
-            if timer is not None:
-                timer.cancel()
+        if self._without_window is not None:
+            self._without_window.cancel()
         await self._tasks.close()
         await self._network.close()
         await self._port_mapping.close()
@@ -207,10 +199,18 @@ class Engine:
         self._lock.release()
         gc.unfreeze()
 
-    def subscribe(self, told: Answer) -> None:
-        """Hear what windows hear, in this process."""
-        self._subscribers.append(told)
-        told(self.state)
+    @property
+    def state(self) -> messages.EngineState:
+        """What windows were sent last."""
+        return self._feed.state
+
+    def subscribe(self, receive: Answer) -> None:
+        """Receive what windows receive, in this process."""
+        self._feed.subscribe(receive)
+
+    def changed(self) -> None:
+        """Something that windows show is different; they receive it soon."""
+        self._feed.changed()
 
     # -- commands --------------------------------------------------------------------------------------------------
 
@@ -252,9 +252,9 @@ class Engine:
             case messages.RefreshDevices():
                 self._audio.refresh()
             case messages.GetReport(call_id):
-                answer(self._archive.report(self._session, call_id, self._loop.time()))
+                answer(self._archive.report(self._core.session, call_id, self._loop.time()))
             case messages.SaveTrace():
-                answer(self._archive.save_trace(self._session, message, self._loop.time()))
+                answer(self._archive.save_trace(self._core.session, message, self._loop.time()))
             case messages.EndEngine():
                 self.ended.set()
             case messages.Attach():
@@ -263,10 +263,6 @@ class Engine:
                 self._contacts.handle(message)
 
     # -- the core --------------------------------------------------------------------------------------------------
-
-    @property
-    def _session(self) -> CallSession | None:
-        return self._core.session
 
     def _to_core(self, event: CoreEvent, answer: Answer | None = None) -> None:
         for command in self._core.handle(event, self._loop.time()):
@@ -285,7 +281,7 @@ class Engine:
                     self._nat.renew()
                     self._port_mapping.relay_reached(host_ip)
                 case PresenceChanged(short_address, online):
-                    self._picture.online[short_address] = online
+                    self._inputs.online[short_address] = online
                 case CallOver(session, finished):
                     self._nat.learnt(session.record.nats["local"])
                     self._archive.finished(session, finished)
@@ -356,37 +352,22 @@ class Engine:
         if self._core.session is not None:
             self._calls[self._core.session].submit(InterfacesChanged(hosts))
 
-    # -- telling ---------------------------------------------------------------------------------------------------
+    # -- the view --------------------------------------------------------------------------------------------------
 
-    def changed(self) -> None:
-        """Something that windows show is different; they are told soon."""
-        if self._picture_due is None and not self._closing:
-            self._picture_due = self._loop.call_later(PICTURE_EVERY_S, self._publish)
-
-    def _publish(self) -> None:
-        self._picture_due = None
+    def _build_state(self) -> messages.EngineState:
         self._find(*self._store.take_findings())
-        self._picture.audio = self._audio.view
-        self._picture.nat = self._nat.profile
-        self._picture.mapping = self._port_mapping.status
-        self._picture.known = self._known.shown(self._nat.profile)
-        self.state = state.build(
-            self._picture,
-            self._store,
-            self._session,
-            self._notices,
-            self._numbers,
-            self._wall_offset_s,
-            self._loop.time(),
+        inputs = self._inputs
+        inputs.audio = self._audio.view
+        inputs.nat = self._nat.profile
+        inputs.mapping = self._port_mapping.status
+        inputs.known = self._known.shown(self._nat.profile)
+        now = self._loop.time()
+        built = view.build(
+            inputs, self._store, self._core.session, self._notices, self._numbers, self._wall_offset_s, now
         )
-        self._tell(self.state)
         if self._numbers.incomplete:
             self.changed()
-
-    def _tell(self, message: messages.EngineMessage) -> None:
-        self._server.tell(message)
-        for told in self._subscribers:
-            told(message)
+        return built
 
     def _find(self, *findings: Finding) -> None:
         for finding in findings:
@@ -402,21 +383,6 @@ class Engine:
         while True:
             await asyncio.sleep(STORE_RETRY_S)
             self._store.retry()
-
-    async def _figures(self) -> None:
-        """Samples and levels while there is somebody to see them."""
-        next_sample = 0.0
-        while True:
-            await asyncio.sleep(LEVELS_EVERY_S)
-            if not (self._server.watched or self._subscribers):
-                continue
-            if self._audio.is_open:
-                self._tell(self._audio.levels())
-            if self._session is not None and self._loop.time() >= next_sample:
-                next_sample = self._loop.time() + SAMPLE_EVERY_S
-                sample = self._session.sample(self._loop.time())
-                if sample is not None:
-                    self._tell(sample)
 
     def _windows_changed(self, count: int) -> None:
         if not self._config.follows_windows or self._closing:

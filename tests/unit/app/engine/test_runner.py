@@ -141,7 +141,8 @@ def test_the_nat_is_known_before_the_first_call_and_is_what_the_call_begins_with
             guest.do(messages.PlaceCall(address=str(address)))
             call = await bob.in_phase("incoming")
             assert (
-                bob.engine._session is not None and bob.engine._session.record.nats["local"] is bob.engine._nat.profile
+                bob.engine._core.session is not None
+                and bob.engine._core.session.record.nats["local"] is bob.engine._nat.profile
             )
             assert call.local_nat.kind == "cone"
             # A guest has no relay of its own before it calls; that of the callee serves.
@@ -315,7 +316,7 @@ def test_a_relay_can_only_tell_of_people_one_knows(tmp_path: Path) -> None:
             for name in ("bob", "stranger"):
                 presence = RelayMessageReceived(relay_messages.Presence(name, True))
                 person.engine._to_core(FromRelay(home, presence))
-            assert person.engine._picture.online == {bob.short: True}
+            assert person.engine._inputs.online == {bob.short: True}
         finally:
             await person.engine.close()
 
