@@ -8,7 +8,6 @@ for a window: a slow one is sent the newest state and skips the samples between 
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct, field
 
 from app.ipc.engine_state import AudioState, Busy, CallStatus, Contact, Me, NetworkState, Notice
@@ -20,7 +19,7 @@ from app.model.terms import (
     ShortText,
     Values,
 )
-from transport.wire.errors import WireError
+from transport.wire import codec
 
 ENGINE_VERSION = 2
 
@@ -298,27 +297,6 @@ WindowMessage = (
     | EndEngine
 )
 
-_encoder = msgspec.msgpack.Encoder()
-_window_decoder: msgspec.msgpack.Decoder[WindowMessage] = msgspec.msgpack.Decoder(WindowMessage)
-_engine_decoder: msgspec.msgpack.Decoder[EngineMessage] = msgspec.msgpack.Decoder(EngineMessage)
-
-
-def encode(message: EngineMessage | WindowMessage) -> bytes:
-    """One message as a msgpack document, not yet framed."""
-    return _encoder.encode(message)
-
-
-def decode_window_message(document: bytes) -> WindowMessage:
-    """Parse what a window sent. Raises :class:`WireError`."""
-    try:
-        return _window_decoder.decode(document)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not a message for the engine: {error}") from error
-
-
-def decode_engine_message(document: bytes) -> EngineMessage:
-    """Parse what the engine sent. Raises :class:`WireError`."""
-    try:
-        return _engine_decoder.decode(document)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not a message of the engine: {error}") from error
+encode = codec.encode
+decode_window_message = codec.MessageDecoder[WindowMessage](WindowMessage, "for the engine").decode
+decode_engine_message = codec.MessageDecoder[EngineMessage](EngineMessage, "of the engine").decode

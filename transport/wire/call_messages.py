@@ -6,10 +6,9 @@ The callee (QUIC server) opens with :class:`Hello`; the caller answers with :cla
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct, field
 
-from transport.wire.errors import WireError
+from transport.wire import codec
 from transport.wire.relay_messages import CallId, Certificate, Key, Nonce, Port, Signature, Text
 
 PEER_ALPN = "segue-call/1"
@@ -42,8 +41,8 @@ class Hello(CallMessage, frozen=True):
 
 
 class Prove(CallMessage, frozen=True):
-    """Caller: ``signature`` is over :func:`transport.identity.statements.call_statement`. ``home`` is the
-    caller's full address, told to the callee alone."""
+    """Caller: ``signature`` is over :func:`transport.identity.statements.call_statement`. ``home`` is an address that
+    older versions send; nobody reads it."""
 
     version: int
     call_id: CallId
@@ -54,7 +53,7 @@ class Prove(CallMessage, frozen=True):
 
 
 class Proven(CallMessage, frozen=True):
-    """Callee: you are who you say; from now on messages count. ``home`` is the callee's full address."""
+    """Callee: you are who you say; from now on messages count. ``home`` as in :class:`Prove`."""
 
     home: Annotated[str, Meta(max_length=400)] = ""
 
@@ -94,7 +93,7 @@ class PathInUse(CallMessage, frozen=True):
 
 
 class WireCandidate(Struct, frozen=True):
-    """A candidate (RFC 8445 §5.1). The relay is none. Peer-reflexive ones are found, never told."""
+    """A candidate (RFC 8445 §5.1). The relay is none. Peer-reflexive ones are found, never signalled."""
 
     kind: Literal["host", "server-reflexive", "mapped"]
     ip: Annotated[str, Meta(min_length=2, max_length=45)]
@@ -121,11 +120,16 @@ class WireProfile(Struct, frozen=True):
     try_harder: bool = False
 
 
-class Candidates(CallMessage, frozen=True):
-    """Where I can perhaps be reached in this round, and what a connectivity check to me must be made with. Said
-    again in one round it adds to what was said before."""
+class OfRound(CallMessage, frozen=True):
+    """About one round of the traversal."""
 
     round: Round
+
+
+class Candidates(OfRound, frozen=True):
+    """Where I can perhaps be reached in this round, and what a connectivity check to me must be made with. Another
+    message of the same round adds to the one before."""
+
     ufrag: IceChars
     password: IcePassword
     candidates: Annotated[list[WireCandidate], Meta(max_length=MAX_CANDIDATES)]
@@ -135,22 +139,16 @@ class Candidates(CallMessage, frozen=True):
         return f"Candidates(round={self.round}, {len(self.candidates)} candidates, profile={self.profile})"
 
 
-class Connect(CallMessage, frozen=True):
+class Connect(OfRound, frozen=True):
     """Begin this round: gather, and answer at once with :class:`ConnectAck`, so that I know the round-trip time."""
 
-    round: Round
 
-
-class ConnectAck(CallMessage, frozen=True):
+class ConnectAck(OfRound, frozen=True):
     """The answer to :class:`Connect`."""
 
-    round: Round
 
-
-class Sync(CallMessage, frozen=True):
-    """Start the checks of this round now; I start half a round trip after I said this."""
-
-    round: Round
+class Sync(OfRound, frozen=True):
+    """Start the checks of this round now; I start half a round trip after I sent this."""
 
 
 class PathCount(Struct, frozen=True, omit_defaults=True):
@@ -175,7 +173,7 @@ class PathQuality(CallMessage, frozen=True):
 class PathSilent(CallMessage, frozen=True):
     """Nothing has come by that path for ``silent_ms``, and something should: send by another one as well.
 
-    ``echo`` as in :class:`PathCount`. Said again until the path is heard, or given up. Sent as
+    ``echo`` as in :class:`PathCount`. Repeated until something comes by the path, or it is given up. Sent as
     :class:`transport.wire.datagrams.UnreliableMessage`."""
 
     echo: Count
@@ -199,18 +197,5 @@ PeerMessage = (
     | PathSilent
 )
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[PeerMessage] = msgspec.msgpack.Decoder(PeerMessage)
-
-
-def encode(message: PeerMessage) -> bytes:
-    """One message as a msgpack document, not yet framed."""
-    return _encoder.encode(message)
-
-
-def decode(document: bytes) -> PeerMessage:
-    """Parse what the peer sent. Raises :class:`WireError`."""
-    try:
-        return _decoder.decode(document)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not a message of a call: {error}") from error
+encode = codec.encode
+decode = codec.MessageDecoder[PeerMessage](PeerMessage, "of a call").decode

@@ -1,7 +1,7 @@
 """Flows inside QUIC datagrams: a flow identifier (RFC 9000 §16 varint), then the payload (RTP over QUIC).
 
-Flow 0 carries RTP packets, flow 1 the path's own echo requests and replies, flow 2 what one end tells the other of
-the paths. All are sealed and authenticated by QUIC, and none says anything about addresses.
+Flow 0 carries RTP packets, flow 1 echo requests and replies, flow 2 reports about the paths. All are encrypted and
+authenticated by QUIC, and none says anything about addresses.
 """
 
 import struct
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from transport.wire.errors import WireError
 
-AUDIO_FLOW = 0
+MEDIA_FLOW = 0
 ECHO_FLOW = 1
 UNRELIABLE_FLOW = 2
 RTP_VERSION = 2
@@ -17,8 +17,8 @@ RTP_HEADER_BYTES = 12
 _ECHO = struct.Struct("!BBI")
 _REQUEST = 0
 _REPLY = 1
-_AUDIO_PREFIX = bytes([AUDIO_FLOW])
-_REMARK_PREFIX = bytes([UNRELIABLE_FLOW])
+_MEDIA_PREFIX = bytes([MEDIA_FLOW])
+_UNRELIABLE_PREFIX = bytes([UNRELIABLE_FLOW])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,8 @@ class EchoReply:
 
 @dataclass(frozen=True, slots=True)
 class UnreliableMessage:
-    """One document of :mod:`transport.wire.call_messages`, unparsed, that is of no use later: when it is lost it is
-    not sent
-    again, and nothing waits for it. On the control stream it would wait for what was lost before it."""
+    """One document of :mod:`transport.wire.call_messages`, unparsed, that is of no use later: a lost one is not sent
+    again. On the control stream it would wait for what was lost before it."""
 
     document: bytes
 
@@ -65,9 +64,9 @@ Flow = MediaFlow | EchoRequest | EchoReply | UnreliableMessage
 def encode(flow: Flow) -> bytes:
     """One QUIC datagram."""
     if isinstance(flow, MediaFlow):
-        return _AUDIO_PREFIX + flow.packet
+        return _MEDIA_PREFIX + flow.packet
     if isinstance(flow, UnreliableMessage):
-        return _REMARK_PREFIX + flow.document
+        return _UNRELIABLE_PREFIX + flow.document
     kind = _REQUEST if isinstance(flow, EchoRequest) else _REPLY
     return _ECHO.pack(ECHO_FLOW, kind, flow.sequence & 0xFFFFFFFF)
 
@@ -75,7 +74,7 @@ def encode(flow: Flow) -> bytes:
 def parse(datagram: bytes) -> Flow:
     """Parse one QUIC datagram. Raises :class:`WireError`, also for flows that this version does not know."""
     flow, rest = _varint(datagram)
-    if flow == AUDIO_FLOW:
+    if flow == MEDIA_FLOW:
         return MediaFlow(rest)
     if flow == UNRELIABLE_FLOW:
         return UnreliableMessage(rest)

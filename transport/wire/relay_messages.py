@@ -9,11 +9,10 @@ Limits stand in the types, so that a message which decodes is within them.
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
+from transport.wire import codec
 from transport.wire.addresses import MAX_NAME_CHARS, NAME_PATTERN
-from transport.wire.errors import WireError
 
 CONTROL_ALPN = "segue-relay/1"
 CONTROL_VERSION = 1
@@ -62,6 +61,18 @@ class ControlMessage(Struct, frozen=True, tag=True, omit_defaults=True):
     """Base of all relay control messages; the tag is the class name."""
 
 
+class OfCall(ControlMessage, frozen=True):
+    """About one call."""
+
+    call_id: CallId
+
+
+class OfRequest(ControlMessage, frozen=True):
+    """A request, or the answer to the one with the same number."""
+
+    request: RequestId
+
+
 class LegCredentials(Struct, frozen=True):
     """What a client needs to bind its leg: STUN short-term credentials (RFC 8489 §9.1) and the media port."""
 
@@ -97,75 +108,62 @@ class Authenticate(ControlMessage, frozen=True):
     home: Annotated[str, Meta(max_length=400)] = ""
 
 
-class Register(ControlMessage, frozen=True):
+class Register(OfRequest, frozen=True):
     """Claim ``name`` for this session's key, or replace its certificate. First come, first served.
 
     ``signature`` is over :func:`transport.identity.statements.registration_statement`.
     """
 
-    request: RequestId
     name: Name
     certificate: Certificate
     signature: Signature
 
 
-class Lookup(ControlMessage, frozen=True):
+class Lookup(OfRequest, frozen=True):
     """Ask for a person's key and certificate. Answered by :class:`Found` or :class:`Refused`."""
 
-    request: RequestId
     name: Name
 
 
 class Watch(ControlMessage, frozen=True):
-    """Be told when these people come and go; replaces the list before it."""
+    """Report when these people come and go; replaces the list before it."""
 
     names: Annotated[list[Name], Meta(max_length=256)]
 
 
-class Invite(ControlMessage, frozen=True):
+class Invite(OfCall, frozen=True):
     """Call somebody. Answered by :class:`Granted` and later messages with the same ``call_id``."""
 
-    call_id: CallId
     callee: Name
 
 
-class Ring(ControlMessage, frozen=True):
+class Ring(OfCall, frozen=True):
     """Callee: the phone is ringing."""
 
-    call_id: CallId
 
-
-class Answer(ControlMessage, frozen=True):
+class Answer(OfCall, frozen=True):
     """Callee: taken. The relay stops its no-answer clock; the accept itself travels end to end."""
 
-    call_id: CallId
 
-
-class Decline(ControlMessage, frozen=True):
+class Decline(OfCall, frozen=True):
     """Callee: not taken."""
 
-    call_id: CallId
     reason: Literal["declined", "busy"] = "declined"
 
 
-class HangUp(ControlMessage, frozen=True):
+class HangUp(OfCall, frozen=True):
     """Either side: over. Before the answer it is the caller's cancel."""
 
-    call_id: CallId
 
-
-class Resume(ControlMessage, frozen=True):
+class Resume(OfCall, frozen=True):
     """Either side of a call that is going on, after the relay has forgotten it (a restart), or may have: give us legs
     again. Answered by :class:`Resumed` once the other side, ``peer``, has asked for the same."""
 
-    call_id: CallId
     peer: Key
 
 
-class Ping(ControlMessage, frozen=True):
+class Ping(OfRequest, frozen=True):
     """Keeps the session alive and measures its round trip; answered by :class:`Pong`."""
-
-    request: RequestId
 
 
 # -- relay to client ---------------------------------------------------------------------------------------------
@@ -190,27 +188,24 @@ class Welcome(ControlMessage, frozen=True):
     software: Text = ""
 
 
-class Registered(ControlMessage, frozen=True):
+class Registered(OfRequest, frozen=True):
     """The name is written down, safely on disk, for this key."""
 
-    request: RequestId
     name: Name
 
 
-class Found(ControlMessage, frozen=True):
+class Found(OfRequest, frozen=True):
     """The answer to :class:`Lookup`."""
 
-    request: RequestId
     name: Name
     key: Key
     certificate: Certificate
     online: bool
 
 
-class Refused(ControlMessage, frozen=True):
+class Refused(OfRequest, frozen=True):
     """No, and why, in words for the person. ``request`` is 0 when it answers no request."""
 
-    request: RequestId
     code: RefusalCode
     text: Text
     retry_after_s: Seconds = 0.0
@@ -223,46 +218,38 @@ class Presence(ControlMessage, frozen=True):
     online: bool
 
 
-class Granted(ControlMessage, frozen=True):
+class Granted(OfCall, frozen=True):
     """Caller: the callee is being called, and this is your leg. ``callee`` is who the directory says they are."""
 
-    call_id: CallId
     callee: DirectoryEntry
     leg: LegCredentials
 
 
-class Incoming(ControlMessage, frozen=True):
+class Incoming(OfCall, frozen=True):
     """Callee: somebody calls. Answer with :class:`Ring` at once, then :class:`Answer` or :class:`Decline`."""
 
-    call_id: CallId
     caller: DirectoryEntry
     leg: LegCredentials
 
 
-class Ringing(ControlMessage, frozen=True):
+class Ringing(OfCall, frozen=True):
     """Caller: it rings at the other end."""
 
-    call_id: CallId
 
-
-class Answered(ControlMessage, frozen=True):
+class Answered(OfCall, frozen=True):
     """Caller: taken (see :class:`Answer`)."""
 
-    call_id: CallId
 
-
-class Ended(ControlMessage, frozen=True):
+class Ended(OfCall, frozen=True):
     """The call is over, or never came to be."""
 
-    call_id: CallId
     reason: EndReason
     text: Text = ""
 
 
-class Resumed(ControlMessage, frozen=True):
+class Resumed(OfCall, frozen=True):
     """The answer to :class:`Resume`: bind this leg."""
 
-    call_id: CallId
     leg: LegCredentials
 
 
@@ -276,10 +263,8 @@ class Replaced(ControlMessage, frozen=True):
     """Another session of the same identity took over; this one ends."""
 
 
-class Pong(ControlMessage, frozen=True):
+class Pong(OfRequest, frozen=True):
     """The answer to :class:`Ping`."""
-
-    request: RequestId
 
 
 ClientMessage = Authenticate | Register | Lookup | Watch | Invite | Ring | Answer | Decline | HangUp | Resume | Ping
@@ -301,27 +286,6 @@ RelayMessage = (
     | Pong
 )
 
-_encoder = msgspec.msgpack.Encoder()
-_client_decoder: msgspec.msgpack.Decoder[ClientMessage] = msgspec.msgpack.Decoder(ClientMessage)
-_relay_decoder: msgspec.msgpack.Decoder[RelayMessage] = msgspec.msgpack.Decoder(RelayMessage)
-
-
-def encode(message: ClientMessage | RelayMessage) -> bytes:
-    """One message as a msgpack document, not yet framed."""
-    return _encoder.encode(message)
-
-
-def decode_client_message(document: bytes) -> ClientMessage:
-    """Parse what a client sent. Raises :class:`WireError`."""
-    try:
-        return _client_decoder.decode(document)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not a message for a relay: {error}") from error
-
-
-def decode_relay_message(document: bytes) -> RelayMessage:
-    """Parse what a relay sent. Raises :class:`WireError`."""
-    try:
-        return _relay_decoder.decode(document)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not a message of a relay: {error}") from error
+encode = codec.encode
+decode_client_message = codec.MessageDecoder[ClientMessage](ClientMessage, "for a relay").decode
+decode_relay_message = codec.MessageDecoder[RelayMessage](RelayMessage, "of a relay").decode

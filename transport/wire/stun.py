@@ -134,7 +134,7 @@ def connectivity_check(transaction_id: bytes, username: str, password: str, chec
     message.attributes[check.role.value] = check.tie_breaker
     if check.use_candidate:
         message.attributes["USE-CANDIDATE"] = None
-    return _sealed(message, check.nomination, password)
+    return _signed(message, password, check.nomination)
 
 
 def check_answer(request: StunMessage, source: Address, password: str, nomination: int | None = None) -> bytes:
@@ -142,7 +142,7 @@ def check_answer(request: StunMessage, source: Address, password: str, nominatio
     ``nomination`` tells which nomination is followed."""
     message = codec.Message(codec.Method.BINDING, codec.Class.RESPONSE, request.transaction_id)
     message.attributes["XOR-MAPPED-ADDRESS"] = source
-    return _sealed(message, nomination, password)
+    return _signed(message, password, nomination)
 
 
 def binding_request(transaction_id: bytes, username: str = "", password: str = "") -> bytes:
@@ -150,10 +150,7 @@ def binding_request(transaction_id: bytes, username: str = "", password: str = "
     message = codec.Message(codec.Method.BINDING, codec.Class.REQUEST, transaction_id)
     if username:
         message.attributes["USERNAME"] = username
-        message.add_message_integrity(password.encode())
-    else:
-        message.add_fingerprint()
-    return bytes(message)
+    return _signed(message, password if username else "")
 
 
 def question(transaction_id: bytes, change: Change | None = None) -> bytes:
@@ -164,8 +161,7 @@ def question(transaction_id: bytes, change: Change | None = None) -> bytes:
     missing = QUESTION_BYTES - len(bytes(message)) - 2 * _ATTRIBUTE_HEADER_BYTES - _FINGERPRINT_BYTES
     # PADDING (RFC 5780 §7.6) would oblige the server to answer with as much as the network carries.
     message.attributes["SOFTWARE"] = "Segue".ljust(missing)
-    message.add_fingerprint()
-    return bytes(message)
+    return _signed(message, "")
 
 
 def binding_success(
@@ -184,26 +180,22 @@ def binding_success(
         message.attributes["RESPONSE-ORIGIN"] = origin
     if other is not None:
         message.attributes["OTHER-ADDRESS"] = other
-    if password:
-        message.add_message_integrity(password.encode())
-    else:
-        message.add_fingerprint()
-    return bytes(message)
+    return _signed(message, password)
 
 
 def binding_error(request: StunMessage, code: int, reason: str, password: str = "") -> bytes:
     """An error answer (RFC 8489 §14.8) to ``request``."""
     message = codec.Message(codec.Method.BINDING, codec.Class.ERROR, request.transaction_id)
     message.attributes["ERROR-CODE"] = (code, reason)
-    if password:
-        message.add_message_integrity(password.encode())
-    else:
+    return _signed(message, password)
+
+
+def _signed(message: codec.Message, password: str, nomination: int | None = None) -> bytes:
+    """The message with NOMINATION, which the codec does not know, MESSAGE-INTEGRITY if there is a password, and
+    FINGERPRINT."""
+    if not password:
         message.add_fingerprint()
-    return bytes(message)
-
-
-def _sealed(message: codec.Message, nomination: int | None, password: str) -> bytes:
-    """The message with NOMINATION, which the codec does not know, MESSAGE-INTEGRITY and FINGERPRINT."""
+        return bytes(message)
     if nomination is None:
         message.add_message_integrity(password.encode())
         return bytes(message)
