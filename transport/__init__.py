@@ -1,9 +1,10 @@
-"""Carries sealed packets between two people: identity, relay control, paths, and the link of a call.
+"""Carries encrypted packets between two people. Knows nothing of audio.
 
-The data path through this package, outermost first::
+A packet's way out, through the packages::
 
-    link  ->  quic.peer  ->  path.manager  ->  io.driver  ->  UDP
+    link  ->  quic (encrypts)  ->  path (which paths carry it)  ->  io (UDP sockets)
 
-``wire`` holds the formats, ``identity`` the keys, ``portmap`` and ``traverse`` look for a direct path. All of
-these decide without I/O (see :mod:`transport.net.machine`); ``io`` alone owns sockets and the event loop.
+and the same way in. ``traversal`` looks for direct paths with ``ice`` (candidates and checks), ``nat`` (how our NAT
+behaves) and ``portmap`` (ports that routers map). ``wire`` holds the formats, ``identity`` the keys, ``net`` what all
+machines have in common. All of these decide without I/O; ``io`` alone owns sockets and the event loop.
 """

@@ -35,12 +35,12 @@ class LinkConfig:
     """One side of one call.
 
     ``peer_key`` is the Ed25519 key that the peer must have; ``peer_certificate`` the DER certificate that the
-    directory (caller) or the relay (callee) gave for it. The relay's endpoint in ``leg`` is an IP
-    address, already resolved; raises :class:`ValueError` when it is not.
+    directory (caller) or the relay (callee) gave for it. Raises :class:`ValueError` when the relay's endpoint in
+    ``leg`` is no IP address.
 
     ``stun`` (the relay's STUN endpoints, as IP addresses) and ``hosts`` are what a direct path is looked for with;
     without ``hosts`` none is. ``early``: the peer may learn our addresses as soon as it is proven, not only when the
-    call is taken. ``always_relay``: it never does, and no socket but the relay leg's is ever opened. ``profile`` is
+    call is answered. ``always_relay``: it never does, and no socket but the relay leg's is ever opened. ``profile`` is
     what is known of our own NAT from before; ``low_ttl``: sockets here can send a packet with a TTL of its own.
     ``limits`` is what all calls of this machine may cost the network together. ``try_harder``: the person here
     wants what takes minutes, and many ports, tried as well. ``recall`` knows what earlier calls between two networks
@@ -87,14 +87,14 @@ class SendMedia:
 
 @dataclass(frozen=True, slots=True)
 class SendPeerMessage:
-    """Say something to the peer. Before the proof it is kept, and said after it."""
+    """Send a message to the peer; before the proof it is kept until then."""
 
     message: PeerMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Say goodbye and end."""
+    """Send the goodbye and end."""
 
     message: Bye
 
@@ -108,7 +108,7 @@ class LegReplaced:
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """The call is taken: both may learn each other's addresses now."""
+    """The call is answered: both may learn each other's addresses now."""
 
 
 Event = (
@@ -151,7 +151,7 @@ class PeerMessageReceived:
 
 @dataclass(frozen=True, slots=True)
 class CandidatesSignalled:
-    """A side told the other where it can perhaps be reached; of each address only the kind."""
+    """A side has sent the other its candidates; of each only the kind."""
 
     whose: Literal["local", "remote"]
     round: int
@@ -192,7 +192,7 @@ class LinkStats:
     """End to end, on the path in use."""
     paths: tuple[PathStats, ...]
     phases: tuple[PhaseStatus, ...]
-    """The ladder's, in order; none where no direct path is looked for."""
+    """What the traversal agent has tried, in order; none where no direct path is looked for."""
     stale_dropped: int
     """Media given up at the sender: it would have left too late."""
     unsent_dropped: int

@@ -9,46 +9,18 @@ from enum import Enum
 from typing import Final, Literal
 
 from transport.identity import IdentityError
+from transport.link import events
 from transport.link.channel import PeerChannel
-from transport.link.events import (
-    CallAnswered,
-    CandidatesSignalled,
-    Close,
-    Command,
-    Event,
-    LegReplaced,
-    LinkConfig,
-    LinkEnded,
-    LinkEndReason,
-    LinkStats,
-    MediaReceived,
-    Open,
-    PeerMessageReceived,
-    PeerProven,
-    SendMedia,
-    SendPeerMessage,
-)
 from transport.link.handshake import Proof, begin
 from transport.link.routes import Routes
+from transport.net import sockets
 from transport.net.machine import TimerFired
-from transport.net.sockets import CloseSocket, DatagramReceived, SocketFailed, SocketOpened
 from transport.path.events import LegBound, LegRefused, SendControl, SendUnreliable
 from transport.path.path import Path
 from transport.path.stats import milliseconds
-from transport.quic.call_connection import (
-    CLOSE_BAD_PROOF,
-    CLOSE_NORMAL,
-    CLOSE_PROTOCOL,
-    DatagramArrived,
-    PeerEvent,
-    StreamAcknowledged,
-    StreamBytes,
-    Terminated,
-    TerminationReason,
-)
-from transport.traversal import events
+from transport.quic import call_connection as quic
+from transport.traversal import events as traversal
 from transport.traversal.agent import MakeAgent, TraversalAgent
-from transport.traversal.events import InterfacesChanged, PortMappingsChanged
 from transport.wire import WireError, datagrams
 from transport.wire import call_messages as messages
 
@@ -73,7 +45,7 @@ _REPORTS = (messages.PathQuality, messages.PathSilent)
 # The link's own business: nobody above sends these.
 _OWN = (*_PROOF, *_TRAVERSAL, *_REPORTS, messages.PathInUse)
 
-_END_REASONS: dict[TerminationReason, LinkEndReason] = {
+_END_REASONS: dict[quic.TerminationReason, events.LinkEndReason] = {
     "closed": "peer-left",
     "idle": "lost",
     "wrong-certificate": "wrong-certificate",
@@ -139,10 +111,10 @@ class Link:
         "state",
     )
 
-    def __init__(self, config: LinkConfig, rng: random.Random, make_agent: MakeAgent = TraversalAgent) -> None:
+    def __init__(self, config: events.LinkConfig, rng: random.Random, make_agent: MakeAgent = TraversalAgent) -> None:
         self._config = config
         self._rng = rng
-        self._out: list[Command] = []
+        self._out: list[events.Command] = []
         self._routes = Routes(config, rng, make_agent, self._out)
         self._channel = PeerChannel()
         self._proof: Proof | None = None
@@ -151,7 +123,7 @@ class Link:
         self._now = float("-inf")
         self._deadline: float | None = None
         """When the present state has lasted too long."""
-        self._ending: tuple[LinkEndReason, str] = ("closed", "")
+        self._ending: tuple[events.LinkEndReason, str] = ("closed", "")
         """Leaving: what the end will be called."""
         self._goodbye: int | None = None
         """Leaving: the mark of our goodbye on the control stream."""
@@ -161,37 +133,37 @@ class Link:
 
     # -- the machine ---------------------------------------------------------------------------------------------
 
-    def handle(self, event: Event, now: float) -> list[Command]:
+    def handle(self, event: events.Event, now: float) -> list[events.Command]:
         """Take one event; never raises. After :class:`LinkEnded` nothing has any effect."""
         if self.state is State.ENDED:
             return []
         self._now = now = max(self._now, now)
         match event:
-            case DatagramReceived():
+            case sockets.DatagramReceived():
                 path = self._routes.received(event, now)
                 if path is not None:
                     self._take(self._channel.received(event.data, now), (path, event.data), now)
-            case SendMedia(data):
+            case events.SendMedia(data):
                 self._send_media(data, now)
             case TimerFired():
                 self._timer(now)
-            case SendPeerMessage(message):
+            case events.SendPeerMessage(message):
                 self._send_message(message, now)
-            case Close(message):
+            case events.Close(message):
                 self._close(message, now)
-            case Open():
+            case events.Open():
                 self._open(now)
-            case SocketOpened() | SocketFailed():
+            case sockets.SocketOpened() | sockets.SocketFailed():
                 self._routes.socket_changed(event, now)
-            case CallAnswered():
+            case events.CallAnswered():
                 self._answered = True
                 if self.state is State.PROVEN:
-                    self._routes.traverse(events.Begin(), now)
-            case InterfacesChanged():
+                    self._routes.traverse(traversal.Begin(), now)
+            case traversal.InterfacesChanged():
                 self._routes.interfaces_changed(event, now)
-            case PortMappingsChanged():
+            case traversal.PortMappingsChanged():
                 self._routes.traverse(event, now)
-            case LegReplaced(leg):
+            case events.LegReplaced(leg):
                 self._leg_refusal = None
                 self._routes.paths.replace_leg(leg, now)
         self._follow(now)
@@ -212,11 +184,11 @@ class Link:
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def stats(self, now: float) -> LinkStats:
+    def stats(self, now: float) -> events.LinkStats:
         """The link as it is at ``now``."""
         paths, channel = self._routes.paths, self._channel
         carriers = paths.manager.carriers
-        return LinkStats(
+        return events.LinkStats(
             rtt_ms=milliseconds(carriers[0].rtt_s) if carriers else None,
             paths=paths.manager.stats(),
             phases=self._routes.phases(),
@@ -252,31 +224,31 @@ class Link:
             return
         self._goodbye = self._channel.send(message) if self.state is State.PROVEN else None
         if self._goodbye is None:
-            self._finish("closed", "", CLOSE_NORMAL, now)
+            self._finish("closed", "", quic.CLOSE_NORMAL, now)
         else:
             self._leave(Trigger.CLOSED, ("closed", message.text), LINGER_S, now)
 
-    def _leave(self, trigger: Trigger, ending: tuple[LinkEndReason, str], seconds: float, now: float) -> None:
+    def _leave(self, trigger: Trigger, ending: tuple[events.LinkEndReason, str], seconds: float, now: float) -> None:
         self._move(trigger)
-        self._routes.traverse(events.Stop("call-over"), now)
+        self._routes.traverse(traversal.Stop("call-over"), now)
         self._ending = ending
         self._deadline = now + seconds
 
-    def _finish(self, reason: LinkEndReason, text: str, code: int, now: float) -> None:
+    def _finish(self, reason: events.LinkEndReason, text: str, code: int, now: float) -> None:
         """Close the connection, send what that makes, and end."""
         self._channel.close(code, text)
         self._transmit(now)
         self._end(reason, text)
 
-    def _end(self, reason: LinkEndReason, text: str) -> None:
+    def _end(self, reason: events.LinkEndReason, text: str) -> None:
         if self.state is State.ENDED:
             return
         # What the agent holds is the host's, and other calls wait for it: however this one ends, it is given back.
-        self._routes.traverse(events.Stop("call-over"), self._now)
+        self._routes.traverse(traversal.Stop("call-over"), self._now)
         self._move(Trigger.OVER)
-        self._out += [CloseSocket(socket) for socket in self._routes.paths.owners]
+        self._out += [sockets.CloseSocket(socket) for socket in self._routes.paths.owners]
         self._early.clear()
-        self._out.append(LinkEnded(reason, text))
+        self._out.append(events.LinkEnded(reason, text))
 
     # -- timers --------------------------------------------------------------------------------------------------
 
@@ -286,7 +258,7 @@ class Link:
             self._now = now = due
         if self._deadline is not None and now >= self._deadline:
             if self.state is State.LEAVING:
-                self._finish(*self._ending, CLOSE_NORMAL, now)
+                self._finish(*self._ending, quic.CLOSE_NORMAL, now)
             else:
                 self._give_up("the other side's program did not answer", now)
             return
@@ -303,9 +275,9 @@ class Link:
 
     def _give_up(self, text: str, now: float) -> None:
         if self._leg_refusal is not None:
-            self._finish("leg-refused", f"the relay refused the leg ({self._leg_refusal})", CLOSE_NORMAL, now)
+            self._finish("leg-refused", f"the relay refused the leg ({self._leg_refusal})", quic.CLOSE_NORMAL, now)
         else:
-            self._finish("lost", text, CLOSE_NORMAL, now)
+            self._finish("lost", text, quic.CLOSE_NORMAL, now)
 
     def _lost_at(self) -> float | None:
         since = self._routes.paths.manager.silent_since
@@ -313,18 +285,18 @@ class Link:
 
     # -- received ------------------------------------------------------------------------------------------------
 
-    def _take(self, happened: list[PeerEvent], origin: Origin, now: float) -> None:
+    def _take(self, happened: list[quic.PeerEvent], origin: Origin, now: float) -> None:
         """Take what QUIC made of the packet ``origin``, or of the time that has passed."""
         for event in happened:
             match event:
-                case DatagramArrived(data):
+                case quic.DatagramArrived(data):
                     self._take_datagram(data, origin, now)
-                case StreamBytes(data):
+                case quic.StreamBytes(data):
                     self._take_stream(data, origin, now)
-                case StreamAcknowledged(mark):
+                case quic.StreamAcknowledged(mark):
                     if self.state is State.LEAVING and self._goodbye is not None and mark >= self._goodbye:
-                        self._finish(*self._ending, CLOSE_NORMAL, now)
-                case Terminated(reason, text):
+                        self._finish(*self._ending, quic.CLOSE_NORMAL, now)
+                case quic.Terminated(reason, text):
                     self._end(*(self._ending if self.state is State.LEAVING else (_END_REASONS[reason], text)))
             self._follow(now)
             if self.state is State.ENDED:
@@ -344,7 +316,7 @@ class Link:
         self._authentic(origin, position if is_proven else None, now)
         match flow:
             case datagrams.MediaFlow(packet) if is_proven:
-                self._out.append(MediaReceived(packet))
+                self._out.append(events.MediaReceived(packet))
             case datagrams.EchoRequest(sequence):
                 if origin is not None:
                     self._routes.paths.echo_requested(sequence, origin[0])
@@ -364,27 +336,27 @@ class Link:
                     return
         except WireError as error:
             if self.state is State.CONNECTING:
-                self._finish("bad-proof", str(error), CLOSE_BAD_PROOF, now)
+                self._finish("bad-proof", str(error), quic.CLOSE_BAD_PROOF, now)
             else:
-                self._finish("protocol", str(error), CLOSE_PROTOCOL, now)
+                self._finish("protocol", str(error), quic.CLOSE_PROTOCOL, now)
 
     def _take_message(self, message: messages.PeerMessage, origin: Origin, now: float) -> None:
         if self.state is State.CONNECTING:
             self._prove(message, origin, now)
         elif isinstance(message, _PROOF):
-            self._finish("protocol", "the other side proved itself twice", CLOSE_PROTOCOL, now)
+            self._finish("protocol", "the other side proved itself twice", quic.CLOSE_PROTOCOL, now)
         elif self.state is not State.PROVEN:
             if isinstance(message, messages.Bye):
                 # Both left at once: nobody waits for our goodbye any more.
-                self._finish(*self._ending, CLOSE_NORMAL, now)
+                self._finish(*self._ending, quic.CLOSE_NORMAL, now)
         elif isinstance(message, _TRAVERSAL):
             self._note_candidates("remote", message)
-            self._routes.traverse(events.TraversalMessageReceived(message), now)
+            self._routes.traverse(traversal.TraversalMessageReceived(message), now)
         elif isinstance(message, _REPORTS):
             # Reports about paths come in datagrams; on the stream they would be too late to be believed.
             self._channel.garbage_dropped += 1
         else:
-            self._out.append(PeerMessageReceived(message))
+            self._out.append(events.PeerMessageReceived(message))
             if isinstance(message, messages.PathInUse):
                 self._routes.paths.peer_reported(message, now)
             elif isinstance(message, messages.Bye):
@@ -396,7 +368,7 @@ class Link:
             return
         step = self._proof.received(message)
         if step.fault:
-            self._finish("bad-proof", step.fault, CLOSE_BAD_PROOF, now)
+            self._finish("bad-proof", step.fault, quic.CLOSE_BAD_PROOF, now)
             return
         if step.reply is not None:
             self._channel.send(step.reply)
@@ -404,14 +376,14 @@ class Link:
             self._routes.paths.start_echoes(now)
         if step.proven and self._move(Trigger.PROVEN):
             self._deadline = None
-            self._out.append(PeerProven())
+            self._out.append(events.PeerProven())
             self._authentic(origin, None, now)
             early, self._early = self._early, []
             for kept in early:
                 self._channel.send(kept)
             # A contact may learn our addresses while it rings, everybody else when the call is answered.
             may_begin = self._answered or self._config.early
-            self._routes.traverse(events.Begin() if may_begin else events.Prepare(), now)
+            self._routes.traverse(traversal.Begin() if may_begin else traversal.Prepare(), now)
 
     # -- sent ----------------------------------------------------------------------------------------------------
 
@@ -469,10 +441,12 @@ class Link:
                     self._channel.send(message)
                 case SendUnreliable(report) if is_proven:
                     self._channel.send_report(report, now)
-                case events.SendToPeer(message):
+                case traversal.SendToPeer(message):
                     self._channel.send(message)
                     self._note_candidates("local", message)
 
     def _note_candidates(self, whose: Literal["local", "remote"], message: messages.PeerMessage) -> None:
         if isinstance(message, messages.Candidates):
-            self._out.append(CandidatesSignalled(whose, message.round, tuple(one.kind for one in message.candidates)))
+            self._out.append(
+                events.CandidatesSignalled(whose, message.round, tuple(one.kind for one in message.candidates))
+            )

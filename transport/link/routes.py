@@ -11,19 +11,11 @@ from transport.net.sockets import CloseSocket, DatagramReceived, SocketFailed, S
 from transport.path.events import DirectLost, LegBound, LegRefused, PathChanged, SendControl, SendUnreliable
 from transport.path.path import Path
 from transport.path.paths import Multipath
+from transport.traversal import events as traversal
 from transport.traversal.agent import AgentConfig, MakeAgent
-from transport.traversal.events import (
-    AgentEvent,
-    DirectFound,
-    InterfacesChanged,
-    PathLost,
-    RelayRoundTrip,
-    RelayTrouble,
-    SendToPeer,
-)
 from transport.wire.demux import PacketKind, packet_kind
 
-RouteResult = LegBound | LegRefused | SendControl | SendUnreliable | SendToPeer
+RouteResult = LegBound | LegRefused | SendControl | SendUnreliable | traversal.SendToPeer
 
 
 class Routes:
@@ -81,7 +73,7 @@ class Routes:
         else:
             self.paths.failed(event, now)
 
-    def interfaces_changed(self, event: InterfacesChanged, now: float) -> None:
+    def interfaces_changed(self, event: traversal.InterfacesChanged, now: float) -> None:
         """The machine has other addresses now."""
         self.paths.network_changed({host.ip for host in event.hosts}, now)
         self._settle(now)
@@ -92,17 +84,17 @@ class Routes:
         self.paths.echo_answered(sequence, now)
         relay = self.paths.relay.measured
         if relay.round_trip.smoothed is not None:
-            trip = RelayRoundTrip(relay.round_trip.smoothed, relay.round_trip.variation, relay.loss.share())
+            trip = traversal.RelayRoundTrip(relay.round_trip.smoothed, relay.round_trip.variation, relay.loss.share())
             self.traverse(trip, now)
 
-    def traverse(self, event: AgentEvent, now: float) -> None:
+    def traverse(self, event: traversal.AgentEvent, now: float) -> None:
         """Something that concerns the traversal agent alone."""
         for command in self._agent.handle(event, now):
             match command:
-                case DirectFound(socket, local, remote, via, rtt_s):
+                case traversal.DirectFound(socket, local, remote, via, rtt_s):
                     self.paths.add_direct(socket, local, remote, via, rtt_s, now)
                     self._settle(now)
-                case SendToPeer():
+                case traversal.SendToPeer():
                     self._pending.append(command)
                 case _:
                     self._out.append(command)
@@ -119,13 +111,13 @@ class Routes:
                 case LegBound() | LegRefused() | SendControl() | SendUnreliable():
                     self._pending.append(command)
                 case DirectLost():
-                    self.traverse(PathLost(), now)
+                    self.traverse(traversal.PathLost(), now)
                 case CloseSocket(socket):
                     self._agent.path_closed(socket)
                     self._out.append(command)
                 case PathChanged("relay", _, _, "suspect" | "validating" | "dead"):
                     self._out.append(command)
                     # What the traversal agent sends may be the cause.
-                    self.traverse(RelayTrouble(), now)
+                    self.traverse(traversal.RelayTrouble(), now)
                 case _:
                     self._out.append(command)

@@ -9,28 +9,8 @@ import ipaddress
 import random
 from collections.abc import Collection
 
-from transport.net.sockets import (
-    Address,
-    CloseSocket,
-    DatagramReceived,
-    OpenSocket,
-    SendDatagram,
-    SocketFailed,
-    SocketOpened,
-)
-from transport.path import relay_leg
-from transport.path.events import (
-    CopyArrived,
-    DirectLost,
-    LegBound,
-    LegRefused,
-    MultipathCommand,
-    PathChanged,
-    Reconnected,
-    Reconnecting,
-    SendControl,
-    SendUnreliable,
-)
+from transport.net import sockets
+from transport.path import events, relay_leg
 from transport.path.manager import Changes, PathManager
 from transport.path.path import Path, State
 from transport.path.probes import Echoes
@@ -87,11 +67,11 @@ class Multipath:
         self._reports = Reports()
         self._announced: PathKind = "relay"
         """The kind of path that the peer knows us to send by."""
-        self._out: list[MultipathCommand] = []
+        self._out: list[events.MultipathCommand] = []
         self.foreign_dropped = 0
         self.garbage_dropped = 0
 
-    def take(self) -> list[MultipathCommand]:
+    def take(self) -> list[events.MultipathCommand]:
         """The commands that have come up since the last call, in order."""
         out, self._out = self._out, []
         return out
@@ -119,14 +99,14 @@ class Multipath:
         self._apply(self.manager.add(self.relay, now), now)
         self._open_socket()
 
-    def opened(self, event: SocketOpened, now: float) -> None:
+    def opened(self, event: sockets.SocketOpened, now: float) -> None:
         """A socket is there."""
         if event.socket == self.relay.socket:
             self.relay.local = event.local
             self._apply(self.manager.opened(self.relay, now), now)
             self._ask_relay(self.leg.opened(now))
 
-    def failed(self, event: SocketFailed, now: float) -> None:
+    def failed(self, event: sockets.SocketFailed, now: float) -> None:
         """A socket could not be opened, or has died."""
         path = self.owners.pop(event.socket, None)
         if path is self.relay:
@@ -147,7 +127,9 @@ class Multipath:
         if not is_same_family:
             self._rebind(now)
 
-    def add_direct(self, socket: int, local: Address, remote: Address, via: PathVia, rtt_s: float, now: float) -> None:
+    def add_direct(
+        self, socket: int, local: sockets.Address, remote: sockets.Address, via: PathVia, rtt_s: float, now: float
+    ) -> None:
         """A checked pair: from now on its socket is ours. A new remote address on the socket of a path moves it."""
         known = self.owners.get(socket)
         if known is not None:
@@ -175,7 +157,7 @@ class Multipath:
 
     # -- packets -------------------------------------------------------------------------------------------------
 
-    def received(self, path: Path, event: DatagramReceived, kind: PacketKind, now: float) -> bool:
+    def received(self, path: Path, event: sockets.DatagramReceived, kind: PacketKind, now: float) -> bool:
         """A UDP payload came on the socket of ``path``, no check of the traversal agent's. Whether it is a packet for
         QUIC, which finds out if it is authentic; it is not if a copy of it came before."""
         if not path.accepts(event.source):
@@ -210,7 +192,7 @@ class Multipath:
     def send_by(self, path: Path, data: bytes) -> None:
         """Send one encrypted packet by this path alone."""
         if path.socket is not None:
-            self._out.append(SendDatagram(path.socket, path.remote, data))
+            self._out.append(sockets.SendDatagram(path.socket, path.remote, data))
             path.measured.packets_sent += 1
 
     def media_sent(self, now: float) -> None:
@@ -291,11 +273,11 @@ class Multipath:
         self.owners[socket] = self.relay
         version = ipaddress.ip_address(self.relay.remote[0]).version
         wildcard = "0.0.0.0" if version == 4 else "::"  # noqa: S104
-        self._out.append(OpenSocket(socket, wildcard, self.relay.remote))
+        self._out.append(sockets.OpenSocket(socket, wildcard, self.relay.remote))
 
     def _rebind(self, now: float) -> None:
         if self.relay.socket is not None:
-            self._out.append(CloseSocket(self.relay.socket))
+            self._out.append(sockets.CloseSocket(self.relay.socket))
             del self.owners[self.relay.socket]
             self._relay_closed(now)
             self._open_socket()
@@ -307,15 +289,15 @@ class Multipath:
 
     def _ask_relay(self, request: bytes | None) -> None:
         if request is not None and self.relay.socket is not None:
-            self._out.append(SendDatagram(self.relay.socket, self.relay.remote, request))
+            self._out.append(sockets.SendDatagram(self.relay.socket, self.relay.remote, request))
 
     def _relay_answered(self, data: bytes, now: float) -> None:
         match self.leg.received(data, now):
             case relay_leg.Trigger.ANSWERED:
                 self._apply(self.manager.validated(self.relay, now), now)
-                self._out.append(LegBound())
+                self._out.append(events.LegBound())
             case relay_leg.Trigger.REFUSED if self.leg.refusal_code is not None:
-                self._out.append(LegRefused(self.leg.refusal_code))
+                self._out.append(events.LegRefused(self.leg.refusal_code))
 
     def _copied(self, path: Path, data: bytes, now: float) -> None:
         """The same bytes came before; by another path they are as authentic."""
@@ -323,7 +305,7 @@ class Multipath:
         if copy is not None:
             if copy.position is not None:
                 path.measured.lagged(now - copy.first_at)
-                self._out.append(CopyArrived(copy.position))
+                self._out.append(events.CopyArrived(copy.position))
             self._came(path, copy.position, now)
 
     def _came(self, path: Path, position: RtpPosition | None, now: float) -> None:
@@ -350,7 +332,7 @@ class Multipath:
                     )
                 )
         if counts:
-            self._out.append(SendUnreliable(messages.PathQuality(counts[: messages.MAX_PATHS_REPORTED])))
+            self._out.append(events.SendUnreliable(messages.PathQuality(counts[: messages.MAX_PATHS_REPORTED])))
 
     def _apply(self, changes: Changes, now: float) -> None:
         for path, state in changes.states:
@@ -365,21 +347,21 @@ class Multipath:
         for path, silent_s in changes.silent:
             echo = self._echo_numbers.get(path.number)
             if echo is not None:
-                self._out.append(SendUnreliable(messages.PathSilent(echo, silent_s * 1_000)))
+                self._out.append(events.SendUnreliable(messages.PathSilent(echo, silent_s * 1_000)))
         for path in changes.forgotten:
             self._forget(path)
         if changes.silent_since is not None:
-            self._out.append(Reconnecting(changes.silent_since))
+            self._out.append(events.Reconnecting(changes.silent_since))
         if changes.silence_ended:
-            self._out.append(Reconnected())
+            self._out.append(events.Reconnected())
         if changes.direct_lost:
-            self._out.append(DirectLost())
+            self._out.append(events.DirectLost())
 
     def _state_changed(self, path: Path, state: State) -> None:
-        self._out.append(PathChanged(path.kind, path.via, path.remote, state.value))
+        self._out.append(events.PathChanged(path.kind, path.via, path.remote, state.value))
         if state is State.ACTIVE and path.kind != self._announced:
             self._announced = path.kind
-            self._out.append(SendControl(messages.PathInUse(path.kind)))
+            self._out.append(events.SendControl(messages.PathInUse(path.kind)))
 
     def _forget(self, path: Path) -> None:
         self._echoes.forget(path.number)
@@ -387,5 +369,5 @@ class Multipath:
         self._echo_numbers.pop(path.number, None)
         if path.socket is not None:
             self.owners.pop(path.socket, None)
-            self._out.append(CloseSocket(path.socket))
+            self._out.append(sockets.CloseSocket(path.socket))
             path.socket = None
