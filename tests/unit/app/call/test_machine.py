@@ -14,6 +14,8 @@ from app.call.machine import (
     State,
     Trigger,
 )
+from app.model.terms import KeyTrust
+from tests.playbook import Playbook
 from transport.link import events as link
 from transport.net.machine import TimerFired
 from transport.path.events import Reconnected, Reconnecting
@@ -29,158 +31,156 @@ ACCEPT = link.PeerMessageReceived(call_messages.Accept())
 ALICE = relay_messages.DirectoryEntry(name="alice", home="", key=b"a" * 32, certificate=b"alice's")
 
 
-def kinds(commands: list[ev.CallCommand]) -> list[str]:
-    return [type(command).__name__ for command in commands]
-
-
 def sent_to_relay(commands: list[ev.CallCommand]) -> list[relay_messages.ClientMessage]:
     return [command.message for command in commands if isinstance(command, SendRelayMessage)]
 
 
-def finish(commands: list[ev.CallCommand]) -> ev.Finished:
-    (finished,) = [command for command in commands if isinstance(command, ev.Finished)]
-    return finished
+def peer(message: call_messages.CallMessage) -> link.PeerMessageReceived:
+    return link.PeerMessageReceived(message)
 
 
-def placed(now: float = 0.0) -> CallMachine:
-    call = CallMachine()
-    call.handle(ev.Placed(CALL_ID, "bob@relay:7850", "bob"), now)
+def to_peer(message: call_messages.CallMessage) -> link.SendPeerMessage:
+    return link.SendPeerMessage(message)
+
+
+INVITE = SendRelayMessage(relay_messages.Invite(call_id=CALL_ID, callee="bob"))
+ANSWER = SendRelayMessage(relay_messages.Answer(call_id=CALL_ID))
+HANG_UP = SendRelayMessage(relay_messages.HangUp(call_id=CALL_ID))
+
+
+BYE = link.Close(call_messages.Bye())
+
+
+def calling(now: float = 0.0) -> Playbook[CallMachine]:
+    call = Playbook(CallMachine(), TimerFired(), now)
+    assert ~(call >> ev.Placed(CALL_ID, "bob@relay:7850", "bob"))
     return call
 
 
-def ringing_there() -> CallMachine:
-    call = placed()
-    call.handle(ev.RelayConnected(), 0.1)
-    call.handle(ev.CalleeFound(BOB, LEG, "first-use"), 0.2)
-    call.handle(ev.RemoteRings(), 0.3)
+def ringing_there() -> Playbook[CallMachine]:
+    call = calling()
+    assert call >> ev.RelayConnected() << INVITE
+    assert call >> ev.CalleeFound(BOB, LEG, "first-use") << ev.OpenLink("caller", BOB, LEG)
+    assert call >> ev.RemoteRings() << ev.PlayTone("ring-back") >> PROVEN
     return call
 
 
-def ringing_here(trust: str = "first-use") -> CallMachine:
-    call = CallMachine()
-    call.handle(ev.CallArrived(CALL_ID, "alice@relay:7850", ALICE, LEG, trust), 0.0)  # type: ignore[arg-type]
+def talking() -> Playbook[CallMachine]:
+    call = ringing_there()
+    assert call.at(2.0) >> ACCEPT << ev.StopTone() << ev.StartAudio()
+    return call
+
+
+def ringing_here(trust: KeyTrust = "first-use") -> Playbook[CallMachine]:
+    call = Playbook(CallMachine(), TimerFired())
+    assert ~(call >> ev.CallArrived(CALL_ID, "alice@relay:7850", ALICE, LEG, trust))
     return call
 
 
 def test_an_outgoing_call_that_is_answered() -> None:
-    call = placed()
-    assert sent_to_relay(call.handle(ev.RelayConnected(), 0.1)) == [
-        relay_messages.Invite(call_id=CALL_ID, callee="bob")
-    ]
-    assert call.handle(ev.CalleeFound(BOB, LEG, "first-use"), 0.2) == [ev.OpenLink("caller", BOB, LEG)]
-    assert call.handle(ev.RemoteRings(), 0.3) == [ev.PlayTone("ring-back")]
-    assert call.handle(PROVEN, 0.4) == []
-    assert call.handle(ACCEPT, 2.0) == [ev.StopTone(), ev.StartAudio()]
-    assert call.view.phase == "talking"
-    end = call.handle(ev.UserHungUp(), 9.0)
-    assert finish(end) == ev.Finished("answered", "hung-up")
-    assert link.Close(call_messages.Bye()) in end
-    assert sent_to_relay(end) == [relay_messages.HangUp(call_id=CALL_ID)]
+    call = calling()
+    assert call >> ev.RelayConnected() << INVITE
+    assert call >> ev.CalleeFound(BOB, LEG, "first-use") << ev.OpenLink("caller", BOB, LEG)
+    assert call >> ev.RemoteRings() << ev.PlayTone("ring-back") >> PROVEN
+    assert call >> ACCEPT << ev.StopTone() << ev.StartAudio()
+    assert call.machine.view.phase == "talking"
+    call >> ev.UserHungUp() << ev.StopTone() << HANG_UP << BYE << ev.StopAudio()
+    assert call << ev.Finished("answered", "hung-up")
 
 
 def test_an_incoming_call_taken_when_the_link_already_stands() -> None:
     call = ringing_here()
-    assert call.view.phase == "incoming"
-    assert call.handle(PROVEN, 0.4) == []
-    commands = call.handle(ev.UserAnswered(), 2.0)
-    assert sent_to_relay(commands) == [relay_messages.Answer(call_id=CALL_ID)]
-    assert kinds(commands)[-3:] == ["SendPeerMessage", "StopTone", "StartAudio"]
-    assert call.view.phase == "talking"
+    assert call.machine.view.phase == "incoming"
+    call >> PROVEN >> ev.UserAnswered() << ev.StopTone() << ANSWER << ev.OpenSpeaker() << ev.OpenMicrophone()
+    assert call << to_peer(call_messages.Accept()) << ev.StopTone() << ev.StartAudio()
+    assert call.machine.view.phase == "talking"
 
 
 def test_an_answer_before_the_link_waits_for_it() -> None:
     call = ringing_here()
-    assert "StartAudio" not in kinds(call.handle(ev.UserAnswered(), 1.0))
-    assert call.view.phase == "connecting"
-    assert kinds(call.handle(PROVEN, 1.5)) == ["SendPeerMessage", "StopTone", "StartAudio"]
+    assert call >> ev.UserAnswered() << ev.StopTone() << ANSWER << ev.OpenSpeaker() << ev.OpenMicrophone()
+    assert call.machine.view.phase == "connecting"
+    assert call >> PROVEN << to_peer(call_messages.Accept()) << ev.StopTone() << ev.StartAudio()
 
 
 def test_an_answer_whose_link_never_stands_fails_in_time() -> None:
     call = ringing_here()
-    call.handle(ev.UserAnswered(), 1.0)
-    assert call.next_deadline() == 1.0 + CONNECT_TIMEOUT_S
-    assert finish(call.handle(TimerFired(), 1.0 + CONNECT_TIMEOUT_S)).reason == "connect-timeout"
+    assert ~(call.at(1.0) >> ev.UserAnswered())
+    call.timer() << ev.StopTone() << HANG_UP << link.Close << ev.StopAudio() << ev.PlayTone("busy")
+    assert call << ev.Finished("failed", "connect-timeout") and call.now == 1.0 + CONNECT_TIMEOUT_S
 
 
 def test_nothing_is_believed_before_the_proof() -> None:
-    call = ringing_there()
-    assert call.handle(ACCEPT, 1.0) == []
-    assert call.view.phase == "ringing"
+    call = calling()
+    assert ~(call >> ev.RelayConnected()) and ~(call >> ev.CalleeFound(BOB, LEG, "first-use"))
+    assert ~(call >> ev.RemoteRings()) >> ACCEPT
+    assert call.machine.view.phase == "ringing"
 
 
 def test_a_changed_key_stops_an_outgoing_call_before_any_link() -> None:
-    call = placed()
-    call.handle(ev.RelayConnected(), 0.1)
-    commands = call.handle(ev.CalleeFound(BOB, LEG, "changed"), 0.2)
-    assert "OpenLink" not in kinds(commands)
-    assert finish(commands).outcome == "key-changed"
-    assert sent_to_relay(commands) == [relay_messages.HangUp(call_id=CALL_ID)]
+    call = calling()
+    assert call >> ev.RelayConnected() << INVITE
+    call >> ev.CalleeFound(BOB, LEG, "changed") << ev.StopTone() << HANG_UP << ev.StopAudio()
+    assert call << ev.Finished("key-changed", "key-changed")
 
 
 def test_a_changed_key_cannot_be_answered_until_it_is_accepted() -> None:
     call = ringing_here("changed")
-    assert call.handle(ev.UserAnswered(), 1.0) == []
-    call.handle(ev.KeyAccepted("first-use"), 1.1)
-    assert sent_to_relay(call.handle(ev.UserAnswered(), 1.2)) == [relay_messages.Answer(call_id=CALL_ID)]
+    call >> ev.UserAnswered() >> ev.KeyAccepted("first-use") >> ev.UserAnswered() << ev.StopTone() << ANSWER
+    assert call << ev.OpenSpeaker() << ev.OpenMicrophone()
 
 
 def test_the_relay_cannot_end_a_call_that_two_people_have_taken() -> None:
-    call = ringing_there()
-    call.handle(PROVEN, 0.4)
-    call.handle(ACCEPT, 1.0)
-    assert call.handle(ev.RelayEnded("hung-up"), 2.0) == []
-    assert call.view.phase == "talking"
-    assert finish(call.handle(link.PeerMessageReceived(call_messages.Bye()), 3.0)).outcome == "answered"
+    call = talking()
+    assert call >> ev.RelayEnded("hung-up")
+    assert call.machine.view.phase == "talking"
+    call >> peer(call_messages.Bye()) << ev.StopTone() << HANG_UP << BYE << ev.StopAudio() << ev.PlayTone("ended")
+    assert call << ev.Finished("answered", "hung-up")
 
 
 def test_silence_and_return() -> None:
-    call = ringing_there()
-    call.handle(PROVEN, 0.4)
-    call.handle(ACCEPT, 1.0)
-    assert call.handle(SILENT, 5.0) == [ev.PlayTone("reconnecting")]
-    assert call.view.phase == "reconnecting"
-    assert call.handle(Reconnected(), 6.0) == [ev.StopTone()]
-    assert call.view.phase == "talking"
+    call = talking()
+    assert call >> SILENT << ev.PlayTone("reconnecting")
+    assert call.machine.view.phase == "reconnecting"
+    assert call >> Reconnected() << ev.StopTone()
+    assert call.machine.view.phase == "talking"
 
 
 def test_each_way_not_to_be_taken() -> None:
-    for reason, outcome in {
+    reasons: dict[relay_messages.EndReason, str] = {
         "declined": "declined",
         "busy": "busy",
         "no-answer": "no-answer",
         "offline": "unreachable",
         "unknown-name": "unreachable",
-    }.items():
-        call = placed()
-        call.handle(ev.RelayConnected(), 0.1)
-        ended = finish(call.handle(ev.RelayEnded(reason), 1.0))  # type: ignore[arg-type]
-        assert (ended.outcome, ended.reason) == (outcome, reason)
+    }
+    for reason, outcome in reasons.items():
+        call = calling()
+        assert call >> ev.RelayConnected() << INVITE
+        call >> ev.RelayEnded(reason) << ev.StopTone() << ev.StopAudio() << ev.PlayTone
+        assert call << ev.Finished(outcome, reason)
 
 
 def test_a_relay_that_says_nothing_is_given_up() -> None:
-    call = placed(10.0)
-    assert call.next_deadline() == 10.0 + INVITE_TIMEOUT_S
-    assert finish(call.handle(TimerFired(), 10.0 + INVITE_TIMEOUT_S)).outcome == "unreachable"
+    call = calling(10.0)
+    call.timer() << ev.StopTone() << ev.StopAudio() << ev.PlayTone("busy")
+    assert call << ev.Finished("unreachable", "relay-unreachable") and call.now == 10.0 + INVITE_TIMEOUT_S
 
 
 def test_a_new_session_with_the_relay_repeats_the_invitation_until_it_is_granted() -> None:
-    call = placed()
-    invite = relay_messages.Invite(call_id=CALL_ID, callee="bob")
-    assert sent_to_relay(call.handle(ev.RelayConnected(), 0.1)) == [invite]
-    assert sent_to_relay(call.handle(ev.RelayConnected(), 4.0)) == [invite]
-    assert call.next_deadline() == 0.1 + INVITE_TIMEOUT_S
-    call.handle(ev.CalleeFound(BOB, LEG, "first-use"), 4.1)
-    assert call.handle(ev.RelayConnected(), 5.0) == []
+    call = calling()
+    assert call.at(0.1) >> ev.RelayConnected() << INVITE
+    assert call.at(4.0) >> ev.RelayConnected() << INVITE
+    assert call.machine.next_deadline() == 0.1 + INVITE_TIMEOUT_S
+    assert call >> ev.CalleeFound(BOB, LEG, "first-use") << ev.OpenLink("caller", BOB, LEG) >> ev.RelayConnected()
 
 
 def test_muting_is_told_to_the_peer_now_or_when_the_call_begins() -> None:
     call = ringing_there()
-    call.handle(PROVEN, 0.4)
-    assert call.handle(ev.UserMuted(True), 0.5) == []
-    assert link.SendPeerMessage(call_messages.Muted(muted=True)) in call.handle(ACCEPT, 1.0)
-    assert call.handle(ev.UserMuted(False), 2.0) == [link.SendPeerMessage(call_messages.Muted(muted=False))]
-    call.handle(link.PeerMessageReceived(call_messages.Muted(muted=True)), 3.0)
-    assert call.view.peer_muted
+    call >> ev.UserMuted(True) >> ACCEPT << ev.StopTone() << ev.StartAudio()
+    assert call << to_peer(call_messages.Muted(muted=True))
+    assert call >> ev.UserMuted(False) << to_peer(call_messages.Muted(muted=False))
+    assert call >> peer(call_messages.Muted(muted=True)) and call.machine.view.peer_muted
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def in_state(state: State) -> CallMachine:
     return call
 
 
-BYE = link.PeerMessageReceived(call_messages.Bye())
+PEER_BYE = link.PeerMessageReceived(call_messages.Bye())
 CHANGED = ev.CalleeFound(BOB, LEG, "changed")
 LATE = 1_000.0
 LINKED = "granted ringing incoming connecting talking reconnecting"
@@ -277,7 +277,7 @@ def test_what_the_relay_knows_already_is_not_sent_to_it() -> None:
         (State.GRANTED, ev.InviteFailed("limit"), False),
         (State.RINGING, ev.RelayEnded("no-answer"), False),
         (State.TALKING, link.LinkEnded("lost", ""), True),
-        (State.TALKING, BYE, True),
+        (State.TALKING, PEER_BYE, True),
     ):
         commands = in_state(before).handle(event, 1.0)  # type: ignore[arg-type]
         assert (relay_messages.HangUp(CALL_ID) in sent_to_relay(commands)) == is_sent

@@ -19,41 +19,39 @@ from media.devices.stream_state import (
     Vanished,
     Want,
 )
+from tests.playbook import Playbook
 
 
-def machine_in(*events: StreamEvent) -> StreamMachine:
-    machine = StreamMachine()
+def stream(*events: StreamEvent) -> Playbook[StreamMachine]:
+    made = Playbook(StreamMachine(), RetryDue())
     for event in events:
-        machine.handle(event, 0.0)
-    return machine
+        assert ~(made >> event)
+    return made
 
 
 def test_a_device_that_is_missing_is_tried_again_every_two_seconds() -> None:
-    machine = machine_in(Want("usb"), OpenFailed("not there", missing=True))
-    assert machine.status.state is State.MISSING
-    assert machine.status.reason == "not there"
-    assert machine.next_deadline() == RETRY_S
-    assert machine.handle(RetryDue(), RETRY_S - 0.1) == []
-    assert machine.handle(RetryDue(), RETRY_S) == [OpenStream("usb")]
-    machine.handle(OpenFailed("busy", missing=False), RETRY_S)
-    assert machine.status.state is State.FAILED
-    assert machine.next_deadline() == 2 * RETRY_S
-    machine.handle(RetryDue(), 2 * RETRY_S)
-    machine.handle(Opened("USB headset"), 2 * RETRY_S)
-    assert (machine.status.state, machine.status.device, machine.status.reason) == (State.RUNNING, "USB headset", "")
-    assert machine.next_deadline() is None
+    usb = stream()
+    assert usb >> Want("usb") << OpenStream("usb") >> OpenFailed("not there", missing=True)
+    assert usb.machine.status == StreamStatus(State.MISSING, "usb", "not there")
+    assert usb.at(RETRY_S - 0.1) >> RetryDue()
+    assert usb.timer() << OpenStream("usb") >> OpenFailed("busy", missing=False)
+    assert usb.machine.status == StreamStatus(State.FAILED, "usb", "busy")
+    assert usb.timer() << OpenStream("usb") and usb.now == 2 * RETRY_S
+    assert usb.machine.status == StreamStatus(State.OPENING, "usb", "busy")
+    assert usb >> Opened("USB headset")
+    assert usb.machine.status == StreamStatus(State.RUNNING, "USB headset")
+    assert usb.machine.next_deadline() is None
 
 
 def test_a_device_that_vanishes_is_closed_and_waited_for() -> None:
-    machine = machine_in(Want(None), Opened("default"))
-    assert machine.handle(Vanished("pulled out"), 5.0) == [CloseStream()]
-    assert machine.status.state is State.MISSING
-    assert machine.next_deadline() == 5.0 + RETRY_S
+    default = stream(Want(None), Opened("default"))
+    assert default.at(5.0) >> Vanished("pulled out") << CloseStream()
+    assert default.machine.status == StreamStatus(State.MISSING, "default", "pulled out")
+    assert default.timer() << OpenStream(None) and default.now == 5.0 + RETRY_S
 
 
 def test_another_wish_replaces_a_running_device() -> None:
-    machine = machine_in(Want("one"), Opened("one"))
-    assert machine.handle(Want("two"), 1.0) == [CloseStream(), OpenStream("two")]
+    assert stream(Want("one"), Opened("one")) >> Want("two") << CloseStream() << OpenStream("two")
 
 
 @pytest.mark.parametrize(
@@ -67,20 +65,14 @@ def test_another_wish_replaces_a_running_device() -> None:
     ],
 )
 def test_in_every_state_a_device_can_be_wanted_and_released(events: list[StreamEvent], state: State) -> None:
-    assert machine_in(*events).status.state is state
-    machine = machine_in(*events)
-    assert machine.handle(Want("two"), 1.0)[-1] == OpenStream("two")
-    assert machine.status.state is State.OPENING and machine.next_deadline() is None
-    machine = machine_in(*events)
-    assert (machine.handle(Release(), 1.0) == [CloseStream()]) == (state in (State.OPENING, State.RUNNING))
-    assert machine.status == StreamStatus() and machine.next_deadline() is None
-
-
-def test_an_unwanted_device_is_let_go() -> None:
-    machine = machine_in(Want("one"), Opened("one"))
-    assert machine.handle(Release(), 1.0) == [CloseStream()]
-    assert machine.status.state is State.CLOSED
-    assert machine.handle(Release(), 1.0) == []
+    wanted, released = stream(*events), stream(*events)
+    assert wanted.machine.status.state is state
+    wanted >> Want("two")
+    assert (wanted << CloseStream() if state is State.RUNNING else wanted) << OpenStream("two")
+    assert wanted.machine.status.state is State.OPENING and wanted.machine.next_deadline() is None
+    released >> Release()
+    assert released << CloseStream() if state in (State.OPENING, State.RUNNING) else released
+    assert released.machine.status == StreamStatus() and released.machine.next_deadline() is None
 
 
 events = st.one_of(
