@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from app.model.terms import KeyTrust
+from app.model.terms import CallOutcome, KeyTrust
 from transport.link import events as link
 from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
@@ -23,9 +23,6 @@ from transport.traversal.events import InterfacesChanged
 from transport.wire.relay_messages import DirectoryEntry, EndReason, LegCredentials
 
 ToneName = Literal["ring", "ring-back", "busy", "ended", "reconnecting"]
-CallOutcome = Literal[
-    "answered", "missed", "declined", "busy", "cancelled", "no-answer", "unreachable", "failed", "key-changed"
-]
 
 # -- events: the user ----------------------------------------------------------------------------------------------
 

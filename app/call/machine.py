@@ -11,7 +11,7 @@ from typing import Final
 
 from app.call import events as ev
 from app.call.events import CallCommand, CallEvent
-from app.model.terms import CallPhase, KeyTrust
+from app.model.terms import CallOutcome, CallPhase, KeyTrust
 from transport.link import events as link
 from transport.net.machine import TimerFired
 from transport.path import events as path
@@ -116,7 +116,7 @@ _PHASES: dict[State, CallPhase] = {
     State.ENDED: "ended",
 }
 # What a call that was not answered came to, by the reason that the relay or the peer gives.
-_OUTCOMES: dict[str, ev.CallOutcome] = {
+_OUTCOMES: dict[str, CallOutcome] = {
     "declined": "declined",
     "busy": "busy",
     "cancelled": "cancelled",
@@ -126,7 +126,7 @@ _OUTCOMES: dict[str, ev.CallOutcome] = {
     "limit": "unreachable",
     "draining": "unreachable",
 }
-_TIMED_OUT: dict[State, tuple[ev.CallOutcome, str, ev.ToneName | None]] = {
+_TIMED_OUT: dict[State, tuple[CallOutcome, str, ev.ToneName | None]] = {
     State.CALLING: ("unreachable", "relay-unreachable", "busy"),
     State.INVITED: ("unreachable", "relay-unreachable", "busy"),
     State.GRANTED: ("no-answer", "no-answer", "busy"),
@@ -375,7 +375,7 @@ class CallMachine:
     def _finish(
         self,
         trigger: Trigger,
-        outcome: ev.CallOutcome,
+        outcome: CallOutcome,
         reason: str,
         text: str = "",
         *,

@@ -14,6 +14,7 @@ from app.model.terms import (
     RelayProblem,
     Values,
 )
+from app.system.errors import FindingKind
 
 # Each picture of the engine carries them all.
 MAX_KNOWN_SHOWN = 20
@@ -215,6 +216,6 @@ class Notice(Frozen, frozen=True):
     """Something the person should know once: shown until dismissed. ``number`` names it."""
 
     number: int
-    kind: Literal["info", "warning", "error"]
+    kind: FindingKind
     code: str
     values: Values = field(default_factory=dict)

@@ -30,6 +30,10 @@ CallPhase = Literal[
     "ended",  # kept for a moment so that a person can read why
 ]
 
+CallOutcome = Literal[
+    "answered", "missed", "declined", "busy", "cancelled", "no-answer", "unreachable", "failed", "key-changed"
+]
+
 PathKind = Literal["relay", "direct"]
 
 PhaseName = Literal["port_mapping", "punch", "prediction", "birthday", "blocks"]

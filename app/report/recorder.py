@@ -16,14 +16,13 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from app.model.terms import CallPhase, PathKind, PhaseName
+from app.model.terms import CallOutcome, CallPhase, PathKind, PhaseName
 from app.report import trace
 from app.report.report import (
     REPORT_VERSION,
     CallReport,
     MediaReport,
     Nats,
-    Outcome,
     PathReport,
     PhaseReport,
     Role,
@@ -82,7 +81,7 @@ class Recorder:
         self._call_id = ""
         self._role: Role = "callee"
         self._peer = peer
-        self._outcome: Outcome | None = None
+        self._outcome: CallOutcome | None = None
         self._reason = ""
         self._nat_reports = Nats()
         self._phases: list[PhaseStatus] = []
@@ -193,7 +192,7 @@ class Recorder:
             self._spacing_s *= 2
             self._seconds = self._seconds[:DENSE_SECONDS] + self._seconds[DENSE_SECONDS::2]
 
-    def end(self, outcome: Outcome, reason: str, now: float) -> None:
+    def end(self, outcome: CallOutcome, reason: str, now: float) -> None:
         """The call is over, and so is whatever ran; only the first time counts."""
         if self._outcome is not None:
             return

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from app.model.terms import PathKind, PhaseName
+from app.model.terms import CallOutcome, PathKind, PhaseName
 from transport.nat.profile import Mapping, NatProfile
 from transport.path.stats import PathVia
 
@@ -24,9 +24,6 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Port = Annotated[int, Meta(ge=0, lt=65_536)]
 
 Role = Literal["caller", "callee"]
-Outcome = Literal[
-    "answered", "missed", "declined", "busy", "cancelled", "no-answer", "unreachable", "failed", "key-changed"
-]
 Via = PathVia
 Whose = Literal["local", "remote"]
 PhaseResult = Literal["won", "failed", "skipped", "cancelled"]
@@ -133,7 +130,7 @@ class CallReport(Struct, frozen=True):
     call_id: str
     role: Role
     peer: str
-    outcome: Outcome | None = None
+    outcome: CallOutcome | None = None
     """``null`` while the call goes on."""
     reason: str = ""
     times: Times = Times()
