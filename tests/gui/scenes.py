@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import msgspec
-from PySide6.QtWidgets import QApplication, QScrollArea
+from PySide6.QtWidgets import QApplication, QLineEdit, QScrollArea
 
 from app.ipc.engine_state import DeviceProblem, NetworkState
 from app.ipc.messages import EngineState, Levels
@@ -84,7 +84,10 @@ def _network(window: MainWindow, state: EngineState) -> None:
 
 
 def _typed(window: MainWindow, state: EngineState) -> None:
-    window.findChild(object, "search").setText("zoe@calls.example")  # type: ignore[union-attr]
+    search = window.findChild(QLineEdit, "search")
+    assert search is not None
+    search.setFocus()
+    search.setText("zoe@calls.example")
 
 
 def _step(place: int, **fields: str):  # type: ignore[no-untyped-def]

@@ -30,7 +30,7 @@ class EngineDownPage(Page):
 
     def show_reason(self, text: str) -> None:
         """Say what happened."""
-        self._text.setText(joined(text, self.tr("Your contacts, calls and settings are safe.")))
+        self._text.setText(joined(text, self.tr("Your contacts and settings are safe.")))
 
 
 class StartingPage(Page):

@@ -206,7 +206,7 @@ class HomePage(Page):
             title, text = self.tr("One moment"), busy
         elif not address:
             title = self.tr("You have no address yet")
-            text = self.tr("Choose a name and a relay, and people can call you. It takes a minute.")
+            text = self.tr("Choose a name and a relay, so that people can call you.")
         elif self._state.contacts:
             title = self.tr("Nobody selected")
             text = self.tr("Choose a contact on the left, or type an address.")

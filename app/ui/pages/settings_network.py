@@ -71,7 +71,7 @@ class NetworkSection(Section):
         registered = bool(me.address)
         self._address.set_text(short_address(me.address) if registered else self.tr("No address yet"))
         text = {
-            "none": self.tr("Choose a name and a relay, and people can call you."),
+            "none": self.tr("Choose a name and a relay, so that people can call you."),
             "connecting": self.tr("Connecting to the relay…"),
             "online": self.tr("Connected to the relay."),
             "offline": self.tr("The relay cannot be reached. Segue keeps trying."),
