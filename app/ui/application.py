@@ -1,4 +1,4 @@
-"""The Qt application around the window: name, style, font, versions, and how a signal ends it."""
+"""The Qt application: name, style, font, versions, and a clean end on a signal."""
 
 import importlib.metadata
 import platform
@@ -16,10 +16,10 @@ from app.ui.theme.theme import apply_theme, choose_font
 
 
 class EndSignals(QObject):
-    """Ctrl-C and a friendly kill close the window as its button does.
+    """Ctrl-C and SIGTERM close the window as its close button does.
 
-    Python runs signal handlers only between two of its own instructions, and Qt's loop may wait long for the next
-    one: the wake-up socket brings it there.
+    Python runs signal handlers only between bytecode instructions, and Qt's loop may be waiting in C++ for long:
+    the wake-up socket brings it back.
     """
 
     def __init__(self, end: Callable[[], None], parent: QObject) -> None:
@@ -55,7 +55,7 @@ def make_application(arguments: list[str]) -> QApplication:
     application.setApplicationName("Segue")
     application.setDesktopFileName("segue")
     application.setStyle("Fusion")
-    # The tray keeps the program alive; the window says itself when it is over.
+    # The tray keeps the program alive; the window decides when to quit.
     application.setQuitOnLastWindowClosed(False)
     use_translator(lambda text, count: QCoreApplication.translate("text", text, "", -1 if count is None else count))
     choose_font(application)

@@ -1,4 +1,4 @@
-"""Between the engine and Qt: the engine's messages become signals, the window's commands go out.
+"""Between the engine and Qt: the engine's messages become signals, and commands go to the engine.
 
 The only place that imports qasync. Nothing here waits for the engine on the window's thread: starting it runs in a
 worker thread, reading it is a task of the loop. When the engine goes, :attr:`Bridge.engine_gone` says so in words
@@ -20,7 +20,7 @@ from app.ipc.client import START_TIMEOUT_S, EngineClient, EngineUnreachable, sta
 from app.text.problems import problem_text
 from transport.io.tasks import Tasks
 
-# To take leave of the engine without a display. It needs a few turns of the loop, no network and no disk.
+# For detaching from the engine without a display: a few turns of the loop, no network and no disk.
 LEAVE_TIMEOUT_S = 2.0
 LEAVE_TURN_S = 0.05
 
@@ -29,7 +29,7 @@ class EngineLink(Protocol):
     """A connection to a running engine (:class:`app.ipc.client.EngineClient`)."""
 
     def messages(self) -> AsyncIterator[ipc.EngineMessage]:
-        """What the engine says; ends when it has gone."""
+        """What the engine sends; ends when the engine has gone."""
 
     def send(self, message: ipc.WindowMessage) -> None:
         """Send a command; never waits."""
@@ -39,7 +39,7 @@ class EngineLink(Protocol):
 
 
 class EngineSource(Protocol):
-    """How to start an engine, and to reach it. Both raise :class:`EngineUnreachable` with words."""
+    """How to start an engine, and to reach it. Both raise :class:`EngineUnreachable`."""
 
     def start(self) -> None:
         """Start one if none runs. May block: called from a worker thread."""
@@ -49,7 +49,7 @@ class EngineSource(Protocol):
 
 
 class LocalEngine:
-    """The engine of a data folder on this machine. It outlives the window."""
+    """The engine of a data folder on this computer. It outlives the window."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -61,7 +61,7 @@ class LocalEngine:
         self._children.append(start_engine(self._home))
 
     def reap(self) -> int:
-        """Take leave of engines that have ended (on POSIX they are zombies until then). Returns how many still run."""
+        """Wait for engines that have ended (on POSIX they stay zombies until then). Returns how many still run."""
         self._children = [child for child in self._children if child.poll() is None]
         return len(self._children)
 
@@ -99,7 +99,7 @@ class Bridge(QObject):
 
     @property
     def attached(self) -> bool:
-        """Whether an engine is there to take commands."""
+        """Whether an engine is connected."""
         return self._link is not None
 
     def open(self) -> None:
@@ -116,7 +116,7 @@ class Bridge(QObject):
             self._link.send(command)
 
     def end(self) -> None:
-        """The person is through with the window: :func:`run_with_engine` returns soon."""
+        """The window is done: :func:`run_with_engine` returns soon."""
         self._ended.set()
 
     async def serve(self) -> None:
@@ -179,7 +179,7 @@ def run_with_engine(application: QApplication, bridge: Bridge) -> int:
         # asyncio loop set, and a bridge that is just closing fails there.
         loop.call_soon(serve)
         loop.run_forever()
-        # Not over yet: the display has gone, or the desktop's session is over. It is as if the window had been closed.
+        # Not over yet: the display has gone, or the desktop's session is over: as if the window had been closed.
         # Without a display Qt's loop may end after every turn.
         bridge.end()
         until = loop.time() + LEAVE_TIMEOUT_S

@@ -42,7 +42,7 @@ class CallCommands:
         self._for_call(ipc.DismissCall)
 
     def refuse(self) -> None:
-        """Be rid of the call, whatever its phase."""
+        """End the call, whatever its phase."""
         match self.call and self.call.phase:
             case "ended":
                 self.dismiss()
@@ -58,7 +58,7 @@ class CallCommands:
             self._send(ipc.PlaceCall(address=self.call.address))
 
     def toggle_mute(self) -> None:
-        """Mute the microphone, or open it again."""
+        """Mute or unmute the microphone."""
         if self.call is not None:
             self._send(ipc.SetMuted(muted=not self.call.muted))
 

@@ -36,7 +36,7 @@ PageName = Literal["engine_down", "starting", "key_changed", "call", "first_run"
 
 
 def page_for(state: EngineState | None, *, gone: bool, skipped: bool, in_settings: bool) -> PageName:
-    """Which page a state calls for. ``skipped``: the first run is done, or was left for later."""
+    """Which page a state calls for. ``skipped``: the first run is done or was postponed."""
     if gone:
         return "engine_down"
     if state is None or not state.ready:
@@ -65,7 +65,7 @@ class MainWindow(QMainWindow):
         self._bridge = bridge
         self._state: EngineState | None = None
         self._gone = False
-        # Once in the first run, the person leaves it; the engine's state does not throw them out half way.
+        # Only the person leaves the first run; a state of the engine does not interrupt it.
         self._setting_up = False
         self._skipped = try_here
         self._try_here = try_here
@@ -120,12 +120,12 @@ class MainWindow(QMainWindow):
 
     @cached_property
     def key_changed(self) -> KeyChangedPage:
-        """The stop."""
+        """The stop on a changed key."""
         return self._add(KeyChangedPage(self._bridge.send))
 
     @cached_property
     def engine_down(self) -> EngineDownPage:
-        """No engine."""
+        """Shown without an engine."""
         page = self._add(EngineDownPage())
         page.restart_wanted.connect(self._restart)
         return page
@@ -138,7 +138,7 @@ class MainWindow(QMainWindow):
         bridge = self._bridge
         bridge.state_changed.connect(self.show_state)
         bridge.levels.connect(self.show_levels)
-        # Samples are kept even while the panel is closed, so that it opens with its past.
+        # The panel collects samples while it is closed, so that its charts are complete when it opens.
         bridge.sample.connect(self.call.panel.add_sample)
         bridge.failed.connect(self.command_failed)
         bridge.report.connect(self.take_report)
@@ -185,7 +185,7 @@ class MainWindow(QMainWindow):
             self.settings.take_report(report)
 
     def engine_gone(self, reason: str) -> None:
-        """There is no engine: say so, and offer to start it."""
+        """Show that there is no engine, and offer to start it."""
         self._gone = True
         self.incoming.show_call(None)
         self.engine_down.show_reason(reason)
@@ -214,7 +214,7 @@ class MainWindow(QMainWindow):
         self._shown.leave()
         self._shown = page
         self._stack.setCurrentWidget(page)
-        # Not on the first button: a ring is drawn where the person went by keys, and Enter does nothing by surprise.
+        # Not on the first button: focus rings are for keyboard users, and Enter must do nothing by surprise.
         page.setFocus(Qt.FocusReason.OtherFocusReason)
         page.enter()
         if page is not self.call:

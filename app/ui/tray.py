@@ -56,7 +56,7 @@ class Tray(QObject):
             self.icon.show()
 
     def hide(self) -> None:
-        """Go before the program ends; some trays keep an empty place otherwise."""
+        """Disappear before the program ends; some trays leave a gap otherwise."""
         self.icon.hide()
 
     def show_state(self, state: EngineState, *, window_active: bool) -> None:

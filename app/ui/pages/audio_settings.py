@@ -89,7 +89,7 @@ class AudioCheck(QWidget):
                 self._send(TestRecording(on=False))
 
     def forget(self) -> None:
-        """The engine is a new one: it knows nothing of an open microphone."""
+        """A new engine knows nothing of an open microphone."""
         self._listening = False
 
     def _fill(self, choice: Choice, devices: tuple[AudioDevice, ...], chosen: str) -> None:
@@ -104,7 +104,7 @@ class AudioCheck(QWidget):
                     choice.addItem(plain(device.name), device.device)
             place = choice.findData(chosen)
             if place < 0:
-                # Unplugged at the moment; the engine uses it again when it is back.
+                # Not connected at the moment; the engine uses it again when it is back.
                 choice.addItem(self.tr("Your chosen device (not connected)"), chosen)
                 place = choice.count() - 1
             choice.setCurrentIndex(place)

@@ -1,4 +1,4 @@
-"""The call: who, how long, how loud, and one line that says how it travels. The line opens the connection panel."""
+"""The call: who, how long, how loud, and the path it takes. The line about the path opens the connection panel."""
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QWidget
@@ -28,7 +28,7 @@ CLOCK_MS = 250
 
 
 class CallPage(Page):
-    """The running, ringing or just ended call."""
+    """A call that rings, runs or has just ended."""
 
     def __init__(self, send: Send, now: Now) -> None:
         super().__init__()

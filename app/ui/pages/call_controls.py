@@ -57,7 +57,7 @@ class CallControls(QWidget):
         self._mute.set_icon("mic-off" if call.muted else "mic", "warn" if call.muted else "")
 
     def devices_menu(self) -> QMenu:
-        """The menu with microphones and speakers; whoever opens it lets it go."""
+        """The menu of microphones and speakers; the caller deletes it."""
         menu = QMenu(self)
         menu.setObjectName("devices_menu")
         audio, settings = self._state.audio, self._state.settings

@@ -1,4 +1,4 @@
-"""When there is no engine: what happened and one button, or that it is about to be there."""
+"""The pages without an engine: what happened and a button to restart it; or that it is starting."""
 
 from PySide6.QtCore import Signal
 
@@ -34,7 +34,7 @@ class EngineDownPage(Page):
 
 
 class StartingPage(Page):
-    """Shown for the moment that the engine takes to start."""
+    """Shown while the engine starts."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The first minutes: a name, a relay, microphone and speaker. Three steps, each may be left for later."""
+"""The first run: a name, a relay, microphone and speaker. Each of the three steps can be postponed."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ ECHO_NAME = "echo"
 
 
 class FirstRunPage(Page):
-    """The steps. ``finished`` when the person is through, or leaves the rest for later."""
+    """The steps. ``finished`` when all are done or the rest is postponed."""
 
     finished = Signal()
 
@@ -35,7 +35,7 @@ class FirstRunPage(Page):
         self._state = EngineState()
         self._asked = False
         self._busy = False
-        # Pages in a column, one visible: a stacked widget would be as tall as its tallest page.
+        # All in a column, one visible: a stacked widget would be as tall as its tallest page.
         self._steps = (self._build_name(), self._build_relay(), self._build_sound(), self._build_ready())
         self._step = NAME
         self._progress = small(wrap=False, centred=True)

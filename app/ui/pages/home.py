@@ -1,4 +1,4 @@
-"""Home: people at the left; at the right the selected one, the recent calls, the own network or a hint."""
+"""Home: contacts on the left; on the right the selected one, the recent calls, the own network or a hint."""
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShortcut, QShowEvent
@@ -29,7 +29,7 @@ AGE_MS = 20_000
 
 
 class SearchField(Field):
-    """Search; Down goes on into the list."""
+    """Search; Down moves into the list."""
 
     went_down = Signal()
 
@@ -43,7 +43,7 @@ class SearchField(Field):
 
 
 class HomePage(Page):
-    """People and calls."""
+    """Contacts and calls."""
 
     settings_wanted = Signal()
     setup_wanted = Signal()
@@ -96,7 +96,7 @@ class HomePage(Page):
         self._ages.stop()
 
     def enter(self) -> None:
-        # Keys go to the people.
+        # The arrow keys move through the contacts.
         (self.people if self._state.contacts else self._search).setFocus(Qt.FocusReason.OtherFocusReason)
 
     # -- building --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A small window that rises above others when somebody calls."""
+"""A small window that comes up above all others when somebody calls."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from app.ui.widgets.labels import ElidedLabel, small
 from app.ui.widgets.layout import column, row
 
 WIDTH_PX = 400
-# Somebody who is typing when the window rises must not answer with their next Enter.
+# Somebody who is typing when the window comes up must not answer with their next Enter.
 KEYS_AFTER_S = 0.7
 
 
@@ -63,7 +63,7 @@ class IncomingWindow(QWidget):
         )
 
     def show_call(self, call: CallStatus | None) -> None:
-        """Rise for an incoming call; go for anything else."""
+        """Show an incoming call; hide for anything else."""
         before = self._commands.call
         if call is None or call.phase != "incoming":
             self._commands.call = None

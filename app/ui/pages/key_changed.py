@@ -1,4 +1,4 @@
-"""The stop when the key of the person called, or calling, is not the known one. No audio flows until one decides."""
+"""Shown when the other person's key is not the known one. No audio flows until the user decides."""
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame
@@ -18,7 +18,7 @@ BUTTON_PX = 184
 
 
 class KeyChangedPage(Page):
-    """What it means, the safe choice, and the other one."""
+    """What it means, and the two choices."""
 
     def __init__(self, send: Send) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ def summary(network: NetworkState) -> str:
 
 
 class NetworkLine(QWidget):
-    """The network in two lines, at the foot of the list of people; the first is a button."""
+    """The network in two lines below the contacts; the first is a button."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class NetworkLine(QWidget):
         self.setLayout(column(self.button, self._text, spacing=0))
 
     def show_network(self, network: NetworkState, now: float) -> None:
-        """Show the headline, what follows from it, and its age."""
+        """Show the headline, what to expect of calls, and how old that is."""
         headline = networks.headline(network.nat.kind)
         parts = [summary(network)]
         if network.measured is not None:
@@ -88,7 +88,7 @@ class NetworkPage(QWidget):
         self.setLayout(column(sheet(*parts, width_px=MAX_WIDTH_PX, name="network_scroll")))
 
     def show_network(self, network: NetworkState, now: float) -> None:
-        """Bring the page up to date; the age grows by itself."""
+        """Bring the page up to date, and the age with it."""
         measured = network.measured
         tested = self.tr("Tested {ago}").format(ago=age(measured, now)) if measured is not None else ""
         self._age.show_text(tested)

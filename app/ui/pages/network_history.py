@@ -1,4 +1,4 @@
-"""What is remembered of calls between networks, in the settings: what worked, how often, when. It can be erased."""
+"""What worked between which networks, how often and when, as the settings show it. It can be erased."""
 
 from PySide6.QtWidgets import QFrame, QWidget
 

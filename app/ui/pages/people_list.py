@@ -1,4 +1,4 @@
-"""The list of people: a model over the contacts, a filter and the painting of a row. 2,000 rows cost what is seen."""
+"""The list of contacts: model, filter and painting. Of 2,000 rows only the visible ones cost time."""
 
 from PySide6.QtCore import (
     QAbstractListModel,
@@ -33,7 +33,7 @@ KEYBOARD_REASONS = (
 
 
 class PeopleModel(QAbstractListModel):
-    """Contacts, online ones first, then by name; ``matching`` keeps those whose name or address has a text."""
+    """Contacts, online ones first, then by name; filtered by a text in name or address."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class PeopleModel(QAbstractListModel):
         self._needle = ""
 
     def set_contacts(self, contacts: tuple[Contact, ...]) -> None:
-        """Show these. Where the order stays, only rows are redrawn, so that the selection keeps still."""
+        """Show these. If the order is the same, rows are only redrawn, and the selection stays."""
         if contacts == self._all:
             return
         self._all = contacts
@@ -161,7 +161,7 @@ class PersonDelegate(QStyledItemDelegate):
 
 
 class PeopleList(QListView):
-    """The people at the left. Enter on a row calls it."""
+    """The contacts on the left. Enter on a row calls it."""
 
     picked = Signal(str)
     """An address was selected, or "" for none."""
@@ -187,12 +187,12 @@ class PeopleList(QListView):
         self.by_keys = False
 
     def set_contacts(self, contacts: tuple[Contact, ...]) -> None:
-        """Show these and keep the person selected who was."""
+        """Show these and keep the selection."""
         self.people.set_contacts(contacts)
         self._restore()
 
     def set_needle(self, needle: str) -> None:
-        """Filter, and keep the person selected who was, if still there."""
+        """Filter, and keep the selection if it is still there."""
         self.people.set_needle(needle)
         self._restore()
 
@@ -213,7 +213,7 @@ class PeopleList(QListView):
         return contact.address if contact else ""
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        # A ring around the row is for those who go by keys.
+        # The focus ring is for keyboard users.
         self.by_keys = event.reason() in KEYBOARD_REASONS
         super().focusInEvent(event)
 

@@ -1,4 +1,4 @@
-"""The person at the right of the home page: call, address, safety number, calls so far, and what to do with them."""
+"""One contact on the home page: call, address, safety number, past calls, and what can be done with them."""
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont

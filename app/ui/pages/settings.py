@@ -1,4 +1,4 @@
-"""Settings: the names of the sections at the left, the chosen one at the right."""
+"""Settings: the list of sections on the left, the chosen one on the right."""
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QStackedWidget

@@ -104,11 +104,11 @@ class Chart(QWidget):
             self.update()
 
     def marks(self) -> tuple[PathMark, ...]:
-        """Those that are in view."""
+        """Those in view."""
         return tuple(mark for mark in self._marks if self._end - WINDOW_S <= mark.at <= self._end)
 
     def reset(self) -> None:
-        """Forget all: another call."""
+        """Start again for another call."""
         self._marks = ()
         self.lines = tuple(Points() for _ in self._series)
         self._figure = ""

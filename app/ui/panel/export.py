@@ -1,4 +1,4 @@
-"""What can be taken away of a call: its report on the clipboard, and its trace in a file."""
+"""What can be exported of a call: its report to the clipboard, and its trace to a file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ FILE_NAME = "segue-trace.json"
 
 
 class ReportCopier(QWidget):
-    """A button that asks the engine for the report of a call; it goes to the clipboard when it comes."""
+    """A button that asks the engine for the report of a call and puts it on the clipboard."""
 
     def __init__(self, send: Send, *, kind: str, name: str) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ReportCopier(QWidget):
 
 
 class TraceSaver(QWidget):
-    """A button with two choices, and a word when the file is there. By default addresses and names are left out."""
+    """A button with two choices: without addresses and names, to share, or with them."""
 
     def __init__(self, send: Send) -> None:
         super().__init__()

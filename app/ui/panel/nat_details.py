@@ -1,4 +1,4 @@
-"""What is known of a network: its kind in words, the evidence in small print, and the port that was mapped."""
+"""What is known of a network: its kind, the evidence in small print, and the mapped port."""
 
 from PySide6.QtWidgets import QFrame, QWidget
 

@@ -19,7 +19,7 @@ from app.ui.widgets.format import kilobits, milliseconds, percent, plain
 from app.ui.widgets.labels import ElidedLabel, small, strong
 from app.ui.widgets.layout import card, column, row, scrolled, wrap
 
-# Scales do not shrink under these, so that small wobbles look small.
+# Scales end no lower than these, so that small changes look small.
 LEAST_RTT_MS = 50.0
 LEAST_LOSS = 0.05
 LEAST_DELAY_MS = 100.0
@@ -46,7 +46,7 @@ class ConnectionPanel(QFrame):
         networks.setStretch(1, 1)
         close = icon_button("x", self.tr("Close the connection panel"), name="close_panel")
         close.clicked.connect(self.close_wanted)
-        # In a small window the title gives way to the buttons, and to the words that they show for a moment.
+        # In a small window the title makes room for the buttons and their confirmations.
         title = ElidedLabel(self.tr("Connection"), size="title")
         body = column(
             self._build_strip(),

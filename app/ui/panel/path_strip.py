@@ -31,7 +31,7 @@ HEIGHT_PX = 84
 BAND_TOP_PX = 26
 BAND_PX = 32
 SIDE_PX = 6
-# A call shorter than this does not fill the strip: a second stays a second while one watches it grow.
+# A shorter call does not fill the strip: the scale stays the same while the call grows.
 LEAST_SPAN_S = 30.0
 NEAR_PX = 9
 MARK_REACH_PX = 5.0

@@ -1,4 +1,4 @@
-"""The steps to a direct path: one for each phase, with its state in a word, an icon and one sentence why.
+"""The steps to a direct path: one for each phase, with its state, an icon and the reason in a sentence.
 
 Phases overlap: each step has its own progress and its own time left, which run on between two states of the engine.
 """
@@ -121,7 +121,7 @@ class Step(QWidget):
 
 
 def _share(phase: TraversalStep, elapsed: float) -> float:
-    """How far it is, by what is counted, otherwise by time."""
+    """Progress by what is counted, otherwise by time."""
     if phase.of or phase.until is None or phase.started is None or phase.until <= phase.started:
         return phase.progress
     return max(phase.progress, min(1.0, (elapsed - phase.started) / (phase.until - phase.started)))

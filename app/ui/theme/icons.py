@@ -64,12 +64,12 @@ def paint_icon(painter: QPainter, place: QRectF, name: str, colour: str) -> None
 
 
 def logo_pixmap(size_px: int, ratio: float = 1.0) -> QPixmap:
-    """Segue's own picture."""
+    """Segue's logo."""
     return _render(_source("segue.svg"), size_px, ratio)
 
 
 def logo() -> QIcon:
-    """Segue's own picture as the icon of a window and in the tray."""
+    """Segue's logo as the icon of windows and of the tray."""
     made = QIcon()
     for size_px in (16, 22, 24, 32, 48, 64, 128, 256):
         made.addPixmap(_render(_source("segue.svg"), size_px, 1.0))

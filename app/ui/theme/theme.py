@@ -54,7 +54,7 @@ def font(size_px: int, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
 
 
 def choose_font(application: QApplication) -> None:
-    """Body font for the whole application: the desktop's, or the nicest at hand where there is no desktop."""
+    """Set the body font: the desktop's, or the best installed one where there is no desktop."""
     chosen = QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont)
     if sys.platform.startswith("linux") and not os.environ.get("XDG_CURRENT_DESKTOP"):
         at_hand = set(QFontDatabase.families())

@@ -26,7 +26,7 @@ class Appear(QObject):
         self._fade.setEndValue(1.0)
         self._fade.setDuration(MOVE_MS)
         self._fade.valueChanged.connect(lambda share: self._effect.setOpacity(float(share)))
-        # Drawing through an effect costs a copy each time: only while it moves.
+        # Drawing through an effect costs a copy each time, so it is on only while it moves.
         self._fade.finished.connect(lambda: self._effect.setEnabled(False))
 
     def begin(self) -> None:
@@ -37,7 +37,7 @@ class Appear(QObject):
 
 
 class Pulse(QObject):
-    """Widens a halo once a ring while it rings. ``show`` takes 0 (none) to 1 (widest).
+    """Widens a halo with each ring. ``show`` takes 0 (none) to 1 (widest).
 
     Where the desktop asks for no motion the halo stands still at half its width.
     """

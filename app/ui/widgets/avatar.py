@@ -1,4 +1,4 @@
-"""The round picture of a person, and the mark of their presence."""
+"""The avatar of a person, and the mark of their presence."""
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen
@@ -9,7 +9,7 @@ from app.ui.widgets.format import initials
 
 
 class Avatar(QWidget):
-    """A round ground with one or two letters, and room for a halo around it."""
+    """A circle with one or two letters, and room for a halo around it."""
 
     def __init__(self, size_px: int = 72, halo_px: int = 0) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Avatar(QWidget):
         self.setFixedSize(size_px + 2 * halo_px, size_px + 2 * halo_px)
 
     def set_title(self, title: str) -> None:
-        """Whose picture this is."""
+        """Whose avatar this is."""
         self._letters = initials(title)
         self.update()
 
@@ -43,12 +43,12 @@ class Avatar(QWidget):
 
 
 def paint_avatar(painter: QPainter, circle: QRectF, letters: str) -> None:
-    """The round picture of somebody."""
+    """Draw the avatar of somebody."""
     palette = colours()
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(palette.accent_soft))
     painter.drawEllipse(circle)
-    # The letters are part of a picture, sized with it, not a line of text.
+    # The letters are part of the picture and sized with it.
     painter.setFont(font(round(circle.width() * 0.36), QFont.Weight.DemiBold))
     painter.setPen(QColor(palette.accent))
     painter.drawText(circle, Qt.AlignmentFlag.AlignCenter, letters)

@@ -53,7 +53,7 @@ class Button(QPushButton):
             self._tint()
 
     def setText(self, text: str) -> None:
-        """Show ``text``; an icon stands at a distance from it."""
+        """Show ``text``, and keep the icon at a distance from it."""
         super().setText(text)
         self._tint()
 
@@ -74,10 +74,10 @@ class Button(QPushButton):
 
 
 primary = partial(Button, kind="primary")
-"""What one came for: at most one of a page."""
+"""The main action, at most one on a page."""
 danger = partial(Button, kind="danger")
 quiet = partial(Button, kind="quiet")
-"""Without a frame until the mouse is on it."""
+"""Without a frame until the mouse is over it."""
 
 
 def icon_button(icon: str, spoken: str, *, name: str, clicked: Callable[[], None] | None = None) -> Button:

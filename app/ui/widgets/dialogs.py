@@ -1,4 +1,4 @@
-"""Small windows that ask something. They are opened with ``open()``, stop nothing, and answer through a signal."""
+"""Questions. They are opened with ``open()``, so they block nothing, and answer through a signal."""
 
 from collections.abc import Callable
 
@@ -36,14 +36,14 @@ class Question(QDialog):
                 margins=(3 * GRID_PX,) * 4,
             )
         )
-        # A slip of the Enter key must not remove anything.
+        # Pressing Enter by accident must not remove anything.
         (self.no if danger else self.yes).setDefault(True)
 
 
 def confirm(
     parent: QWidget, title: str, text: str, action: str, then: Callable[[], None], *, danger: bool = True
 ) -> Question:
-    """Ask before something that cannot be undone by the same click; ``danger``: something is lost by it."""
+    """Ask before something that cannot be undone; ``danger``: something is lost by it."""
     asked = Question(parent, title, text, action, danger=danger)
     asked.accepted.connect(then)
     asked.open()

@@ -1,4 +1,4 @@
-"""Why the last command failed. It goes by itself, or with its button."""
+"""Why the last command failed. It disappears after a while, or with its button."""
 
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QFrame

@@ -1,4 +1,4 @@
-"""Figures, times and states as people say them. What a stranger chose to be called is made harmless here."""
+"""Figures, times and states as people read them. Names from outside are made harmless here."""
 
 import math
 
@@ -56,7 +56,7 @@ def short_address(address: str) -> str:
 
 
 def initials(title: str) -> str:
-    """One or two letters for the round picture."""
+    """One or two letters for the avatar."""
     words = [word for word in plain(title).replace(".", " ").replace("_", " ").replace("-", " ").split() if word]
     letters = [next((sign for sign in word if sign.isalnum()), "") for word in words]
     found = "".join(letters[:1] + (letters[-1:] if len(letters) > 1 else []))
@@ -82,7 +82,7 @@ def talked(seconds: float) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """A span that gets shorter: seconds to the end of the second minute, then minutes."""
+    """Time that is left: in seconds under two minutes, then in minutes."""
     whole = max(0, math.ceil(seconds))
     if whole < 2 * MINUTE_S:
         return sentence("{seconds} s", seconds=whole)
@@ -90,7 +90,7 @@ def time_left(seconds: float) -> str:
 
 
 def age(at: float, now: float) -> str:
-    """How long ago something was learnt (Unix seconds): the larger the coarser."""
+    """How long ago something was (Unix seconds), the coarser the longer."""
     ago = max(0.0, now - at)
     if ago < MINUTE_S:
         return sentence("just now")

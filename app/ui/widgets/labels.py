@@ -1,4 +1,4 @@
-"""Text and icons that are only shown. Every label is plain text: a name from outside is never markup."""
+"""Labels and icons. Every label is plain text: a name from outside is never markup."""
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
@@ -8,7 +8,7 @@ from app.ui.theme.icons import ICON_PX, logo_pixmap, paint_icon
 from app.ui.theme.theme import GRID_PX, colours, restyle
 from app.ui.widgets.format import MAX_LABEL_CHARS, breakable, plain, plain_lines
 
-# Long enough to be seen, short enough to be gone at the next look.
+# Long enough to be noticed, short enough not to be in the way.
 CONFIRMED_MS = 1_500
 
 
@@ -151,7 +151,7 @@ class Icon(QWidget):
 
 
 def logo_label(size_px: int) -> Label:
-    """Segue's own picture."""
+    """Segue's logo."""
     made = Label(centred=True)
     made.setPixmap(logo_pixmap(size_px, made.devicePixelRatioF()))
     return made

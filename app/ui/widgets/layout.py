@@ -67,7 +67,7 @@ def framed(kind: str, layout: QLayout, name: str = "") -> QFrame:
 
 
 def card(*parts: Part, name: str = "", spacing: int = GRID_PX, margins: Margins = PADDING) -> QFrame:
-    """A raised ground with round corners around a column."""
+    """A column on a raised background with round corners."""
     return framed("card", column(*parts, spacing=spacing, margins=margins), name)
 
 
@@ -80,7 +80,7 @@ def rule() -> QFrame:
 
 
 def scrolled(inside: QWidget, *, name: str) -> QScrollArea:
-    """``inside`` in an area that scrolls downwards only."""
+    """``inside`` in an area that scrolls vertically."""
     area = QScrollArea()
     area.setObjectName(name)
     area.setWidgetResizable(True)
@@ -95,14 +95,14 @@ def scrolled(inside: QWidget, *, name: str) -> QScrollArea:
 
 
 def sheet(*parts: Part, width_px: int, name: str, top_px: int = 4 * GRID_PX) -> QScrollArea:
-    """Cards below each other, in the middle of a page that scrolls."""
+    """A centred column of cards that scrolls."""
     body = wrap(column(*parts, spacing=2 * GRID_PX, margins=(0, top_px, 0, 3 * GRID_PX)))
     body.setMaximumWidth(width_px)
     return scrolled(wrap(row(4 * GRID_PX, body, 4 * GRID_PX, spacing=0, stretch=1)), name=name)
 
 
 def clear(layout: QLayout) -> None:
-    """Take everything out of ``layout`` and let it go."""
+    """Remove and delete everything in ``layout``."""
     while (item := layout.takeAt(0)) is not None:
         if (inner := item.layout()) is not None:
             clear(inner)

@@ -12,7 +12,7 @@ from app.ui.widgets.format import plain
 from app.ui.widgets.labels import Icon, small, strong
 from app.ui.widgets.layout import clear, column, framed, row
 
-# More would push the page out of sight; the rest comes when these have been read.
+# More would push the page out of view; the rest comes when these are dismissed.
 SHOWN = 3
 LOOKS = {"info": ("info", "accent"), "warning": ("triangle-alert", "warn"), "error": ("circle-alert", "warn")}
 

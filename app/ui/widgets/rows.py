@@ -1,4 +1,4 @@
-"""Rows that pages share: a heading with what it means, a setting with its control, a list with hairlines."""
+"""Rows that pages share: a heading with an explanation, a setting with its control, a list with hairlines."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ HINT_PX = 440
 
 
 def hint(icon: Icon, title: Label, text: Label, *below: QWidget | QLayout) -> QVBoxLayout:
-    """What to show where there is nothing else: in the middle of a page, what is so and what can be done."""
+    """What to show where there is nothing else, in the middle of a page."""
     text.setFixedWidth(HINT_PX)
     parts = (GRID_PX, row(None, *below, None)) if below else ()
     return column(None, row(None, icon, None), GRID_PX, title, row(None, text, None), *parts, None)
