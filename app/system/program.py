@@ -4,14 +4,9 @@ import sys
 
 
 def own_program() -> list[str]:
-<<<<<<< HEAD
-    """The command of another process of this program, to which arguments are added."""
-    return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "app"]
-=======
-    """The command of another process of this program.
+    """The command of another process of this program, to which arguments are added.
 
     ``-P``: without it Python looks for modules in the current folder first, so that a folder with a ``typing.py`` or
     an ``app`` in it would have its code run.
     """
     return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-P", "-m", "app"]
->>>>>>> 03bca7f (app: never run code of the current folder in a child process)
