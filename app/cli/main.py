@@ -9,7 +9,6 @@ imports by name (``tests/arch/test_command_line.py``).
 
 import argparse
 import importlib
-import importlib.util
 import logging
 import os
 import sys
@@ -24,10 +23,10 @@ from app.demo.networks import Nat
 from app.model.exit_status import ExitStatus
 from app.system.errors import AppError
 from app.system.logs import keep_stderr, log_level
-from relay.config import DRAIN_S
 from transport.wire.addresses import DEFAULT_PORT
 from transport.wire.errors import WireError
 
+WINDOW_LIBRARIES = ("PySide6", "qasync")
 _PORT = number(int, 0, 65535)
 _WITH_PARENT = flag("--with-parent", argparse.SUPPRESS)
 _CALL = (
@@ -118,10 +117,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
             option(
                 "--drain",
                 "S",
-                "Seconds for running calls at stop. [default: %(default)g]",
+                "Seconds for running calls at stop. [default: 60]",
                 number(float, 0, 3600),
                 dest="drain_s",
-                default=DRAIN_S,
             ),
             _WITH_PARENT,
         ),
@@ -153,12 +151,16 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, object
 
 def run(name: str, options: Mapping[str, object]) -> int:
     """Carry out a command; returns the exit status."""
-    # The command line itself runs where Qt is not installed.
-    if name == "window" and importlib.util.find_spec("PySide6") is None:
+    module, _, function = COMMANDS[name].runs.partition(":")
+    try:
+        carry_out = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        # The command line itself runs where Qt is not installed.
+        if (error.name or "").partition(".")[0] not in WINDOW_LIBRARIES:
+            raise
         complain("The window needs PySide6, which is not installed; “segue --help” lists the rest.")
         return ExitStatus.FAILED
-    module, _, function = COMMANDS[name].runs.partition(":")
-    return int(getattr(importlib.import_module(module), function)(**options))
+    return int(carry_out(**options))
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from app.cli.output import complain, say
 from app.model.exit_status import ExitStatus
 from app.system.data_dir import find_home
 from app.system.parent_watch import watch_parent
-from relay.config import Ready, RelayConfig
+from relay.config import DRAIN_S, Ready, RelayConfig
 from relay.errors import RelayError
 from relay.server import relay_loop_factory, run_relay
 
@@ -21,6 +21,7 @@ def run(
     data: Path | None,
     binds: Sequence[str],
     stun_ports: Sequence[int] | None,
+    drain_s: float | None,
     as_json: bool,
     with_parent: bool,
     **settings: Any,
@@ -28,7 +29,8 @@ def run(
     """Run until the operator, or the program that started it, stops it. ``settings`` are fields of RelayConfig."""
     data_dir = data.expanduser().resolve() if data is not None else find_home().folder / "relay"
     ports = None if stun_ports is None else tuple(stun_ports)
-    config = RelayConfig(data_dir, binds=tuple(binds), stun_ports=ports, **settings)
+    drain = DRAIN_S if drain_s is None else drain_s
+    config = RelayConfig(data_dir, binds=tuple(binds), stun_ports=ports, drain_s=drain, **settings)
     try:
         with asyncio.Runner(loop_factory=relay_loop_factory()) as runner:
             runner.run(_run(config, as_json=as_json, with_parent=with_parent))

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from app.cli.main import COMMANDS, parse
+from relay.config import DRAIN_S
 from tests.arch.source import PACKAGES, ROOT, sources
 from tests.arch.test_imports import graph
 
@@ -22,7 +23,6 @@ LIGHT = {
     *("app", "app.__main__", "app.cli", "app.cli.main", "app.cli.options", "app.cli.output"),
     *("app.demo", "app.demo.networks", "app.model", "app.model.exit_status"),
     *("app.system", "app.system.errors", "app.system.logs", "app.system.logs"),
-    *("relay", "relay.config", "relay.limits"),
     *(
         "transport",
         "transport.net",
@@ -80,6 +80,11 @@ def test_every_command_names_a_function_that_takes_its_options(name: str) -> Non
     parsed, options = parse([name, *([ADDRESS] if needs_address else [])])
     assert parsed == name
     inspect.signature(getattr(importlib.import_module(module), function)).bind(**options)
+
+
+def test_help_names_the_drain_time_that_the_relay_has() -> None:
+    [drain] = [item for item in COMMANDS["relay"].options if item.parameter == "drain_s"]
+    assert f"[default: {DRAIN_S:g}]" in drain.settings["help"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -133,9 +133,16 @@ def test_the_command_line_runs_where_the_window_libraries_are_not_installed() ->
         "from app.cli.main import COMMANDS, main\n"
         "for name, command in COMMANDS.items():\n"
         "    name == 'window' or __import__(command.runs.partition(':')[0])\n"
-        "sys.argv = ['segue', '--help']\n"
+        "sys.argv = ['segue', *sys.argv[1:]]\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "relay" in done.stdout and "listen" in done.stdout
+
+    def segue(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", script, *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    helped = segue("--help")
+    assert helped.returncode == 0, helped.stderr
+    assert "relay" in helped.stdout and "listen" in helped.stdout
+    window = segue()
+    assert window.returncode == 5 and window.stderr.startswith("The window needs PySide6"), window.stderr
