@@ -18,7 +18,7 @@ from transport.traversal import birthday
 from transport.traversal.birthday import FixedSide, RandomSide
 from transport.traversal.context import TraversalContext
 from transport.traversal.events import DirectFound, SendToPeer
-from transport.traversal.round import Round, RoundLost, RoundResult
+from transport.traversal.round import Round, RoundLost, RoundPlan, RoundResult
 from transport.wire.stun import IceRole
 
 ONE_WAY_S = 0.02
@@ -109,8 +109,8 @@ def meets(mappings: int, ports: int, seed: int) -> bool:
     leads, follows = IceRole.CONTROLLING, IceRole.CONTROLLED
     one = Side(hosts[0], clock, _context(RANDOM, FIXED, leads, hosts[0], stun, rng))
     other = Side(hosts[1], clock, _context(FIXED, RANDOM, follows, hosts[1], stun, rng))
-    one.round = RandomSide(one.context, 8, one, sockets=mappings, mappings=mappings)
-    other.round = FixedSide(other.context, 8, other, ports=ports)
+    one.round = RandomSide(RoundPlan(one.context, 8, one, birthday.BUDGET), sockets=mappings, mappings=mappings)
+    other.round = FixedSide(RoundPlan(other.context, 8, other, birthday.BUDGET), ports=ports)
     sides = (one, other)
     for side, peer in (sides, sides[::-1]):
         side.send_to_peer = partial(_carry, peer, clock)

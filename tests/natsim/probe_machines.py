@@ -35,7 +35,7 @@ from transport.traversal.agent import TECHNIQUES
 from transport.traversal.attempt import Attempt
 from transport.traversal.context import TraversalContext
 from transport.traversal.probe_technique import ProbeTechnique
-from transport.traversal.round import Round, State
+from transport.traversal.round import Round, RoundPlan, State
 from transport.traversal.technique import TechniqueRun, TechniqueSpec
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync
@@ -137,7 +137,7 @@ def _round(spec: TechniqueSpec, local: NatProfile, remote: NatProfile) -> Subjec
         limits.append(HostLimits())
         assert spec.make_round is not None
         context = a_context(local, remote, IceRole.CONTROLLING, limits[-1])
-        made = spec.make_round(context, 1, Technique(), spec.budget)
+        made = spec.make_round(RoundPlan(context, 1, Technique(), spec.budget))
         made.begin(now)
         return made
 

@@ -33,7 +33,7 @@ from transport.traversal.context import TraversalContext
 from transport.traversal.events import PortMappingsChanged, TraversalMessageReceived
 from transport.traversal.hole_punch import HolePunch
 from transport.traversal.punch_round import PunchRound
-from transport.traversal.round import Round, RoundResult
+from transport.traversal.round import Round, RoundPlan, RoundResult
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, Connect, ConnectAck, Sync, WireCandidate, WireProfile
 from transport.wire.stun import Change, Check, IceRole
@@ -212,7 +212,12 @@ class Technique:
 
 
 def _round(now: float) -> PunchRound:
-    made = PunchRound(_context(IceRole.CONTROLLING), 1, Technique(), leads=True, stun=STUN, opener_ttl=2)
+    made = PunchRound(
+        RoundPlan(_context(IceRole.CONTROLLING), 1, Technique(), punch_round.BUDGET),
+        leads=True,
+        stun=STUN,
+        opener_ttl=2,
+    )
     made.begin(now)
     return made
 

@@ -19,11 +19,10 @@ from transport.ice.pacing import MAPPING_LIFE_S, MAX_SOCKETS, Budget
 from transport.nat.compatibility import MappingBehaviour, Technique
 from transport.nat.port_blocks import all_ports, candidate_ports, estimate_block
 from transport.net.sockets import Address
-from transport.traversal.context import TraversalContext
 from transport.traversal.port_prediction import BracketingRound
 from transport.traversal.probe_round import ANSWERS_S, PACE_S, ProbeRound
 from transport.traversal.probe_technique import probe_spec
-from transport.traversal.round import RoundOwner
+from transport.traversal.round import RoundPlan
 from transport.wire.call_messages import Candidates
 
 SECONDS = 10.0
@@ -50,14 +49,10 @@ MAX_MAPPINGS = 768
 MAX_RANDOM_SOCKETS = MAX_SOCKETS - 6
 
 
-def make_round(context: TraversalContext, number: int, owner: RoundOwner, budget: Budget = BUDGET) -> ProbeRound:
+def make_round(plan: RoundPlan) -> ProbeRound:
     """The round that fits the two sides."""
-    if context.strategy.local in (
-        MappingBehaviour.ENDPOINT_INDEPENDENT,
-        MappingBehaviour.ADDRESS_DEPENDENT_SEQUENTIAL,
-    ):
-        return FixedSide(context, number, owner, budget)
-    return RandomSide(context, number, owner, budget)
+    is_random = plan.context.strategy.local in (MappingBehaviour.RANDOM, MappingBehaviour.BLOCK)
+    return RandomSide(plan) if is_random else FixedSide(plan)
 
 
 class Pace:
@@ -84,16 +79,8 @@ class Pace:
 class FixedSide(BracketingRound):
     """One address; tries so many of the other side's ``ports``."""
 
-    def __init__(
-        self,
-        context: TraversalContext,
-        number: int,
-        owner: RoundOwner,
-        budget: Budget = BUDGET,
-        *,
-        ports: int = MAX_MAPPINGS,
-    ) -> None:
-        super().__init__(context, number, owner, budget, max_pairs=ports + 8)
+    def __init__(self, plan: RoundPlan, *, ports: int = MAX_MAPPINGS) -> None:
+        super().__init__(plan, max_pairs=ports + 8)
         self._ports: Iterator[int] | None = None
         self._host = ""
         self._pace = Pace()
@@ -138,17 +125,8 @@ class RandomSide(ProbeRound):
     """Random ports: opens many sockets, each toward the other side's one address. ``sockets`` at once, ``mappings`` in
     all: by default as many as one attempt may make, of a block no more than a quarter, requests to servers included."""
 
-    def __init__(
-        self,
-        context: TraversalContext,
-        number: int,
-        owner: RoundOwner,
-        budget: Budget = BUDGET,
-        *,
-        sockets: int = MAX_RANDOM_SOCKETS,
-        mappings: int = MAX_MAPPINGS,
-    ) -> None:
-        super().__init__(context, number, owner, budget, max_pairs=sockets + 8)
+    def __init__(self, plan: RoundPlan, *, sockets: int = MAX_RANDOM_SOCKETS, mappings: int = MAX_MAPPINGS) -> None:
+        super().__init__(plan, max_pairs=sockets + 8)
         block = self.our_nat.block
         self._is_block = self.strategy.local is MappingBehaviour.BLOCK
         self.of = mappings

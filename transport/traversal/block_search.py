@@ -19,10 +19,9 @@ from transport.nat.compatibility import Technique
 from transport.nat.mapping_lifetime import SILENCES_S
 from transport.nat.port_blocks import estimate_block
 from transport.net.sockets import Address
-from transport.traversal.context import TraversalContext
 from transport.traversal.probe_round import ANSWERS_S, PACE_S, ProbeRound
 from transport.traversal.probe_technique import probe_spec
-from transport.traversal.round import RoundOwner
+from transport.traversal.round import RoundPlan
 from transport.wire.call_messages import Candidates
 
 SECONDS = 300.0
@@ -45,8 +44,8 @@ PAIRS = 4 * MAX_LIVE_MAPPINGS
 class BlockSearch(ProbeRound):
     """Flows from a few sockets to random ports between those that the peer has sent; both sides do the same."""
 
-    def __init__(self, context: TraversalContext, number: int, owner: RoundOwner, budget: Budget = BUDGET) -> None:
-        super().__init__(context, number, owner, budget, max_pairs=PAIRS)
+    def __init__(self, plan: RoundPlan) -> None:
+        super().__init__(plan, max_pairs=PAIRS)
         self.live = _share_of_block(self.our_nat.block or ())
         """Flows that the NAT may know of at one time."""
         self.life_s = min(self.our_nat.life_s or BELIEVED_LIFE_S, BELIEVED_LIFE_S)

@@ -87,9 +87,7 @@ class HolePunch(TechniqueRun):
         self._leader_until = None
         self._theirs = ()
         made = PunchRound(
-            self.context,
-            self._first + index,
-            self,
+            self._plan(index, BUDGET),
             leads=self._leads(index),
             stun=self._servers(now),
             opener_ttl=OPENER_TTLS[index] if self.context.low_ttl else None,

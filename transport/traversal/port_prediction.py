@@ -25,10 +25,10 @@ from transport.nat.compatibility import MappingBehaviour, Technique
 from transport.nat.port_allocation import FIRST_PORT, between, wrapped
 from transport.nat.profile import NatProfile
 from transport.net.sockets import Address
-from transport.traversal.context import ROUNDS_PER_ATTEMPT, TraversalContext
+from transport.traversal.context import ROUNDS_PER_ATTEMPT
 from transport.traversal.probe_round import ANSWERS_S, PACE_S, ProbeRound
 from transport.traversal.probe_technique import probe_spec
-from transport.traversal.round import RoundOwner, Trigger
+from transport.traversal.round import RoundPlan, Trigger
 from transport.wire.call_messages import Candidates
 
 BUDGET = Budget(packets=240, packets_per_second=170, sockets=6, seconds=3.0)
@@ -55,23 +55,19 @@ NEWEST_OF = 3
 CHECK_BURST_S = 0.8
 
 
-def make_round(context: TraversalContext, number: int, owner: RoundOwner, budget: Budget = BUDGET) -> ProbeRound:
+def make_round(plan: RoundPlan) -> ProbeRound:
     """The round that fits the two sides."""
-    behaviours = context.strategy
+    behaviours = plan.context.strategy
     if behaviours.local is not MappingBehaviour.SEQUENTIAL:
-        return StableSide(context, number, owner, budget)
-    if behaviours.remote is MappingBehaviour.SEQUENTIAL:
-        return BothSequential(context, number, owner, budget)
-    return SequentialSide(context, number, owner, budget)
+        return StableSide(plan)
+    return BothSequential(plan) if behaviours.remote is MappingBehaviour.SEQUENTIAL else SequentialSide(plan)
 
 
 class BracketingRound(ProbeRound):
     """Brackets a packet to the peer between two STUN requests: its port lies between those that servers see."""
 
-    def __init__(
-        self, context: TraversalContext, number: int, owner: RoundOwner, budget: Budget, *, max_pairs: int = 64
-    ) -> None:
-        super().__init__(context, number, owner, budget, max_pairs=max_pairs)
+    def __init__(self, plan: RoundPlan, *, max_pairs: int = 64) -> None:
+        super().__init__(plan, max_pairs=max_pairs)
         self._bracketed: list[int] = []
 
     def _bracket(self, socket: int, target: Address, now: float) -> None:
@@ -180,10 +176,10 @@ class SequentialSide(BracketingRound):
 class BothSequential(ProbeRound):
     """Both count: a burst each, at one instant."""
 
-    def __init__(self, context: TraversalContext, number: int, owner: RoundOwner, budget: Budget) -> None:
-        earlier = max(0, number % ROUNDS_PER_ATTEMPT - FIRST_ROUND)
-        self._window = window(context.local or NatProfile(), context.remote or NatProfile(), earlier)
-        super().__init__(context, number, owner, budget, max_pairs=2 * TURNS * self._window)
+    def __init__(self, plan: RoundPlan) -> None:
+        earlier = max(0, plan.number % ROUNDS_PER_ATTEMPT - FIRST_ROUND)
+        self._window = window(plan.context.local or NatProfile(), plan.context.remote or NatProfile(), earlier)
+        super().__init__(plan, max_pairs=2 * TURNS * self._window)
         self._observer: int | None = None
         self._senders: list[int] = []
         self._base: Address | None = None

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 
 from transport.ice.candidates import CandidateKind, acceptable, priority
 from transport.ice.checklist import PairChosen, Schedule
-from transport.ice.pacing import Budget, PacketBudget
+from transport.ice.pacing import PacketBudget
 from transport.ice.stun_client import Observation
 from transport.nat.compatibility import Technique
 from transport.nat.profile import NatProfile
 from transport.net.sockets import Address, SendDatagram
 from transport.path.stats import PathVia
-from transport.traversal.context import TraversalContext
-from transport.traversal.round import Round, RoundOwner
+from transport.traversal.round import Round, RoundPlan
 from transport.wire.call_messages import MAX_CANDIDATES, Candidates, WireCandidate
 from transport.wire.stun import TRANSACTION_ID_BYTES, IceRole, binding_request
 
@@ -38,20 +37,17 @@ PACE_S = 0.006
 class ProbeRound(Round):
     """The profiles and what follows from them stay as they were when the round was made."""
 
-    def __init__(
-        self, context: TraversalContext, number: int, owner: RoundOwner, budget: Budget, *, max_pairs: int
-    ) -> None:
+    def __init__(self, plan: RoundPlan, *, max_pairs: int) -> None:
+        context = plan.context
         self.limits = context.limits
-        packets = PacketBudget(budget, BURST_PACKETS, limits=self.limits, is_focused=True)
-        leads = context.role is IceRole.CONTROLLING
-        super().__init__(context, number, owner, packets, leads=leads, max_pairs=max_pairs, ta_s=TA_S)
+        budget = PacketBudget(plan.budget, BURST_PACKETS, limits=self.limits, is_focused=True)
+        super().__init__(plan, budget, leads=context.role is IceRole.CONTROLLING, max_pairs=max_pairs, ta_s=TA_S)
         self.strategy = context.strategy
         self.our_nat = context.local or NatProfile()
         self.peer_nat = context.remote or NatProfile()
         self._hosts = context.hosts
         self._peer_public = context.peer_public
         self._servers = [server for server in context.stun if ":" not in server[0]]
-        self._seconds = budget.seconds
         self._answers_until: float | None = None
         """While servers are asked what there is to be sent to the peer."""
         self._counted: set[int] = set()

@@ -42,8 +42,7 @@ class ProbeTechnique(TechniqueRun):
             self._end(Trigger.GAVE_UP, "unknown", now)
             return
         seconds = max(0.0, min(self.spec.budget.seconds, self._until - now))
-        budget = replace(self.spec.budget, seconds=seconds)
-        self._run(make_round(context, self._first + index, self, budget), index, now)
+        self._run(make_round(self._plan(index, replace(self.spec.budget, seconds=seconds))), index, now)
 
     def _round_lost(self, source: Round, reason: str, now: float) -> None:
         self._leave()

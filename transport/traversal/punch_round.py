@@ -23,8 +23,8 @@ from transport.ice.pacing import Budget, PacketBudget
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address
 from transport.path.stats import PathVia
-from transport.traversal.context import ROUNDS_PER_ATTEMPT, TraversalContext
-from transport.traversal.round import Gathered, Round, RoundOwner, State, Trigger
+from transport.traversal.context import ROUNDS_PER_ATTEMPT
+from transport.traversal.round import Gathered, Round, RoundPlan, State, Trigger
 from transport.wire.call_messages import Candidates, WireCandidate
 
 # Per round: 32 candidates with seven checks each are 224; nobody honest has so many that answer.
@@ -51,19 +51,17 @@ class PunchRound(Round):
 
     def __init__(
         self,
-        context: TraversalContext,
-        number: int,
-        owner: RoundOwner,
+        plan: RoundPlan,
         *,
         leads: bool,
         stun: Sequence[Address],
         opener_ttl: int | None = None,
         may_send: bool = True,
     ) -> None:
-        super().__init__(context, number, owner, PacketBudget(BUDGET, limits=context.limits), leads=leads)
-        self.synchronised = number % ROUNDS_PER_ATTEMPT > 0
+        super().__init__(plan, PacketBudget(plan.budget, limits=plan.context.limits), leads=leads)
+        self.synchronised = plan.number % ROUNDS_PER_ATTEMPT > 0
         self._servers = stun
-        self._hosts = context.hosts
+        self._hosts = plan.context.hosts
         self._opener_ttl = opener_ttl
         self._may_send = may_send
         self._versions: dict[int, int] = {}
@@ -293,7 +291,7 @@ class PunchRound(Round):
         schedule = self._schedule(now)
         self.checks.schedule(schedule)
         last = schedule.far[-1] - (SYNCHRONISED_S if self.synchronised else UNSYNCHRONISED_S)[-1]
-        self.ends_at = min(last + CHECKS_S, now + BUDGET.seconds)
+        self.ends_at = min(last + CHECKS_S, now + self._seconds)
         if not self.synchronised and schedule.far[0] > now:
             self._open_own_nat(now)
         self._start_checks(now)
@@ -301,9 +299,9 @@ class PunchRound(Round):
     def _time_over(self, now: float) -> None:
         if self.started_at is None:
             self._lose("no-sync" if self.peer else "no-candidates")
-        elif self.checks.peer_seen and now < self.started_at + BUDGET.seconds:
+        elif self.checks.peer_seen and now < self.started_at + self._seconds:
             # The peer's checks come, so ours may still get through: it goes on sending when it has succeeded.
-            self.ends_at = self.started_at + BUDGET.seconds
+            self.ends_at = self.started_at + self._seconds
         else:
             self._lose("no-answer")
 

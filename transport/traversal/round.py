@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from transport.ice.checklist import MAX_PAIRS, TA_S, CheckCommand, CheckList, PairChosen
 from transport.ice.credentials import Credentials, make_credentials
-from transport.ice.pacing import PacketBudget
+from transport.ice.pacing import Budget, PacketBudget
 from transport.ice.start_sync import Synchroniser
 from transport.ice.stun_client import Observation, StunClient
 from transport.net.sockets import Address, DatagramReceived, SendDatagram, SocketFailed, SocketOpened
@@ -103,32 +103,36 @@ class RoundOwner(Protocol):
         """Something has come of it; called when the round itself has nothing more to do for now."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """What every round needs: the ``number`` that its messages carry, the technique that owns it, and its limits."""
+
+    context: TraversalContext
+    number: int
+    owner: RoundOwner
+    budget: Budget
+
+
 class Round(ABC):
     """One round, from opening its sockets to a chosen pair or to nothing."""
 
     def __init__(
-        self,
-        context: TraversalContext,
-        number: int,
-        owner: RoundOwner,
-        budget: PacketBudget,
-        *,
-        leads: bool,
-        max_pairs: int = MAX_PAIRS,
-        ta_s: float = TA_S,
+        self, plan: RoundPlan, budget: PacketBudget, *, leads: bool, max_pairs: int = MAX_PAIRS, ta_s: float = TA_S
     ) -> None:
-        self.context = context
-        self.number = number
+        self.context = context = plan.context
+        self.number = plan.number
         self.leads = leads
         self.budget = budget
+        self._owner = plan.owner
+        self._seconds = plan.budget.seconds
         self.state = State.GATHERING
         self.local: dict[int, Address | None] = {}
         """Our sockets: ``None`` until they are open. Those that have failed or were closed are no longer here."""
         self.credentials: Credentials = make_credentials(context.rng)
         self.checks = CheckList(
-            self.credentials, context.role, budget, context.rng, number + 1, max_pairs=max_pairs, ta_s=ta_s
+            self.credentials, context.role, budget, context.rng, plan.number + 1, max_pairs=max_pairs, ta_s=ta_s
         )
-        self.sync = Synchroniser(number, leads=leads)
+        self.sync = Synchroniser(plan.number, leads=leads)
         self.stun: dict[int, list[StunClient]] = {}
         self._servers_asked: set[Address] = set()
         self.peer: list[Candidates] = []
@@ -140,7 +144,6 @@ class Round(ABC):
         self._sent: list[WireCandidate] | None = None
         self._sent_at: float | None = None
         self._messages_sent = 0
-        self._owner = owner
         self._results: list[RoundResult] = []
 
     # -- for the kinds of round

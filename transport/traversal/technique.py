@@ -19,7 +19,7 @@ from transport.traversal.round import (
     Gathered,
     Round,
     RoundLost,
-    RoundOwner,
+    RoundPlan,
     RoundResult,
     RoundUnconfirmed,
 )
@@ -64,8 +64,8 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
 
 RunTechnique = Callable[["TechniqueSpec", TraversalContext, int, "OnFound"], "TechniqueRun"]
 """Makes the run of a technique in the attempt of this number."""
-MakeRound = Callable[[TraversalContext, int, RoundOwner, Budget], Round]
-"""Makes the round of this number that fits the two sides."""
+MakeRound = Callable[[RoundPlan], Round]
+"""Makes the round that fits the two sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +239,9 @@ class TechniqueRun(ABC):
 
     def _live(self) -> tuple[Round, ...]:
         return tuple(each for each in (self._won, self._round) if each is not None)
+
+    def _plan(self, index: int, budget: Budget) -> RoundPlan:
+        return RoundPlan(self.context, self._first + index, self, budget)
 
     def _run(self, made: Round, index: int, now: float) -> None:
         self._index = index

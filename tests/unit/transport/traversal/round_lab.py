@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from transport.ice.candidates import HostAddress
 from transport.ice.credentials import make_credentials
-from transport.ice.pacing import HostLimits
+from transport.ice.pacing import Budget, HostLimits
 from transport.nat.profile import NatProfile
 from transport.net.sockets import (
     Address,
@@ -16,9 +16,10 @@ from transport.net.sockets import (
     SocketFailed,
     SocketOpened,
 )
+from transport.traversal import birthday
 from transport.traversal.context import TraversalContext
 from transport.traversal.events import DirectFound, SendToPeer, TraversalMessage
-from transport.traversal.round import Round, RoundLost, RoundOwner, RoundResult
+from transport.traversal.round import Round, RoundLost, RoundPlan, RoundResult
 from transport.wire import stun
 from transport.wire.call_messages import Candidates, WireCandidate
 from transport.wire.stun import IceRole
@@ -49,7 +50,7 @@ def candidates(number: int, *ports: int, host: str = PEER[0]) -> Candidates:
     return Candidates(number, THEIRS.ufrag, THEIRS.password, listed)
 
 
-Make = Callable[[TraversalContext, int, RoundOwner], Round]
+Make = Callable[[RoundPlan], Round]
 
 
 class RoundLab:
@@ -63,6 +64,7 @@ class RoundLab:
         *,
         max_open: int = 10**6,
         number: int = 4,
+        budget: Budget = birthday.BUDGET,
     ) -> None:
         self.context = context
         self.maps = maps
@@ -79,7 +81,7 @@ class RoundLab:
         self.syncs: list[object] = []
         self.won: list[DirectFound] = []
         self.lost: list[str] = []
-        self.round = make(context, number, self)
+        self.round = make(RoundPlan(context, number, self, budget))
 
     def begin(self) -> "RoundLab":
         self.round.begin(self.now)

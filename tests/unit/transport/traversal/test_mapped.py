@@ -20,8 +20,8 @@ from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address, CloseSocket, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal.context import TraversalContext
 from transport.traversal.events import SendToPeer
-from transport.traversal.punch_round import PunchRound
-from transport.traversal.round import Round, RoundResult
+from transport.traversal.punch_round import BUDGET, PunchRound
+from transport.traversal.round import Round, RoundPlan, RoundResult
 from transport.wire.call_messages import Candidates, WireCandidate
 from transport.wire.stun import IceRole
 
@@ -78,7 +78,7 @@ class ALab:
         self.context = TraversalContext(
             *(IceRole.CONTROLLING, STUN, HOSTS, iter(range(99)).__next__, random.Random(1), True), mapped=mapped
         )
-        self.round = PunchRound(self.context, 0, self, leads=False, stun=STUN, opener_ttl=2)
+        self.round = PunchRound(RoundPlan(self.context, 0, self, BUDGET), leads=False, stun=STUN, opener_ttl=2)
         self.round.begin(0.0)
         self.begun = self.of(OpenSocket)
 

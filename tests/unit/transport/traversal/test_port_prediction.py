@@ -1,5 +1,7 @@
 """transport.traversal.port_prediction: which ports are sent, and that two counters meet in whatever cross traffic."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 from tests.unit.transport.traversal.round_lab import OUTSIDE, PEER, RoundLab, a_context, candidates
 from transport.nat.port_allocation import LAST_PORT, wrapped
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
+from transport.net.sockets import Address
 from transport.traversal import port_prediction
+from transport.traversal.context import TraversalContext
 from transport.traversal.port_prediction import (
     FIRST_PORT,
     MAX_GUESSES,
@@ -29,6 +33,10 @@ def counting(
     return NatProfile(mapping, STRICT, Allocation.SEQUENTIAL, step, cross_traffic_per_s, reflexive=(OUTSIDE, 4_000))
 
 
+def a_lab(context: TraversalContext, maps: Callable[[int, Address], int]) -> RoundLab:
+    return RoundLab(port_prediction.make_round, context, maps, budget=port_prediction.BUDGET)
+
+
 class Counter:
     """A NAT that counts; ``strangers`` come before the flows of these numbers."""
 
@@ -44,8 +52,7 @@ class Counter:
 
 @pytest.mark.parametrize("step", [1, 2, -1, 7])
 def test_the_port_between_two_requests_is_sent_and_is_right(step: int) -> None:
-    lab = RoundLab(
-        port_prediction.make_round,
+    lab = a_lab(
         a_context(counting(step), FIXED),
         Counter(30_000, step),
     )
@@ -62,7 +69,7 @@ def test_the_port_between_two_requests_is_sent_and_is_right(step: int) -> None:
 def test_a_stranger_in_between_leaves_a_few_ports_with_the_right_one_among_them() -> None:
     for before in range(2):
         nat = Counter(30_000, 1, {1 + before: 1})
-        lab = RoundLab(port_prediction.make_round, a_context(counting(1), FIXED), nat)
+        lab = a_lab(a_context(counting(1), FIXED), nat)
         lab.begin()
         lab.receive_message(candidates(4, PEER[1]))
         toward_peer = {port for (_, destination), port in lab.flows.items() if destination == PEER}
@@ -84,7 +91,7 @@ def test_a_pinned_side_tells_its_port_before_it_knows_the_peers() -> None:
             or ports[socket, destination[0]]
         )
 
-    lab = RoundLab(port_prediction.make_round, a_context(pinned, counting(1)), maps)
+    lab = a_lab(a_context(pinned, counting(1)), maps)
     lab.begin()
     listed = [one.port for one in lab.messages[0].candidates]
     assert {port for (_, host), port in ports.items() if host == PEER[0]} <= set(listed)
@@ -92,7 +99,7 @@ def test_a_pinned_side_tells_its_port_before_it_knows_the_peers() -> None:
 
 
 def test_the_stable_side_checks_every_port_that_it_gets_and_wins_with_the_right_one() -> None:
-    lab = RoundLab(port_prediction.make_round, a_context(FIXED, counting(1)), lambda *_: 4_000)
+    lab = a_lab(a_context(FIXED, counting(1)), lambda *_: 4_000)
     lab.begin()
     assert [(one.ip, one.port) for one in lab.messages[0].candidates] == [(OUTSIDE, 4_000)]
     lab.receive_message(candidates(4, 30_002, 30_005, 30_008))
@@ -105,7 +112,7 @@ def test_the_stable_side_checks_every_port_that_it_gets_and_wins_with_the_right_
 
 def test_without_an_answer_it_is_over_in_time_and_everything_is_closed() -> None:
     for ours, theirs in ((FIXED, counting(1)), (counting(1), FIXED), (counting(1), counting(1))):
-        lab = RoundLab(port_prediction.make_round, a_context(ours, theirs), Counter(30_000, 1))
+        lab = a_lab(a_context(ours, theirs), Counter(30_000, 1))
         lab.begin()
         lab.receive_message(candidates(4, PEER[1]))
         lab.wait(port_prediction.BUDGET.seconds)
@@ -126,7 +133,7 @@ def burst(
     context = a_context(*profiles, controlling=leads)
     # Three questions; the burst's first flow is the fourth.
     nat = Counter(wrapped(base + -3 * step), step, {3: cross_traffic})
-    lab = RoundLab(port_prediction.make_round, context, nat)
+    lab = a_lab(context, nat)
     lab.begin()
     assert [one.port for one in lab.messages[0].candidates] == [base], "the newest port is sent"
     lab.receive_message(candidates(4, theirs))

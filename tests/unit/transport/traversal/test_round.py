@@ -8,8 +8,8 @@ from tests.unit.transport.traversal.round_lab import HOSTS, OUTSIDE, PEER, STUN,
 from transport.nat.profile import Allocation, Filtering, Mapping, NatProfile
 from transport.traversal import birthday, port_prediction
 from transport.traversal.context import TraversalContext
-from transport.traversal.punch_round import PunchRound
-from transport.traversal.round import CONFIRM_S, State
+from transport.traversal.punch_round import BUDGET, PunchRound
+from transport.traversal.round import CONFIRM_S, RoundPlan, State
 from transport.wire.call_messages import Connect, ConnectAck, Sync
 from transport.wire.stun import IceRole
 
@@ -24,10 +24,10 @@ def a_punch(number: int = 1, *, may_send: bool = True) -> RoundLab:
         *(IceRole.CONTROLLING, STUN, HOSTS, iter(range(99)).__next__, random.Random(1)), low_ttl=False
     )
 
-    def make(context, number, owner):  # type: ignore[no-untyped-def]
-        return PunchRound(context, number, owner, leads=number > 0, stun=STUN, may_send=may_send)
+    def make(plan: RoundPlan) -> PunchRound:
+        return PunchRound(plan, leads=number > 0, stun=STUN, may_send=may_send)
 
-    return RoundLab(make, context, lambda socket, destination: 4_000, number=number).begin()
+    return RoundLab(make, context, lambda socket, destination: 4_000, number=number, budget=BUDGET).begin()
 
 
 def a_probe(make=birthday.make_round, local: NatProfile = FIXED, remote: NatProfile = RANDOM) -> RoundLab:  # type: ignore[no-untyped-def]
