@@ -53,29 +53,29 @@ def frame_index(packet: bytes) -> int:
 
 @dataclass
 class Side:
-    """One person's end of the call, and everything their link has said."""
+    """One person's end of the call, and everything that their link has commanded."""
 
     driver: SimDriver
     clock: VirtualClock
-    said: list[tuple[float, Command]] = field(default_factory=list)
+    commands: list[tuple[float, Command]] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     sent: int = 0
     last_packet: bytes = b""
     _talking: Timer | None = None
 
-    def heard(self, command: Command) -> None:
+    def take(self, command: Command) -> None:
         if isinstance(command, MediaReceived):
             self.last_packet = command.data
             self.frames.append(frame_index(command.data))
         else:
-            self.said.append((self.clock.now, command))
+            self.commands.append((self.clock.now, command))
 
     def of(self, kind: type[Command]) -> list[Command]:
-        return [command for _, command in self.said if isinstance(command, kind)]
+        return [command for _, command in self.commands if isinstance(command, kind)]
 
     def when(self, kind: type[Command]) -> float | None:
-        """When the link first said something of this kind."""
-        return next((at for at, command in self.said if isinstance(command, kind)), None)
+        """When the link first gave a command of this kind."""
+        return next((at for at, command in self.commands if isinstance(command, kind)), None)
 
     @property
     def proven(self) -> bool:
@@ -83,7 +83,7 @@ class Side:
 
     @property
     def ended(self) -> LinkEnded | None:
-        last = self.said[-1][1] if self.said else None
+        last = self.commands[-1][1] if self.commands else None
         return last if isinstance(last, LinkEnded) else None
 
     @property
@@ -146,7 +146,7 @@ class Call:
     def _side(self, ip: str, config: LinkConfig, wire: Callable[[], Wire]) -> Side:
         host = self.network.host(ip, wire(), wire())
         link = self._make_link(config, random.Random(self.rng.getrandbits(64)))
-        driver = SimDriver(link, host, lambda command: side.heard(command))
+        driver = SimDriver(link, host, lambda command: side.take(command))
         side = Side(driver, self.clock)
         return side
 
@@ -158,7 +158,9 @@ class Call:
     def connect(self, seconds: float = 30.0) -> "Call":
         """Open both links and run until both are proven."""
         self.open()
-        assert self.clock.run(seconds, lambda: all(side.proven for side in self.sides)), [s.said for s in self.sides]
+        assert self.clock.run(seconds, lambda: all(side.proven for side in self.sides)), [
+            s.commands for s in self.sides
+        ]
         return self
 
     def run(self, seconds: float) -> "Call":
@@ -166,5 +168,5 @@ class Call:
         return self
 
     def run_until_ended(self, seconds: float = 60.0) -> "Call":
-        assert self.clock.run(seconds, lambda: all(side.ended for side in self.sides)), [s.said for s in self.sides]
+        assert self.clock.run(seconds, lambda: all(side.ended for side in self.sides)), [s.commands for s in self.sides]
         return self

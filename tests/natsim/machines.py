@@ -118,7 +118,7 @@ class Run:
         self.subject = subject
         self.clock = VirtualClock()
         self.made = subject.make(self.clock.now)
-        self.said: list[Any] = []
+        self.commands: list[Any] = []
         self._timer: Timer | None = None
         self._fired: tuple[float, int] = (0.0, 0)
         self._arm()
@@ -138,11 +138,11 @@ class Run:
         return self.do(self.subject.steps[name])
 
     def do(self, step: Step) -> Any:
-        said = step(self.made, self.clock.now)
-        if isinstance(said, list):
-            self.said += said
+        result = step(self.made, self.clock.now)
+        if isinstance(result, list):
+            self.commands += result
         self._arm()
-        return said
+        return result
 
     def wait(self, seconds: float) -> None:
         self.clock.run(seconds)
@@ -192,7 +192,7 @@ def _call_ends(run: Run) -> None:
     # A call that was never begun has nothing to end; every other one is over, told once, with no timer left.
     begun = run.machine.view.call_id != ""
     assert run.machine.finished == begun
-    assert sum(isinstance(said, ev.Finished) for said in run.said) == int(begun)
+    assert sum(isinstance(command, ev.Finished) for command in run.commands) == int(begun)
     assert run.due is None
 
 
@@ -253,8 +253,8 @@ def _session_ends(run: Run) -> None:
     run.do(on(ev.UserHungUp()))
     run.do(on(ev.UserLeft()))
     run.wait(LEAVE_TIMEOUT_S + 0.1)
-    assert sum(isinstance(said, ev.Released) for said in run.said) == 1
-    assert sum(isinstance(said, ev.Finished) for said in run.said) == int(run.machine.call.finished)
+    assert sum(isinstance(command, ev.Released) for command in run.commands) == 1
+    assert sum(isinstance(command, ev.Finished) for command in run.commands) == int(run.machine.call.finished)
     assert run.due is None
 
 
@@ -305,8 +305,10 @@ def _engine_ends(run: Run) -> None:
         run.do(on(ipc.DismissCall(session.call.view.call_id)))
     assert run.made.core.session is None and not run.made.core.in_call
     # One call at a time, and each of them is left.
-    begun = [said.session for said in run.said if isinstance(said, BeginCall)]
-    left = [said.session for said in run.said if isinstance(said, ToCall) and said.event == ev.UserLeft()]
+    begun = [command.session for command in run.commands if isinstance(command, BeginCall)]
+    left = [
+        command.session for command in run.commands if isinstance(command, ToCall) and command.event == ev.UserLeft()
+    ]
     assert begun == left
 
 
@@ -449,7 +451,7 @@ def _bind(grant: rv.LegGrant, source: int, number: int) -> Step:
 def _legs_idle_and_go(run: Run) -> None:
     run.do(lambda legs, now: legs.create(call_id(1), *GRANTS, now))
     run.wait(2.1 * IDLE_S)
-    assert call_id(1) in run.said, "a pair that nobody uses is named"
+    assert call_id(1) in run.commands, "a pair that nobody uses is named"
     for number in range(3):
         run.machine.destroy(call_id(number))
     assert len(run.machine) == 0 and run.due is None
@@ -517,10 +519,10 @@ CALLS = Subject(
     {
         **{f"invite {n}": step(_invite, n) for n in (1, 2)},
         **{
-            f"message {type(said).__name__} of {who}": step(
-                lambda calls, now, said, who: calls.message(KEYS[who], said, now), said, who
+            f"message {type(message).__name__} of {who}": step(
+                lambda calls, now, message, who: calls.message(KEYS[who], message, now), message, who
             )
-            for said in (
+            for message in (
                 relay_messages.Ring(call_id(1)),
                 relay_messages.Answer(call_id(1)),
                 relay_messages.Decline(call_id(1)),
@@ -532,7 +534,7 @@ CALLS = Subject(
         "went 0": lambda calls, now: calls.went(KEYS[0], now),
         "went 1": lambda calls, now: calls.went(KEYS[1], now),
         "end": lambda calls, now: [
-            said for call in calls.of_key(KEYS[0])[:1] for said in calls.end(call, "failed", "", list(KEYS), now)
+            command for call in calls.of_key(KEYS[0])[:1] for command in calls.end(call, "failed", "", list(KEYS), now)
         ],
         **{
             f"resume {who}": step(
@@ -549,7 +551,7 @@ CALLS = Subject(
 )
 
 
-def _tell_router(event: rv.RouterEvent) -> Step:
+def _to_router(event: rv.RouterEvent) -> Step:
     def step(world: World, now: float) -> None:
         world.now = now
         world.feed(event)
@@ -571,7 +573,7 @@ def _log_in(name: str) -> Step:
     def step(world: World, now: float) -> None:
         world.now = now
         session = world.open()
-        challenges = [said for said in world.sent.get(session, []) if isinstance(said, relay_messages.Challenge)]
+        challenges = [sent for sent in world.sent.get(session, []) if isinstance(sent, relay_messages.Challenge)]
         if challenges and session not in world.closed:
             world.say(session, authenticate(challenges[0], person(NAMES[name]), name))
 
@@ -585,11 +587,11 @@ def _router_stops(run: Run) -> None:
         call = world.router.calls.get(call_id(number))
         assert call is None or call.state.value == "answered"
     if not world.stopped:
-        run.do(_tell_router(rv.DrainRequested(0.0)))
+        run.do(_to_router(rv.DrainRequested(0.0)))
     assert world.stopped and not world.legs and run.due is None and world.router.session_count == 0
 
 
-_SAID_TO_ROUTER: tuple[Any, ...] = (
+_MESSAGES_TO_ROUTER: tuple[Any, ...] = (
     relay_messages.Invite(call_id(1), "bob"),
     relay_messages.Invite(call_id(2), "ann"),
     relay_messages.Invite(call_id(2), "cy"),
@@ -617,16 +619,16 @@ ROUTER = Subject(
     {
         **{f"log in {name}": _log_in(name) for name in ("ann", "bob")},
         **{
-            f"{type(said).__name__} {number} of {session}": _tell_router(rv.MessageArrived(session, said))
-            for number, said in enumerate(_SAID_TO_ROUTER)
+            f"{type(message).__name__} {number} of {session}": _to_router(rv.MessageArrived(session, message))
+            for number, message in enumerate(_MESSAGES_TO_ROUTER)
             for session in (1, 2)
         },
-        **{f"{number} {type(event).__name__}": _tell_router(event) for number, event in enumerate(_HAPPENS_TO_ROUTER)},
-        "drain": _tell_router(rv.DrainRequested(30.0)),
+        **{f"{number} {type(event).__name__}": _to_router(event) for number, event in enumerate(_HAPPENS_TO_ROUTER)},
+        "drain": _to_router(rv.DrainRequested(30.0)),
         "open": _open_session(),
     },
     _router_stops,
-    fire=_tell_router(TimerFired()),
+    fire=_to_router(TimerFired()),
     events=rv.RouterEvent,
     inner=lambda world: world.router,
 )
@@ -870,8 +872,8 @@ def _on_path(number: int, call: Callable[[Multipath, Path, float], Any]) -> Step
 def _multipath_returns(run: Run) -> None:
     run.wait(3.0)
     assert run.machine.owners, "a socket that has died is opened again"
-    opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
-    closed = [said.socket for said in run.said if isinstance(said, CloseSocket)]
+    opened = [command.socket for command in run.commands if isinstance(command, OpenSocket)]
+    closed = [command.socket for command in run.commands if isinstance(command, CloseSocket)]
     assert len(set(opened)) == len(opened)
     assert all(number in (0, *opened) or number >= 1_000 for number in closed)
     assert run.machine.manager.carriers or run.machine.relay.state is not pp.State.ACTIVE
@@ -1056,8 +1058,8 @@ def _routes_end(run: Run) -> None:
     run.do(lambda routes, now: routes.traverse(te.Stop("over"), now))
     run.do(lambda routes, now: routes.take(now))
     commands = run.machine.commands
-    opened = [said.socket for said in commands if isinstance(said, OpenSocket)]
-    closed = [said.socket for said in commands if isinstance(said, CloseSocket)]
+    opened = [command.socket for command in commands if isinstance(command, OpenSocket)]
+    closed = [command.socket for command in commands if isinstance(command, CloseSocket)]
     # Every socket that was opened is closed, or is a path's.
     assert len(set(opened)) == len(opened) and len(set(closed)) == len(closed)
     assert set(run.machine.paths.owners) <= set(opened) - set(closed)
@@ -1097,8 +1099,8 @@ def _link_ends(run: Run) -> None:
     run.do(on(tl.Close(call_messages.Bye())))
     run.wait(2.0)
     assert run.due is None
-    assert [type(said) for said in run.said].count(tl.LinkEnded) == 1
-    assert isinstance(run.said[-1], tl.LinkEnded)
+    assert [type(command) for command in run.commands].count(tl.LinkEnded) == 1
+    assert isinstance(run.commands[-1], tl.LinkEnded)
     assert run.do(on(tl.Open())) == []
 
 

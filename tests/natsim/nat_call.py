@@ -1,6 +1,6 @@
-"""Whole links behind the NATs of a scenario: real ladders look for the direct path while both sides talk.
+"""Whole links behind the NATs of a scenario: real agents look for the direct path while both sides talk.
 
-Wires lose nothing and all packets take the same time, so every frame must be heard once and at its own time, whatever
+Wires lose nothing and all packets take the same time, so every frame must be played once and at its own time, whatever
 the phases do meanwhile.
 """
 
@@ -39,7 +39,7 @@ class Ear(Side):
     def __post_init__(self) -> None:
         self.playout = PlayoutChain(self.decoder, *UNSTRETCHED)
 
-    def heard(self, command: Command) -> None:
+    def take(self, command: Command) -> None:
         now = self.clock.now
         if isinstance(command, MediaReceived):
             self.delivered[frame_index(command.data)] += 1
@@ -47,7 +47,7 @@ class Ear(Side):
         elif isinstance(command, CopyArrived):
             self.playout.observe_copy(command.position.timestamp, now)
         else:
-            super().heard(command)
+            super().take(command)
 
     @property
     def played(self) -> list[int]:
@@ -115,7 +115,7 @@ class Machines:
             self.clock.after(0.011 + 0.003 * number, ear.listen)
 
     def fall_silent(self, ears: tuple[Ear, Ear]) -> None:
-        """What was said until now is given the time to arrive and to be played."""
+        """What was sent until now is given the time to arrive and to be played."""
         for ear in ears:
             ear.is_talking = False
         self.clock.run(1.0)
@@ -141,5 +141,5 @@ class Machines:
             limits=self.limits[number],
         )
         link = Link(config, random.Random(self.rng.getrandbits(64)))
-        ear = Ear(SimDriver(link, host, lambda command: ear.heard(command)), self.clock)
+        ear = Ear(SimDriver(link, host, lambda command: ear.take(command)), self.clock)
         return ear

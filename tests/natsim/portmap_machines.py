@@ -89,12 +89,12 @@ def _client_steps(answers: tuple[bytes, ...]) -> dict[str, Step]:
 
 
 def _client_is_released(run: Run) -> None:
-    before = len(run.said)
+    before = len(run.commands)
     run.do(_client_step("release"))
     run.wait(1.0)
     assert run.machine.state is State.RELEASED or not run.machine._is_open
     assert run.machine.lease is None or not run.machine._is_open
-    assert sum(isinstance(said, SendDatagram) for said in run.said[before:]) <= 3
+    assert sum(isinstance(command, SendDatagram) for command in run.commands[before:]) <= 3
     assert run.due is None and run.do(_client_step("map")) == []
 
 
@@ -200,9 +200,9 @@ def _datagrams() -> list[DatagramReceived]:
 def _mapper_stops(run: Run) -> None:
     run.do(on(ev.StopMapping()))
     run.wait(1.0)
-    assert run.due is None and isinstance(run.said[-1], ev.MapperStopped)
-    opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
-    assert set(opened) == {said.socket for said in run.said if isinstance(said, CloseSocket)}
+    assert run.due is None and isinstance(run.commands[-1], ev.MapperStopped)
+    opened = [command.socket for command in run.commands if isinstance(command, OpenSocket)]
+    assert set(opened) == {command.socket for command in run.commands if isinstance(command, CloseSocket)}
     assert run.do(on(ev.CheckMappings())) == []
 
 

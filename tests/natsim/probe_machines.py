@@ -195,11 +195,11 @@ ATTEMPT = Subject(
 
 def _life_ends(run: Run) -> None:
     run.do(on(StartLifetimeProbe(STUN)))
-    opened = [command.socket for command in run.said if isinstance(command, OpenSocket)][-len(SILENCES_S) :]
+    opened = [command.socket for command in run.commands if isinstance(command, OpenSocket)][-len(SILENCES_S) :]
     for socket in opened:
         run.do(on(SocketOpened(socket, LOCAL)))
     run.wait(10.0)
-    assert isinstance(run.said[-1], LifetimeMeasured) and run.due is None, "nobody has answered"
+    assert isinstance(run.commands[-1], LifetimeMeasured) and run.due is None, "nobody has answered"
     run.do(on(StopLifetimeProbe()))
 
 

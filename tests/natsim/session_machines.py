@@ -22,8 +22,8 @@ def _session(now: float) -> RelaySession:
 def _logs_out(run: Run) -> None:
     run.do(on(ev.LogOut()))
     assert run.machine.state is State.CLOSED and run.due is None
-    opened = [said.socket for said in run.said if isinstance(said, OpenSocket)]
-    assert opened == [said.socket for said in run.said if isinstance(said, CloseSocket)]
+    opened = [command.socket for command in run.commands if isinstance(command, OpenSocket)]
+    assert opened == [command.socket for command in run.commands if isinstance(command, CloseSocket)]
 
 
 SESSION_SUBJECTS = (

@@ -19,7 +19,7 @@ VOWEL_SAMPLES = 120_000
 
 
 class Voice(Protocol):
-    """What is said into a microphone. ``audible``: the amplitude from which on the other end counts it as heard."""
+    """What goes into a microphone. ``audible``: the amplitude from which on the other end counts as audible."""
 
     audible: int
 
@@ -112,7 +112,7 @@ class Card:
         self._clock = clock
         self._wake = wake
         self._record = record
-        self._heard: list[Pcm] = []
+        self._played_blocks: list[Pcm] = []
         self._period_s = config.period_s / (1 + config.drift_ppm * 1e-6)
         self._samples = round(config.period_s * SAMPLE_RATE_HZ)
         self._timers: dict[str, Timer] = {}
@@ -120,7 +120,7 @@ class Card:
     @property
     def recording(self) -> Pcm:
         """All that the speaker has played."""
-        return np.concatenate(self._heard) if self._heard else silence(0)
+        return np.concatenate(self._played_blocks) if self._played_blocks else silence(0)
 
     def open_mic(self) -> None:
         """From now on; nothing when it is open."""
@@ -156,7 +156,7 @@ class Card:
     def _played(self) -> None:
         block = self.playout_ring.read(self._samples)
         if self._record:
-            self._heard.append(block)
+            self._played_blocks.append(block)
         if self.audible_at is None:
             loud = np.flatnonzero(np.abs(block.astype(np.int32)) >= self.voice.audible)
             if loud.size:

@@ -1,6 +1,6 @@
 """Every machine of the product on one clock: no exception, no spinning, no deadline in the past, always a way out.
 
-A machine is a class with ``next_deadline``, or with ``handle`` that is told the time (DESIGN D7). One that is added
+A machine is a class with ``next_deadline``, or with ``handle`` that takes the time (DESIGN D7). One that is added
 without being tried here fails the first test. States that only two parties reach together are in the tests of the
 calls, and in the property tests beside each machine.
 """
@@ -29,7 +29,7 @@ from transport.wire.call_messages import Bye
 SUBJECTS = (*OTHER_SUBJECTS, *TRAVERSAL_SUBJECTS, *PROBE_SUBJECTS, *PORTMAP_SUBJECTS, *SESSION_SUBJECTS)
 # Shorter and longer than every timer that the machines have.
 PAUSES = (0.0, 0.0, 0.001, 0.02, 0.13, 0.5, 1.1, 6.0, 16.0, 31.0, 61.0)
-# The shape itself, and processes that are told the time because they draw or drive, not because they decide.
+# The shape itself, and processes that take the time because they draw or drive, not because they decide.
 NOT_MACHINES = {
     "transport.net.machine.Machine",
     "transport.portmap.client.DatagramClient",  # the base of two that are tried
@@ -74,7 +74,7 @@ def test_every_event_is_tried(subject: Subject) -> None:
             if not name.startswith("_") and "now" in inspect.signature(method).parameters
         }
         tried = {name.split()[0] for name in subject.steps}
-        assert timed <= tried | subject.once, "a method that is told the time has no step"
+        assert timed <= tried | subject.once, "a method that takes the time has no step"
         return
     assert isinstance(subject.events, UnionType)
     tried_events = {type(step.event) for step in subject.steps.values() if hasattr(step, "event")}

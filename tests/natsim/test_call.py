@@ -52,7 +52,7 @@ def test_one_dropped_packet_is_one_lost_frame() -> None:
     dropped = []
 
     def drop_one(packet):  # type: ignore[no-untyped-def]
-        # Sealed packets cannot be told apart, so the 50th large one of the caller is taken.
+        # Encrypted packets look alike, so the 50th large one of the caller is taken.
         if packet.source[0] == call.caller.driver.host.ip and len(packet.data) > len(victim):
             dropped.append(packet)
             if len(dropped) == 50:
@@ -167,8 +167,8 @@ def test_goodbye_ends_both_sides(closing: str, loss: float) -> None:
     assert one.of(LinkEnded) == [LinkEnded("closed", "so long")]
     assert other.of(LinkEnded) == [LinkEnded("peer-left", "hung-up")]
     assert other.of(PeerMessageReceived) == [PeerMessageReceived(Bye("hung-up", "so long"))]
-    told, over = other.when(PeerMessageReceived), other.when(LinkEnded)
-    assert told is not None and over is not None and over - told <= FAREWELL_S + 0.001
+    received, over = other.when(PeerMessageReceived), other.when(LinkEnded)
+    assert received is not None and over is not None and over - received <= FAREWELL_S + 0.001
     for side in call.sides:
         assert side.driver.ports == () and side.driver.link.next_deadline() is None
 
@@ -228,7 +228,7 @@ def test_nothing_readable_is_on_the_wire() -> None:
     assert call.callee_identity.certificate[40:80] not in wire
 
 
-def test_path_states_are_told_in_order() -> None:
+def test_path_states_are_reported_in_order() -> None:
     call = Call().connect()
     states = [change.state for change in call.caller.of(PathChanged) if isinstance(change, PathChanged)]
     assert states == ["validating", "standby", "active"]
@@ -239,7 +239,7 @@ def test_the_same_seed_is_the_same_call() -> None:
         call = Call(7, lambda: Wire(jitter=0.01, loss=Bernoulli(0.05))).connect()
         call.caller.talk()
         call.run(3.0)
-        return [at for at, _ in call.caller.said], len(call.callee.frames)
+        return [at for at, _ in call.caller.commands], len(call.callee.frames)
 
     assert history() == history()
 

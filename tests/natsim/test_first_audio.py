@@ -22,7 +22,7 @@ CALLS_WITH_JITTER = 150
 PAIRS_OF_CALLS = 15
 # DESIGN §8.
 BUDGET_S = 0.100
-# What the ladder may cost a first sound: its packets are sent in between, and nothing waits for them.
+# What the search for a direct path may cost a first sound: its packets are sent in between, and nothing waits for them.
 LATER_S = 0.001
 # How the two people learn at once: the caller begins to speak when the accept has crossed, so what the callee hears
 # first has crossed twice.
@@ -32,7 +32,7 @@ CROSSINGS_TO_CALLER, CROSSINGS_TO_CALLEE = 1, 2
 @dataclass(frozen=True, slots=True)
 class FirstAudio:
     """Seconds from the answer to the first sound at each end. ``one_way_s`` is the mean of a crossing over the relay,
-    ``checks`` what the caller's ladder had sent by then."""
+    ``checks`` what the caller's traversal agent had sent by then."""
 
     seed: int
     one_way_s: float
@@ -95,7 +95,7 @@ def share(sorted_values: Sequence[float], portion: float) -> float:
     return sorted_values[min(len(sorted_values) - 1, int(portion * len(sorted_values)))]
 
 
-def told(calls: Sequence[FirstAudio], crossings: int) -> str:
+def figures(calls: Sequence[FirstAudio], crossings: int) -> str:
     """The figures in milliseconds, for a failure."""
     over = sorted(call.over(crossings) for call in calls)
     worst = max(calls, key=lambda call: call.over(crossings))
@@ -106,9 +106,9 @@ def told(calls: Sequence[FirstAudio], crossings: int) -> str:
 def check_budget(calls: Sequence[FirstAudio], budget_s: float = BUDGET_S) -> None:
     for crossings in (CROSSINGS_TO_CALLER, CROSSINGS_TO_CALLEE):
         over = sorted(call.over(crossings) for call in calls)
-        assert share(over, 0.95) <= budget_s, told(calls, crossings)
+        assert share(over, 0.95) <= budget_s, figures(calls, crossings)
         # Nothing is faster than the network and one frame: a figure below that would be a fault of the measurement.
-        assert over[0] > 0.020, told(calls, crossings)
+        assert over[0] > 0.020, figures(calls, crossings)
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_first_audio_with_jitter(codec: Codec) -> None:
 def test_first_audio_with_loss(codec: Codec) -> None:
     """Up to 5 % of the packets are lost each way, at random.
 
-    When the first frame is lost, the second is the first to be heard: 20 ms. When the accept is lost, nothing plays
+    When the first frame is lost, the second is the first to be played: 20 ms. When the accept is lost, nothing plays
     before QUIC has sent it again, a round trip and its margins later (RFC 9002 §6.2: no sooner than a probe time-out);
     that is one call in twenty, so it may show beyond the 90th percentile and not below it.
     """
@@ -137,7 +137,7 @@ def test_first_audio_with_loss(codec: Codec) -> None:
     calls = [first_audio(seed, codec, loss=rng.uniform(0, 0.05)) for seed in range(CALLS)]
     for crossings in (CROSSINGS_TO_CALLER, CROSSINGS_TO_CALLEE):
         over = sorted(call.over(crossings) for call in calls)
-        assert share(over, 0.90) <= BUDGET_S + FRAME_S, told(calls, crossings)
+        assert share(over, 0.90) <= BUDGET_S + FRAME_S, figures(calls, crossings)
     for call in calls:
         probe_s = 2 * 2 * call.one_way_s + 0.1
         assert call.over(CROSSINGS_TO_CALLER) <= BUDGET_S + FRAME_S + probe_s, call
@@ -146,7 +146,8 @@ def test_first_audio_with_loss(codec: Codec) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("relay_detour_s", [0.0, 0.060])
 def test_first_audio_comes_as_soon_while_a_direct_path_is_looked_for(relay_detour_s: float) -> None:
-    """The same calls on the same wires, without a ladder and with it: from the answer on, and while it rings.
+    """The same calls on the same wires, without a search for a direct path and with it: from the answer on, and while
+    it rings.
 
     Who has found the way while it rang is spared the detour over the relay from the first frame on."""
     seeds = range(PAIRS_OF_CALLS)
@@ -159,10 +160,10 @@ def test_first_audio_comes_as_soon_while_a_direct_path_is_looked_for(relay_detou
             later = [call.over(crossings) - plain.over(crossings) for call, plain in zip(calls, without, strict=True)]
             spared_s = crossings * relay_detour_s if traversal == "early" else 0.0
             assert max(later) < LATER_S - spared_s, (traversal, crossings, max(later))
-            assert share(sorted(call.over(crossings) for call in calls), 0.95) <= BUDGET_S, told(calls, crossings)
+            assert share(sorted(call.over(crossings) for call in calls), 0.95) <= BUDGET_S, figures(calls, crossings)
 
 
-def test_a_call_answered_before_the_link_stands_is_heard_as_soon_as_it_does() -> None:
+def test_a_call_answered_before_the_link_stands_is_audible_as_soon_as_it_does() -> None:
     """Echo answers at once: the accept waits for the handshake, and the first audio for nothing else."""
     world = World(3)
     wire = lambda: Wire(delay=0.040)  # noqa: E731
@@ -172,8 +173,8 @@ def test_a_call_answered_before_the_link_stands_is_heard_as_soon_as_it_does() ->
     world.until(lambda: ann.control.is_connected and bob.control.is_connected)
     talk = ann.call("bob")
     world.until(lambda: ann.card.audible_at is not None)
-    accepted, heard = bob.talk.phase_at("talking"), ann.card.audible_at
-    assert bob.talk.answered_at is not None and accepted is not None and heard is not None
+    accepted, audible = bob.talk.phase_at("talking"), ann.card.audible_at
+    assert bob.talk.answered_at is not None and accepted is not None and audible is not None
     assert accepted > bob.talk.answered_at
-    assert heard - accepted <= 0.080 + BUDGET_S
+    assert audible - accepted <= 0.080 + BUDGET_S
     assert talk.call.view.phase == "talking"

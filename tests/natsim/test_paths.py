@@ -49,7 +49,7 @@ def test_the_ladder_of_the_product_finds_the_path_and_the_call_moves_there() -> 
         stats = side.driver.link.stats(call.clock.now)
         assert [(path.kind, path.state) for path in stats.paths] == [("relay", "standby"), ("direct", "active")]
         assert stats.phases and stats.phases[-1].outcome == "won"
-        assert any(isinstance(said, PhaseChanged) for _, said in side.said)
+        assert any(isinstance(command, PhaseChanged) for _, command in side.commands)
         side.be_silent()
     call.run(1.0)
     assert call.callee.frames == list(range(call.caller.sent))

@@ -63,7 +63,7 @@ def two() -> Two:
 
 
 def how(talk: SimCall) -> tuple[str, str]:
-    """Outcome and reason of a call that is over, told exactly once."""
+    """Outcome and reason of a call that is over, given exactly once."""
     assert len(talk.endings) == 1
     assert talk.call.finished and talk.call.next_deadline() is None
     finished = talk.endings[0][1]
@@ -104,11 +104,11 @@ def test_hang_up_ends_both_sides_at_once(two: Two) -> None:
 
 
 def test_decline(two: Two) -> None:
-    placed, rung = two.ring()
+    placed, incoming = two.ring()
     begun = two.now
     two.bob.decline()
-    two.over(placed, rung)
-    assert how(rung) == ("declined", "declined")
+    two.over(placed, incoming)
+    assert how(incoming) == ("declined", "declined")
     assert how(placed) == ("declined", "declined")
     assert ended_at(placed) - begun < 0.1
     assert placed.tones[-1] == "busy"
@@ -117,13 +117,13 @@ def test_decline(two: Two) -> None:
 
 
 def test_cancel(two: Two) -> None:
-    placed, rung = two.ring()
+    placed, incoming = two.ring()
     begun = two.now
     two.ann.hang_up()
-    two.over(placed, rung)
+    two.over(placed, incoming)
     assert how(placed) == ("cancelled", "cancelled")
-    assert how(rung) == ("missed", "cancelled")
-    assert ended_at(rung) - begun < 0.1
+    assert how(incoming) == ("missed", "cancelled")
+    assert ended_at(incoming) - begun < 0.1
     assert_nothing_left(two)
     can_call_again(two)
 
@@ -142,38 +142,38 @@ def test_cancel_at_every_moment_before_the_answer_leaves_nothing(two: Two) -> No
 
 def test_answer_and_cancel_at_the_same_moment_agree_in_the_end(two: Two) -> None:
     for gap_ms in range(-40, 44, 4):
-        placed, rung = two.ring()
+        placed, incoming = two.ring()
         first, second = (two.ann.hang_up, two.bob.answer) if gap_ms < 0 else (two.bob.answer, two.ann.hang_up)
         first()
         two.world.run(abs(gap_ms) / 1000)
         second()
-        two.over(placed, rung, seconds=5.0)
+        two.over(placed, incoming, seconds=5.0)
         assert how(placed) in (("cancelled", "cancelled"), ("answered", "hung-up")), gap_ms
-        assert how(rung) in (("missed", "cancelled"), ("answered", "hung-up")), gap_ms
-        assert how(rung)[0] == "answered" or how(placed)[0] == "cancelled"
+        assert how(incoming) in (("missed", "cancelled"), ("answered", "hung-up")), gap_ms
+        assert how(incoming)[0] == "answered" or how(placed)[0] == "cancelled"
         two.world.run(10.0)
     assert_nothing_left(two)
 
 
 def test_nobody_answers_for_45_s(two: Two) -> None:
     begun = two.now
-    placed, rung = two.ring()
-    two.over(placed, rung)
+    placed, incoming = two.ring()
+    two.over(placed, incoming)
     assert how(placed) == ("no-answer", "no-answer")
-    assert how(rung) == ("missed", "no-answer")
+    assert how(incoming) == ("missed", "no-answer")
     assert ended_at(placed) - begun == pytest.approx(NO_ANSWER_S, abs=0.2)
-    assert ended_at(rung) - begun == pytest.approx(NO_ANSWER_S, abs=0.2)
+    assert ended_at(incoming) - begun == pytest.approx(NO_ANSWER_S, abs=0.2)
     assert_nothing_left(two)
 
 
 def test_a_relay_that_forgets_the_no_answer_does_not_let_it_ring_for_ever(two: Two) -> None:
     begun = two.now
-    placed, rung = two.ring()
+    placed, incoming = two.ring()
     for person in (two.ann, two.bob):
         person.control.cut = True
-    two.over(placed, rung)
-    assert how(placed)[0] == "no-answer" and how(rung)[0] == "missed"
-    for talk in (placed, rung):
+    two.over(placed, incoming)
+    assert how(placed)[0] == "no-answer" and how(incoming)[0] == "missed"
+    for talk in (placed, incoming):
         assert ended_at(talk) - begun == pytest.approx(RING_TIMEOUT_S, abs=SLACK_S)
 
 
@@ -229,25 +229,25 @@ def test_a_changed_key_stops_the_caller_before_a_link_is_opened(two: Two) -> Non
 
 def test_a_caller_with_a_changed_key_rings_but_cannot_be_answered_unseen(two: Two) -> None:
     two.bob.meet("ann", 77)
-    placed, rung = two.ring()
+    placed, incoming = two.ring()
     two.bob.answer()
     two.world.run(2.0)
-    assert rung.call.view.phase == "incoming" and placed.call.view.phase == "ringing"
+    assert incoming.call.view.phase == "incoming" and placed.call.view.phase == "ringing"
     two.bob.do(messages.TrustKey(str(two.ann.address), verified=False))
     two.bob.answer()
-    two.world.until(lambda: placed.call.view.phase == rung.call.view.phase == "talking", 2.0)
+    two.world.until(lambda: placed.call.view.phase == incoming.call.view.phase == "talking", 2.0)
 
 
 # -- people who vanish -----------------------------------------------------------------------------------------------
 
 
 def test_the_caller_vanishes_while_it_rings(two: Two) -> None:
-    placed, rung = two.ring()
+    placed, incoming = two.ring()
     begun = two.now
     two.ann.vanish()
-    two.over(rung)
+    two.over(incoming)
     # The end-to-end link notices first; the relay would after its own time-out and the grace.
-    assert ended_at(rung) - begun <= LOST_AFTER_S + SLACK_S
+    assert ended_at(incoming) - begun <= LOST_AFTER_S + SLACK_S
     assert placed.finished is None
     two.world.run(IDLE_TIMEOUT_S + RECONNECT_GRACE_S + SLACK_S)
     assert_nothing_left(two, two.bob)
@@ -280,14 +280,14 @@ def test_somebody_vanishes_in_mid_talk(two: Two, who: str) -> None:
 
 def test_the_callees_control_session_dies_while_it_rings_and_comes_back(two: Two) -> None:
     """A change of networks: the relay finds the new session under the same key, and the call as it was."""
-    placed, rung = two.ring()
+    placed, incoming = two.ring()
     two.world.relay.forget(two.bob.identity.key)
     two.bob.control.network_changed()
     two.world.run(PROBE_TIMEOUT_S + 3.0)
     assert two.bob.control.is_connected
     assert len(two.bob.talks) == 1, "the repeated invitation is the same call"
     two.bob.answer()
-    two.world.until(lambda: placed.call.view.phase == rung.call.view.phase == "talking", 2.0)
+    two.world.until(lambda: placed.call.view.phase == incoming.call.view.phase == "talking", 2.0)
 
 
 # -- a relay that goes ------------------------------------------------------------------------------------------------
@@ -372,13 +372,13 @@ def test_one_person_alone_cannot_resume_a_call(two: Two) -> None:
 
 
 def test_the_relay_is_killed_while_it_rings(two: Two) -> None:
-    placed, rung = two.ring()
+    placed, incoming = two.ring()
     begun = two.now
     two.world.relay.kill()
     two.world.run(2.0)
     two.world.relay.start()
-    two.over(placed, rung)
-    for talk in (placed, rung):
+    two.over(placed, incoming)
+    for talk in (placed, incoming):
         assert ended_at(talk) - begun <= LOST_AFTER_S + SLACK_S
         assert how(talk)[1] in ("leg-refused", "lost")
     two.until_back()
@@ -424,13 +424,13 @@ def test_a_relay_that_stops_in_mid_talk_is_a_link_that_is_lost(two: Two) -> None
 
 def test_answered_while_the_relay_is_away_says_reconnecting_and_not_talking(two: Two) -> None:
     """Silence that began while it rang is still silence after the answer."""
-    placed, rung = two.ring()
+    placed, incoming = two.ring()
     two.world.relay.media.running = False
     two.world.run(3.0)
     two.bob.answer()
-    assert rung.call.view.phase == "reconnecting"
+    assert incoming.call.view.phase == "reconnecting"
     two.world.relay.media.running = True
-    two.world.until(lambda: placed.call.view.phase == rung.call.view.phase == "talking", 3.0)
+    two.world.until(lambda: placed.call.view.phase == incoming.call.view.phase == "talking", 3.0)
 
 
 def test_a_flood_of_invitations_is_refused_in_words(two: Two) -> None:

@@ -14,7 +14,7 @@ WATCHED_S = 4.0
 
 
 def since(ear: Ear, start: float, kind: type[Command]) -> list[tuple[float, Command]]:
-    return [(at, said) for at, said in ear.said if isinstance(said, kind) and at >= start]
+    return [(at, command) for at, command in ear.commands if isinstance(command, kind) and at >= start]
 
 
 @pytest.mark.parametrize("timer_first", [False, True], ids=["packets first", "timer first"])

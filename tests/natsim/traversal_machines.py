@@ -99,10 +99,10 @@ def _agent_stops(run: Run) -> None:
     assert run.due is None and run.machine.state is tl.State.STOPPED
     assert run.do(on(events.Begin())) == []
     assert all(status.ended is not None for status in run.machine.phases())
-    opened = [command.socket for command in run.said if isinstance(command, OpenSocket)]
-    closed = [command.socket for command in run.said if isinstance(command, CloseSocket)]
+    opened = [command.socket for command in run.commands if isinstance(command, OpenSocket)]
+    closed = [command.socket for command in run.commands if isinstance(command, CloseSocket)]
     assert len(set(opened)) == len(opened) and len(set(closed)) == len(closed) and set(closed) <= set(opened)
-    assert {command.socket for command in run.said if isinstance(command, SendDatagram)} <= set(opened)
+    assert {command.socket for command in run.commands if isinstance(command, SendDatagram)} <= set(opened)
 
 
 AGENT = Subject(
@@ -366,13 +366,13 @@ def _profile_is_made(run: Run) -> None:
     run.do(on(tp.StartProfiling(STUN, HOSTS, online=True)))
     for _ in range(2):
         # That of the filter, and that of the mappings.
-        newest = [command.socket for command in run.said if isinstance(command, OpenSocket)][-1]
+        newest = [command.socket for command in run.commands if isinstance(command, OpenSocket)][-1]
         run.do(on(SocketOpened(newest, LOCAL)))
         run.wait(5.0)
-    assert isinstance(run.said[-2], tp.ProfileMade) and run.due is None
+    assert isinstance(run.commands[-2], tp.ProfileMade) and run.due is None
     run.do(on(tp.StopProfiling()))
-    opened = [command.socket for command in run.said if isinstance(command, OpenSocket)]
-    failed_or_closed = [command.socket for command in run.said if isinstance(command, CloseSocket)]
+    opened = [command.socket for command in run.commands if isinstance(command, OpenSocket)]
+    failed_or_closed = [command.socket for command in run.commands if isinstance(command, CloseSocket)]
     assert set(failed_or_closed) <= set(opened)
 
 

@@ -239,9 +239,9 @@ class Voice:
             submit(event)
 
         driver.submit = spy  # type: ignore[method-assign, assignment]
-        heard = self.listener.heard
+        take = self.listener.take
 
-        def hear(command: Command) -> None:
+        def watched(command: Command) -> None:
             now = self.rig.call.clock.now
             if isinstance(command, MediaReceived):
                 number = frame_index(command.data)
@@ -250,9 +250,9 @@ class Voice:
             elif isinstance(command, CopyArrived):
                 self.playout.observe_copy(command.position.timestamp, now)
             else:
-                heard(command)
+                take(command)
 
-        self.listener.heard = hear  # type: ignore[method-assign]
+        self.listener.take = watched  # type: ignore[method-assign]
 
 
 class TwoPaths:
@@ -387,7 +387,7 @@ class TwoPaths:
         )
 
     def changes(self, side: int) -> list[tuple[float, PathChanged]]:
-        return [(at, said) for at, said in self.sides[side].said if isinstance(said, PathChanged)]
+        return [(at, command) for at, command in self.sides[side].commands if isinstance(command, PathChanged)]
 
     def swaps(self, side: int) -> int:
         """How often a side chose a direct path."""

@@ -38,7 +38,7 @@ def _side(world: World[RelayNode], number: int, leg: LegAccess) -> Side:
         leg=leg,
     )
     link = Link(config, random.Random(world.rng.getrandbits(64)))
-    driver = SimDriver(link, world.sides[number].host, lambda command: side.heard(command))
+    driver = SimDriver(link, world.sides[number].host, lambda command: side.take(command))
     side = Side(driver, world.clock)
     driver.submit(Open())
     return side

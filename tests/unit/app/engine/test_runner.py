@@ -36,20 +36,20 @@ TIMEOUT_S = 20.0
 
 
 class Person:
-    """An engine, and what it says."""
+    """An engine, and what it sends."""
 
     def __init__(self, folder: Path, **files: Path) -> None:
-        sound = SoundPlan(play=SPEECH, record=folder / "heard.wav")
+        sound = SoundPlan(play=SPEECH, record=folder / "recorded.wav")
         self.engine = Engine(EngineConfig(find_home(folder), sound, **files))
-        self.said: list[messages.EngineMessage] = []
+        self.received: list[messages.EngineMessage] = []
         self._news = asyncio.Event()
 
     async def start(self) -> None:
         await self.engine.start()
-        self.engine.subscribe(self._told)
+        self.engine.subscribe(self._receive)
 
     def do(self, command: messages.WindowMessage) -> None:
-        self.engine.command(command, self._told)
+        self.engine.command(command, self._receive)
 
     async def until(self, wanted: Callable[[messages.EngineState], bool]) -> messages.EngineState:
         async with asyncio.timeout(TIMEOUT_S):
@@ -63,8 +63,8 @@ class Person:
         assert state.call is not None
         return state.call
 
-    async def is_heard(self) -> None:
-        """The other one has been heard, and has heard."""
+    async def has_audio(self) -> None:
+        """Each has played the first audio of the other."""
         async with asyncio.timeout(TIMEOUT_S):
             times = self.report()["times"]
             while None in (times["first_audio_sent"], times["first_audio_played"]):
@@ -73,12 +73,12 @@ class Person:
 
     def report(self) -> dict[str, Any]:
         self.do(messages.GetReport(call_id=""))
-        report = next(message for message in reversed(self.said) if isinstance(message, messages.Report))
-        told: dict[str, Any] = json.loads(report.json)
-        return told
+        report = next(message for message in reversed(self.received) if isinstance(message, messages.Report))
+        decoded: dict[str, Any] = json.loads(report.json)
+        return decoded
 
-    def _told(self, message: messages.EngineMessage) -> None:
-        self.said.append(message)
+    def _receive(self, message: messages.EngineMessage) -> None:
+        self.received.append(message)
         self._news.set()
 
 
@@ -110,7 +110,7 @@ async def talk(guest: Person, bob: Person, address: PersonAddress) -> None:
     call = await bob.in_phase("incoming")
     bob.do(messages.AnswerCall(call_id=call.call_id))
     await guest.in_phase("talking")
-    await guest.is_heard()
+    await guest.has_audio()
     guest.do(messages.HangUpCall(call_id=call.call_id))
     await guest.in_phase("ended")
     await bob.in_phase("ended")
@@ -189,7 +189,7 @@ def test_report_and_trace_of_the_call_that_is_meant_or_of_none(tmp_path: Path) -
     kept, shared = tmp_path / "kept.json", tmp_path / "shared.json"
 
     def last(guest: Person, kind: type[messages.EngineMessage]) -> Any:
-        return next(message for message in reversed(guest.said) if isinstance(message, kind))
+        return next(message for message in reversed(guest.received) if isinstance(message, kind))
 
     async def main() -> None:
         async with two(tmp_path) as (guest, bob, address):
@@ -277,10 +277,10 @@ def test_an_engine_is_silent_once_it_is_closed(tmp_path: Path) -> None:
         person = Person(tmp_path)
         await person.start()
         await person.engine.close()
-        told = len(person.said)
+        before = len(person.received)
         person.engine.changed()
         await asyncio.sleep(0.05)
-        assert len(person.said) == told
+        assert len(person.received) == before
 
     run(main)
 
@@ -298,7 +298,7 @@ def test_what_is_remembered_of_networks_is_shown_and_can_be_erased(tmp_path: Pat
             assert (pair.way, pair.seconds, pair.worked, pair.here) == ("birthday", 4.7, 1, False)
             person.do(messages.EraseNetworks())
             state = await person.until(lambda now: now.network.known_in_all == 0)
-            assert state.network.known == () and not any(isinstance(m, messages.CommandFailed) for m in person.said)
+            assert state.network.known == () and not any(isinstance(m, messages.CommandFailed) for m in person.received)
         finally:
             await person.engine.close()
 

@@ -258,7 +258,7 @@ def test_any_event_at_any_time_leaves_a_link_that_works_or_has_ended(
         side.driver.submit(TimerFired())
     call.run(2 * LOST_AFTER_S + 45.0)
     for first, side in ((True, call.caller), (False, call.callee)):
-        commands = [command for _, command in side.said]
+        commands = [command for _, command in side.commands]
         check_commands(commands)
         opened = connected or any(isinstance(event, Open) and who == first for who, event, _ in steps)
         assert side.ended is not None or not opened, side.driver.link.stats(call.clock.now)
@@ -291,7 +291,7 @@ def test_a_hostile_peer_can_only_end_the_call(proven: bool, said: list[tuple[str
         caller.flush()
         call.run(0.05)
     call.run(2.0)
-    commands = [command for _, command in call.callee.said]
+    commands = [command for _, command in call.callee.commands]
     check_commands(commands)
     if not proven:
         assert {type(command) for command in commands} <= {PathChanged, LinkEnded}
