@@ -5,7 +5,7 @@ Two small machines that share nothing but the names of calls (DESIGN D2)::
       control: QUIC, one stream                            media: plain UDP
     transport.quic.relay_channel                                 relay.sockets
             | documents                                         | datagrams
-        relay.server  ----- the only driver: one event loop -----
+        relay.service ----- in one event loop: relay.server -----
             | events (relay.events)                             |
         relay.router   sessions, proofs, directory          relay.media_port   QUIC or STUN?
           |   |   |                                             |
@@ -16,7 +16,8 @@ Two small machines that share nothing but the names of calls (DESIGN D2)::
         relay.store   SQLite in a thread, acknowledged after the commit
 
 Everything below the driver is pure: a method takes an event and the time and returns commands.
-``relay.server`` feeds events, carries commands out, and owns one timer for the router and one for idle legs. So all
+``relay.service`` feeds events, carries commands out, and has one timer for the router and one for idle legs;
+``relay.server`` opens the sockets (``relay.binding``), the store and the metrics around it. So all
 rules can be tested in virtual time, and are: ``tests/unit/relay/test_router_machine.py`` throws every event at every
 state.
 

@@ -6,27 +6,13 @@ Both speak QUIC over the wires of their hosts.
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 
-from relay.events import (
-    CloseSession,
-    CreateLegs,
-    DestroyLegs,
-    DrainRequested,
-    LegsIdle,
-    MessageArrived,
-    NameStored,
-    RouterEvent,
-    SendMessage,
-    SessionClosed,
-    SessionOpened,
-    StopRelay,
-    StoreName,
-)
+from relay.events import DrainRequested, NameStored, SessionClosed, StoreName
 from relay.legs import IDLE_S
 from relay.limits import Limiter, RelayLimits
 from relay.registry import Entry, Registry
 from relay.router import Router, RouterConfig
+from relay.service import RelayService
 from tests.natsim.call import identity
 from tests.natsim.clock import Timer, VirtualClock
 from tests.natsim.driver import TICK_S
@@ -42,7 +28,6 @@ from transport.net.sockets import (
     SocketOpened,
 )
 from transport.quic import session_events as events
-from transport.quic.relay_channel import CloseCode, ControlChannel
 from transport.quic.relay_channel_server import ControlListener
 from transport.quic.relay_session import RelaySession
 from transport.wire import relay_messages
@@ -54,7 +39,8 @@ RELAY_HOST = "relay.example"
 
 
 class SimRelay:
-    """A relay: router and legs of the product on one virtual host, with a register that survives a restart."""
+    """A relay: everything of the product but its sockets and its store, on one virtual host, with a register that
+    survives a restart."""
 
     def __init__(self, host: Host, names: Mapping[str, Identity], rng: random.Random) -> None:
         self.media = RelayNode(host)
@@ -64,10 +50,6 @@ class SimRelay:
         pin = certificate_fingerprint(self.identity.certificate).hex()[:PIN_HEX]
         self.address = RelayAddress(RELAY_HOST, CONTROL_PORT, pin)
         self._names = {name: Entry(holder.key, holder.certificate) for name, holder in names.items()}
-        self._channels: dict[int, ControlChannel] = {}
-        self._next_number = 1
-        self._timer: Timer | None = None
-        self._legs_timer: Timer | None = None
         self.running = False
         host.open(self._receive, CONTROL_PORT)
         self.start()
@@ -79,35 +61,41 @@ class SimRelay:
         self.media.restart()
         config = RouterConfig(self.identity.certificate, MEDIA_PORT, (("", MEDIA_PORT),), IDLE_S)
         self.router = Router(config, Registry(self._names.items()), Limiter(RelayLimits()), self.rng)
-        self.listener = ControlListener(self.identity, self, self.clock, self._send)
+        self.service = RelayService(self.router, self.media.legs, self.clock, self._store, self._stop)
+        self.listener = ControlListener(self.identity, self.service, self.clock, self._send)
         self.running = True
 
     def kill(self) -> None:
         """Gone at once: clients find out by silence."""
-        self.running = False
-        self.media.stop()
-        if self._timer is not None:
-            self._timer.cancelled = True
-            self._timer = None
+        self._stop()
         self.listener.close()
-        self._channels.clear()
+        self.service.cancel_timers()
 
     def drain(self, seconds: float) -> None:
         """Stop in good order."""
-        self.post(DrainRequested(seconds))
+        self.service.post(DrainRequested(seconds))
 
     def forget(self, key: bytes) -> None:
         """Lose the session of one person, without a message to them."""
         session = self.router._by_key.get(key)
-        channel = self._channels.pop(session.number, None) if session is not None else None
-        if channel is not None:
-            self.post(SessionClosed(channel.number))
+        if session is not None:
+            del self.service.channels[session.number]
+            self.service.post(SessionClosed(session.number))
 
     def knows(self, key: bytes) -> bool:
         """Whether the person with this key is logged in."""
-        return self.running and self.router._by_key.get(key) is not None
+        return self.running and key in self.router._by_key
 
-    # -- sockets
+    # -- inside
+
+    def _stop(self) -> None:
+        self.running = False
+        self.media.stop()
+
+    def _store(self, command: StoreName) -> bool:
+        self._names[command.name] = Entry(command.key, command.certificate)
+        self.clock.after(TICK_S, lambda: self.service.post(NameStored(command.ticket, "")))
+        return True
 
     def _receive(self, data: bytes, source: tuple[str, int]) -> None:
         if self.running:
@@ -116,73 +104,6 @@ class SimRelay:
     def _send(self, data: bytes, destination: tuple[str, int]) -> None:
         if self.running:
             self.media.host.send(CONTROL_PORT, (destination[0], destination[1]), data)
-
-    # -- ChannelHandler
-
-    def channel_open(self, channel: ControlChannel) -> None:
-        channel.number = self._next_number
-        self._next_number += 1
-        self._channels[channel.number] = channel
-        self.post(SessionOpened(channel.number, (channel.remote[0], channel.remote[1])))
-
-    def channel_document(self, channel: ControlChannel, document: bytes) -> None:
-        if channel.number in self._channels:
-            self.post(MessageArrived(channel.number, relay_messages.decode_client_message(document)))
-
-    def channel_closed(self, channel: ControlChannel, alert: int | None, reason: str) -> None:
-        if self._channels.pop(channel.number, None) is not None:
-            self.post(SessionClosed(channel.number))
-
-    # -- the router's driver
-
-    def post(self, event: RouterEvent) -> None:
-        """Feed the router."""
-        for command in self.router.handle(event, self.clock.now):
-            match command:
-                case SendMessage(number, message):
-                    if number in self._channels:
-                        self._channels[number].send(message)
-                case CloseSession(number, reason):
-                    channel = self._channels.pop(number, None)
-                    if channel is not None:
-                        channel.end(CloseCode.DONE, reason)
-                case StoreName(ticket, name, key, certificate):
-                    self._names[name] = Entry(key, certificate)
-                    self.clock.after(TICK_S, partial(self.post, NameStored(ticket, "")))
-                case CreateLegs(call_id, caller, callee):
-                    self.media.legs.create(call_id, caller, callee, self.clock.now)
-                    self._watch_legs()
-                case DestroyLegs(call_id):
-                    self.media.legs.destroy(call_id)
-                case StopRelay():
-                    self.running = False
-                    self.media.stop()
-        self._arm()
-
-    def _arm(self) -> None:
-        due = self.router.next_deadline()
-        if self._timer is not None:
-            self._timer.cancelled = True
-            self._timer = None
-        if due is not None:
-            self._timer = self.clock.at(max(due, self.clock.now + TICK_S), self._fire)
-
-    def _fire(self) -> None:
-        self._timer = None
-        if self.running:
-            self.post(TimerFired())
-
-    def _watch_legs(self) -> None:
-        due = self.media.legs.next_deadline() if self._legs_timer is None else None
-        if due is not None:
-            self._legs_timer = self.clock.at(max(due, self.clock.now + TICK_S), self._look_at_legs)
-
-    def _look_at_legs(self) -> None:
-        self._legs_timer = None
-        if self.running:
-            for call_id in self.media.legs.idle(self.clock.now):
-                self.post(LegsIdle(call_id))
-            self._watch_legs()
 
 
 class SimSession:
