@@ -15,6 +15,7 @@ from pathlib import Path
 from relay.errors import RelayError
 from relay.events import NameStored, StoreName
 from relay.registry import Entry
+from transport.wire.addresses import is_name
 
 DATABASE_FILE = "names.sqlite3"
 SCHEMA_VERSION = 1
@@ -61,9 +62,9 @@ class NameStore:
             raise RelayError(f"the names in {self._path} cannot be opened: {error}") from error
 
     def load(self) -> list[tuple[str, Entry]]:
-        """All names."""
+        """All names. What is no name by today's rule stays in the file and is nobody's."""
         rows = self._database.execute("SELECT name, key, certificate FROM names ORDER BY name")
-        return [(name, Entry(key, certificate)) for name, key, certificate in rows]
+        return [(name, Entry(key, certificate)) for name, key, certificate in rows if is_name(name)]
 
     def put(self, writes: Sequence[StoreName]) -> None:
         """Write all or none, durably. Raises :class:`sqlite3.Error`; then nothing was changed."""

@@ -9,7 +9,8 @@ from transport.wire.errors import AddressError
 # Not assigned to any service by IANA; one port below is never privileged and above is the media port by default.
 DEFAULT_PORT = 7850
 MAX_NAME_CHARS = 32
-NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?$"
+# \\Z and not $, which also matches before a line end: "bob\\n" would be another name that looks like "bob".
+NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?\Z"
 # Shown for callers who have no name anywhere, followed by the beginning of their key; nobody can register such a name.
 GUEST_PREFIX = "guest-"
 # 80 bits: finding another certificate with the same prefix is out of reach; shorter ones are not accepted.
@@ -18,8 +19,8 @@ MIN_PIN_HEX = 20
 PIN_HEX = 32
 
 _NAME = re.compile(NAME_PATTERN)
-_PIN = re.compile(rf"^[0-9a-f]{{{MIN_PIN_HEX},64}}$")
-_HOST = re.compile(r"^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9](?:[a-z0-9-]{0,62}))*\.?$")
+_PIN = re.compile(rf"^[0-9a-f]{{{MIN_PIN_HEX},64}}\Z")
+_HOST = re.compile(r"^(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9](?:[a-z0-9-]{0,62}))*\.?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,15 @@ class PersonAddress:
         return str(PersonAddress(self.name, RelayAddress(self.relay.host, self.relay.port)))
 
 
+def is_name(text: str) -> bool:
+    """Whether ``text`` is a name exactly as it is."""
+    return _NAME.match(text) is not None
+
+
 def parse_name(text: str) -> str:
     """A person's name on a relay, in lower case. Raises :class:`AddressError` with the rule it breaks."""
     name = text.strip().lower()
-    if not _NAME.match(name):
+    if not is_name(name):
         raise AddressError(
             f"“{text.strip()[:40]}” is not a name: 1 to {MAX_NAME_CHARS} letters a–z, digits, dots, dashes or "
             "underscores, with a letter or digit first and last",

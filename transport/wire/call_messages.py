@@ -21,9 +21,9 @@ Milliseconds = Annotated[float, Meta(ge=0, le=600_000)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Round = Annotated[int, Meta(ge=0, lt=2**16)]
 """Number of a traversal round, growing over the whole call."""
-IceChars = Annotated[str, Meta(min_length=4, max_length=64, pattern=r"^[A-Za-z0-9+/]+$")]
+IceChars = Annotated[str, Meta(min_length=4, max_length=64, pattern=r"^[A-Za-z0-9+/]+\Z")]
 """A user name fragment (RFC 8445 §5.3)."""
-IcePassword = Annotated[str, Meta(min_length=22, max_length=64, pattern=r"^[A-Za-z0-9+/]+$")]
+IcePassword = Annotated[str, Meta(min_length=22, max_length=64, pattern=r"^[A-Za-z0-9+/]+\Z")]
 MAX_CANDIDATES = 32
 # Of one counter. More leave nothing to predict: five ports pass while one packet leaves.
 MAX_CROSS_TRAFFIC_PER_S = 1_000

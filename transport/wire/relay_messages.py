@@ -18,6 +18,8 @@ CONTROL_ALPN = "segue-relay/1"
 CONTROL_VERSION = 1
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern=NAME_PATTERN)]
+NameOrNone = Annotated[str, Meta(max_length=MAX_NAME_CHARS, pattern=rf"^\Z|{NAME_PATTERN}")]
+"""A name, or the empty text for somebody who has none."""
 Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 """A raw Ed25519 public key (RFC 8032)."""
 Certificate = Annotated[bytes, Meta(min_length=1, max_length=2048)]
@@ -25,7 +27,7 @@ Certificate = Annotated[bytes, Meta(min_length=1, max_length=2048)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 """A raw Ed25519 signature (RFC 8032)."""
 Nonce = Annotated[bytes, Meta(min_length=32, max_length=32)]
-CallId = Annotated[str, Meta(min_length=32, max_length=32, pattern=r"^[0-9a-f]{32}$")]
+CallId = Annotated[str, Meta(min_length=32, max_length=32, pattern=r"^[0-9a-f]{32}\Z")]
 """128 random bits in hex, made by the caller."""
 RequestId = Annotated[int, Meta(ge=0, lt=2**32)]
 Port = Annotated[int, Meta(gt=0, lt=65536)]
@@ -85,7 +87,7 @@ class LegCredentials(Struct, frozen=True):
 class DirectoryEntry(Struct, frozen=True):
     """Somebody as the relay knows them. A guest's ``home`` is what the guest says, vouched for by nobody."""
 
-    name: Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+    name: NameOrNone
     home: Annotated[str, Meta(max_length=400)]
     key: Key
     certificate: Certificate
@@ -104,7 +106,7 @@ class Authenticate(ControlMessage, frozen=True):
     key: Key
     certificate: Certificate
     signature: Signature
-    name: Annotated[str, Meta(max_length=MAX_NAME_CHARS)] = ""
+    name: NameOrNone = ""
     home: Annotated[str, Meta(max_length=400)] = ""
 
 
@@ -180,7 +182,7 @@ class Challenge(ControlMessage, frozen=True):
 class Welcome(ControlMessage, frozen=True):
     """The session stands. ``observed`` is the client's address as the relay sees it."""
 
-    name: str
+    name: NameOrNone
     observed: tuple[str, int]
     stun: Annotated[list[tuple[str, int]], Meta(max_length=32)]
     """STUN endpoints (host, port); host ``""`` means the address that this session was opened to."""

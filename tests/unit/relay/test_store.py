@@ -37,6 +37,14 @@ def test_names_are_there_after_a_restart(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("planted", ["bob\n", "Bob", "bob ", "b\u043eb", ".bob", ""])
+def test_what_an_older_relay_took_for_a_name_is_nobodys(tmp_path: Path, planted: str) -> None:
+    store = NameStore(tmp_path)
+    store.put([write(1, "bob", key=1), StoreName(2, planted, bytes(32), b"certificate")])
+    assert [name for name, _ in store.load()] == ["bob"]
+    store.close()
+
+
 def test_it_is_a_write_ahead_log_that_is_flushed_at_each_commit(tmp_path: Path) -> None:
     fill(tmp_path, 1)
     database = sqlite3.connect(tmp_path / DATABASE_FILE)
