@@ -31,7 +31,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GRACE_S = 2.0
-"""How long a thread or a process that has been told to end may take until it counts as left behind."""
+"""How long a thread or a process that was asked to end may take until it counts as left behind."""
 
 
 @pytest.fixture(scope="session")

@@ -148,7 +148,7 @@ async def _listen(watch: EngineWatch, answer_after_s: float, once: bool) -> Exit
     if watch.state.me.relay == "offline":
         complain(relay_text(watch.state.me))
         await watch.until(lambda state: state.me.relay in ("online", "refused"))
-    if watch.state.me.relay == "refused":  # a notice has said why
+    if watch.state.me.relay == "refused":  # a notice says why
         return ExitStatus.UNREACHABLE
     say(f"listening as {watch.state.me.address}")
     while True:
