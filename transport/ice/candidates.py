@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
 
@@ -118,40 +118,40 @@ def useful_hosts(hosts: Iterable[HostAddress], limit: int = MAX_HOST_ADDRESSES) 
     return tuple([*turns, *sixes[shorter:], *fours[shorter:], *doubtful][:limit])
 
 
+def _ranked(kind: CandidateKind, addresses: Iterable[Address], base: Address) -> list[Candidate]:
+    """By falling priority; the foundation (RFC 8445 §5.1.1.3) is the kind's letter and the place in the list."""
+    return [
+        Candidate(kind, address, base, priority(kind, _MAX_LOCAL_PREFERENCE - n), f"{kind.value[0]}{n}")
+        for n, address in enumerate(addresses)
+    ]
+
+
 def host_candidates(hosts: Sequence[HostAddress], port: int, base: Address) -> list[Candidate]:
     """Our interface addresses of one family, on the port of a socket that is bound to all of them."""
-    return [
-        Candidate(
-            CandidateKind.HOST, (host.ip, port), base, priority(CandidateKind.HOST, _MAX_LOCAL_PREFERENCE - n), f"h{n}"
-        )
-        for n, host in enumerate(hosts)
-    ]
+    return _ranked(CandidateKind.HOST, ((host.ip, port) for host in hosts), base)
 
 
 def reflexive_candidates(mapped: Sequence[Address], base: Address, hosts: Iterable[HostAddress]) -> list[Candidate]:
     """What STUN servers saw. One that is a host candidate already is redundant (RFC 8445 §5.1.3)."""
-    known = {host.ip for host in hosts}
-    kind = CandidateKind.SERVER_REFLEXIVE
-    return [
-        Candidate(kind, address, base, priority(kind, _MAX_LOCAL_PREFERENCE - n), f"s{n}")
-        for n, address in enumerate(dict.fromkeys(mapped))
-        if not (address[0] in known and address[1] == base[1])
-    ]
+    known = {(host.ip, base[1]) for host in hosts}
+    found = _ranked(CandidateKind.SERVER_REFLEXIVE, dict.fromkeys(mapped), base)
+    return [candidate for candidate in found if candidate.address not in known]
 
 
 def mapped_candidates(ports: Iterable[MappedPort], base: Address, seen: Iterable[str]) -> list[Candidate]:
     """Port mappings that lead to the socket ``base``. ``seen`` are the IPv4 addresses that STUN servers see of us:
     one that is none of them is no public one, whatever the router claims."""
     known = {ip for ip in seen if not is_private(ip)}
-    kind = CandidateKind.MAPPED
-    found = []
-    for n, port in enumerate(list(ports)[:MAX_MAPPED]):
-        is_believed = port.is_public and (not known or port.external[0] in known)
-        rank = priority(kind, _MAX_LOCAL_PREFERENCE - n)
-        if not is_believed:
-            rank -= (_TYPE_PREFERENCE["mapped"] - _DOUBTFUL_PREFERENCE) << 24
-        found.append(Candidate(kind, port.external, base, rank, f"m{n}"))
-    return found
+    listed = list(ports)[:MAX_MAPPED]
+    doubt = (_TYPE_PREFERENCE["mapped"] - _DOUBTFUL_PREFERENCE) << 24
+    return [
+        one
+        if port.is_public and (not known or port.external[0] in known)
+        else replace(one, priority=one.priority - doubt)
+        for port, one in zip(
+            listed, _ranked(CandidateKind.MAPPED, [port.external for port in listed], base), strict=True
+        )
+    ]
 
 
 def prune(candidates: Iterable[Candidate], limit: int = MAX_CANDIDATES) -> tuple[Candidate, ...]:
@@ -166,9 +166,9 @@ def prune(candidates: Iterable[Candidate], limit: int = MAX_CANDIDATES) -> tuple
 def to_wire(candidates: Iterable[Candidate]) -> list[WireCandidate]:
     """For the peer; the base stays here, and so do peer-reflexive ones, which the peer knows better."""
     return [
-        WireCandidate(kind, candidate.address[0], candidate.address[1], candidate.priority, candidate.foundation)
+        WireCandidate(kind, *candidate.address, candidate.priority, candidate.foundation)
         for candidate in candidates
-        for kind in _WIRE_KINDS.get(candidate.kind, ())
+        if (kind := _WIRE_KINDS.get(candidate.kind)) is not None
     ]
 
 
@@ -224,10 +224,10 @@ def is_believable_reflexive(address: Address) -> bool:
     return ip is not None and address[1] > 0 and _is_dialable(ip)
 
 
-_WIRE_KINDS: dict[CandidateKind, tuple[Literal["host", "server-reflexive", "mapped"]]] = {
-    CandidateKind.HOST: ("host",),
-    CandidateKind.SERVER_REFLEXIVE: ("server-reflexive",),
-    CandidateKind.MAPPED: ("mapped",),
+_WIRE_KINDS: dict[CandidateKind, Literal["host", "server-reflexive", "mapped"]] = {
+    CandidateKind.HOST: "host",
+    CandidateKind.SERVER_REFLEXIVE: "server-reflexive",
+    CandidateKind.MAPPED: "mapped",
 }
 
 
