@@ -138,8 +138,7 @@ class EngineAudio:
         test = ""
         if self._tape is not None:
             test = "playing" if self._tape.is_full else "recording"
-        settings = self._settings
-        return self._sound.audio(settings.input_device, settings.output_device, metering=self._metering, test=test)
+        return self._sound.audio(test)
 
     def levels(self) -> messages.Levels:
         """Both levels on a meter's scale."""

@@ -98,17 +98,14 @@ class SoundSystem:
         for streams in self._all:
             streams.close()
 
-    def audio(self, chosen_input: str, chosen_output: str, *, metering: bool, test: str) -> AudioState:
+    def audio(self, test: str) -> AudioState:
         """As windows show it."""
         problem: WithoutAny = "no-sound-system" if self._devices.problem else "none"
         return AudioState(
             inputs=_listed(self._devices.inputs),
             outputs=_listed(self._devices.outputs),
-            input=chosen_input,
-            output=chosen_output,
             input_problem=self._problem("input", problem),
             output_problem=self._problem("output", problem),
-            metering=metering,
             recording_test=test,  # type: ignore[arg-type]
         )
 

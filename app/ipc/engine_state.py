@@ -75,16 +75,12 @@ class DeviceProblem(Frozen, frozen=True):
 
 
 class AudioState(Frozen, frozen=True):
-    """Devices. An empty ``input``/``output`` means the system's default."""
+    """The devices there are, and what is wrong with those in use."""
 
     inputs: tuple[AudioDevice, ...] = ()
     outputs: tuple[AudioDevice, ...] = ()
-    input: str = ""
-    output: str = ""
     input_problem: DeviceProblem | None = None
     output_problem: DeviceProblem | None = None
-    metering: bool = False
-    """Whether the microphone is open only to show its level."""
     recording_test: Literal["", "recording", "playing"] = ""
 
 

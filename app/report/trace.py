@@ -138,9 +138,6 @@ def encode_trace(trace: CallTrace) -> bytes:
     whole = msgspec.to_builtins(trace)
     rows = {name: [msgspec.json.encode(row).decode() for row in whole.pop(name)] for name in ("events", "seconds")}
     parts = [f'"{name}": {msgspec.json.encode(value).decode()}' for name, value in whole.items()]
-    parts += [f'"{name}": [\n{_lines(lines)}\n]' if lines else f'"{name}": []' for name, lines in rows.items()]
+    for name, lines in rows.items():
+        parts.append(f'"{name}": [\n' + ",\n".join(lines) + "\n]" if lines else f'"{name}": []')
     return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
-
-
-def _lines(rows: list[str]) -> str:
-    return ",\n".join(rows)

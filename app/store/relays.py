@@ -41,11 +41,6 @@ class RelayCertificates(Collection[KnownRelay]):
             changed.append(oldest)
         self._changed(changed)
 
-    def forget(self, address: RelayAddress) -> None:
-        """Forget the relay at this host and port."""
-        if self._items.pop(_endpoint(address), None) is not None:
-            self._changed([_endpoint(address)])
-
     def _read(self, row: Row) -> tuple[str, KnownRelay]:
         endpoint, pin, certificate, seen_at = row
         address = parse_relay(f"{endpoint}#{pin}" if pin else str(endpoint))

@@ -58,11 +58,6 @@ class Home:
         return self.folder / "identity.crt"
 
     @property
-    def engine_info(self) -> Path:
-        """Where the running engine listens, and the secret that its windows prove to know."""
-        return self.folder / "engine.json"
-
-    @property
     def lock(self) -> Path:
         """Locked while an engine runs. The file itself stays, empty."""
         return self.folder / "engine.lock"

@@ -96,7 +96,6 @@ AUDIO = AudioState(
         AudioDevice("out-1", "Built-in speakers", is_default=True),
         AudioDevice("out-2", "Jabra Evolve2 65 (USB headset)"),
     ),
-    metering=True,
 )
 
 

@@ -211,8 +211,6 @@ def test_relays_are_known_by_host_and_port(make: MakeStore, monkeypatch: pytest.
         known = seen.relays.get(parse_relay("b.example"))
         assert known is not None
         assert (known.certificate, known.address.pin) == (b"newer", "ab" * 10)
-    store.relays.forget(parse_relay("b.example"))
-    assert make().relays.get(parse_relay("b.example")) is None
 
 
 # -- texts -------------------------------------------------------------------------------------------------------------
