@@ -7,10 +7,10 @@ Two small machines that share nothing but the names of calls (DESIGN D2)::
             | documents                                         | datagrams
         relay.service ----- in one event loop: relay.server -----
             | events (relay.events)                             |
-        relay.router   sessions, proofs, directory          relay.media_port   QUIC or STUN?
+        relay.router   sessions and their proofs            relay.media_port   QUIC or STUN?
           |   |   |                                             |
           |   |   relay.call_table   invite, ring, answer, end   relay.legs   bind, forward, idle
-          |   relay.presence    who watches whom                |
+          |   relay.directory   names, look-ups, presence       |
         relay.registry   name -> key           relay.limits   token buckets for both
             | StoreName / NameStored
         relay.store   SQLite in a thread, acknowledged after the commit
@@ -18,7 +18,7 @@ Two small machines that share nothing but the names of calls (DESIGN D2)::
 Everything below the driver is pure: a method takes an event and the time and returns commands.
 ``relay.service`` feeds events, carries commands out, and has one timer for the router and one for idle legs;
 ``relay.server`` opens the sockets (``relay.binding``), the store and the metrics around it. So all
-rules can be tested in virtual time, and are: ``tests/unit/relay/test_router_machine.py`` throws every event at every
+rules are tested in virtual time: ``tests/unit/relay/test_router_machine.py`` throws every event at every
 state.
 
 **A session**: the relay opens the stream and sends a challenge; the client signs it (bound to this relay's

@@ -8,9 +8,10 @@ leaves the session as it was.
 
 import random
 from collections import Counter, OrderedDict, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from relay.call_table import CallCommand, CallMessage, CallTable, SendToKey
+from relay.directory import Directory
 from relay.events import (
     CloseSession,
     DrainRequested,
@@ -24,40 +25,31 @@ from relay.events import (
     SessionClosed,
     SessionId,
     SessionOpened,
-    Source,
     StopRelay,
 )
 from relay.limits import Limiter, address_subject
-from relay.presence import WatchLists
-from relay.registry import Entry, Registry
-from transport.identity.errors import IdentityError
-from transport.identity.keys import certificate_key, verify
-from transport.identity.statements import registration_statement, session_statement
+from relay.registry import Registry
+from relay.session import Refusals, Session, carries_key
+from transport.identity.keys import verify
+from transport.identity.statements import session_statement
 from transport.net.machine import TimerFired
 from transport.net.token_bucket import TokenBucket
-from transport.wire.addresses import GUEST_PREFIX
 from transport.wire.relay_messages import (
     CONTROL_VERSION,
     Answer,
     Authenticate,
     Challenge,
     Decline,
-    DirectoryEntry,
     Draining,
     Ended,
     EndReason,
-    Found,
     HangUp,
     Invite,
     Lookup,
     Ping,
     Pong,
-    Presence,
     RefusalCode,
-    Refused,
     Register,
-    Registered,
-    RelayMessage,
     Replaced,
     Resume,
     Ring,
@@ -86,51 +78,24 @@ class RouterConfig:
     software: str = "segue"
 
 
-@dataclass(slots=True)
-class Session:
-    """One client. Small: an idle relay holds thousands."""
-
-    number: SessionId
-    source: Source
-    subject: str
-    nonce: bytes | None
-    bucket: TokenBucket
-    key: bytes = b""
-    name: str = ""
-    home: str = ""
-    certificate: bytes = b""
-    # What the registration statement is bound to; the challenge itself serves once.
-    opened_with: bytes = field(default=b"", repr=False)
-
-    @property
-    def is_authenticated(self) -> bool:
-        return bool(self.key)
-
-    def person(self) -> DirectoryEntry:
-        """This person as the directory shows them."""
-        return DirectoryEntry(self.name, self.home, self.key, self.certificate)
-
-
 class Router:
     """See the module's text. ``rng`` makes nonces and credentials: give it a :class:`random.SystemRandom`."""
 
     def __init__(self, config: RouterConfig, registry: Registry, limiter: Limiter, rng: random.Random) -> None:
         self._config = config
-        self._registry = registry
         self._limiter = limiter
         self._limits = limiter.limits
         self._rng = rng
-        self._presence = WatchLists()
         self._sessions: dict[SessionId, Session] = {}
         self._by_key: dict[bytes, Session] = {}
-        self._by_name: dict[str, Session] = {}
         self._per_subject: Counter[str] = Counter()
         self._unproven: deque[tuple[float, SessionId]] = deque()
         self._missed: OrderedDict[bytes, list[Ended]] = OrderedDict()
         self._drain_until_s: float | None = None
         self._stopped = False
         self.calls = CallTable(config.media_port, config.leg_lifetime_s, rng)
-        self.refusals: Counter[str] = Counter()
+        self._refusals = Refusals()
+        self._directory = Directory(config.certificate, registry, limiter, self._refusals)
 
     @property
     def session_count(self) -> int:
@@ -142,7 +107,12 @@ class Router:
 
     @property
     def name_count(self) -> int:
-        return len(self._registry)
+        return len(self._directory)
+
+    @property
+    def refusals(self) -> Counter[str]:
+        """How often something was refused, by code."""
+        return self._refusals.counts
 
     @property
     def is_draining(self) -> bool:
@@ -173,7 +143,7 @@ class Router:
                 session = self._sessions.get(event.session)
                 commands = self._forget(session, now) if session else []
             case NameStored():
-                commands = self._stored(event, now)
+                commands = self._directory.stored(event, self._sessions)
             case LegsIdle():
                 commands = self._legs_idle(event, now)
             case DrainRequested():
@@ -194,7 +164,7 @@ class Router:
         too_many = self._per_subject[subject] >= self._limits.sessions_per_address
         if wait_s or too_many or len(self._sessions) >= self._limits.sessions:
             text = "too many connections" + (" from your address" if wait_s or too_many else "")
-            return self._refusal(event.session, 0, "limit", text, wait_s or 30.0, close=True)
+            return self._refusal(event.session, "limit", text, wait_s or 30.0, close=True)
         nonce = self._rng.getrandbits(8 * NONCE_BYTES).to_bytes(NONCE_BYTES, "big")
         self._per_subject[subject] += 1
         self._sessions[event.session] = Session(
@@ -219,11 +189,11 @@ class Router:
             return self._expel(session, "bad-message", "prove your key first", now)
         match message:
             case Register():
-                return self._register(session, message, now)
+                return self._directory.register(session, message, now)
             case Lookup():
-                return self._lookup(session, message, now)
+                return self._directory.look_up(session, message, now)
             case Watch():
-                return self._watch(session, message)
+                return self._directory.watch(session, message)
             case Invite():
                 return self._invite(session, message, now)
             case Ring() | Answer() | Decline() | HangUp():
@@ -244,11 +214,11 @@ class Router:
         if wait_s:
             return self._expel(session, "limit", "too many failed logins from your address", now, wait_s)
         statement = session_statement(nonce, self._config.certificate)
-        if not _carries(message.certificate, message.key) or not verify(message.key, statement, message.signature):
+        if not carries_key(message.certificate, message.key) or not verify(message.key, statement, message.signature):
             self._limiter.take("failed-proof", session.subject, now)
             return self._expel(session, "bad-proof", "the proof of your key does not hold", now)
         if message.name:
-            entry = self._registry.get(message.name)
+            entry = self._directory.owner(message.name)
             if entry is None or entry.key != message.key:
                 self._limiter.take("failed-proof", session.subject, now)
                 text = f"“{message.name}” is not registered to your key here"
@@ -265,7 +235,7 @@ class Router:
             )
         )
         if message.name:
-            commands += self._take_name(session, message.name)
+            commands += self._directory.take_name(session, message.name)
         if self._drain_until_s is not None:
             commands.append(SendMessage(session.number, Draining(max(0.0, self._drain_until_s - now))))
         missed = self._missed.pop(session.key, [])
@@ -288,93 +258,16 @@ class Router:
         self._per_subject[session.subject] -= 1
         if not self._per_subject[session.subject]:
             del self._per_subject[session.subject]
-        self._presence.forget(session.number)
         if session.is_authenticated:
             del self._by_key[session.key]
             self.calls.went(session.key, now)
-        if not session.name:
-            return []
-        del self._by_name[session.name]
-        return [] if session.name == keeps_name else self._announce(session.name, online=False)
-
-    def _take_name(self, session: Session, name: str) -> list[RouterCommand]:
-        session.name = name
-        session.home = ""
-        self._by_name[name] = session
-        return self._announce(name, online=True)
-
-    def _announce(self, name: str, *, online: bool) -> list[RouterCommand]:
-        return [SendMessage(number, Presence(name, online)) for number in self._presence.watchers(name)]
-
-    def _watch(self, session: Session, message: Watch) -> list[RouterCommand]:
-        count = len(message.names)
-        if not session.name and count > self._limits.watched_by_guest:
-            text = f"a guest may watch {self._limits.watched_by_guest} people"
-            return self._refusal(session.number, 0, "limit", text)
-        if len(self._presence) - len(self._presence.of(session.number)) + count > self._limits.watched:
-            return self._refusal(session.number, 0, "limit", "this relay watches all the people it can", 60.0)
-        names = self._presence.watch(session.number, message.names)
-        return [SendMessage(session.number, Presence(name, name in self._by_name)) for name in names]
-
-    # -- the directory
-
-    def _register(self, session: Session, message: Register, now: float) -> list[RouterCommand]:
-        wait_s = self._limiter.take("registration", session.key, now) or self._limiter.take(
-            "registration-address", session.subject, now
-        )
-        if wait_s:
-            return self._refusal(session.number, message.request, "limit", "too many registrations", wait_s)
-        statement = registration_statement(
-            session.opened_with, self._config.certificate, message.name, message.certificate
-        )
-        if not _carries(message.certificate, session.key) or not verify(session.key, statement, message.signature):
-            return self._refusal(session.number, message.request, "bad-proof", "the signature does not hold")
-        if message.name.startswith(GUEST_PREFIX):
-            text = f"names that begin with “{GUEST_PREFIX}” are kept for those who have none"
-            return self._refusal(session.number, message.request, "name-taken", text)
-        if not self._registry.is_free_for(message.name, session.key):
-            text = f"“{message.name}” belongs to somebody else here"
-            return self._refusal(session.number, message.request, "name-taken", text)
-        if len(self._registry) >= self._limits.names and self._registry.get(message.name) is None:
-            return self._refusal(session.number, message.request, "limit", "this relay's directory is full")
-        entry = Entry(session.key, message.certificate)
-        return [self._registry.claim(message.name, entry, session.number, message.request)]
-
-    def _stored(self, event: NameStored, now: float) -> list[RouterCommand]:
-        write = self._registry.settle(event.ticket, not event.problem)
-        session = self._sessions.get(write.session) if write is not None else None
-        if write is None or session is None:
-            return []
-        if event.problem:
-            text = f"the relay could not write it down: {event.problem}"
-            return self._refusal(session.number, write.request, "storage", text)
-        commands: list[RouterCommand] = [SendMessage(session.number, Registered(write.request, write.name))]
-        if session.name in ("", write.name):
-            session.certificate = write.entry.certificate
-        if not session.name:
-            commands += self._take_name(session, write.name)
-        return commands
-
-    def _lookup(self, session: Session, message: Lookup, now: float) -> list[RouterCommand]:
-        wait_s = self._limiter.take("lookup", session.key, now) or self._limiter.take(
-            "lookup-address", session.subject, now
-        )
-        if wait_s:
-            return self._refusal(session.number, message.request, "limit", "too many look-ups", wait_s)
-        entry = self._registry.get(message.name)
-        if entry is None:
-            text = f"nobody is registered as “{message.name}” here"
-            return self._refusal(session.number, message.request, "unknown-name", text)
-        online = self._by_name.get(message.name)
-        certificate = online.certificate if online is not None else entry.certificate
-        found = Found(message.request, message.name, entry.key, certificate, online is not None)
-        return [SendMessage(session.number, found)]
+        return self._directory.forget(session, keeps_name)
 
     # -- calls
 
     def _invite(self, session: Session, message: Invite, now: float) -> list[RouterCommand]:
         known = self.calls.get(message.call_id)
-        callee = self._by_name.get(message.callee)
+        callee = self._directory.session(message.callee)
         if known is not None and known.caller.key == session.key and known.callee.name == message.callee:
             return self._deliver(self.calls.again(known))
         problem = self._invite_problem(session, message, callee, now)
@@ -397,7 +290,7 @@ class Router:
         if self.calls.is_known(message.call_id):
             return "failed", "this call id is in use"
         if callee is None:
-            if self._registry.get(message.callee) is None:
+            if self._directory.owner(message.callee) is None:
                 return "unknown-name", f"nobody is registered as “{message.callee}” here"
             return "offline", f"{message.callee} is not connected"
         if callee.key == session.key:
@@ -416,9 +309,9 @@ class Router:
         )
         if wait_s or self.is_draining:
             code: RefusalCode = "limit" if wait_s else "draining"
-            return self._refusal(session.number, 0, code, "this call cannot be resumed now", wait_s)
+            return self._refusal(session.number, code, "this call cannot be resumed now", wait_s)
         if self.calls.legs_held >= self._limits.calls and self.calls.get(message.call_id) is None:
-            return self._refusal(session.number, 0, "limit", "this relay carries all the calls it can", 1.0)
+            return self._refusal(session.number, "limit", "this relay carries all the calls it can", 1.0)
         return self._deliver(self.calls.resume(message.call_id, session.person(), message.peer, now))
 
     def _call_message(self, session: Session, message: CallMessage, now: float) -> list[RouterCommand]:
@@ -479,7 +372,7 @@ class Router:
         commands += [CloseSession(number, "the relay has stopped") for number in self._sessions]
         self._sessions.clear()
         self._by_key.clear()
-        self._by_name.clear()
+        self._directory.clear()
         self._stopped = True
         return [*commands, StopRelay()]
 
@@ -488,29 +381,13 @@ class Router:
     def _expel(
         self, session: Session, code: RefusalCode, text: str, now: float, retry_after_s: float = 0.0
     ) -> list[RouterCommand]:
-        refusal = self._refusal(session.number, 0, code, text, retry_after_s, close=True)
+        refusal = self._refusal(session.number, code, text, retry_after_s, close=True)
         return refusal + self._forget(session, now)
 
     def _refusal(
-        self,
-        session: SessionId,
-        request: int,
-        code: RefusalCode,
-        text: str,
-        retry_after_s: float = 0.0,
-        *,
-        close: bool = False,
+        self, session: SessionId, code: RefusalCode, text: str, retry_after_s: float = 0.0, *, close: bool = False
     ) -> list[RouterCommand]:
-        self.refusals[code] += 1
-        message: RelayMessage = Refused(request, code, text[:300], min(86_400.0, retry_after_s))
-        commands: list[RouterCommand] = [SendMessage(session, message)]
+        commands: list[RouterCommand] = [self._refusals.make(session, 0, code, text, retry_after_s)]
         if close:
             commands.append(CloseSession(session, text[:300]))
         return commands
-
-
-def _carries(certificate: bytes, key: bytes) -> bool:
-    try:
-        return certificate_key(certificate) == key
-    except IdentityError:
-        return False
