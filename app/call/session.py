@@ -1,5 +1,6 @@
 """One call at work: drives call machine, link, media and recorder, and asks for the I/O that they need."""
 
+import hmac
 import logging
 import random
 from collections import deque
@@ -68,8 +69,9 @@ class SessionSetup:
     cpu: Cpu = uncharged
     """The clock of CPU time by which the peer's packets are charged."""
     try_harder: bool = False
-    is_contact: bool = False
-    """In the user's list, with a key that is theirs: a direct path may be looked for while it rings."""
+    contact_key: bytes = b""
+    """The key of the person in the user's list, empty where there is none: whoever proves this key in the call may
+    learn our addresses while it rings. The address that the other side claims gives no such right."""
     hosts: tuple[HostAddress, ...] = ()
     profile: NatProfile | None = None
     """What was known of this network's NAT before the call."""
@@ -305,7 +307,7 @@ class CallSession:
             peer_certificate=command.peer.certificate,
             leg=access,
             always_relay=setup.always_relay,
-            early=setup.is_contact,
+            early=bool(setup.contact_key) and hmac.compare_digest(command.peer.key, setup.contact_key),
             stun=self._relay.stun,
             hosts=setup.hosts,
             profile=setup.profile,

@@ -5,6 +5,8 @@ Windows and relay sessions come in as events; what has to be done goes out as co
 history and settings are called directly: they are kept in memory and written through.
 """
 
+import hmac
+
 from app.account.status import AccountStatus, State, own_address
 from app.call import events as ev
 from app.call.session import CallSession, SessionSetup
@@ -159,16 +161,27 @@ class EngineCore:
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
-    def _begin(self, route: RelayRoute, person: PersonAddress, now: float, *, first_call: bool = False) -> CallSession:
+    def _begin(
+        self,
+        route: RelayRoute,
+        person: PersonAddress,
+        now: float,
+        *,
+        key: bytes | None = None,
+        first_call: bool = False,
+    ) -> CallSession:
+        """``key`` is that of a caller, who may not be the one at the address they give."""
         self._forget_call(keep=route)
         config, network = self._config, self._config.network()
         own = own_address(self._store.documents.profile)
         known = self._store.people.get(person)
+        # What the user calls somebody is for that person's key alone.
+        is_theirs = known is not None and (key is None or hmac.compare_digest(known.pin.key, key))
         setup = SessionSetup(
             identity=config.identity,
             home_address=str(own) if own is not None else "",
             person=person,
-            title=known.alias if known is not None and known.alias else person.name,
+            title=known.alias if known is not None and known.alias and is_theirs else person.name,
             first_call=first_call,
             pump=config.pump,
             media=config.media,
@@ -178,7 +191,9 @@ class EngineCore:
             limits=config.limits,
             cpu=config.cpu,
             try_harder=self._store.documents.settings.try_harder,
-            is_contact=known is not None and known.listed and known.pin.trust in ("first-use", "verified"),
+            contact_key=known.pin.key
+            if known is not None and known.listed and known.pin.trust in ("first-use", "verified")
+            else b"",
             hosts=network.hosts,
             profile=network.profile,
             mapped=network.mapped,
@@ -273,7 +288,7 @@ class EngineCore:
         trust = known.pin.trust if known is not None else "unknown"
         if known is not None and decide(known.pin.key, caller.key) is Trust.CHANGED:
             trust = "changed"
-        session = self._begin(route, person, now, first_call=not people.knows_key(caller.key))
+        session = self._begin(route, person, now, key=caller.key, first_call=not people.knows_key(caller.key))
         # A guest's address is only what they say: their key is compared with it, but not kept for it.
         self._is_vouched = bool(caller.name)
         if self._is_vouched and trust == "changed":
@@ -292,6 +307,8 @@ def _caller_address(route: RelayRoute, caller: relay_messages.DirectoryEntry) ->
     if not caller.home:
         return PersonAddress(GUEST_PREFIX + caller.key.hex()[:GUEST_HEX], route.address)
     try:
-        return parse_person(caller.home)
+        home = parse_person(caller.home)
     except WireError:
         return None
+    # Whoever is at home on this relay logs in to it by name, and is vouched for by it.
+    return None if home.relay.endpoint == route.address.endpoint else home

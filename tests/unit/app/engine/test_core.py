@@ -25,7 +25,9 @@ from transport.quic.session_events import (
     Rejected,
 )
 from transport.wire import relay_messages
-from transport.wire.addresses import parse_person
+from transport.wire.addresses import PersonAddress, parse_person
+
+FAR_ANN = PersonAddress("ann", ELSEWHERE)
 
 
 @pytest.fixture
@@ -96,15 +98,49 @@ def test_whose_key_has_changed_rings_with_a_warning_and_is_answered_after_it_is_
 
 
 def test_a_guest_is_who_they_say_and_their_key_is_not_kept_for_them(desk: Desk) -> None:
-    desk.memory.people.meet(ANN, identity(7).key, identity(7).certificate)
-    [arrived] = to_call(desk.ring(who=caller(1, "", str(ANN))))
-    assert isinstance(arrived, ev.CallArrived) and (arrived.address, arrived.trust) == (str(ANN), "changed")
+    desk.memory.people.meet(FAR_ANN, identity(7).key, identity(7).certificate)
+    [arrived] = to_call(desk.ring(who=caller(1, "", str(FAR_ANN))))
+    assert isinstance(arrived, ev.CallArrived) and (arrived.address, arrived.trust) == (str(FAR_ANN), "changed")
     session = desk.core.session
     assert session is not None
     session.record.mark("answered", NOW)
     desk.do(FromCall(session, ev.ViewChanged()))
-    known = desk.memory.people.get(ANN)
+    known = desk.memory.people.get(FAR_ANN)
     assert known is not None and known.pin.key == identity(7).key
+
+
+@pytest.mark.parametrize("known_as", ["listed", "verified", "remembered", "blocked", "unknown"])
+@pytest.mark.parametrize("claim", ["right-key", "other-key", "guest-right-key", "guest-other-key"])
+def test_addresses_are_told_early_to_the_key_of_a_contact_alone(desk: Desk, known_as: str, claim: str) -> None:
+    """Whatever address a caller claims: only the key in this call counts, and it must be a listed person's."""
+    ann = FAR_ANN if claim.startswith("guest") else ANN
+    people, theirs = desk.memory.people, identity(1)
+    if known_as != "unknown":
+        people.meet(ann, theirs.key, theirs.certificate)
+    if known_as in ("listed", "verified", "blocked"):
+        people.add(ann, "Annie")
+    if known_as == "verified":
+        people.mark_verified(ann)
+    if known_as == "blocked":
+        people.set_blocked(ann, True)
+    number = 1 if claim.endswith("right-key") else 9
+    name, home = ("", str(ann)) if claim.startswith("guest") else (ann.name, "")
+    desk.ring(who=caller(number, name, home))
+    session = desk.core.session
+    if known_as == "blocked":
+        assert session is None
+        return
+    assert session is not None and session.link is not None
+    may = known_as in ("listed", "verified") and number == 1
+    assert session.link._config.early is may
+    assert (session.title == "Annie") is may
+
+
+def test_a_guest_who_claims_to_be_at_home_here_is_turned_away(desk: Desk) -> None:
+    """Who has a name on this relay logs in with it."""
+    for home in (str(ANN), f"mallory@{HOME}", f"ann@{HOME}#{'0' * 32}"):
+        assert ToRelay(desk.way, relay_messages.Decline("a" * 32, "declined")) in desk.ring(who=caller(1, "", home))
+    assert desk.core.session is None
 
 
 def test_a_guest_without_a_home_has_a_name_of_their_key_and_one_with_nonsense_is_turned_away(desk: Desk) -> None:
