@@ -68,10 +68,8 @@ class Decoder(Protocol):
         """The missing frame from the in-band FEC of the one after it, which is still to be decoded itself."""
         ...
 
-    @property
-    def damaged(self) -> int:
-        """Payloads that could not be decoded."""
-        ...
+    damaged: int
+    """Payloads that could not be decoded."""
 
 
 def _require_library() -> None:
@@ -122,18 +120,13 @@ class OpusDecoder:
             self._decoder = opuslib.Decoder(SAMPLE_RATE_HZ, CHANNELS)
         except opuslib.OpusError as error:
             raise CodecError(f"Opus gives no decoder: {error}") from error
-        self._error: type[Exception] = opuslib.OpusError
-        self._damaged = 0
-
-    @property
-    def damaged(self) -> int:
-        return self._damaged
+        self.damaged = 0
 
     def decode(self, payload: bytes) -> Pcm:
         # An empty payload would silently select concealment inside libopus.
         pcm = self._run(payload, fec=False) if payload else None
         if pcm is None:
-            self._damaged += 1
+            self.damaged += 1
             return self.conceal()
         return pcm
 
@@ -149,7 +142,7 @@ class OpusDecoder:
     def _run(self, payload: bytes, *, fec: bool) -> Pcm | None:
         try:
             data = self._decoder.decode(payload, FRAME_SAMPLES, decode_fec=fec)
-        except self._error:
+        except opuslib.OpusError:
             return None
         pcm = np.frombuffer(data, dtype=np.int16)
         # A valid packet of another duration is not what the peer agreed to send.

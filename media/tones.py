@@ -3,7 +3,6 @@
 Ring-back and busy are those that most of Europe knows (425 Hz, ITU-T E.180). The melody is Segue's own.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -28,12 +27,6 @@ class Sound(Enum):
     BUSY = "busy"
     RECONNECTING = "reconnecting"
     HUNG_UP = "hung-up"
-
-
-@dataclass(frozen=True, slots=True)
-class _Score:
-    samples: Pcm
-    repeats: bool
 
 
 def _edges(signal: Samples) -> Samples:
@@ -82,7 +75,8 @@ _RINGING_NOTES = (
 )  # fmt: skip
 
 
-def _score(sound: Sound) -> _Score:
+def _score(sound: Sound) -> tuple[Pcm, bool]:
+    """The samples, and whether they repeat."""
     match sound:
         case Sound.RING_BACK:
             parts, repeats = [_tone(425, 1.0, _CALL_PROGRESS_DBFS), _pause(4.0)], True
@@ -95,7 +89,7 @@ def _score(sound: Sound) -> _Score:
         case Sound.HUNG_UP:
             notes = ((0.0, 587.33), (0.16, 440.00))
             parts, repeats = [_melody(notes, 0.7, ring_s=0.5)], False
-    return _Score(to_pcm(np.concatenate(parts)), repeats)
+    return to_pcm(np.concatenate(parts)), repeats
 
 
 class TonePlayer:
@@ -105,7 +99,7 @@ class TonePlayer:
         """``gain`` is linear, 1 for the loudness that the sound was made for."""
         self.sound = sound
         self._gain = gain
-        self._score = _score(sound)
+        self._samples, self._repeats = _score(sound)
         self._at = 0
         self._stopping = False
         self._finished = False
@@ -123,8 +117,8 @@ class TonePlayer:
         """The next 960 samples."""
         if self._finished:
             return silence()
-        samples = self._score.samples
-        if self._score.repeats:
+        samples = self._samples
+        if self._repeats:
             frame = samples[(self._at + np.arange(FRAME_SAMPLES)) % samples.size]
         else:
             frame = silence()
