@@ -17,7 +17,7 @@ from transport.wire.errors import WireError
 
 
 class State(Enum):
-    """Where the account stands; by value, what windows are told."""
+    """Where the account stands; by value, what windows are sent."""
 
     NONE = "none"
     CONNECTING = "connecting"
@@ -50,7 +50,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
 
 
 class AccountStatus:
-    """``problem`` is what is wrong with the relay, ``detail`` what the relay or the system said of it, and ``retry_s``
+    """``problem`` is what is wrong with the relay, ``detail`` what the relay or the system reported, and ``retry_s``
     when the next attempt comes. ``rejection``: the relay has turned the user away for good."""
 
     def __init__(self) -> None:

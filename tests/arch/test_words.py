@@ -23,9 +23,7 @@ GENERATED = {"docs/results.md"}
 # A key of a message between two programs: it keeps its name on the wire.
 ON_THE_WIRE = {("transport/wire/call_messages.py", "stran" + "gers_per_s")}
 NOT_YET = (
-    *("tests/natsim", "tests/continuity", "tests/netlab", "tests/bench", "app/account", "docs/laboratories.md"),
-    *("tests/unit/app/call", "tests/unit/app/engine", "tests/unit/media", "tests/unit/natsim"),
-    *("tests/unit/transport/io", "tests/unit/transport/link", "tests/unit/transport/wire"),
+    *("tests/natsim", "tests/unit/app/call", "tests/unit/app/engine", "tests/unit/media", "tests/unit/transport/link"),
 )
 
 

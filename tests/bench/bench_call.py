@@ -1,4 +1,4 @@
-"""What a call costs and how soon it is heard: real programs on loopback, with Opus and WAV files."""
+"""What a call costs and how soon the first audio is played: real programs on loopback, with Opus and WAV files."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from tests.processes import register, segue
 
 CALL_S = 30.0
 CALLS = 50
-# Long enough for both voices to be heard; 50 calls of it stay within the relay's limit of invitations.
+# Long enough for both voices to arrive; 50 calls of it stay within the relay's limit of invitations.
 SHORT_TALK_S = 0.4
 IDLE_S = 5.0
 # The first second of a call has the handshake and the opening of files in it.
@@ -124,7 +124,7 @@ def cost_figures(call: LongCall, relayed: LongCall, call_s: float) -> Section:
     )
 
 
-def first_heard_ms(calls: list[tuple[Ended, Ended]]) -> tuple[list[float], list[float]]:
+def first_audio_ms(calls: list[tuple[Ended, Ended]]) -> tuple[list[float], list[float]]:
     """From the answer to the first sound, at the callers and at the callees."""
     at_caller = [1000 * (caller.at("first_audio_played") - callee.at("answered")) for caller, callee in calls]
     at_callee = [1000 * (callee.at("first_audio_played") - callee.at("answered")) for _, callee in calls]
@@ -134,10 +134,10 @@ def first_heard_ms(calls: list[tuple[Ended, Ended]]) -> tuple[list[float], list[
 def delay_figures(calls: list[tuple[Ended, Ended]], relayed: list[tuple[Ended, Ended]]) -> Section:
     """How soon, over many calls, and over others that look for no direct path. Each engine's clock is tied to the wall
     clock at its start."""
-    to_caller, to_callee = first_heard_ms(calls)
+    to_caller, to_callee = first_audio_ms(calls)
     attempted = sum(bool(caller.report["phases"]) for caller, _ in calls)
     without = f"{len(relayed)} calls with --always-relay in between, for comparison"
-    relayed_to_caller, relayed_to_callee = first_heard_ms(relayed)
+    relayed_to_caller, relayed_to_callee = first_audio_ms(relayed)
     mouth_to_ear = [
         1000 * (hearer.at("first_audio_played") - speaker.at("first_audio_sent")) + FRAME_MS
         for pair in calls
@@ -148,7 +148,7 @@ def delay_figures(calls: list[tuple[Ended, Ended]], relayed: list[tuple[Ended, E
     concealed = sum(side.report["media"]["samples_concealed"] for pair in calls for side in pair)
     what = f"{len(calls)} calls on loopback, from both reports; median / p95"
     return Section(
-        "How soon one is heard",
+        "Time to first audio",
         (
             Figure("accept → callee's voice played at the caller", spread(to_caller, "ms"), what),
             Figure("accept → caller's voice played at the callee", spread(to_callee, "ms"), what),

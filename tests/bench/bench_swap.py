@@ -47,7 +47,7 @@ def measure_swaps(wanted: int, processes: int, first: int = 0) -> tuple[Counter[
 
 
 def measure_cuts(wanted: int, processes: int) -> list[cuts.Cut]:
-    """Cuts as heard by so many listeners."""
+    """Cuts as so many listeners received them."""
     found: list[cuts.Cut] = []
     first = 0
     with ProcessPoolExecutor(processes) as pool:
@@ -63,8 +63,8 @@ def run(
 ) -> Section:
     """One table of both."""
     total, wrong = measure_swaps(swaps_wanted, processes, first_seed)
-    heard = measure_cuts(cuts_wanted, processes)
-    over = [cut.concealed_s - max(0.0, cut.relay_s - cut.direct_s) for cut in heard]
+    cuts = measure_cuts(cuts_wanted, processes)
+    over = [cut.concealed_s - max(0.0, cut.relay_s - cut.direct_s) for cut in cuts]
     how = "virtual time, real QUIC, the product's jitter buffer"
     figures = [
         Figure(
@@ -84,7 +84,7 @@ def run(
         Figure(
             "path cut: audio concealed beyond the relay's extra delay, p50 / p95 / worst",
             f"{quantile(over, 0.5) * 1e3:.0f} / {quantile(over, 0.95) * 1e3:.0f} / {max(over) * 1e3:.0f} ms",
-            f"{len(heard)} listeners; frames lost for good or doubled: {sum(cut.lost for cut in heard)}",
+            f"{len(cuts)} listeners; frames lost for good or doubled: {sum(cut.lost for cut in cuts)}",
         ),
         Figure("processor time per call", f"{total['processor_ms'] / max(1, total['calls']):.0f} ms", "three seconds"),
     ]

@@ -19,7 +19,7 @@ SPEECH = Path(__file__).parents[1] / "data" / "speech.wav"
 
 
 def write_long_speech(path: Path, seconds: float) -> Path:
-    """The speech of the tests, said over and over."""
+    """The speech of the tests, played again and again."""
     with wave.open(str(SPEECH)) as source, wave.open(str(path), "wb") as out:
         out.setparams(source.getparams())
         once = source.readframes(source.getnframes())

@@ -81,10 +81,10 @@ def compare_around(reference: Pcm, recording: Pcm, at: int, before: int, after: 
 
 
 def _judge(reference: Pcm, recording: Pcm, shift: int, first_block: int, end: int) -> ChirpReport:
-    heard = recording[max(0, shift) : shift + min(end, reference.size)].astype(float)
-    blocks = heard.size // BLOCK_SAMPLES
+    received = recording[max(0, shift) : shift + min(end, reference.size)].astype(float)
+    blocks = received.size // BLOCK_SAMPLES
     one = reference[: blocks * BLOCK_SAMPLES].astype(float).reshape(blocks, BLOCK_SAMPLES)
-    other = heard[: blocks * BLOCK_SAMPLES].reshape(blocks, BLOCK_SAMPLES)
+    other = received[: blocks * BLOCK_SAMPLES].reshape(blocks, BLOCK_SAMPLES)
     energy = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
     likeness = np.divide((one * other).sum(axis=1), energy, out=np.zeros(blocks), where=energy > 0)
     in_chirp = np.arange(blocks) % (CHIRP_SAMPLES // BLOCK_SAMPLES)

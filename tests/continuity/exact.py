@@ -92,11 +92,11 @@ class Report:
 
 def check(recording: Pcm) -> Report:
     """Compare a recording with the numbered signal. Silence before and after it is no fault, within it is one."""
-    heard = np.flatnonzero(recording)
-    if heard.size == 0:
+    played = np.flatnonzero(recording)
+    if played.size == 0:
         return Report(recording.size, 0, None, 0, ())
     # An even sample may be zero by itself, so the true edges can lie one sample further out.
-    begin, end = int(heard[0]), int(heard[-1]) + 1
+    begin, end = int(played[0]), int(played[-1]) + 1
     if begin > 0 and locate(recording[begin - 1 : end]) is not None:
         begin -= 1
     signal = recording[begin:end]

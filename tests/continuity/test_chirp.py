@@ -67,7 +67,7 @@ def test_the_judge_hears_a_hole_and_a_doubled_frame_before_the_codec() -> None:
         assert not compare(source, result.recording).continuous
 
 
-def test_lost_packets_are_heard_and_the_time_line_stays(clean: Pcm) -> None:
+def test_lost_packets_are_noticed_and_the_time_line_stays(clean: Pcm) -> None:
     source = chirps(SECONDS)
     result = opus_talk(lambda number: [] if number in (150, 151) else [0.04])
     assert result.stats.frames_lost == 2
@@ -77,8 +77,8 @@ def test_lost_packets_are_heard_and_the_time_line_stays(clean: Pcm) -> None:
     tail = np.s_[source.size - 48_000 : source.size]
     shift = compare(source, clean).shift
     assert report.shift == shift
-    heard = result.recording[tail.start + shift : tail.stop + shift]
-    assert np.corrcoef(source[tail], heard)[0, 1] > 0.95
+    received = result.recording[tail.start + shift : tail.stop + shift]
+    assert np.corrcoef(source[tail], received)[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("at_s", [1.0, 5.0])

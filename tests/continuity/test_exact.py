@@ -39,7 +39,7 @@ def test_constant_delay_is_exact(one_way_s: float, phase_s: float) -> None:
     assert result.first_sample_at <= one_way_s + 0.100 + 1e-9
 
 
-def test_the_first_sample_is_heard_within_100_ms_of_the_path() -> None:
+def test_the_first_sample_is_played_within_100_ms_of_the_path() -> None:
     rng = random.Random(11)
     waits = []
     for _ in range(50):

@@ -33,7 +33,7 @@ def stalled(seconds: float, *, network: bool, period_s: float) -> Conversation:
 
 def zeros_within(end: End) -> int:
     """Samples that the speaker made up because its ring was dry, between the first and the last sound."""
-    report = end.heard
+    report = end.received
     invented = end.person.pump.stats().samples_concealed
     outside = report.silent_before + report.silent_after
     return end.person.card.recording.size - outside - report.samples - invented
@@ -46,7 +46,7 @@ def test_a_stall_inserts_time_and_loses_nothing(stall_s: float, network: bool, p
     for end in conversation.ends:
         # Every frame once and in order, whatever was invented between them.
         assert end.frames == list(range(FRAMES))
-        report = end.heard
+        report = end.received
         assert (report.first, report.samples) == (FIRST, FRAMES * FRAME_SAMPLES)
         # Whatever is wrong is an insertion: sound goes on with the very sample that was due.
         assert all(fault.kind in ("silence", "invented") for fault in report.faults), report.faults
@@ -67,11 +67,11 @@ def test_a_stall_inserts_time_and_loses_nothing(stall_s: float, network: bool, p
     assert there.decoder.log.count(INVENTED) * FRAME_SAMPLES == concealed
 
 
-def test_twenty_milliseconds_are_not_heard_at_either_end() -> None:
+def test_twenty_milliseconds_are_not_noticed_at_either_end() -> None:
     """As much as the speaker's ring holds at least, whenever it happens."""
     for period_s in (0.010, 0.020):
         for end in stalled(0.0199, network=True, period_s=period_s).ends:
-            assert end.heard.exact
+            assert end.received.exact
             assert end.person.pump.stats().underruns == 0
 
 
@@ -88,7 +88,7 @@ def test_a_stall_beyond_200_ms_gives_up_exactly_the_oldest_and_says_so(period_s:
     missing = sorted(set(range(FRAMES)) - set(frames))
     assert len(missing) == dropped and missing == list(range(missing[0], missing[0] + dropped))
     assert frames == sorted(frames)
-    (fault,) = there.heard.faults
+    (fault,) = there.received.faults
     assert (fault.kind, fault.expected) == ("invented", FIRST + missing[0] * FRAME_SAMPLES)
     assert fault.found == FIRST + (missing[-1] + 1) * FRAME_SAMPLES
     assert there.person.pump.stats().frames_lost == 0

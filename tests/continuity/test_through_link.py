@@ -1,7 +1,7 @@
 """Every sample index once and in order over a minute, both ways at once, through a whole call over the relay.
 
 What the index codec can prove under drift: that each frame is decoded once and in order and none is made up. The
-samples themselves are then changed by stretching, which is the point of it; that this loses nothing that is heard is
+samples themselves are then changed by stretching, which is the point of it; that this loses nothing audible is
 for Opus and its concealment counter, and for :mod:`tests.unit.media.test_stretch`, to say.
 """
 
@@ -17,7 +17,7 @@ from tests.natsim.wire import Wire
 
 
 def assert_exact(end: End, samples: int) -> None:
-    report = end.heard
+    report = end.received
     assert report.exact, report.faults
     assert (report.first, report.samples) == (FIRST, samples)
     stats = end.person.pump.stats()
@@ -46,7 +46,7 @@ def test_every_period_of_a_card_and_every_distance_is_exact(period_s: float, one
     card = CardConfig(period_s, 0.3 * period_s, 0.9 * period_s)
     conversation = Conversation(100, wire=lambda: Wire(delay=one_way_s / 2), ann=card, bob=CardConfig()).finish()
     for end in conversation.ends:
-        report = end.heard
+        report = end.received
         assert report.exact, report.faults
         assert (report.first, report.samples) == (FIRST, 100 * FRAME_SAMPLES)
 
@@ -58,7 +58,7 @@ def test_one_dropped_packet_is_found_at_its_very_index(name: str) -> None:
     conversation.finish()
     speaker, listener = conversation.ends if name == "ann" else conversation.ends[::-1]
     assert_exact(speaker, 200 * FRAME_SAMPLES)
-    report = listener.heard
+    report = listener.received
     assert not report.exact
     (fault,) = report.faults
     assert (fault.kind, fault.expected, fault.found) == (

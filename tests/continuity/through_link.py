@@ -17,7 +17,7 @@ from transport.link.events import Command, Event, SendMedia
 from transport.link.link import Link
 from transport.net.sockets import SendDatagram
 
-# Tails and round trips: after so long everything that was said has been played.
+# Tails and round trips: after so long everything that was sent has been played.
 TAIL_S = 2.0
 INVENTED = -1
 
@@ -44,14 +44,14 @@ class LoggedDecoder(IndexDecoder):
 
 @dataclass
 class End:
-    """One person's end: what they said, and what they heard of the other."""
+    """One person's end: what they sent, and what they received from the other."""
 
     person: Person
     talk: SimCall
     decoder: LoggedDecoder
 
     @property
-    def heard(self) -> Report:
+    def received(self) -> Report:
         """What the loudspeaker played, judged sample by sample."""
         return check(self.person.card.recording)
 

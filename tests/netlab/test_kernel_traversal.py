@@ -29,7 +29,7 @@ def test_the_kernel_says_what_the_simulator_says(cell: Cell, share: float) -> No
 
 
 def test_ice_finds_its_path_in_the_same_laboratory() -> None:
-    """So that what the benchmark compares is two that can. How soon is told there: here the machine may be busy."""
+    """So that what the benchmark compares is two that can. How soon is measured there: here the machine may be busy."""
     with traversal_calls(pair("port-restricted", "port-restricted", WireSpec(delay_ms=10.0))) as lab:
         answers = [lab.call(Command("aioice", seed=seed, ring_s=0.0, turned=seed == 1)) for seed in (0, 1)]
     assert len(from_check(answers)) == 2 * len(answers)

@@ -42,12 +42,12 @@ class Mapping:
 
     def says(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         while True:
-            said: dict[str, Any] = json.loads(self.running.wait_for("{"))
-            if wanted(said):
-                return said
+            report: dict[str, Any] = json.loads(self.running.wait_for("{"))
+            if wanted(report):
+                return report
 
     def ports(self) -> list[list[Any]]:
-        return list(self.says(lambda said: bool(said.get("ports")))["ports"])
+        return list(self.says(lambda report: bool(report.get("ports")))["ports"])
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def test_a_stranger_reaches_the_mapped_port_and_it_is_given_back(protocol: str, 
             back = stranger.ask({"do": "receive", "local": there, "wait_s": 5.0})
             assert back == {"data": "bb", "source": external}, "the answer comes from the mapped port"
             mapper.running.process.send_signal(signal.SIGTERM)
-            assert mapper.says(lambda said: "over" in said)["took_s"] < 1.0
+            assert mapper.says(lambda report: "over" in report)["took_s"] < 1.0
             assert router.forwards() == []
 
 
@@ -117,7 +117,7 @@ def test_what_a_killed_program_had_mapped_is_found_again(protocol: str, tmp_path
                 assert mapper.ports() == before
                 assert len(router.forwards()) == 1
                 mapper.running.process.send_signal(signal.SIGTERM)
-                mapper.says(lambda said: "over" in said)
+                mapper.says(lambda report: "over" in report)
             assert router.forwards() == []
 
 
@@ -135,7 +135,7 @@ def test_a_router_that_has_started_anew_is_noticed_when_a_call_begins(protocol: 
 
 
 def test_a_router_that_starts_anew_says_so_and_is_asked_at_once(tmp_path: Path) -> None:
-    """It multicasts an announcement; a mapping that nobody told it of again would be missing for up to a minute."""
+    """It multicasts an announcement; a mapping that nobody asked for again would be missing for up to a minute."""
     with kernel_world(behind_a_mapping_router()) as world:
         router = Miniupnpd.of(world, world.nat(0, 0), tmp_path)
         with mapping_over(world, tmp_path, router, ()), router.running():
@@ -171,7 +171,7 @@ def test_an_ipv6_firewall_lets_strangers_in_at_the_pinhole_alone(tmp_path: Path)
             assert got == {"data": "bb", "source": there}
             assert host.ask({"do": "receive", "local": [ipv6_ip(0), internal_port + 1]}) == {}, "sent before the other"
             mapper.running.process.send_signal(signal.SIGTERM)
-            mapper.says(lambda said: "over" in said)
+            mapper.says(lambda report: "over" in report)
             assert router.pinholes() == []
 
 

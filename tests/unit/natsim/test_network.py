@@ -43,8 +43,8 @@ def test_every_router_takes_one_from_the_ttl_and_a_nat_that_takes_the_last_one_m
 def test_an_opener_of_low_ttl_opens_the_own_nat_and_does_not_reach_the_other() -> None:
     lab = Lab(HOME)
     other = behind(lab.internet, HOME, ("203.0.113.2",), random.Random(1))
-    peer, heard = other.inside.host("192.168.1.10"), []
-    peer_port = peer.open(lambda data, source: heard.append(data))
+    peer, received = other.inside.host("192.168.1.10"), []
+    peer_port = peer.open(lambda data, source: received.append(data))
     peer.send(peer_port, lab.servers[0][0], b"so that it has a mapping")
     lab.clock.run(1.0)
     port = lab.open()
@@ -57,21 +57,21 @@ def test_an_opener_of_low_ttl_opens_the_own_nat_and_does_not_reach_the_other() -
     assert lab.got[port] == [(b"check", there)]
     lab.host.send(port, there, b"answer")
     lab.clock.run(1.0)
-    assert heard == [b"answer"]
+    assert received == [b"answer"]
 
 
 def test_hosts_of_one_lan_reach_each_other_unless_they_are_kept_apart() -> None:
     lab = Lab(HOME)
-    neighbour, heard = lab.neighbour(11), []
-    neighbour.open(lambda data, source: heard.append(source), 7_000)
+    neighbour, received = lab.neighbour(11), []
+    neighbour.open(lambda data, source: received.append(source), 7_000)
     port = lab.open()
     lab.host.send(port, ("192.168.1.11", 7_000), b"hello")
     lab.clock.run(1.0)
-    assert heard == [("192.168.1.10", port)]
+    assert received == [("192.168.1.10", port)]
     lab.lan.isolated = True
     lab.host.send(port, ("192.168.1.11", 7_000), b"hello")
     lab.clock.run(1.0)
-    assert len(heard) == 1
+    assert len(received) == 1
     assert lab.outside(port) is not None, "the gateway is for all"
 
 
@@ -112,8 +112,8 @@ def test_a_firewall_keeps_addresses_and_lets_in_who_was_spoken_to() -> None:
     assert six.nat.drops["filtered"] == 1
     # Two firewalls, both spoken through: as with two port-restricted NATs.
     other = behind(internet, NatKind(allocation="none"), (), random.Random(1)).inside.host("2001:db8:b::10")
-    heard: list[bytes] = []
-    other.open(lambda data, source: heard.append(data), 7_000)
+    received: list[bytes] = []
+    other.open(lambda data, source: received.append(data), 7_000)
     host.send(port, ("2001:db8:b::10", 7_000), b"first: dies at their firewall")
     clock.run(1.0)
     other.send(7_000, mine, b"second: comes in")
@@ -121,7 +121,7 @@ def test_a_firewall_keeps_addresses_and_lets_in_who_was_spoken_to() -> None:
     host.send(port, ("2001:db8:b::10", 7_000), b"third: comes in")
     clock.run(1.0)
     assert bench.got[port] == [(b"second: comes in", ("2001:db8:b::10", 7_000))]
-    assert heard == [b"third: comes in"]
+    assert received == [b"third: comes in"]
 
 
 def test_an_interface_comes_and_goes() -> None:

@@ -106,11 +106,11 @@ def test_hairpin_is_where_the_name_says(name: str, hairpin: bool) -> None:
 def test_neighbours_reach_each_other_by_their_own_addresses_on_a_common_lan_only(name: str, arrives: bool) -> None:
     world = world_of(load(name))
     one, two = (side.host for side in world.sides)
-    heard: list[bytes] = []
-    two.open(lambda data, source: heard.append(data), 7_000)
+    received: list[bytes] = []
+    two.open(lambda data, source: received.append(data), 7_000)
     one.send(7_001, (two.ip, 7_000), b"hello")
     world.clock.run(1.0)
-    assert bool(heard) is arrives
+    assert bool(received) is arrives
 
 
 def test_the_external_addresses_are_the_planned_ones() -> None:
@@ -128,14 +128,14 @@ def test_ipv6_passes_firewalls_that_both_have_spoken_through() -> None:
     bench = SimBench(world.clock, one, world.stun_server)
     port = bench.open()
     assert bench.ask(port, (RELAY_IPV6[0], 3478)) == (ipv6_ip(0), port)
-    heard: list[tuple[str, int]] = []
-    two.open(lambda data, source: heard.append(source), 7_000)
+    received: list[tuple[str, int]] = []
+    two.open(lambda data, source: received.append(source), 7_000)
     one.send(port, (ipv6_ip(1), 7_000), b"refused")
     world.clock.run(1.0)
     two.send(7_000, (ipv6_ip(0), port), b"opens")
     one.send(port, (ipv6_ip(1), 7_000), b"passes")
     world.clock.run(1.0)
-    assert heard == [(ipv6_ip(0), port)]
+    assert received == [(ipv6_ip(0), port)]
 
 
 def test_the_same_seed_is_the_same_world_and_kinds_do_not_disturb_each_other() -> None:
@@ -154,7 +154,7 @@ def test_delay_is_the_one_of_the_file() -> None:
     assert world.clock.now - began == pytest.approx(0.04)
 
 
-def test_loss_comes_in_bursts_where_it_is_said() -> None:
+def test_loss_comes_in_bursts_where_asked_for() -> None:
     loss = WireSpec(loss=0.1, burst=5.0).wire().loss
     assert isinstance(loss, GilbertElliott)
     assert loss.mean == pytest.approx(0.1)
@@ -201,15 +201,15 @@ def test_faults_happen_in_their_time() -> None:
 def test_the_relays_legs_work_through_the_stack() -> None:
     world = world_of(load("cgn-over-home"))
     legs = world.relay.grant("c" * 32)
-    heard: list[bytes] = []
+    received: list[bytes] = []
     for side, leg in zip(world.sides, legs, strict=True):
-        side.host.open(lambda data, source: heard.append(data), 7_000)
+        side.host.open(lambda data, source: received.append(data), 7_000)
         side.host.send(7_000, world.relay.address, stun.binding_request(bytes(12), leg.username, leg.password))
     world.clock.run(1.0)
-    heard.clear()
+    received.clear()
     world.sides[0].host.send(7_000, world.relay.address, b"\x40 sealed")
     world.clock.run(1.0)
-    assert heard == [b"\x40 sealed"]
+    assert received == [b"\x40 sealed"]
 
 
 SIDES = [{"nats": "open"}, {"nats": "open"}]

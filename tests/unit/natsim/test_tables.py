@@ -42,12 +42,12 @@ def test_a_mapping_that_is_idle_is_gone_and_one_that_is_used_stays() -> None:
 def test_what_comes_in_keeps_a_mapping_alive_only_where_it_may(refreshed_by: str, lives: bool) -> None:
     lab = Lab(NatKind(idle_s=30.0, refreshed_by=refreshed_by))  # type: ignore[arg-type]
     port, address = mapped(lab)
-    heard = []
+    reached = []
     for _ in range(4):
         lab.clock.run(20.0)
-        heard.append(lab.poke(lab.servers[0][0], address, port))
-    assert heard[0] is True
-    assert heard[-1] is lives
+        reached.append(lab.poke(lab.servers[0][0], address, port))
+    assert reached[0] is True
+    assert reached[-1] is lives
 
 
 def test_a_filter_closes_for_one_remote_while_the_mapping_lives_on() -> None:
@@ -210,7 +210,7 @@ def test_a_flushed_nat_gives_another_port_and_lets_nobody_in() -> None:
     assert lab.ask(port, lab.servers[0][0]) not in (None, address)
 
 
-def test_another_nat_in_its_place_has_another_address_and_another_manner() -> None:
+def test_another_nat_in_its_place_has_another_address_and_other_rules() -> None:
     lab = Lab(FULL_CONE)
     port, address = mapped(lab)
     gateway: NatGateway = lab.gateways[0]

@@ -59,9 +59,11 @@ class Loopback:
         grants = LegGrant("caller-leg", "secret-of-the-caller"), LegGrant("callee-leg", "secret-of-the-callee")
         self.grants = grants
         legs.create(CALL_ID, *grants, asyncio.get_running_loop().time())
-        self.said: tuple[list[Command], list[Command]] = ([], [])
+        self.commands: tuple[list[Command], list[Command]] = ([], [])
         self.links = tuple(Link(self.config(index), SystemRandom()) for index in range(2))
-        self.drivers = tuple(Runner(link, said.append) for link, said in zip(self.links, self.said, strict=True))
+        self.drivers = tuple(
+            Runner(link, commands.append) for link, commands in zip(self.links, self.commands, strict=True)
+        )
 
     def config(self, index: int) -> LinkConfig:
         grant = self.grants[index]
@@ -76,7 +78,7 @@ class Loopback:
         )
 
     def of(self, index: int, kind: type[Command]) -> list[Command]:
-        return [command for command in self.said[index] if isinstance(command, kind)]
+        return [command for command in self.commands[index] if isinstance(command, kind)]
 
     async def close(self) -> None:
         for driver in self.drivers:
@@ -113,13 +115,16 @@ def test_a_call_over_real_sockets_from_open_to_goodbye() -> None:
             assert frames == list(range(50))
         caller.submit(Close(Bye()))
         await until(lambda: bool(net.of(0, LinkEnded) and net.of(1, LinkEnded)))
-        assert [net.said[side][-1] for side in (0, 1)] == [LinkEnded("closed", ""), LinkEnded("peer-left", "hung-up")]
+        assert [net.commands[side][-1] for side in (0, 1)] == [
+            LinkEnded("closed", ""),
+            LinkEnded("peer-left", "hung-up"),
+        ]
         assert caller.send_errors == callee.send_errors == 0
 
     on_loopback(test)
 
 
-def test_the_timer_alone_keeps_the_promise_and_measures_the_round_trip() -> None:
+def test_the_timer_alone_keeps_the_path_alive_and_measures_the_round_trip() -> None:
     async def test(net: Loopback) -> None:
         for driver in net.drivers:
             driver.submit(Open())
@@ -139,11 +144,11 @@ def test_a_driver_that_is_closed_leaves_nothing_and_does_nothing() -> None:
         net.drivers[0].submit(Open())
         await asyncio.sleep(0.05)
         net.drivers[0].close()
-        said = len(net.said[0])
+        commands = len(net.commands[0])
         net.drivers[0].submit(Close(Bye()))
         net.drivers[0].submit(TimerFired())
         await asyncio.sleep(0.2)
-        assert len(net.said[0]) == said
+        assert len(net.commands[0]) == commands
         net.drivers[0].close()
 
     on_loopback(test)
@@ -174,17 +179,17 @@ def test_what_a_command_causes_is_handled_after_it() -> None:
 
 def test_a_fault_of_whoever_listens_is_logged_and_the_link_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     async def test(net: Loopback) -> None:
-        heard: list[Command] = []
+        commands: list[Command] = []
 
         def on_command(command: Command) -> None:
-            heard.append(command)
+            commands.append(command)
             raise ZeroDivisionError
 
         driver = Runner(net.links[0], on_command)
         net.drivers[1].submit(Open())
         driver.submit(Open())
         try:
-            await until(lambda: any(isinstance(command, PeerProven) for command in heard))
+            await until(lambda: any(isinstance(command, PeerProven) for command in commands))
         finally:
             driver.close()
         assert "ZeroDivisionError" in caplog.text
@@ -195,12 +200,12 @@ def test_a_fault_of_whoever_listens_is_logged_and_the_link_goes_on(caplog: pytes
 def test_a_socket_that_cannot_be_had_is_an_event() -> None:
     async def test(net: Loopback) -> None:
         config = replace(net.config(0), leg=LegAccess(("2001:db8::1", 9), "username", "password"))
-        said: list[Command] = []
-        driver = Runner(Link(config, SystemRandom()), said.append)
+        commands: list[Command] = []
+        driver = Runner(Link(config, SystemRandom()), commands.append)
         driver.submit(Open())
         await asyncio.sleep(0.05)
         # Without IPv6 the socket fails, with it the packets have nowhere to go: neither is an exception.
-        assert not any(isinstance(command, LinkEnded) for command in said)
+        assert not any(isinstance(command, LinkEnded) for command in commands)
         driver.close()
 
     on_loopback(test)

@@ -64,9 +64,9 @@ def test_rubbish_is_a_wire_error(data: bytes) -> None:
 
 
 def test_candidates_travel_and_show_no_secret() -> None:
-    told = Candidates(3, "ufragufr", PASSWORD, [WireCandidate("host", "192.0.2.1", 5_000, 77, "h0")])
-    assert decode(encode(told)) == told
-    assert PASSWORD not in repr(told) and "192.0.2.1" not in repr(told)
+    sent = Candidates(3, "ufragufr", PASSWORD, [WireCandidate("host", "192.0.2.1", 5_000, 77, "h0")])
+    assert decode(encode(sent)) == sent
+    assert PASSWORD not in repr(sent) and "192.0.2.1" not in repr(sent)
 
 
 @pytest.mark.parametrize(
