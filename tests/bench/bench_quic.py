@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tests.bench.figures import Figure, Section
 from tests.unit.transport.quic.test_call_connection import Pair
-from transport.quic.call_connection import DatagramArrived
+from transport.quic.call_events import DatagramArrived
 
 HANDSHAKES = 100
 FRAMES = 2_000

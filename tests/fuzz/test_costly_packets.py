@@ -16,7 +16,8 @@ from aioquic.quic.events import PingAcknowledged
 from tests.fuzz.quic_frames import packed, sparse_crypto, sparse_stream, stream
 from tests.unit.relay.people import person
 from tests.unit.transport.quic.test_call_connection import Pair
-from transport.quic.call_connection import COSTLY, PEER_WORK, Terminated
+from transport.quic.call_connection import COSTLY, PEER_WORK
+from transport.quic.call_events import Terminated
 from transport.quic.relay_channel import ControlChannel
 from transport.quic.relay_channel_server import ControlListener
 from transport.quic.work import AddressBudgets, Cpu, WorkLimit

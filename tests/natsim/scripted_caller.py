@@ -4,7 +4,8 @@ from tests.natsim.call import Call
 from transport.identity.statements import call_statement
 from transport.link.events import Close, Open
 from transport.link.handshake import admission_token
-from transport.quic.call_connection import DatagramArrived, PeerConnection, StreamBytes
+from transport.quic.call_connection import PeerConnection
+from transport.quic.call_events import DatagramArrived, StreamBytes
 from transport.wire import call_messages as messages
 from transport.wire.framing import frame
 

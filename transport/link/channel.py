@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from transport.quic.call_connection import PeerConnection, PeerEvent
+from transport.quic.call_connection import PeerConnection
+from transport.quic.call_events import PeerEvent
 from transport.wire import WireError, datagrams
 from transport.wire import call_messages as messages
 from transport.wire.framing import Deframer, frame

@@ -18,7 +18,7 @@ from transport.net.machine import TimerFired
 from transport.path.events import LegBound, LegRefused, SendControl, SendUnreliable
 from transport.path.path import Path
 from transport.path.stats import milliseconds
-from transport.quic import call_connection as quic
+from transport.quic import call_events
 from transport.traversal import events as traversal
 from transport.traversal.agent import MakeAgent, TraversalAgent
 from transport.wire import WireError, datagrams
@@ -45,7 +45,7 @@ _REPORTS = (messages.PathQuality, messages.PathSilent)
 # The link's own business: nobody above sends these.
 _OWN = (*_PROOF, *_TRAVERSAL, *_REPORTS, messages.PathInUse)
 
-_END_REASONS: dict[quic.TerminationReason, events.LinkEndReason] = {
+_END_REASONS: dict[call_events.TerminationReason, events.LinkEndReason] = {
     "closed": "peer-left",
     "idle": "lost",
     "wrong-certificate": "wrong-certificate",
@@ -224,7 +224,7 @@ class Link:
             return
         self._goodbye = self._channel.send(message) if self.state is State.PROVEN else None
         if self._goodbye is None:
-            self._finish("closed", "", quic.CLOSE_NORMAL, now)
+            self._finish("closed", "", call_events.CLOSE_NORMAL, now)
         else:
             self._leave(Trigger.CLOSED, ("closed", message.text), LINGER_S, now)
 
@@ -258,7 +258,7 @@ class Link:
             self._now = now = due
         if self._deadline is not None and now >= self._deadline:
             if self.state is State.LEAVING:
-                self._finish(*self._ending, quic.CLOSE_NORMAL, now)
+                self._finish(*self._ending, call_events.CLOSE_NORMAL, now)
             else:
                 self._give_up("the other side's program did not answer", now)
             return
@@ -275,9 +275,11 @@ class Link:
 
     def _give_up(self, text: str, now: float) -> None:
         if self._leg_refusal is not None:
-            self._finish("leg-refused", f"the relay refused the leg ({self._leg_refusal})", quic.CLOSE_NORMAL, now)
+            self._finish(
+                "leg-refused", f"the relay refused the leg ({self._leg_refusal})", call_events.CLOSE_NORMAL, now
+            )
         else:
-            self._finish("lost", text, quic.CLOSE_NORMAL, now)
+            self._finish("lost", text, call_events.CLOSE_NORMAL, now)
 
     def _lost_at(self) -> float | None:
         since = self._routes.paths.manager.silent_since
@@ -285,18 +287,18 @@ class Link:
 
     # -- received ------------------------------------------------------------------------------------------------
 
-    def _take(self, happened: list[quic.PeerEvent], origin: Origin, now: float) -> None:
+    def _take(self, happened: list[call_events.PeerEvent], origin: Origin, now: float) -> None:
         """Take what QUIC made of the packet ``origin``, or of the time that has passed."""
         for event in happened:
             match event:
-                case quic.DatagramArrived(data):
+                case call_events.DatagramArrived(data):
                     self._take_datagram(data, origin, now)
-                case quic.StreamBytes(data):
+                case call_events.StreamBytes(data):
                     self._take_stream(data, origin, now)
-                case quic.StreamAcknowledged(mark):
+                case call_events.StreamAcknowledged(mark):
                     if self.state is State.LEAVING and self._goodbye is not None and mark >= self._goodbye:
-                        self._finish(*self._ending, quic.CLOSE_NORMAL, now)
-                case quic.Terminated(reason, text):
+                        self._finish(*self._ending, call_events.CLOSE_NORMAL, now)
+                case call_events.Terminated(reason, text):
                     self._end(*(self._ending if self.state is State.LEAVING else (_END_REASONS[reason], text)))
             self._follow(now)
             if self.state is State.ENDED:
@@ -336,19 +338,19 @@ class Link:
                     return
         except WireError as error:
             if self.state is State.CONNECTING:
-                self._finish("bad-proof", str(error), quic.CLOSE_BAD_PROOF, now)
+                self._finish("bad-proof", str(error), call_events.CLOSE_BAD_PROOF, now)
             else:
-                self._finish("protocol", str(error), quic.CLOSE_PROTOCOL, now)
+                self._finish("protocol", str(error), call_events.CLOSE_PROTOCOL, now)
 
     def _take_message(self, message: messages.PeerMessage, origin: Origin, now: float) -> None:
         if self.state is State.CONNECTING:
             self._prove(message, origin, now)
         elif isinstance(message, _PROOF):
-            self._finish("protocol", "the other side proved itself twice", quic.CLOSE_PROTOCOL, now)
+            self._finish("protocol", "the other side proved itself twice", call_events.CLOSE_PROTOCOL, now)
         elif self.state is not State.PROVEN:
             if isinstance(message, messages.Bye):
                 # Both left at once: nobody waits for our goodbye any more.
-                self._finish(*self._ending, quic.CLOSE_NORMAL, now)
+                self._finish(*self._ending, call_events.CLOSE_NORMAL, now)
         elif isinstance(message, _TRAVERSAL):
             self._note_candidates("remote", message)
             self._routes.traverse(traversal.TraversalMessageReceived(message), now)
@@ -368,7 +370,7 @@ class Link:
             return
         step = self._proof.received(message)
         if step.fault:
-            self._finish("bad-proof", step.fault, quic.CLOSE_BAD_PROOF, now)
+            self._finish("bad-proof", step.fault, call_events.CLOSE_BAD_PROOF, now)
             return
         if step.reply is not None:
             self._channel.send(step.reply)

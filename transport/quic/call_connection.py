@@ -7,8 +7,6 @@ manager. One stream carries the control messages; RFC 9221 DATAGRAM frames carry
 
 import logging
 from collections import deque
-from dataclasses import dataclass
-from typing import Literal
 
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -21,13 +19,22 @@ from aioquic.quic.events import (
     StreamDataReceived,
     StreamReset,
 )
-from aioquic.quic.packet import QuicErrorCode, QuicProtocolVersion
-from aioquic.tls import AlertDescription
+from aioquic.quic.packet import QuicProtocolVersion
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from transport.identity.keys import Identity, certificate_pem
 from transport.quic.admission import CID_BYTES, Admission
+from transport.quic.call_events import (
+    DatagramArrived,
+    HandshakeDone,
+    PeerEvent,
+    StreamAcknowledged,
+    StreamBytes,
+    Terminated,
+    TerminationReason,
+    termination_reason,
+)
 from transport.quic.congestion import VOICE
 from transport.quic.work import Cpu, WorkBudget, WorkLimit, uncharged
 from transport.wire.call_messages import PEER_ALPN
@@ -63,64 +70,6 @@ STREAM_WINDOW_BYTES = 65_536
 # longer than any pause of the garbage collector, which would otherwise be taken for the peer's doing.
 PEER_WORK = WorkLimit(share=0.25, burst_s=1.0)
 COSTLY = "the other side's packets cost too much"
-
-TerminationReason = Literal["closed", "idle", "wrong-certificate", "bad-proof", "protocol"]
-
-# Application error codes (RFC 9000 §20.2) of ALPN segue-call/1.
-CLOSE_NORMAL = 0
-CLOSE_BAD_PROOF = 1
-CLOSE_PROTOCOL = 2
-_CLOSE_REASONS: dict[int, TerminationReason] = {CLOSE_NORMAL: "closed", CLOSE_BAD_PROOF: "bad-proof"}
-
-_CERTIFICATE_ALERTS = frozenset(
-    {
-        AlertDescription.bad_certificate,
-        AlertDescription.unsupported_certificate,
-        AlertDescription.certificate_revoked,
-        AlertDescription.certificate_expired,
-        AlertDescription.certificate_unknown,
-        AlertDescription.unknown_ca,
-        # The right certificate, shown by somebody without its key.
-        AlertDescription.decrypt_error,
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class HandshakeDone:
-    """Keys stand; for the caller the callee's certificate has been verified."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamBytes:
-    """The next bytes of the control stream."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StreamAcknowledged:
-    """The peer has received what :meth:`PeerConnection.send_stream` returned ``mark`` for."""
-
-    mark: int
-
-
-@dataclass(frozen=True, slots=True)
-class DatagramArrived:
-    """One datagram frame, complete and authentic."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Terminated:
-    """The connection is over; nothing follows."""
-
-    reason: TerminationReason
-    text: str
-
-
-PeerEvent = HandshakeDone | StreamBytes | StreamAcknowledged | DatagramArrived | Terminated
 
 
 def _configuration(*, is_client: bool) -> QuicConfiguration:
@@ -387,7 +336,7 @@ class PeerConnection:
             self._standing = True
             self._events.append(HandshakeDone())
         elif isinstance(event, ConnectionTerminated):
-            self._terminate(_reason(event), event.reason_phrase)
+            self._terminate(termination_reason(event), event.reason_phrase)
 
     def _terminate(self, reason: TerminationReason, text: str) -> None:
         if not self._terminated:
@@ -407,17 +356,3 @@ def _drain(quic: QuicConnection) -> list[QuicEvent]:
     while (event := quic.next_event()) is not None:
         happened.append(event)
     return happened
-
-
-def _reason(event: ConnectionTerminated) -> TerminationReason:
-    if event.reason_phrase == "Idle timeout" and event.error_code == QuicErrorCode.INTERNAL_ERROR:
-        return "idle"
-    if event.error_code == QuicErrorCode.APPLICATION_ERROR:
-        # RFC 9000 §10.2.3: what an application close becomes before the handshake is confirmed.
-        return "closed"
-    if event.frame_type is None:
-        return _CLOSE_REASONS.get(event.error_code, "protocol")
-    alert = event.error_code - QuicErrorCode.CRYPTO_ERROR
-    if alert in _CERTIFICATE_ALERTS:
-        return "wrong-certificate"
-    return "protocol"

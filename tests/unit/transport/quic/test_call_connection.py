@@ -11,9 +11,6 @@ from hypothesis import strategies as st
 from tests.natsim.call import identity
 from transport.quic.call_connection import (
     ACK_HOLD_S,
-    CLOSE_BAD_PROOF,
-    CLOSE_NORMAL,
-    CLOSE_PROTOCOL,
     IDLE_TIMEOUT_S,
     MAX_DATAGRAM_BYTES,
     MAX_PACKET_BYTES,
@@ -21,9 +18,14 @@ from transport.quic.call_connection import (
     PEER_ADDRESS,
     STALE_S,
     STREAM_BACKLOG_BYTES,
+    PeerConnection,
+)
+from transport.quic.call_events import (
+    CLOSE_BAD_PROOF,
+    CLOSE_NORMAL,
+    CLOSE_PROTOCOL,
     DatagramArrived,
     HandshakeDone,
-    PeerConnection,
     PeerEvent,
     StreamAcknowledged,
     StreamBytes,
