@@ -16,7 +16,8 @@ from tests.bench.figures import Figure, Grid, Section, machine, spread
 from tests.natsim.birthday import MAPPINGS, PORTS, chance, successes
 from tests.natsim.nat import Nat, NatKind
 from tests.natsim.verdicts import HOST, OUTSIDE, Way, profile, random_kind, right, step_of
-from transport.nat.port_allocation import NewMapping, between, track
+from transport.nat.next_port import between
+from transport.nat.port_allocation import NewMapping, track
 from transport.nat.profile import Allocation
 
 NATS = 1_000

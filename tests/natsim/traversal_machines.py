@@ -6,9 +6,10 @@ from typing import Any
 
 from tests.natsim.machines import Run, Step, Subject, each, on, step
 from transport.ice.candidates import CandidateKind, HostAddress, useful_hosts
-from transport.ice.checklist import CheckList, Schedule
+from transport.ice.checklist import CheckList
 from transport.ice.credentials import Credentials, make_credentials
 from transport.ice.pacing import PacketBudget
+from transport.ice.pairs import Schedule
 from transport.ice.stun_client import StunClient
 from transport.nat import profiler as tp
 from transport.nat.filtering import FilteringProbe

@@ -13,7 +13,8 @@ from tests.natsim.nat import Allocation as Allocated
 from tests.natsim.nat import Dependence, Nat, NatKind
 from transport.ice.pacing import Budget, PacketBudget
 from transport.ice.stun_client import StunClient
-from transport.nat.profile import Allocation, NatProfile, classify
+from transport.nat.classification import classify
+from transport.nat.profile import Allocation, NatProfile
 from transport.nat.profiler import SPREAD_S
 from transport.net.sockets import Address
 from transport.wire import stun

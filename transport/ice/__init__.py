@@ -8,7 +8,8 @@ In this order::
     stun_client    STUN requests from one socket to several servers: what each sees as our address
     credentials    user name fragment and password of one round; makes and verifies checks
     start_sync     Connect, ConnectAck, Sync: one instant for both sides, from the round trip over the relay
-    checklist      pairs of (socket, remote address), when each sends, triggered checks, nomination
+    pairs          a socket and a remote address; when it is checked
+    checklist      all pairs of a round: scheduled and triggered checks, answers, nomination
     pacing         what may be sent: PacketBudget of a round, HostLimits of all calls of a host
 
 In: candidates and credentials of the peer, STUN packets, time. Out: datagrams, and the pair that both sides have chosen

@@ -13,9 +13,10 @@ from random import Random
 from transport.ice.candidates import HostAddress
 from transport.ice.pacing import Budget, PacketBudget
 from transport.ice.stun_client import MAX_TRANSMISSIONS, StunClient
+from transport.nat.classification import allocation_of_sockets, classify
 from transport.nat.filtering import MAX_PACKETS as FILTER_PACKETS
 from transport.nat.filtering import FilteringProbe
-from transport.nat.profile import MAX_EVIDENCE, Allocation, Mapping, NatProfile, allocation_of_sockets, classify
+from transport.nat.profile import MAX_EVIDENCE, Allocation, Mapping, NatProfile
 from transport.net.machine import TimerFired
 from transport.net.sockets import (
     Address,

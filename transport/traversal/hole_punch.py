@@ -1,8 +1,9 @@
 """Hole punching: up to four rounds, the first at once, the others synchronised, each led by the other side (pure)."""
 
 from transport.ice.candidates import is_behind_same_nat
+from transport.nat.classification import classify
 from transport.nat.compatibility import Compatibility, Feasibility, compatibility
-from transport.nat.profile import classify, from_wire, renewed
+from transport.nat.profile import from_wire, renewed
 from transport.net.sockets import Address
 from transport.traversal.context import TraversalContext
 from transport.traversal.events import ProfileKnown, TraversalMessage

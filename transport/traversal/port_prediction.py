@@ -3,7 +3,7 @@
 Where only one side counts, nothing is guessed. The other side sends its address, the counting side sends to it and asks
 a STUN server right before and right after: the port toward the peer lies between the two that the servers saw, and is
 sent to the peer. What cross traffic may have taken in between leaves a few ports, ranked by probability
-(:func:`transport.nat.port_allocation.between`). With address-dependent mapping the same is done toward the peer's host,
+(:func:`transport.nat.next_port.between`). With address-dependent mapping the same is done toward the peer's host,
 before its port is known.
 
 Where both count, each must send to a port that the other one's packet to *this* packet's port will come from. Both
@@ -22,7 +22,8 @@ from collections.abc import Sequence
 
 from transport.ice.pacing import Budget
 from transport.nat.compatibility import MappingBehaviour, Technique
-from transport.nat.port_allocation import FIRST_PORT, between, wrapped
+from transport.nat.next_port import between
+from transport.nat.port_allocation import FIRST_PORT, wrapped
 from transport.nat.profile import NatProfile
 from transport.net.sockets import Address
 from transport.traversal.context import ROUNDS_PER_ATTEMPT

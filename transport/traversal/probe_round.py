@@ -8,8 +8,8 @@ closed at once.
 from collections.abc import Sequence
 
 from transport.ice.candidates import CandidateKind, acceptable, priority
-from transport.ice.checklist import PairChosen, Schedule
 from transport.ice.pacing import PacketBudget
+from transport.ice.pairs import PairChosen, Schedule
 from transport.ice.stun_client import Observation
 from transport.nat.compatibility import Technique
 from transport.nat.profile import NatProfile

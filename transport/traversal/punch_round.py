@@ -18,8 +18,9 @@ from transport.ice.candidates import (
     to_wire,
     useful_hosts,
 )
-from transport.ice.checklist import SYNCHRONISED_S, TA_S, UNSYNCHRONISED_S, PairChosen, Schedule
+from transport.ice.checklist import SYNCHRONISED_S, TA_S, UNSYNCHRONISED_S
 from transport.ice.pacing import Budget, PacketBudget
+from transport.ice.pairs import PairChosen, Schedule
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address
 from transport.path.stats import PathVia

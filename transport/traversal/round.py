@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
-from transport.ice.checklist import MAX_PAIRS, TA_S, CheckCommand, CheckList, PairChosen
+from transport.ice.checklist import MAX_PAIRS, TA_S, CheckCommand, CheckList
 from transport.ice.credentials import Credentials, make_credentials
 from transport.ice.pacing import Budget, PacketBudget
+from transport.ice.pairs import PairChosen
 from transport.ice.start_sync import Synchroniser
 from transport.ice.stun_client import Observation, StunClient
 from transport.net.sockets import Address, DatagramReceived, SendDatagram, SocketFailed, SocketOpened

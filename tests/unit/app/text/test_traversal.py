@@ -18,7 +18,8 @@ from app.text import networks, traversal
 from app.text.traversal import harder_side, networks_text, step_line, step_text
 from transport.ice.stun_client import Observation
 from transport.nat import profile as nat
-from transport.nat.profile import Allocation, Filtering, Mapping, NatKind, classify
+from transport.nat.classification import classify
+from transport.nat.profile import Allocation, Filtering, Mapping, NatKind
 from transport.portmap.status import MappingStatus
 from transport.traversal.events import PhaseStatus
 

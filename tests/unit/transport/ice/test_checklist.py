@@ -19,11 +19,10 @@ from transport.ice.checklist import (
     UNSYNCHRONISED_S,
     CheckCommand,
     CheckList,
-    PairChosen,
-    Schedule,
 )
 from transport.ice.credentials import Credentials, make_credentials
 from transport.ice.pacing import MAX_PACKETS_PER_ADDRESS, Budget, PacketBudget
+from transport.ice.pairs import PairChosen, Schedule
 from transport.net.sockets import Address, SendDatagram
 from transport.wire import stun
 from transport.wire.stun import Check, IceRole

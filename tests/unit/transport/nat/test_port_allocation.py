@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.bench.bench_traverse import wilson
 from tests.natsim.nat import Nat, NatKind
+from transport.nat.next_port import Guess, between
 from transport.nat.port_allocation import (
     BLOCK_SIZES,
     FIRST_PORT,
@@ -19,9 +20,7 @@ from transport.nat.port_allocation import (
     MAX_STEP,
     MIN_GAP_S,
     ORDERED,
-    Guess,
     NewMapping,
-    between,
     track,
     wrapped,
 )

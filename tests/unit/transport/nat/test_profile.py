@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.ice.stun_client import Observation
+from transport.nat.classification import allocation_of_sockets, classify
 from transport.nat.profile import (
     FRESH_S,
     Allocated,
@@ -15,8 +16,6 @@ from transport.nat.profile import (
     Mapping,
     NatKind,
     NatProfile,
-    allocation_of_sockets,
-    classify,
     from_wire,
     renewed,
 )

@@ -14,8 +14,8 @@ from transport.ice.candidates import (
     priority,
     to_wire,
 )
-from transport.ice.checklist import PairChosen
 from transport.ice.credentials import make_credentials
+from transport.ice.pairs import PairChosen
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address, CloseSocket, OpenSocket, SendDatagram, SocketFailed, SocketOpened
 from transport.traversal.context import TraversalContext
