@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QFont, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ipc.engine_state import PathMark
-from app.ui.panel.marks import is_filled, mark_colour, mark_shape
+from app.ui.panel.marks import mark_colour, paint_mark
 from app.ui.theme.theme import BODY_PX, GRID_PX, SMALL_PX, colours, font
 
 WINDOW_S = 60.0
@@ -181,14 +181,11 @@ class Chart(QWidget):
         """A line from top to bottom, with the mark that the timeline has for the same moment."""
         for mark in self.marks():
             x = plot.right() - (self._end - mark.at) * plot.width() / WINDOW_S
-            colour = QColor(mark_colour(mark.kind))
-            line = QPen(colour, 1)
+            line = QPen(mark_colour(mark.kind), 1)
             line.setDashPattern([1, 3])
             painter.setPen(line)
             painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()))
-            painter.setPen(QPen(colour, 1.2))
-            painter.setBrush(colour if is_filled(mark.kind) else Qt.BrushStyle.NoBrush)
-            painter.drawPolygon(mark_shape(mark.kind, QPointF(x, plot.top()), MARK_REACH_PX))
+            paint_mark(painter, mark.kind, QPointF(x, plot.top()), MARK_REACH_PX, 1.2)
         painter.setBrush(Qt.BrushStyle.NoBrush)
 
     @staticmethod

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ipc.engine_state import CallStatus, PathMark, PathSpan
 from app.text.calls import mark_text
-from app.ui.panel.marks import is_filled, mark_colour, mark_shape
+from app.ui.panel.marks import paint_mark
 from app.ui.theme.theme import SMALL_PX, colours, font
 from app.ui.widgets.format import clock, plain
 
@@ -241,19 +241,15 @@ class PathStrip(QWidget):
             at += step
 
     def _paint_mark(self, painter: QPainter, moment: Moment, *, chosen: bool, band: QRectF) -> None:
-        palette = colours()
         x = self._x(moment.at)
         if chosen:
-            painter.setPen(QPen(QColor(palette.text), 2))
+            painter.setPen(QPen(QColor(colours().text), 2))
             painter.drawLine(QPointF(x, band.top() - 4), QPointF(x, band.bottom() + 2))
         if not moment.kind:
             return
-        colour = QColor(mark_colour(moment.kind))
         # Phases are many and move nothing: their marks are small, and nearer to the band.
         stem = 3 if moment.kind == "phase" else 6
-        painter.setPen(QPen(QColor(palette.muted), 1))
+        painter.setPen(QPen(QColor(colours().muted), 1))
         painter.drawLine(QPointF(x, band.top() - stem), QPointF(x, band.top()))
-        painter.setPen(QPen(colour, 1.6))
-        painter.setBrush(colour if is_filled(moment.kind) else Qt.BrushStyle.NoBrush)
         centre = QPointF(x, band.top() - stem - (3 if moment.kind == "phase" else 7))
-        painter.drawPolygon(mark_shape(moment.kind, centre, MARK_REACH_PX))
+        paint_mark(painter, moment.kind, centre, MARK_REACH_PX, 1.6)
