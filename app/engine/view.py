@@ -1,4 +1,4 @@
-"""Builds the one picture that windows show from what the engine's parts know (pure, apart from what it is given)."""
+"""Builds the state that windows show from what the engine's parts know: codes and figures, no sentence."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
