@@ -32,9 +32,9 @@ def test_speech_survives() -> None:
     voice = speech()
     encoder, decoder = OpusEncoder(), OpusDecoder()
     payloads = [encoder.encode(frame) for frame in frames_of(voice)]
-    heard = np.concatenate([decoder.decode(payload) for payload in payloads])
+    decoded = np.concatenate([decoder.decode(payload) for payload in payloads])
     # libopus delays by 6.5 ms (312 samples): 2.5 ms of CELT's window plus 4 ms to keep SILK in step.
-    assert max(_likeness(voice[: heard.size - lag], heard[lag:]) for lag in range(306, 318)) > 0.98
+    assert max(_likeness(voice[: decoded.size - lag], decoded[lag:]) for lag in range(306, 318)) > 0.98
     assert _rate(payloads) == pytest.approx(DEFAULT_BITRATE_BPS, rel=0.15)
     assert decoder.damaged == 0
 
@@ -124,8 +124,8 @@ def test_flipped_bits_never_raise_and_the_voice_comes_back() -> None:
         assert decoder.decode(bytes(payload)).shape == (FRAME_SAMPLES,)
     rest = [encoder.encode(frame) for frame in frames[100:200]]
     expected = np.concatenate([clean.decode(payload) for payload in rest])
-    heard = np.concatenate([decoder.decode(payload) for payload in rest])
-    assert _likeness(expected[24_000:], heard[24_000:]) > 0.95
+    decoded = np.concatenate([decoder.decode(payload) for payload in rest])
+    assert _likeness(expected[24_000:], decoded[24_000:]) > 0.95
 
 
 def test_the_speech_of_the_tests_is_there() -> None:

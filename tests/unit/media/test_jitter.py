@@ -200,7 +200,7 @@ def test_rare_peaks_are_expected_once_they_come_twice() -> None:
     assert buffer.stats().target_s == pytest.approx(0.155, abs=0.001)
 
 
-def test_late_and_duplicate_packets_are_told_apart() -> None:
+def test_late_and_duplicate_packets_are_distinguished() -> None:
     arrivals = constant(200)
     arrivals += [(at + 0.001, data) for at, data in arrivals[50:60]]
     arrivals += [(at + 1.0, data) for at, data in arrivals[20:25]]
@@ -357,7 +357,7 @@ def test_nothing_that_arrives_breaks_it(steps: list[tuple[str, object]]) -> None
         assert stats.buffered_s <= CONFIG.max_packets * FRAME_S
         assert CONFIG.floor_s <= stats.target_s <= CONFIG.max_delay_s
         assert 0 <= stats.loss <= 1
-    # No stuck state: a sender that goes on is heard again within two seconds.
+    # No stuck state: a sender that goes on is played again within two seconds.
     fresh = 1_000_000
     for step in range(150):
         now += FRAME_S
@@ -373,8 +373,8 @@ def test_any_constant_delay_is_exact(delay: float, phase: float, sequence: int, 
     arrivals = [(n * FRAME_S + delay, packet(n, sequence=sequence, timestamp=timestamp)) for n in range(count)]
     tempi: set[Tempo] = set()
     played = run(buffer, arrivals, count * FRAME_S + delay, phase, lambda frame: tempi.add(frame.tempo))
-    heard = [p for p in played if p != "silence"]
-    assert heard == list(range(len(heard)))
+    frames = [p for p in played if p != "silence"]
+    assert frames == list(range(len(frames)))
     assert tempi <= {Tempo.STEADY}
 
 

@@ -228,9 +228,9 @@ def test_a_skip_is_no_click(stall_frames: int, ahead: int) -> None:
                 playout.on_packet(packets[number], now)
         played.append(playout.pull(now + 0.007))
     assert playout.stats().samples_skipped > 0
-    heard = np.concatenate(played[5:]).astype(int)
+    samples = np.concatenate(played[5:]).astype(int)
     # Where the two are of opposite phase the fade itself is the steepest place.
-    assert np.abs(np.diff(heard)).max() <= 1.6 * 10_000 * 2 * np.pi * HERTZ / SAMPLE_RATE_HZ
+    assert np.abs(np.diff(samples)).max() <= 1.6 * 10_000 * 2 * np.pi * HERTZ / SAMPLE_RATE_HZ
 
 
 @settings(max_examples=40, deadline=None)

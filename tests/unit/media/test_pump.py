@@ -138,12 +138,12 @@ def test_underruns_before_the_first_sound_do_not_count() -> None:
 def test_a_tone_plays_alone_and_within_a_talk() -> None:
     bench = Bench()
     bench.pump.play(TonePlayer(Sound.HUNG_UP))
-    heard = []
+    played = []
     for _ in range(60):
         bench.pump.pump(bench.now)
-        heard.append(bench.speaker.read())
-    assert np.abs(np.concatenate(heard)).max() > 1_000
-    assert not heard[-1].any()
+        played.append(bench.speaker.read())
+    assert np.abs(np.concatenate(played)).max() > 1_000
+    assert not played[-1].any()
     bench.pump.play(TonePlayer(Sound.RECONNECTING))
     bench.begin()
     bench.pump.pump(bench.now)

@@ -28,7 +28,7 @@ def packet(number: int, sequence: int | None = None) -> RtpPacket:
 
 
 @dataclass
-class Heard:
+class Playback:
     """What was played. ``behind``: (when, how long after the instant at which it would have come without any stall)."""
 
     buffer: JitterBuffer
@@ -50,10 +50,10 @@ def listen(
     phase: float = 0.007,
     copies: list[tuple[float, int]] | None = None,
     line: Callable[[int], float] = lambda number: number * FRAME_S + PATH_S,
-) -> Heard:
+) -> Playback:
     """Pull each 20 ms but not while asleep; a packet is pushed at its time, or with all others on waking. A frame in a
     hurry takes three quarters of its time and one that goes faster 19 twentieths, as the stretcher makes of them."""
-    heard = Heard(JitterBuffer())
+    playback = Playback(JitterBuffer())
     events: list[tuple[float, RtpPacket | int]] = [*arrivals, *(copies or [])]
     waiting = sorted(events, key=lambda event: event[0])
     ready_s, at = 0.0, 0
@@ -66,52 +66,52 @@ def listen(
             at += 1
             came = asleep[1] if asleep[0] <= came < asleep[1] else came
             if isinstance(what, RtpPacket):
-                heard.buffer.push(what, came)
+                playback.buffer.push(what, came)
             else:
-                heard.buffer.observe_copy(what, came)
+                playback.buffer.observe_copy(what, came)
         while ready_s < FRAME_S - 1e-9:
-            playout = heard.buffer.pull(now)
+            playout = playback.buffer.pull(now)
             length_s = FRAME_S
             if isinstance(playout, Frame):
                 number = int.from_bytes(playout.payload, "big")
-                heard.numbers.append(number)
-                heard.behind.append((now, now - line(number)))
-                heard.tempi.append(playout.tempo)
-                heard.joints += playout.joined
+                playback.numbers.append(number)
+                playback.behind.append((now, now - line(number)))
+                playback.tempi.append(playout.tempo)
+                playback.joints += playout.joined
                 length_s *= {Tempo.HURRY: 0.75, Tempo.FASTER: 0.95, Tempo.SLOWER: 1.05}.get(playout.tempo, 1.0)
             ready_s += length_s
         ready_s -= FRAME_S
-        heard.targets.append(heard.buffer.stats().target_s)
-    assert heard.numbers == sorted(set(heard.numbers))
-    stats = heard.buffer.stats()
+        playback.targets.append(playback.buffer.stats().target_s)
+    assert playback.numbers == sorted(set(playback.numbers))
+    stats = playback.buffer.stats()
     held = round(stats.buffered_s / FRAME_S)
-    assert len(heard.numbers) + stats.skipped + stats.late + stats.overruns + held == stats.received
-    return heard
+    assert len(playback.numbers) + stats.skipped + stats.late + stats.overruns + held == stats.received
+    return playback
 
 
 def steady(count: int) -> list[tuple[float, RtpPacket]]:
     return [(number * FRAME_S + PATH_S, packet(number)) for number in range(count)]
 
 
-def assert_caught_up(heard: Heard, resumed: float) -> None:
+def assert_caught_up(playback: Playback, resumed: float) -> None:
     target = CONFIG.floor_s
-    assert max(heard.after(resumed + 1.0)) <= target + 0.100
-    assert max(heard.targets) == target
+    assert max(playback.after(resumed + 1.0)) <= target + 0.100
+    assert max(playback.targets) == target
     # And it stays there: no later skip, nor a hole that a buffer drained too far would have.
-    assert heard.buffer.stats().stalls <= 1
+    assert playback.buffer.stats().stalls <= 1
 
 
 @pytest.mark.parametrize("stall_s", [0.6, 1.0, 2.0, 5.0, 15.0])
 def test_our_own_sleep_is_caught_up_within_a_second(stall_s: float) -> None:
     resumed = STALLED_AT + stall_s
-    heard = listen(steady(round((resumed + 6) / FRAME_S)), resumed + 5, asleep=(STALLED_AT, resumed))
-    assert_caught_up(heard, resumed)
-    stats = heard.buffer.stats()
+    playback = listen(steady(round((resumed + 6) / FRAME_S)), resumed + 5, asleep=(STALLED_AT, resumed))
+    assert_caught_up(playback, resumed)
+    stats = playback.buffer.stats()
     assert (stats.lost, stats.late, stats.restarts) == (0, 0, 0)
     # All that is not played was skipped, or was more than the buffer holds at all.
     assert stats.skipped + stats.overruns == pytest.approx(stall_s / FRAME_S, abs=6)
     assert (stats.overruns == 0) == (stall_s < 2.0)
-    assert heard.joints == 1
+    assert playback.joints == 1
 
 
 @pytest.mark.parametrize("drain_s", [0.0, 0.05, 0.3, 1.0])
@@ -121,14 +121,14 @@ def test_a_network_that_held_everything_is_caught_up_within_a_second(stall_s: fl
     resumed = STALLED_AT + stall_s
 
     def came(due: float) -> float:
-        # The queue empties evenly; what is said meanwhile stands at its end.
+        # The queue empties evenly; what is spoken meanwhile stands at its end.
         share = min((due - STALLED_AT) / (stall_s + drain_s), 1.0)
         return due if due < STALLED_AT or due >= resumed + drain_s else resumed + drain_s * share
 
     arrivals = [(came(at), data) for at, data in steady(round((resumed + 6) / FRAME_S))]
-    heard = listen(arrivals, resumed + 5)
-    assert_caught_up(heard, resumed + drain_s)
-    assert heard.buffer.stats().skipped > 0
+    playback = listen(arrivals, resumed + 5)
+    assert_caught_up(playback, resumed + drain_s)
+    assert playback.buffer.stats().skipped > 0
 
 
 @pytest.mark.parametrize("clock_runs", [True, False], ids=["its card went on", "its card stood still"])
@@ -149,14 +149,14 @@ def test_a_peer_that_stood_still_is_followed_and_nothing_it_sends_is_skipped(sta
     def line(number: int) -> float:
         return number * FRAME_S + PATH_S + (0.0 if clock_runs or number < before else stall_s)
 
-    heard = listen(arrivals, resumed + 5, line=line)
-    assert_caught_up(heard, resumed)
-    stats = heard.buffer.stats()
+    playback = listen(arrivals, resumed + 5, line=line)
+    assert_caught_up(playback, resumed)
+    stats = playback.buffer.stats()
     assert (stats.skipped, stats.lost, stats.overruns) == (0, 0, 0)
     # Every frame that came: the last ones before it stood still, and all since.
     came = [int.from_bytes(data.payload, "big") for _, data in arrivals]
-    assert heard.numbers == came[: len(heard.numbers)]
-    assert (Tempo.HURRY in heard.tempi) == clock_runs
+    assert playback.numbers == came[: len(playback.numbers)]
+    assert (Tempo.HURRY in playback.tempi) == clock_runs
 
 
 def test_a_speaker_that_stood_still_while_packets_came_is_caught_up() -> None:
@@ -181,8 +181,8 @@ def test_copies_of_what_was_held_up_say_nothing_either() -> None:
     resumed = STALLED_AT + 3.0
     arrivals = steady(round((resumed + 3) / FRAME_S))
     copies = [(resumed + 0.001, data.timestamp) for at, data in arrivals if STALLED_AT <= at < resumed]
-    heard = listen(arrivals, resumed + 2, asleep=(STALLED_AT, resumed), copies=copies)
-    assert_caught_up(heard, resumed)
+    playback = listen(arrivals, resumed + 2, asleep=(STALLED_AT, resumed), copies=copies)
+    assert_caught_up(playback, resumed)
 
 
 def test_what_waits_behind_the_backlog_of_another_socket_says_nothing_either() -> None:
@@ -195,16 +195,16 @@ def test_what_waits_behind_the_backlog_of_another_socket_says_nothing_either() -
         elif resumed - 0.1 <= at < resumed + busy_s and number % 2:
             at = resumed + busy_s
         arrivals.append((max(at, resumed) if at >= STALLED_AT else at, data))
-    heard = listen(sorted(arrivals, key=lambda arrival: arrival[0]), resumed + 3, asleep=(STALLED_AT, resumed))
-    assert max(heard.targets) == CONFIG.floor_s
-    assert max(heard.after(resumed + busy_s + 1.0)) <= CONFIG.floor_s + 0.100
+    playback = listen(sorted(arrivals, key=lambda arrival: arrival[0]), resumed + 3, asleep=(STALLED_AT, resumed))
+    assert max(playback.targets) == CONFIG.floor_s
+    assert max(playback.after(resumed + busy_s + 1.0)) <= CONFIG.floor_s + 0.100
 
 
 def test_jitter_that_was_known_before_a_stall_is_known_after_it() -> None:
     late = [(at + (0.1 if number % 10 == 0 else 0.0), data) for number, (at, data) in enumerate(steady(600))]
-    heard = listen(sorted(late, key=lambda arrival: arrival[0]), 10.0, asleep=(STALLED_AT, STALLED_AT + 2.0))
-    assert heard.targets[-1] == pytest.approx(0.1 + CONFIG.margin_s)
-    assert max(heard.after(STALLED_AT + 3.0)) <= heard.targets[-1] + 0.100
+    playback = listen(sorted(late, key=lambda arrival: arrival[0]), 10.0, asleep=(STALLED_AT, STALLED_AT + 2.0))
+    assert playback.targets[-1] == pytest.approx(0.1 + CONFIG.margin_s)
+    assert max(playback.after(STALLED_AT + 3.0)) <= playback.targets[-1] + 0.100
 
 
 def test_half_a_second_or_less_is_still_jitter() -> None:
@@ -212,9 +212,9 @@ def test_half_a_second_or_less_is_still_jitter() -> None:
     arrivals = [
         (max(at, STALLED_AT + stall_s) if at >= STALLED_AT else at, data) for at, data in steady(500)
     ]  # fmt: skip
-    heard = listen(arrivals, 9.0)
-    assert heard.buffer.stats().skipped == 0 and Tempo.HURRY not in heard.tempi
-    assert max(heard.targets) > 0.3
+    playback = listen(arrivals, 9.0)
+    assert playback.buffer.stats().skipped == 0 and Tempo.HURRY not in playback.tempi
+    assert max(playback.targets) > 0.3
 
 
 @settings(max_examples=40, deadline=None)
@@ -239,18 +239,18 @@ def test_a_planned_swap_never_skips_nor_hurries(
         at = number * FRAME_S
         ways = [before_s] if number < 250 else [before_s, after_s] if number < 270 else [after_s]
         arrivals.append((at + min(ways) + jitter, packet(number)))
-    heard = listen(sorted(arrivals, key=lambda arrival: arrival[0]), 19.5, phase=phase)
-    assert heard.buffer.stats().skipped == 0
-    assert Tempo.HURRY not in heard.tempi and heard.joints == 0
+    playback = listen(sorted(arrivals, key=lambda arrival: arrival[0]), 19.5, phase=phase)
+    assert playback.buffer.stats().skipped == 0
+    assert Tempo.HURRY not in playback.tempi and playback.joints == 0
 
 
 def test_a_swap_to_a_faster_path_after_a_stall_drains_by_stretching_alone() -> None:
     resumed = STALLED_AT + 2.0
     arrivals = [(at + (0.25 if at < resumed + 2 else 0.0), data) for at, data in steady(1_500)]
-    heard = listen(sorted(arrivals, key=lambda arrival: arrival[0]), 28.0, asleep=(STALLED_AT, resumed))
-    hurried = [when for (when, _), tempo in zip(heard.behind, heard.tempi, strict=True) if tempo is Tempo.HURRY]
-    assert heard.joints == 1 and all(when < resumed + 1.0 for when in hurried)
-    assert heard.tempi.count(Tempo.FASTER) >= 0.1 / 0.05 / FRAME_S
+    playback = listen(sorted(arrivals, key=lambda arrival: arrival[0]), 28.0, asleep=(STALLED_AT, resumed))
+    hurried = [when for (when, _), tempo in zip(playback.behind, playback.tempi, strict=True) if tempo is Tempo.HURRY]
+    assert playback.joints == 1 and all(when < resumed + 1.0 for when in hurried)
+    assert playback.tempi.count(Tempo.FASTER) >= 0.1 / 0.05 / FRAME_S
 
 
 # -- the watch alone ---------------------------------------------------------------------------------------------

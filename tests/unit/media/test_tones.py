@@ -14,23 +14,23 @@ def play(sound: Sound, seconds: float) -> Pcm:
 
 @pytest.mark.parametrize(("sound", "on", "off"), [(Sound.RING_BACK, 1.0, 4.0), (Sound.BUSY, 0.5, 0.5)])
 def test_cadence_and_pitch(sound: Sound, on: float, off: float) -> None:
-    heard = play(sound, 2 * (on + off)).astype(float)
-    audible = np.abs(heard.reshape(-1, 480)).max(axis=1) > 100
+    played = play(sound, 2 * (on + off)).astype(float)
+    audible = np.abs(played.reshape(-1, 480)).max(axis=1) > 100
     assert np.count_nonzero(audible) == pytest.approx(2 * on * 100, abs=2)
-    tone = heard[: round(on * SAMPLE_RATE_HZ)]
+    tone = played[: round(on * SAMPLE_RATE_HZ)]
     peak = np.argmax(np.abs(np.fft.rfft(tone))) / on
     assert peak == pytest.approx(425, abs=2)
 
 
 @pytest.mark.parametrize("sound", list(Sound))
 def test_no_clicks_and_never_loud(sound: Sound) -> None:
-    heard = play(sound, 11).astype(float)
-    assert 200 < np.abs(heard).max() < 0.5 * FULL_SCALE
+    played = play(sound, 11).astype(float)
+    assert 200 < np.abs(played).max() < 0.5 * FULL_SCALE
     # A click has energy far above the tones' partials (4 x 880 Hz).
-    for block in heard[: heard.size // 480 * 480].reshape(-1, 480):
+    for block in played[: played.size // 480 * 480].reshape(-1, 480):
         spectrum = np.abs(np.fft.rfft(block * np.hanning(480))) / 120
         assert spectrum[80:].max() < 10
-    assert np.abs(np.diff(heard)).max() < 0.2 * np.abs(heard).max() + 500
+    assert np.abs(np.diff(played)).max() < 0.2 * np.abs(played).max() + 500
 
 
 @pytest.mark.parametrize("sound", list(Sound))

@@ -71,7 +71,7 @@ class Child:
                 pass
 
     def end(self) -> dict[str, object]:
-        """Let it end in order; the last that it said. May be called twice."""
+        """Let it end in order; the last that it printed. May be called twice."""
         assert self._process.stdin and self._process.stdout and self._process.stderr
         if self._process.stdin.closed:
             return {}
@@ -132,19 +132,19 @@ def read_wav(path: Path) -> Pcm:
 
 
 def loudness(recording: Pcm, hertz: float) -> float:
-    """Seconds in which the tone is heard, by its share of the energy of each 100 ms."""
-    heard = 0
+    """Seconds in which the tone is audible, by its share of the energy of each 100 ms."""
+    audible = 0
     for block in recording[: recording.size // 4_800 * 4_800].reshape(-1, 4_800).astype(float):
         spectrum = np.abs(np.fft.rfft(block * np.hanning(4_800))) ** 2
         at = round(hertz / 10)
         if np.sqrt(np.mean(block**2)) > 500 and spectrum[at - 3 : at + 4].sum() > 0.9 * spectrum.sum():
-            heard += 1
-    return heard / 10
+            audible += 1
+    return audible / 10
 
 
 def play_and_record(lab: PulseLab, tmp_path: Path, hertz: float) -> float:
     tone = write_wav(tmp_path / "tone.wav", sine(hertz, 2 * SAMPLE_RATE_HZ))
-    recorder = lab.record_speaker(tmp_path / "heard.wav")
+    recorder = lab.record_speaker(tmp_path / "speaker.wav")
     lab.play_into_mic(tone)
     time.sleep(0.5)
     return loudness(read_wav(recorder.stop()), hertz)

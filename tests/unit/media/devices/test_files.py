@@ -77,7 +77,7 @@ def run_talk(
 ) -> tuple[Path, AudioPump]:
     """A talk between two FileStreams in this process; one event wakes both pumps, as in an engine's loop."""
     woken = threading.Event()
-    recording = tmp_path / "heard.wav"
+    recording = tmp_path / "speaker.wav"
     near = FileStreams(woken.set, play)
     far = FileStreams(woken.set, None, recording)
     pumps = [AudioPump(streams.capture_ring, streams.playout_ring, streams.ring_frames) for streams in (near, far)]
@@ -129,19 +129,19 @@ def test_every_sample_of_a_file_arrives_in_the_other(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_speech_arrives_as_speech(tmp_path: Path) -> None:
     recording, stats = run_talk(tmp_path, (OpusEncoder(), OpusEncoder()), (OpusDecoder(), OpusDecoder()), SPEECH)
-    heard, spoken = read(recording).astype(float), read(SPEECH).astype(float)
+    recorded, spoken = read(recording).astype(float), read(SPEECH).astype(float)
     assert stats.frames_lost == stats.samples_concealed == 0
-    spectrum = np.fft.rfft(heard, 2**20) * np.conj(np.fft.rfft(spoken, 2**20))
+    spectrum = np.fft.rfft(recorded, 2**20) * np.conj(np.fft.rfft(spoken, 2**20))
     shift = int(np.argmax(np.fft.irfft(spectrum)))
     assert shift <= round(0.2 * 48_000)
     for second in range(5):
         part = slice(second * 48_000, (second + 1) * 48_000)
         if np.abs(spoken[part]).mean() > 300:
-            assert np.corrcoef(spoken[part], heard[part.start + shift : part.stop + shift])[0, 1] > 0.9
+            assert np.corrcoef(spoken[part], recorded[part.start + shift : part.stop + shift])[0, 1] > 0.9
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux")
-def test_a_disk_that_fails_is_told_and_the_talk_goes_on(tmp_path: Path) -> None:
+def test_a_disk_that_fails_is_reported_and_the_call_goes_on(tmp_path: Path) -> None:
     ticks = threading.Semaphore(0)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -157,7 +157,7 @@ def test_a_disk_that_fails_is_told_and_the_talk_goes_on(tmp_path: Path) -> None:
             if any(isinstance(event, RecordingEnded) for event in events):
                 break
         else:
-            pytest.fail("nobody said that the recording has ended")
+            pytest.fail("nobody reported that the recording has ended")
         for _ in range(5):
             assert ticks.acquire(timeout=5)
     finally:

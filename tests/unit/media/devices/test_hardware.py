@@ -138,11 +138,11 @@ def test_sound_passes_between_devices_and_rings(bench: Bench) -> None:
 
     bench.until(served)
 
-    def heard() -> bool:
+    def is_audible() -> bool:
         bench.streams.playout_ring.write(tone)
         return bool(speaker.take(FRAME_SAMPLES)[0].any())
 
-    bench.until(heard)
+    bench.until(is_audible)
     assert any(isinstance(event, DevicesListed) for event in bench.seen)
 
 

@@ -1,4 +1,4 @@
-"""WAV files: what can be played, what is said about the rest, and disks that end."""
+"""WAV files: what can be played, what is reported about the rest, and disks that end."""
 
 import resource
 import signal
@@ -29,8 +29,8 @@ def write(path: Path, rate: int = 48_000, channels: int = 1, width: int = 2, fra
 
 def test_speech_is_read_to_its_end_and_then_silence() -> None:
     source = WavSource(SPEECH)
-    heard = np.concatenate([source.read() for _ in range(300)])
-    assert np.array_equal(heard, speech())
+    played = np.concatenate([source.read() for _ in range(300)])
+    assert np.array_equal(played, speech())
     assert not source.read().any()
     assert source.finished
     source.close()
@@ -113,22 +113,22 @@ def test_a_full_disk_ends_the_recording_with_a_word() -> None:
 
 
 def test_a_disk_that_fills_up_in_mid_recording_ends_it_with_a_word(tmp_path: Path) -> None:
-    told: list[str] = []
-    said = threading.Event()
+    reasons: list[str] = []
+    reported = threading.Event()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     path = tmp_path / "out.wav"
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-        sink = WavSink(path, lambda reason: (told.append(reason), said.set()))  # type: ignore[func-returns-value]
+        sink = WavSink(path, lambda reason: (reasons.append(reason), reported.set()))  # type: ignore[func-returns-value]
         for frame in frames_of(speech()):
             sink.write(frame)
-        assert said.wait(5)
+        assert reported.wait(5)
         sink.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-    assert len(told) == 1 and "out.wav" in told[0]
+    assert len(reasons) == 1 and "out.wav" in reasons[0]
     # What was complete stays playable.
     with wave.open(str(path)) as file:
         kept = np.frombuffer(file.readframes(file.getnframes()), np.int16)
