@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.net.sockets import Address
-from transport.path.relay_leg import KEEPALIVE_S, MAX_RETRY_S, LegAccess, RelayLeg, State, Trigger
+from transport.path.relay_leg import KEEPALIVE_S, MAX_RETRY_S, MISSED_KEEPALIVES, LegAccess, RelayLeg, State, Trigger
 from transport.wire import stun
 
 ACCESS = LegAccess(("192.0.2.1", 7851), "a-username", "a-very-secret-password")
@@ -127,6 +127,7 @@ def test_a_refused_leg_asks_on_and_binds_when_the_relay_has_learnt_of_it() -> No
     assert due is not None
     request = parsed(leg.timer(due))
     assert leg.received(success(request), due + 0.04) is Trigger.ANSWERED and leg.reflexive == ME
+    assert leg.state is State.BOUND
 
 
 def test_other_errors_are_not_refusals() -> None:
@@ -152,10 +153,11 @@ def test_three_missed_keepalives_within_two_seconds_lose_the_leg() -> None:
     due = started = leg.next_deadline()
     assert due is not None and started is not None
     request = None
-    while leg.state is not State.BINDING:
+    for _ in range(MISSED_KEEPALIVES + 1):
         request = leg.timer(due)
         due = leg.next_deadline()
         assert due is not None
+    assert leg.state is State.BINDING
     assert due - started < 2.0
     assert parsed(request)
 
