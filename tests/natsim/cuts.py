@@ -10,7 +10,7 @@ from tests.natsim.wire import Wire
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One cut of the direct path, both ways at once, as heard by one side. Seconds; delays are one way."""
+    """One cut of the direct path, both ways at once, as one side perceives it. Seconds; delays are one way."""
 
     relay_s: float
     direct_s: float
@@ -31,7 +31,7 @@ SETTLE_S = 15.0
 
 def run(seed: int, settle_s: float = SETTLE_S) -> list[Cut]:
     """A call over random paths, the direct one better; it is cut for good once the talk has settled on it. In every
-    second call two have been found, as after a cut that healed: the old one and one of a new climb."""
+    second call two have been found, as after a cut that healed: the old one and one of a new attempt."""
     rng = random.Random(seed)
     relay_s = rng.uniform(0.010, 0.250)
     direct_s = rng.uniform(0.001, min(relay_s, 0.050))

@@ -36,10 +36,10 @@ def between_the_two(call: Call) -> list[str]:
     return [p.source[0] for p in call.network.captured if {p.source[0], p.destination[0]} == ends]
 
 
-# -- with the product's own ladder ---------------------------------------------------------------------------------
+# -- with the traversal agent of the product ---------------------------------------------------------------------
 
 
-def test_the_ladder_of_the_product_finds_the_path_and_the_call_moves_there() -> None:
+def test_the_traversal_agent_of_the_product_finds_the_path_and_the_call_moves_there() -> None:
     call = Call(1, caller=with_hosts, callee=with_hosts, capture=True).connect()
     for side in call.sides:
         side.driver.submit(CallAnswered())
@@ -56,7 +56,7 @@ def test_the_ladder_of_the_product_finds_the_path_and_the_call_moves_there() -> 
     assert call.caller.frames == list(range(call.callee.sent))
 
 
-def test_before_the_answer_no_packet_goes_between_the_two_and_no_address_is_told() -> None:
+def test_before_the_answer_no_packet_goes_between_the_two_and_no_address_is_sent() -> None:
     call = Call(2, caller=with_hosts, callee=with_hosts, capture=True).connect()
     call.run(20.0)
     assert not between_the_two(call)
@@ -89,13 +89,13 @@ def test_for_a_contact_it_is_direct_before_the_answer() -> None:
 # -- with a scripted one -------------------------------------------------------------------------------------------
 
 
-def test_the_ladder_gathers_when_the_peer_is_proven_and_begins_when_the_call_is_taken() -> None:
+def test_the_agent_gathers_when_the_peer_is_proven_and_begins_when_the_call_is_taken() -> None:
     rig = TwoPaths(1).connect()
-    assert [(ladder.count(Prepare), ladder.count(Begin)) for ladder in rig.ladders] == [(1, 0), (1, 0)]
+    assert [(agent.count(Prepare), agent.count(Begin)) for agent in rig.agents] == [(1, 0), (1, 0)]
     rig.talk()
-    assert [ladder.count(Begin) for ladder in rig.ladders] == [1, 1]
+    assert [agent.count(Begin) for agent in rig.agents] == [1, 1]
     early = TwoPaths(2, early=True).connect()
-    assert [(ladder.count(Prepare), ladder.count(Begin)) for ladder in early.ladders] == [(0, 1), (0, 1)]
+    assert [(agent.count(Prepare), agent.count(Begin)) for agent in early.agents] == [(0, 1), (0, 1)]
 
 
 def test_what_was_found_in_silence_proves_itself_again_when_somebody_talks() -> None:
@@ -107,7 +107,7 @@ def test_what_was_found_in_silence_proves_itself_again_when_somebody_talks() -> 
         # On probation: from the first frame on both paths carry it, until the peer has counted.
         assert {len(frame.copies) for frame in voice.frames[:15]} == {2}
         assert {tuple(frame.copies) for frame in voice.frames[-20:]} == {("direct",)}
-        assert voice.heard == list(range(len(voice.frames)))
+        assert voice.output == list(range(len(voice.frames)))
 
 
 def test_a_path_on_which_pings_are_fine_and_audio_is_dead_is_left() -> None:
@@ -119,7 +119,7 @@ def test_a_path_on_which_pings_are_fine_and_audio_is_dead_is_left() -> None:
     rig.talk().run(6.0).finish()
     assert [rig.in_use(number) for number in (0, 1)] == ["relay", "relay"]
     for voice in rig.voices:
-        assert voice.heard == list(range(len(voice.frames)))
+        assert voice.output == list(range(len(voice.frames)))
 
 
 def talking_directly(seed: int) -> TwoPaths:
@@ -139,8 +139,8 @@ def test_a_change_of_the_network_that_does_not_touch_the_paths_disturbs_nothing(
     rig.sides[0].driver.submit(hosts(CALLER_IP, DIRECT_IPS[CALLER_IP], "172.16.5.5"))
     rig.run(2.0).finish()
     assert [len(rig.changes(number)) for number in (0, 1)] == before
-    assert rig.ladders[0].count(InterfacesChanged) == 1
-    assert rig.voices[0].heard == list(range(len(rig.voices[0].frames)))
+    assert rig.agents[0].count(InterfacesChanged) == 1
+    assert rig.voices[0].output == list(range(len(rig.voices[0].frames)))
 
 
 def test_a_path_whose_address_is_gone_dies_at_once_and_nothing_is_lost() -> None:
@@ -150,7 +150,7 @@ def test_a_path_whose_address_is_gone_dies_at_once_and_nothing_is_lost() -> None
     host.leave(DIRECT_IPS[CALLER_IP])
     rig.sides[0].driver.submit(hosts(CALLER_IP))
     assert rig.in_use(0) == "relay"
-    assert rig.ladders[0].count(PathLost) == 1
+    assert rig.agents[0].count(PathLost) == 1
     rig.run(3.0).finish()
     assert [rig.in_use(number) for number in (0, 1)] == ["relay", "relay"]
     for voice in rig.voices:
@@ -171,20 +171,20 @@ def test_the_relay_leg_gets_another_socket_when_its_address_is_gone() -> None:
     assert stats.paths[0].state == "active" and call.caller.ended is None
 
 
-def test_a_peer_that_moves_is_followed_only_by_what_the_ladder_has_checked() -> None:
+def test_a_peer_that_moves_is_followed_only_by_what_the_agent_has_checked() -> None:
     rig = talking_directly(8)
-    ladder, side = rig.ladders[0], rig.sides[0]
-    (socket,) = ladder.local
+    agent, side = rig.agents[0], rig.sides[0]
+    (socket,) = agent.local
     dropped = side.driver.link.stats(rig.clock.now).foreign_dropped
     host = rig.sides[1].driver.host
     host.join(rig.network, "10.9.0.77", Wire(0), Wire(0.01))
-    port = rig.ladders[1].local[next(iter(rig.ladders[1].local))][1]
+    port = rig.agents[1].local[next(iter(rig.agents[1].local))][1]
     # Data from another address, however authentic, counts for nothing.
     original = next(p for p in side.driver.link.stats(rig.clock.now).paths if p.kind == "direct").remote
-    host.send(port, ladder.local[socket], b"\x40" * 60, ip="10.9.0.77")
+    host.send(port, agent.local[socket], b"\x40" * 60, ip="10.9.0.77")
     rig.run(0.1)
     assert side.driver.link.stats(rig.clock.now).foreign_dropped == dropped + 1
-    ladder.find(socket, ("10.9.0.77", port), 0.02, rig.clock.now)
+    agent.find(socket, ("10.9.0.77", port), 0.02, rig.clock.now)
     side.driver.submit(CallAnswered())
     rig.run(0.1)
     (path,) = [p for p in side.driver.link.stats(rig.clock.now).paths if p.kind == "direct"]
@@ -194,7 +194,7 @@ def test_a_peer_that_moves_is_followed_only_by_what_the_ladder_has_checked() -> 
         assert voice.arrived == list(range(len(voice.frames)))
 
 
-def test_a_new_grant_in_a_direct_call_is_not_heard() -> None:
+def test_a_new_grant_in_a_direct_call_goes_unnoticed() -> None:
     rig = talking_directly(9)
     rig.call.relay.stop()
     rig.run(1.0)
@@ -205,7 +205,7 @@ def test_a_new_grant_in_a_direct_call_is_not_heard() -> None:
     for number, side in enumerate(rig.sides):
         states = {path.kind: path.state for path in side.driver.link.stats(rig.clock.now).paths}
         assert states == {"relay": "standby", "direct": "active"}
-        assert rig.voices[number].heard == list(range(len(rig.voices[number].frames)))
+        assert rig.voices[number].output == list(range(len(rig.voices[number].frames)))
         assert not side.of(Reconnecting)
 
 
@@ -222,7 +222,7 @@ def test_both_paths_dead_is_reconnecting_and_either_one_ends_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         messages.PathQuality([messages.PathCount(n, 2**53 - 1, 0, 600_000.0, 600_000.0) for n in range(5)]),
         messages.PathQuality([]),
@@ -234,13 +234,13 @@ def test_both_paths_dead_is_reconnecting_and_either_one_ends_it() -> None:
     ],
     ids=lambda message: type(message).__name__,
 )
-def test_what_a_hostile_peer_says_of_the_paths_harms_nobody(said: messages.PeerMessage) -> None:
+def test_what_a_hostile_peer_reports_of_the_paths_harms_nobody(message: messages.PeerMessage) -> None:
     rig = talking_directly(11)
     link: Link = rig.sides[1].driver.link
     peer = link._channel.connection
     assert peer is not None
     for _ in range(50):
-        document = messages.encode(said)
+        document = messages.encode(message)
         peer.send_stream(frame(document))
         peer.send_datagram(datagrams.encode(datagrams.UnreliableMessage(document)), rig.clock.now)
         rig.run(0.05)
@@ -250,7 +250,7 @@ def test_what_a_hostile_peer_says_of_the_paths_harms_nobody(said: messages.PeerM
         assert voice.arrived == list(range(len(voice.frames)))
 
 
-def test_what_is_said_of_the_paths_counts_at_once_or_not_at_all() -> None:
+def test_reports_about_the_paths_count_at_once_or_not_at_all() -> None:
     """On the control stream it would wait for what was lost before it, and be believed when it is no longer true."""
     rig = talking_directly(13)
     peer, link = rig.sides[1].driver.link._channel.connection, rig.sides[0].driver.link
@@ -278,8 +278,8 @@ def test_a_peer_that_complains_for_ever_gets_two_copies_of_everything_and_no_mor
     assert peer is not None
     for _ in range(40):
         for number in range(1, 400):
-            remark = datagrams.UnreliableMessage(messages.encode(messages.PathSilent(number, 600_000.0)))
-            peer.send_datagram(datagrams.encode(remark), rig.clock.now) if number % 50 == 0 else None
+            report = datagrams.UnreliableMessage(messages.encode(messages.PathSilent(number, 600_000.0)))
+            peer.send_datagram(datagrams.encode(report), rig.clock.now) if number % 50 == 0 else None
         rig.run(0.1)
     rig.finish()
     assert max(len(spoken.copies) for spoken in rig.voices[0].frames) <= 2
@@ -297,8 +297,8 @@ def direct_ends(rig: TwoPaths) -> list[set[object]]:
 
 
 def test_of_two_direct_paths_both_come_to_talk_by_the_same_and_nobody_hears_it() -> None:
-    """As after a climb that one side needed and the other did not. Where each has a path of its own, by the path that
-    we send on comes no voice, only the answers to our echoes."""
+    """As after an attempt that one side needed and the other did not. Where each has a path of its own, no voice comes
+    by the path that we send on, only the answers to our echoes."""
     rig = TwoPaths(1).connect().talk().run(0.5).find_two(apart_s=0.01).run(2.0)
     mine, theirs = direct_ends(rig)
     assert not mine & theirs
@@ -311,4 +311,4 @@ def test_of_two_direct_paths_both_come_to_talk_by_the_same_and_nobody_hears_it()
     rig.run(6.0).finish()
     assert len(rig.changes(0)) + len(rig.changes(1)) == sum(before) + 2, "and they stay"
     for voice in rig.voices:
-        assert voice.heard == list(range(len(voice.frames)))
+        assert voice.output == list(range(len(voice.frames)))

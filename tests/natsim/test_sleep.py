@@ -40,12 +40,15 @@ def test_after_a_sleep_both_are_direct_again_and_stay(timer_first: bool) -> None
     settled = clock.now
     clock.run(WATCHED_S)
     assert len(since(waiting, start, Reconnecting)) == 1 and not since(sleeper, start, Reconnecting)
-    lost = any(isinstance(said, PathChanged) and said.state == "dead" for _, said in since(sleeper, start, PathChanged))
+    lost = any(
+        isinstance(command, PathChanged) and command.state == "dead"
+        for _, command in since(sleeper, start, PathChanged)
+    )
     assert lost is timer_first
     for ear in ears:
         assert ear.path is not None and (ear.path.kind, ear.path.state) == ("direct", "active")
         assert not since(ear, settled, PathChanged)
         # What is promised on a path while the peer talks by another one is asked for: hardly a silence is suspicious.
         changes = since(ear, woken, PathChanged)
-        doubts = [at for at, said in changes if isinstance(said, PathChanged) and said.state == "suspect"]
+        doubts = [at for at, command in changes if isinstance(command, PathChanged) and command.state == "suspect"]
         assert len(doubts) <= 2, doubts

@@ -49,7 +49,7 @@ def test_every_sample_is_played_once_and_in_order(relay_s: float, direct_s: floa
     rig, outcome = run(Condition(3, relay_s, direct_s))
     assert outcome.swaps == 2 and not faults(outcome)
     for voice in rig.voices:
-        assert voice.heard == list(range(len(voice.frames)))
+        assert voice.output == list(range(len(voice.frames)))
         assert set(voice.delivered.values()) == {1}
 
 
@@ -143,10 +143,10 @@ def _deliver_copies(patch: pytest.MonkeyPatch) -> None:
 
     def twice(self: RealLink, event: object, now: float) -> list[object]:
         out: list[object] = list(handle(self, event, now))  # type: ignore[arg-type]
-        last = next((said for said in out if isinstance(said, MediaReceived)), None)
+        last = next((command for command in out if isinstance(command, MediaReceived)), None)
         if last is not None:
             self_copies[id(self)] = last
-        if any(isinstance(said, CopyArrived) for said in out) and id(self) in self_copies:
+        if any(isinstance(command, CopyArrived) for command in out) and id(self) in self_copies:
             out.append(self_copies[id(self)])
         return out
 
@@ -182,7 +182,11 @@ def _swallow_a_frame(patch: pytest.MonkeyPatch) -> None:
 
     def hungry(self: RealLink, event: object, now: float) -> list[object]:
         out: list[object] = list(handle(self, event, now))  # type: ignore[arg-type]
-        return [said for said in out if not (isinstance(said, MediaReceived) and frame_index(said.data) % 100 == 50)]
+        return [
+            command
+            for command in out
+            if not (isinstance(command, MediaReceived) and frame_index(command.data) % 100 == 50)
+        ]
 
     patch.setattr(RealLink, "handle", hungry)
 
@@ -258,16 +262,16 @@ def on_direct(seed: int, *, relay_s: float = 0.04, direct_s: float = 0.01, jitte
     return rig
 
 
-def test_a_cut_is_covered_within_60_ms_and_the_ladder_is_told() -> None:
+def test_a_cut_is_bridged_within_60_ms_and_the_agent_notified() -> None:
     rig = on_direct(1)
     rig.cut()
     at = rig.clock.now
     rig.run(2.0)
-    for number, ladder in enumerate(rig.ladders):
+    for number, agent in enumerate(rig.agents):
         states = [(when - at, change.state) for when, change in rig.changes(number) if when > at]
         assert states[0][1] == "suspect" and states[0][0] <= 0.06 + 0.02
         assert rig.in_use(number) == "relay"
-        assert ladder.count(PathLost) == 1
+        assert agent.count(PathLost) == 1
     rig.finish()
     for voice in rig.voices:
         # Nothing that was sent into the dead path is lost: it came by the relay, some of it late.
@@ -276,7 +280,7 @@ def test_a_cut_is_covered_within_60_ms_and_the_ladder_is_told() -> None:
 
 
 @pytest.mark.parametrize("way", [0, 1])
-def test_a_cut_in_one_direction_is_told_to_the_side_that_cannot_know(way: int) -> None:
+def test_a_cut_in_one_direction_is_reported_to_the_side_that_cannot_know(way: int) -> None:
     rig = on_direct(2)
     rig.cut(ways=(way,))
     rig.run(3.0).finish()
@@ -315,7 +319,7 @@ def test_the_relay_dies_and_returns_unheard_in_a_direct_call() -> None:
     rig.call.relay.restart()
     rig.run(30.0).finish()
     for voice in rig.voices:
-        assert voice.heard == list(range(len(voice.frames)))
+        assert voice.output == list(range(len(voice.frames)))
     assert not [change for number in (0, 1) for _, change in rig.changes(number) if change.state == "suspect"]
 
 
@@ -346,8 +350,8 @@ def test_closing_takes_the_direct_socket_along() -> None:
 @pytest.mark.slow
 def test_a_cut_conceals_no_more_than_60_ms_and_the_relays_extra_delay() -> None:
     """Of some 16 listeners; the benchmark has hundreds. Concealment comes in frames, so a cut may be a frame over."""
-    heard = [cut for seed in range(8) for cut in cuts.run(seed)]
-    assert len(heard) >= 12
-    over = sorted(cut.concealed_s - cut.allowed_s for cut in heard)
+    listened = [cut for seed in range(8) for cut in cuts.run(seed)]
+    assert len(listened) >= 12
+    over = sorted(cut.concealed_s - cut.allowed_s for cut in listened)
     assert over[len(over) * 3 // 4] <= 0.0 and over[-1] <= FRAME_S
-    assert sum(cut.lost for cut in heard) == 0
+    assert sum(cut.lost for cut in listened) == 0

@@ -1,6 +1,6 @@
 """A call with a relay and a direct path, each with wires of its own, and an account of every frame of voice.
 
-The direct path is a second network that both people are on. What finds it is a scripted ladder, so that a path appears
+The direct path is a second network that both people are on. What finds it is a scripted agent, so that a path appears
 when the test wants it and is what the test wants. Whatever happens to a frame is noted where it happens: on which paths
 it was sent, by which it came and when, how often the link delivered it, and when it was played.
 """
@@ -40,8 +40,8 @@ INVENTED = -1
 _KEYS = CheckKeys(Credentials("A" * 8, "p" * 24), Credentials("B" * 8, "q" * 24), IceRole.CONTROLLING, 1)
 
 
-class ScriptedLadder:
-    """Opens sockets and finds paths when it is told to."""
+class ScriptedAgent:
+    """Opens sockets and finds paths on demand."""
 
     def __init__(self, config: AgentConfig, rng: random.Random) -> None:
         self.config = config
@@ -130,7 +130,7 @@ class Voice:
         self.rig = rig
         self.speaker, self.listener = speaker, listener
         self.spoken: list[Frame] = []
-        self.told: int | None = None
+        self.counted: int | None = None
         """So many frames count; None is all."""
         self.deliveries: Counter[int] = Counter()
         self.decoder = FrameDecoder()
@@ -156,7 +156,7 @@ class Voice:
     @property
     def frames(self) -> list[Frame]:
         """The frames that count."""
-        return self.spoken[: self.told]
+        return self.spoken[: self.counted]
 
     @property
     def delivered(self) -> Counter[int]:
@@ -165,7 +165,7 @@ class Voice:
         return Counter({number: count for number, count in self.deliveries.items() if number < known})
 
     @property
-    def heard(self) -> list[int]:
+    def output(self) -> list[int]:
         """Each 20 ms of what was played, up to the last frame that counts: its frame, or INVENTED."""
         known = len(self.frames)
         log = [number for number in self.decoder.log if number < known]
@@ -180,12 +180,12 @@ class Voice:
 
     @property
     def played(self) -> list[int]:
-        return [number for number in self.heard if number != INVENTED]
+        return [number for number in self.output if number != INVENTED]
 
     @property
     def concealed_s(self) -> float:
         """Audio made up."""
-        return self.heard.count(INVENTED) * FRAME_S
+        return self.output.count(INVENTED) * FRAME_S
 
     def _frame(self) -> None:
         number = len(self.spoken)
@@ -267,7 +267,7 @@ class TwoPaths:
         early: bool = False,
         unstretched: bool = True,
     ) -> None:
-        self.ladders: list[ScriptedLadder] = []
+        self.agents: list[ScriptedAgent] = []
         self._found: set[tuple[int, Address]] = set()
         nothing = Wire(delay=0)
         hosts = tuple(HostAddress(ip, 24) for ip in DIRECT_IPS.values())
@@ -277,7 +277,7 @@ class TwoPaths:
             lambda: replace(nothing),
             caller=lambda config: replace(config, hosts=hosts, early=early),
             callee=lambda config: replace(config, hosts=hosts, early=early),
-            make_link=lambda config, rng: Link(config, rng, self._ladder),
+            make_link=lambda config, rng: Link(config, rng, self._agent),
         )
         self.clock = self.call.clock
         self.network = Network(self.clock, self.call.rng)
@@ -295,9 +295,9 @@ class TwoPaths:
             for speaker, listener in (self.sides, self.sides[::-1])
         )
 
-    def _ladder(self, config: AgentConfig, rng: random.Random) -> ScriptedLadder:
-        self.ladders.append(ScriptedLadder(config, rng))
-        return self.ladders[-1]
+    def _agent(self, config: AgentConfig, rng: random.Random) -> ScriptedAgent:
+        self.agents.append(ScriptedAgent(config, rng))
+        return self.agents[-1]
 
     @staticmethod
     def path_of(address: Address) -> str:
@@ -340,25 +340,25 @@ class TwoPaths:
 
     def _pair(self) -> list[Callable[[], None]]:
         """One more direct path; each side hears of it when its entry is called."""
-        for ladder in self.ladders:
-            assert ladder.count(Begin), "nothing is looked for before the call is taken"
-        sockets = [ladder.open(self.clock.now) for ladder in self.ladders]
+        for agent in self.agents:
+            assert agent.count(Begin), "nothing is looked for before the call is taken"
+        sockets = [agent.open(self.clock.now) for agent in self.agents]
         for side in self.sides:
             side.driver.submit(CallAnswered())
         self.clock.run(0.001)
-        ports = [ladder.local[socket][1] for ladder, socket in zip(self.ladders, sockets, strict=True)]
+        ports = [agent.local[socket][1] for agent, socket in zip(self.agents, sockets, strict=True)]
         rtt = sum(wire.delay for wire in self.direct_wires)
         made = []
-        for mine, ladder in enumerate(self.ladders):
+        for mine, agent in enumerate(self.agents):
             theirs = DIRECT_IPS[self.sides[1 - mine].driver.host.interfaces[0].ip], ports[1 - mine]
-            ladder.local[sockets[mine]] = (DIRECT_IPS[self.sides[mine].driver.host.ip], ports[mine])
+            agent.local[sockets[mine]] = (DIRECT_IPS[self.sides[mine].driver.host.ip], ports[mine])
             made.append(self._hand_over(mine, sockets[mine], theirs, rtt))
         return made
 
     def _hand_over(self, mine: int, socket: int, remote: Address, rtt: float) -> Callable[[], None]:
         def hand_over() -> None:
             self._found.add((mine, remote))
-            self.ladders[mine].find(socket, remote, rtt, self.clock.now)
+            self.agents[mine].find(socket, remote, rtt, self.clock.now)
             self.sides[mine].driver.submit(CallAnswered())
 
         return hand_over
@@ -375,7 +375,7 @@ class TwoPaths:
     def finish(self) -> "TwoPaths":
         """What has been spoken until now counts, and is given the time to arrive and to be played."""
         for voice in self.voices:
-            voice.told = len(voice.spoken)
+            voice.counted = len(voice.spoken)
         return self.run(1.0)
 
     def in_use(self, side: int) -> str:

@@ -142,13 +142,13 @@ def test_the_application_cannot_say_the_proof() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [messages.PathInUse("direct"), messages.PathQuality([]), messages.PathSilent(1, 60.0), messages.Connect(0)],
     ids=lambda message: type(message).__name__,
 )
-def test_the_application_has_no_say_about_the_paths(said: messages.PeerMessage) -> None:
+def test_the_application_has_no_say_about_the_paths(message: messages.PeerMessage) -> None:
     call = Call().connect()
-    call.callee.driver.submit(SendPeerMessage(said))
+    call.callee.driver.submit(SendPeerMessage(message))
     call.run(1.0)
     assert call.caller.messages == []
     assert call.callee.driver.link.stats(call.clock.now).unsent_dropped == 1
@@ -214,11 +214,11 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 PAUSES = st.sampled_from([0.0, 0.0, 0.013, 0.05, 0.4, 3.0, 31.0])
 
 
-def check_commands(said: list[Command]) -> None:
-    ends = [index for index, command in enumerate(said) if isinstance(command, LinkEnded)]
+def check_commands(commands: list[Command]) -> None:
+    ends = [index for index, command in enumerate(commands) if isinstance(command, LinkEnded)]
     assert len(ends) <= 1
-    assert not ends or ends[0] == len(said) - 1
-    assert len([command for command in said if isinstance(command, PeerProven)]) <= 1
+    assert not ends or ends[0] == len(commands) - 1
+    assert len([command for command in commands if isinstance(command, PeerProven)]) <= 1
 
 
 @pytest.mark.slow
@@ -277,13 +277,13 @@ PEER_SAYS = st.one_of(
 
 
 @given(st.booleans(), st.lists(PEER_SAYS, min_size=1, max_size=12))
-def test_a_hostile_peer_can_only_end_the_call(proven: bool, said: list[tuple[str, bytes]]) -> None:
+def test_a_hostile_peer_can_only_end_the_call(proven: bool, sent: list[tuple[str, bytes]]) -> None:
     call, caller = with_scripted_caller()
     if proven:
         caller.say(prove(call, caller.hello().nonce))
         call.run(0.2)
         assert call.callee.proven
-    for how, data in said:
+    for how, data in sent:
         if how == "stream":
             caller.quic.send_stream(data)
         else:
