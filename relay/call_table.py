@@ -14,23 +14,7 @@ from enum import Enum
 from typing import Final
 
 from relay.events import CreateLegs, DestroyLegs, LegGrant
-from transport.wire.relay_messages import (
-    Answer,
-    Answered,
-    Decline,
-    DirectoryEntry,
-    Ended,
-    EndReason,
-    Granted,
-    HangUp,
-    Incoming,
-    LegCredentials,
-    Refused,
-    RelayMessage,
-    Resumed,
-    Ring,
-    Ringing,
-)
+from transport.wire import relay_messages as wire
 
 # How long a phone rings (ITU-T E.182 leaves it open; networks give 30 to 60 s).
 NO_ANSWER_S = 45.0
@@ -80,11 +64,11 @@ class SendToKey:
     """Send to whoever holds this key now."""
 
     key: bytes
-    message: RelayMessage
+    message: wire.RelayMessage
 
 
 CallCommand = SendToKey | CreateLegs | DestroyLegs
-CallMessage = Ring | Answer | Decline | HangUp
+CallMessage = wire.Ring | wire.Answer | wire.Decline | wire.HangUp
 
 
 @dataclass(slots=True)
@@ -92,8 +76,8 @@ class Call:
     """One call. ``away`` says until when each party that is gone may come back."""
 
     call_id: str
-    caller: DirectoryEntry
-    callee: DirectoryEntry
+    caller: wire.DirectoryEntry
+    callee: wire.DirectoryEntry
     caller_grant: LegGrant
     callee_grant: LegGrant
     answer_by_s: float
@@ -117,7 +101,7 @@ class Call:
 class Resuming:
     """One side of a call that the relay does not know; the other has until ``until_s`` to ask for the same."""
 
-    person: DirectoryEntry
+    person: wire.DirectoryEntry
     peer: bytes
     until_s: float
 
@@ -137,7 +121,7 @@ class CallTable:
         self._released_ids: set[str] = set()
         # In the order in which they will be given up.
         self._resuming: dict[str, Resuming] = {}
-        self.outcomes: Counter[EndReason] = Counter()
+        self.outcomes: Counter[wire.EndReason] = Counter()
         self.invited = 0
         self.answered = 0
 
@@ -169,7 +153,9 @@ class CallTable:
 
     # -- what happens to calls
 
-    def invite(self, call_id: str, caller: DirectoryEntry, callee: DirectoryEntry, now: float) -> list[CallCommand]:
+    def invite(
+        self, call_id: str, caller: wire.DirectoryEntry, callee: wire.DirectoryEntry, now: float
+    ) -> list[CallCommand]:
         """A new call; the router has checked that both parties are there and within their limits."""
         call = Call(call_id, caller, callee, self._grant(), self._grant(), now + NO_ANSWER_S, State.INVITED, {})
         self._keep(call)
@@ -181,7 +167,7 @@ class CallTable:
             self._send_incoming(call),
         ]
 
-    def resume(self, call_id: str, person: DirectoryEntry, peer: bytes, now: float) -> list[CallCommand]:
+    def resume(self, call_id: str, person: wire.DirectoryEntry, peer: bytes, now: float) -> list[CallCommand]:
         """``person`` asks for legs of a running call with ``peer``. Both have to; for a known call one is enough."""
         call = self._calls.get(call_id)
         if call is not None:
@@ -210,24 +196,24 @@ class CallTable:
         """A message about a call from whoever holds ``key``."""
         call = self._calls.get(message.call_id)
         if call is None or key not in (call.caller.key, call.callee.key):
-            if isinstance(message, Ring | Answer):
+            if isinstance(message, wire.Ring | wire.Answer):
                 # Whoever still waits for this call must learn that it is no more.
-                return [SendToKey(key, Ended(message.call_id, "failed", "there is no such call any more"))]
+                return [SendToKey(key, wire.Ended(message.call_id, "failed", "there is no such call any more"))]
             return []
-        if isinstance(message, HangUp):
+        if isinstance(message, wire.HangUp):
             return self._hang_up(call, key, now)
         if key != call.callee.key:
-            return [SendToKey(key, Refused(0, "bad-message", "only the person who is called can do that"))]
-        if isinstance(message, Decline):
-            reason: EndReason = "hung-up" if call.state is State.ANSWERED else message.reason
+            return [SendToKey(key, wire.Refused(0, "bad-message", "only the person who is called can do that"))]
+        if isinstance(message, wire.Decline):
+            reason: wire.EndReason = "hung-up" if call.state is State.ANSWERED else message.reason
             return self.end(call, reason, "", [call.caller.key], now)
-        if isinstance(message, Ring):
-            return [SendToKey(call.caller.key, Ringing(call.call_id))] if call.move(Trigger.RANG) else []
+        if isinstance(message, wire.Ring):
+            return [SendToKey(call.caller.key, wire.Ringing(call.call_id))] if call.move(Trigger.RANG) else []
         if not call.move(Trigger.ANSWERED):
             return []
         call.away.clear()
         self.answered += 1
-        return [SendToKey(call.caller.key, Answered(call.call_id))]
+        return [SendToKey(call.caller.key, wire.Answered(call.call_id))]
 
     def came(self, key: bytes) -> list[CallCommand]:
         """A client of ``key`` is here (again): send it the state of its calls. Every message may be a repetition."""
@@ -240,9 +226,9 @@ class CallTable:
                 continue
             commands.append(self._send_granted(call))
             if call.state is State.RINGING:
-                commands.append(SendToKey(key, Ringing(call.call_id)))
+                commands.append(SendToKey(key, wire.Ringing(call.call_id)))
             elif call.state is State.ANSWERED:
-                commands.append(SendToKey(key, Answered(call.call_id)))
+                commands.append(SendToKey(key, wire.Answered(call.call_id)))
         return commands
 
     def went(self, key: bytes, now: float) -> None:
@@ -268,7 +254,7 @@ class CallTable:
             commands.append(DestroyLegs(call_id))
         return commands
 
-    def end(self, call: Call, reason: EndReason, text: str, notify: list[bytes], now: float) -> list[CallCommand]:
+    def end(self, call: Call, reason: wire.EndReason, text: str, notify: list[bytes], now: float) -> list[CallCommand]:
         """End a call and notify those in ``notify``; its legs are released a moment later."""
         if not call.move(Trigger.ENDED):
             return []
@@ -281,9 +267,9 @@ class CallTable:
         self._releases.append((now + LEG_GRACE_S, call.call_id))
         self._released_ids.add(call.call_id)
         self.outcomes[reason] += 1
-        return [SendToKey(key, Ended(call.call_id, reason, text)) for key in notify]
+        return [SendToKey(key, wire.Ended(call.call_id, reason, text)) for key in notify]
 
-    def end_all(self, reason: EndReason, text: str, now: float) -> list[CallCommand]:
+    def end_all(self, reason: wire.EndReason, text: str, now: float) -> list[CallCommand]:
         """End every call, and release all legs at once."""
         commands: list[CallCommand] = []
         for call in list(self._calls.values()):
@@ -301,7 +287,7 @@ class CallTable:
     # -- parts
 
     def _hang_up(self, call: Call, key: bytes, now: float) -> list[CallCommand]:
-        reason: EndReason = "hung-up"
+        reason: wire.EndReason = "hung-up"
         if call.state is not State.ANSWERED:
             reason = "cancelled" if key == call.caller.key else "declined"
         return self.end(call, reason, "", [call.other(key)], now)
@@ -328,15 +314,15 @@ class CallTable:
             self._rng.getrandbits(8 * PASSWORD_BYTES).to_bytes(PASSWORD_BYTES, "big").hex(),
         )
 
-    def _leg(self, grant: LegGrant) -> LegCredentials:
-        return LegCredentials(grant.username, grant.password, self._media_port, self._leg_lifetime_s)
+    def _leg(self, grant: LegGrant) -> wire.LegCredentials:
+        return wire.LegCredentials(grant.username, grant.password, self._media_port, self._leg_lifetime_s)
 
     def _send_granted(self, call: Call) -> SendToKey:
-        return SendToKey(call.caller.key, Granted(call.call_id, call.callee, self._leg(call.caller_grant)))
+        return SendToKey(call.caller.key, wire.Granted(call.call_id, call.callee, self._leg(call.caller_grant)))
 
     def _send_resumed(self, call: Call, key: bytes) -> SendToKey:
         grant = call.caller_grant if key == call.caller.key else call.callee_grant
-        return SendToKey(key, Resumed(call.call_id, self._leg(grant)))
+        return SendToKey(key, wire.Resumed(call.call_id, self._leg(grant)))
 
     def _send_incoming(self, call: Call) -> SendToKey:
-        return SendToKey(call.callee.key, Incoming(call.call_id, call.caller, self._leg(call.callee_grant)))
+        return SendToKey(call.callee.key, wire.Incoming(call.call_id, call.caller, self._leg(call.callee_grant)))

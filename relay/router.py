@@ -10,23 +10,9 @@ import random
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 
+from relay import events as ev
 from relay.call_table import CallCommand, CallMessage, CallTable, SendToKey
 from relay.directory import Directory
-from relay.events import (
-    CloseSession,
-    DrainRequested,
-    GarbageArrived,
-    LegsIdle,
-    MessageArrived,
-    NameStored,
-    RouterCommand,
-    RouterEvent,
-    SendMessage,
-    SessionClosed,
-    SessionId,
-    SessionOpened,
-    StopRelay,
-)
 from relay.limits import Limiter, address_subject
 from relay.registry import Registry
 from relay.session import Refusals, Session, carries_key
@@ -34,28 +20,7 @@ from transport.identity.keys import verify
 from transport.identity.statements import session_statement
 from transport.net.machine import TimerFired
 from transport.net.token_bucket import TokenBucket
-from transport.wire.relay_messages import (
-    CONTROL_VERSION,
-    Answer,
-    Authenticate,
-    Challenge,
-    Decline,
-    Draining,
-    Ended,
-    EndReason,
-    HangUp,
-    Invite,
-    Lookup,
-    Ping,
-    Pong,
-    RefusalCode,
-    Register,
-    Replaced,
-    Resume,
-    Ring,
-    Watch,
-    Welcome,
-)
+from transport.wire import relay_messages as wire
 
 # A client answers the challenge within one round trip and a signature.
 AUTHENTICATE_WITHIN_S = 10.0
@@ -86,11 +51,11 @@ class Router:
         self._limiter = limiter
         self._limits = limiter.limits
         self._rng = rng
-        self._sessions: dict[SessionId, Session] = {}
+        self._sessions: dict[ev.SessionId, Session] = {}
         self._by_key: dict[bytes, Session] = {}
         self._per_subject: Counter[str] = Counter()
-        self._unproven: deque[tuple[float, SessionId]] = deque()
-        self._missed: OrderedDict[bytes, list[Ended]] = OrderedDict()
+        self._unproven: deque[tuple[float, ev.SessionId]] = deque()
+        self._missed: OrderedDict[bytes, list[wire.Ended]] = OrderedDict()
         self._drain_until_s: float | None = None
         self._stopped = False
         self.calls = CallTable(config.media_port, config.leg_lifetime_s, rng)
@@ -127,26 +92,26 @@ class Router:
             deadlines.append(self._unproven[0][0])
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def handle(self, event: RouterEvent, now: float) -> list[RouterCommand]:
+    def handle(self, event: ev.RouterEvent, now: float) -> list[ev.RouterCommand]:
         """Take one event. Never raises, whatever a client has sent."""
         if self._stopped:
             return []
         match event:
-            case SessionOpened():
+            case ev.SessionOpened():
                 commands = self._opened(event, now)
-            case MessageArrived():
+            case ev.MessageArrived():
                 commands = self._arrived(event, now)
-            case GarbageArrived():
+            case ev.GarbageArrived():
                 session = self._sessions.get(event.session)
                 commands = self._expel(session, "bad-message", event.problem, now) if session else []
-            case SessionClosed():
+            case ev.SessionClosed():
                 session = self._sessions.get(event.session)
                 commands = self._forget(session, now) if session else []
-            case NameStored():
+            case ev.NameStored():
                 commands = self._directory.stored(event, self._sessions)
-            case LegsIdle():
+            case ev.LegsIdle():
                 commands = self._legs_idle(event, now)
-            case DrainRequested():
+            case ev.DrainRequested():
                 commands = self._drain(event, now)
             case TimerFired():
                 commands = self._tick(now)
@@ -156,7 +121,7 @@ class Router:
 
     # -- sessions
 
-    def _opened(self, event: SessionOpened, now: float) -> list[RouterCommand]:
+    def _opened(self, event: ev.SessionOpened, now: float) -> list[ev.RouterCommand]:
         if event.session in self._sessions:
             return []
         subject = address_subject(event.source[0])
@@ -172,10 +137,10 @@ class Router:
         )
         self._unproven.append((now + AUTHENTICATE_WITHIN_S, event.session))
         return [
-            SendMessage(event.session, Challenge(CONTROL_VERSION, nonce, self._config.certificate)),
+            ev.SendMessage(event.session, wire.Challenge(wire.CONTROL_VERSION, nonce, self._config.certificate)),
         ]
 
-    def _arrived(self, event: MessageArrived, now: float) -> list[RouterCommand]:
+    def _arrived(self, event: ev.MessageArrived, now: float) -> list[ev.RouterCommand]:
         session = self._sessions.get(event.session)
         if session is None:
             return []
@@ -183,32 +148,32 @@ class Router:
         if wait_s:
             return self._expel(session, "limit", "too many messages", now, wait_s)
         message = event.message
-        if isinstance(message, Authenticate):
+        if isinstance(message, wire.Authenticate):
             return self._authenticate(session, message, now)
         if not session.is_authenticated:
             return self._expel(session, "bad-message", "prove your key first", now)
         match message:
-            case Register():
+            case wire.Register():
                 return self._directory.register(session, message, now)
-            case Lookup():
+            case wire.Lookup():
                 return self._directory.look_up(session, message, now)
-            case Watch():
+            case wire.Watch():
                 return self._directory.watch(session, message)
-            case Invite():
+            case wire.Invite():
                 return self._invite(session, message, now)
-            case Ring() | Answer() | Decline() | HangUp():
+            case wire.Ring() | wire.Answer() | wire.Decline() | wire.HangUp():
                 return self._call_message(session, message, now)
-            case Resume():
+            case wire.Resume():
                 return self._resume(session, message, now)
-            case Ping():
-                return [SendMessage(session.number, Pong(message.request))]
+            case wire.Ping():
+                return [ev.SendMessage(session.number, wire.Pong(message.request))]
 
-    def _authenticate(self, session: Session, message: Authenticate, now: float) -> list[RouterCommand]:
+    def _authenticate(self, session: Session, message: wire.Authenticate, now: float) -> list[ev.RouterCommand]:
         nonce, session.nonce = session.nonce, None
         if nonce is None:
             return self._expel(session, "bad-message", "this session has proved its key already", now)
-        if message.version != CONTROL_VERSION:
-            text = f"this relay speaks version {CONTROL_VERSION} of the protocol, you {message.version}"
+        if message.version != wire.CONTROL_VERSION:
+            text = f"this relay speaks version {wire.CONTROL_VERSION} of the protocol, you {message.version}"
             return self._expel(session, "version", text, now)
         wait_s = self._limiter.peek("failed-proof", session.subject, now)
         if wait_s:
@@ -229,30 +194,32 @@ class Router:
         session.home = "" if message.name else message.home
         self._by_key[session.key] = session
         commands.append(
-            SendMessage(
+            ev.SendMessage(
                 session.number,
-                Welcome(message.name, session.source, list(self._config.stun), PING_EVERY_S, self._config.software),
+                wire.Welcome(
+                    message.name, session.source, list(self._config.stun), PING_EVERY_S, self._config.software
+                ),
             )
         )
         if message.name:
             commands += self._directory.take_name(session, message.name)
         if self._drain_until_s is not None:
-            commands.append(SendMessage(session.number, Draining(max(0.0, self._drain_until_s - now))))
+            commands.append(ev.SendMessage(session.number, wire.Draining(max(0.0, self._drain_until_s - now))))
         missed = self._missed.pop(session.key, [])
-        commands += [SendMessage(session.number, ended) for ended in missed]
+        commands += [ev.SendMessage(session.number, ended) for ended in missed]
         return commands + self._deliver(self.calls.came(session.key))
 
-    def _replace(self, key: bytes, name: str, now: float) -> list[RouterCommand]:
+    def _replace(self, key: bytes, name: str, now: float) -> list[ev.RouterCommand]:
         """Newer sessions win: after a change of networks the older one is the one that is dead."""
         older = self._by_key.get(key)
         if older is None:
             return []
-        commands: list[RouterCommand] = [SendMessage(older.number, Replaced())]
+        commands: list[ev.RouterCommand] = [ev.SendMessage(older.number, wire.Replaced())]
         commands += self._forget(older, now, keeps_name=name)
-        commands.append(CloseSession(older.number, "another session of the same identity took over"))
+        commands.append(ev.CloseSession(older.number, "another session of the same identity took over"))
         return commands
 
-    def _forget(self, session: Session, now: float, keeps_name: str = "") -> list[RouterCommand]:
+    def _forget(self, session: Session, now: float, keeps_name: str = "") -> list[ev.RouterCommand]:
         """Drop a session. Its calls live on for now; ``keeps_name`` is one that its successor takes at once."""
         del self._sessions[session.number]
         self._per_subject[session.subject] -= 1
@@ -265,7 +232,7 @@ class Router:
 
     # -- calls
 
-    def _invite(self, session: Session, message: Invite, now: float) -> list[RouterCommand]:
+    def _invite(self, session: Session, message: wire.Invite, now: float) -> list[ev.RouterCommand]:
         known = self.calls.get(message.call_id)
         callee = self._directory.session(message.callee)
         if known is not None and known.caller.key == session.key and known.callee.name == message.callee:
@@ -274,12 +241,12 @@ class Router:
         if problem is not None or callee is None:
             reason, text = problem or ("offline", "")
             self.calls.outcomes[reason] += 1
-            return [SendMessage(session.number, Ended(message.call_id, reason, text))]
+            return [ev.SendMessage(session.number, wire.Ended(message.call_id, reason, text))]
         return self._deliver(self.calls.invite(message.call_id, session.person(), callee.person(), now))
 
     def _invite_problem(
-        self, session: Session, message: Invite, callee: Session | None, now: float
-    ) -> tuple[EndReason, str] | None:
+        self, session: Session, message: wire.Invite, callee: Session | None, now: float
+    ) -> tuple[wire.EndReason, str] | None:
         wait_s = self._limiter.take("invite", session.key, now) or self._limiter.take(
             "invite-address", session.subject, now
         )
@@ -303,21 +270,21 @@ class Router:
             return "limit", "this relay carries all the calls it can"
         return None
 
-    def _resume(self, session: Session, message: Resume, now: float) -> list[RouterCommand]:
+    def _resume(self, session: Session, message: wire.Resume, now: float) -> list[ev.RouterCommand]:
         wait_s = self._limiter.take("invite", session.key, now) or self._limiter.take(
             "invite-address", session.subject, now
         )
         if wait_s or self.is_draining:
-            code: RefusalCode = "limit" if wait_s else "draining"
+            code: wire.RefusalCode = "limit" if wait_s else "draining"
             return self._refusal(session.number, code, "this call cannot be resumed now", wait_s)
         if self.calls.legs_held >= self._limits.calls and self.calls.get(message.call_id) is None:
             return self._refusal(session.number, "limit", "this relay carries all the calls it can", 1.0)
         return self._deliver(self.calls.resume(message.call_id, session.person(), message.peer, now))
 
-    def _call_message(self, session: Session, message: CallMessage, now: float) -> list[RouterCommand]:
+    def _call_message(self, session: Session, message: CallMessage, now: float) -> list[ev.RouterCommand]:
         return self._deliver(self.calls.message(session.key, message, now))
 
-    def _legs_idle(self, event: LegsIdle, now: float) -> list[RouterCommand]:
+    def _legs_idle(self, event: ev.LegsIdle, now: float) -> list[ev.RouterCommand]:
         call = self.calls.get(event.call_id)
         if call is None:
             return []
@@ -327,21 +294,21 @@ class Router:
         text = "nothing has come from either side for too long"
         return self._deliver(self.calls.end(call, "failed", text, [call.caller.key, call.callee.key], now))
 
-    def _deliver(self, commands: list[CallCommand]) -> list[RouterCommand]:
+    def _deliver(self, commands: list[CallCommand]) -> list[ev.RouterCommand]:
         """Find the sessions of those whom messages are for; an end is kept for who is away."""
-        delivered: list[RouterCommand] = []
+        delivered: list[ev.RouterCommand] = []
         for command in commands:
             if not isinstance(command, SendToKey):
                 delivered.append(command)
                 continue
             session = self._by_key.get(command.key)
             if session is not None:
-                delivered.append(SendMessage(session.number, command.message))
-            elif isinstance(command.message, Ended):
+                delivered.append(ev.SendMessage(session.number, command.message))
+            elif isinstance(command.message, wire.Ended):
                 self._miss(command.key, command.message)
         return delivered
 
-    def _miss(self, key: bytes, ended: Ended) -> None:
+    def _miss(self, key: bytes, ended: wire.Ended) -> None:
         missed = self._missed.setdefault(key, [])
         missed.append(ended)
         del missed[:-MAX_MISSED_PER_KEY]
@@ -351,43 +318,49 @@ class Router:
 
     # -- time and the end
 
-    def _tick(self, now: float) -> list[RouterCommand]:
-        commands: list[RouterCommand] = []
+    def _tick(self, now: float) -> list[ev.RouterCommand]:
+        commands: list[ev.RouterCommand] = []
         while self._unproven and self._unproven[0][0] <= now:
             session = self._sessions.get(self._unproven.popleft()[1])
             if session is not None and not session.is_authenticated:
                 commands += self._expel(session, "bad-proof", "no proof of a key came in time", now)
         return commands + self._deliver(self.calls.tick(now))
 
-    def _drain(self, event: DrainRequested, now: float) -> list[RouterCommand]:
+    def _drain(self, event: ev.DrainRequested, now: float) -> list[ev.RouterCommand]:
         until_s = now + max(0.0, event.seconds)
         if self._drain_until_s is not None:
             until_s = min(until_s, self._drain_until_s)
         self._drain_until_s = until_s
         left_s = until_s - now
-        return [SendMessage(session.number, Draining(left_s)) for session in self._by_key.values()]
+        return [ev.SendMessage(session.number, wire.Draining(left_s)) for session in self._by_key.values()]
 
-    def _stop(self, now: float) -> list[RouterCommand]:
+    def _stop(self, now: float) -> list[ev.RouterCommand]:
         commands = self._deliver(self.calls.end_all("draining", "the relay has stopped", now))
-        commands += [CloseSession(number, "the relay has stopped") for number in self._sessions]
+        commands += [ev.CloseSession(number, "the relay has stopped") for number in self._sessions]
         self._sessions.clear()
         self._by_key.clear()
         self._directory.clear()
         self._stopped = True
-        return [*commands, StopRelay()]
+        return [*commands, ev.StopRelay()]
 
     # -- refusals
 
     def _expel(
-        self, session: Session, code: RefusalCode, text: str, now: float, retry_after_s: float = 0.0
-    ) -> list[RouterCommand]:
+        self, session: Session, code: wire.RefusalCode, text: str, now: float, retry_after_s: float = 0.0
+    ) -> list[ev.RouterCommand]:
         refusal = self._refusal(session.number, code, text, retry_after_s, close=True)
         return refusal + self._forget(session, now)
 
     def _refusal(
-        self, session: SessionId, code: RefusalCode, text: str, retry_after_s: float = 0.0, *, close: bool = False
-    ) -> list[RouterCommand]:
-        commands: list[RouterCommand] = [self._refusals.make(session, 0, code, text, retry_after_s)]
+        self,
+        session: ev.SessionId,
+        code: wire.RefusalCode,
+        text: str,
+        retry_after_s: float = 0.0,
+        *,
+        close: bool = False,
+    ) -> list[ev.RouterCommand]:
+        commands: list[ev.RouterCommand] = [self._refusals.make(session, 0, code, text, retry_after_s)]
         if close:
-            commands.append(CloseSession(session, text[:300]))
+            commands.append(ev.CloseSession(session, text[:300]))
         return commands

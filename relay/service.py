@@ -6,24 +6,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from relay.events import (
-    CloseSession,
-    CreateLegs,
-    DestroyLegs,
-    DrainRequested,
-    GarbageArrived,
-    LegsIdle,
-    MessageArrived,
-    NameStored,
-    RouterCommand,
-    RouterEvent,
-    SendMessage,
-    SessionClosed,
-    SessionId,
-    SessionOpened,
-    StopRelay,
-    StoreName,
-)
+from relay import events as ev
 from relay.legs import LegTable
 from relay.router import Router
 from transport.net.machine import TimerFired
@@ -45,19 +28,19 @@ class RelayService:
         router: Router,
         legs: LegTable,
         clock: Clock,
-        store: Callable[[StoreName], bool],
+        store: Callable[[ev.StoreName], bool],
         on_stop: Callable[[], None],
     ) -> None:
         self.router = router
-        self.channels: dict[SessionId, ControlChannel] = {}
+        self.channels: dict[ev.SessionId, ControlChannel] = {}
         self.ended_sessions = 0
         self._legs = legs
         self._clock = clock
         self._store = store
         self._on_stop = on_stop
-        self._lingering: dict[SessionId, Timer] = {}
+        self._lingering: dict[ev.SessionId, Timer] = {}
         self._next_session = 1
-        self._events: deque[RouterEvent] = deque()
+        self._events: deque[ev.RouterEvent] = deque()
         self._is_handling = False
         self._timer: Timer | None = None
         self._timer_due_s = 0.0
@@ -65,7 +48,7 @@ class RelayService:
 
     def close(self) -> None:
         """End every call and session, and every timer."""
-        self.post(DrainRequested(0.0))
+        self.post(ev.DrainRequested(0.0))
         for number in list(self._lingering):
             self._close_channel(number, "the relay has stopped")
         self.cancel_timers()
@@ -78,7 +61,7 @@ class RelayService:
         self._timer = self._legs_timer = None
         self._lingering.clear()
 
-    def post(self, event: RouterEvent) -> None:
+    def post(self, event: ev.RouterEvent) -> None:
         """Feed the router; what carrying out its commands causes is fed after them, not within them."""
         self._events.append(event)
         if self._is_handling:
@@ -99,51 +82,51 @@ class RelayService:
         channel.number = self._next_session
         self._next_session += 1
         self.channels[channel.number] = channel
-        self.post(SessionOpened(channel.number, (channel.remote[0], channel.remote[1])))
+        self.post(ev.SessionOpened(channel.number, (channel.remote[0], channel.remote[1])))
 
     def channel_document(self, channel: ControlChannel, document: bytes) -> None:
         """A client's message, to be decoded."""
         try:
             message = decode_client_message(document)
         except WireError as error:
-            self.post(GarbageArrived(channel.number, str(error)))
+            self.post(ev.GarbageArrived(channel.number, str(error)))
             return
-        self.post(MessageArrived(channel.number, message))
+        self.post(ev.MessageArrived(channel.number, message))
 
     def channel_closed(self, channel: ControlChannel, alert: int | None, reason: str) -> None:
         """A client is gone."""
         if self.channels.pop(channel.number, None) is not None:
             self.ended_sessions += 1
-            self.post(SessionClosed(channel.number))
+            self.post(ev.SessionClosed(channel.number))
         linger = self._lingering.pop(channel.number, None)
         if linger is not None:
             linger.cancel()
 
     # -- carrying out
 
-    def _carry_out(self, command: RouterCommand) -> None:
+    def _carry_out(self, command: ev.RouterCommand) -> None:
         match command:
-            case SendMessage(session, message):
+            case ev.SendMessage(session, message):
                 channel = self.channels.get(session)
                 if channel is not None:
                     channel.send(message)
-            case CloseSession(session, reason):
+            case ev.CloseSession(session, reason):
                 if session in self.channels and session not in self._lingering:
                     due_s = self._clock.time() + LINGER_S
                     close = lambda: self._close_channel(session, reason)  # noqa: E731
                     self._lingering[session] = self._clock.call_at(due_s, close)
-            case StoreName(ticket):
+            case ev.StoreName(ticket):
                 if not self._store(command):
-                    self.post(NameStored(ticket, "too many names wait to be written"))
-            case CreateLegs(call_id, caller, callee):
+                    self.post(ev.NameStored(ticket, "too many names wait to be written"))
+            case ev.CreateLegs(call_id, caller, callee):
                 self._legs.create(call_id, caller, callee, self._clock.time())
                 self._arm_legs()
-            case DestroyLegs(call_id):
+            case ev.DestroyLegs(call_id):
                 self._legs.destroy(call_id)
-            case StopRelay():
+            case ev.StopRelay():
                 self._on_stop()
 
-    def _close_channel(self, number: SessionId, reason: str) -> None:
+    def _close_channel(self, number: ev.SessionId, reason: str) -> None:
         self._lingering.pop(number, None)
         channel = self.channels.get(number)
         if channel is not None:
@@ -172,5 +155,5 @@ class RelayService:
     def _legs_due(self) -> None:
         self._legs_timer = None
         for call_id in self._legs.idle(self._clock.time()):
-            self.post(LegsIdle(call_id))
+            self.post(ev.LegsIdle(call_id))
         self._arm_legs()

@@ -14,35 +14,13 @@ from transport.io.gateways import network_now
 from transport.io.tasks import Tasks
 from transport.io.udp import UdpSocket
 from transport.io.upnp import UpnpGateway
+from transport.net import sockets
 from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
-from transport.net.sockets import (
-    Address,
-    CloseSocket,
-    DatagramReceived,
-    OpenSocket,
-    SendDatagram,
-    SocketFailed,
-    SocketOpened,
-)
+from transport.portmap import mapper_events as ev
 from transport.portmap.igd import IgdCommand
 from transport.portmap.lease import LEASE_S
 from transport.portmap.mapper import STOP_S, PortMapper, free_port
-from transport.portmap.mapper_events import (
-    CheckMappings,
-    DefaultGateways,
-    GatewayAnnounced,
-    MapperCommand,
-    MapperConfig,
-    MapperEvent,
-    MapperStopped,
-    PortsMapped,
-    ReflexiveSeen,
-    Remember,
-    Remembered,
-    StatusChanged,
-    StopMapping,
-)
 from transport.portmap.natpmp import ANNOUNCEMENT_PORT
 from transport.portmap.status import MappingStatus
 
@@ -51,8 +29,8 @@ _log = logging.getLogger(__name__)
 # After an address comes its route: DHCP, and IPv6 router advertisements, take a moment.
 LOOK_AGAIN_S = (0.0, 1.0, 4.0)
 MAX_PORT_TRIES = 20
-_ALL_HOSTS: Address = ("224.0.0.1", ANNOUNCEMENT_PORT)
-Looks = Callable[[], Awaitable[DefaultGateways]]
+_ALL_HOSTS: sockets.Address = ("224.0.0.1", ANNOUNCEMENT_PORT)
+Looks = Callable[[], Awaitable[ev.DefaultGateways]]
 
 
 class PortMapDriver:
@@ -61,12 +39,12 @@ class PortMapDriver:
 
     def __init__(
         self,
-        before: Remembered | None,
+        before: ev.Remembered | None,
         rng: random.Random,
         *,
         on_ports: Callable[[tuple[MappedPort, ...]], None],
         on_status: Callable[[MappingStatus], None],
-        on_remember: Callable[[Remembered], None],
+        on_remember: Callable[[ev.Remembered], None],
         lease_s: int = LEASE_S,
         look: Looks = network_now,
     ) -> None:
@@ -77,9 +55,9 @@ class PortMapDriver:
         self._on_remember = on_remember
         self._tasks = Tasks("port-mapping")
         self._upnp = UpnpGateway()
-        self._machine = PortMapper(MapperConfig(own_port(before, rng), before, lease_s), rng)
+        self._machine = PortMapper(ev.MapperConfig(own_port(before, rng), before, lease_s), rng)
         self._sockets: dict[int, UdpSocket] = {}
-        self._events: deque[MapperEvent] = deque()
+        self._events: deque[ev.MapperEvent] = deque()
         self._handling = False
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -113,12 +91,12 @@ class PortMapDriver:
 
     def call_begins(self) -> None:
         """Are the mappings still there?"""
-        self._submit(CheckMappings())
+        self._submit(ev.CheckMappings())
 
     def reflexive_seen(self, ip: str) -> None:
         """A STUN server sees us at this address."""
         if ":" not in ip:
-            self._submit(ReflexiveSeen(ip))
+            self._submit(ev.ReflexiveSeen(ip))
 
     async def close(self) -> None:
         """Give the mappings back, for half a second at the most; then nothing of this runs any more."""
@@ -126,7 +104,7 @@ class PortMapDriver:
             return
         if self._looking is not None:
             self._looking.cancel()
-        self._submit(StopMapping())
+        self._submit(ev.StopMapping())
         self._closing = True
         try:
             async with asyncio.timeout(2 * STOP_S):
@@ -146,8 +124,8 @@ class PortMapDriver:
     def _listen(self) -> None:
         """To routers that start anew. Every host is in the group that they speak to (RFC 1112 §4)."""
 
-        def receive(source: Address, data: bytes) -> None:
-            self._submit(GatewayAnnounced(source[0]))
+        def receive(source: sockets.Address, data: bytes) -> None:
+            self._submit(ev.GatewayAnnounced(source[0]))
 
         try:
             udp = UdpSocket("0.0.0.0", _ALL_HOSTS, receive, self._loop, ANNOUNCEMENT_PORT, shared=True)  # noqa: S104
@@ -162,7 +140,7 @@ class PortMapDriver:
             await asyncio.sleep(max(0.0, began + after_s - self._loop.time()))
             self._submit(await self._look())
 
-    def _submit(self, event: MapperEvent) -> None:
+    def _submit(self, event: ev.MapperEvent) -> None:
         self._events.append(event)
         if self._handling:
             return
@@ -175,25 +153,25 @@ class PortMapDriver:
             self._handling = False
         self._arm()
 
-    def _carry_out(self, command: MapperCommand) -> None:
+    def _carry_out(self, command: ev.MapperCommand) -> None:
         match command:
-            case SendDatagram(number, destination, data):
+            case sockets.SendDatagram(number, destination, data):
                 udp = self._sockets.get(number)
                 if udp is not None:
                     udp.send(destination, data)
-            case OpenSocket():
+            case sockets.OpenSocket():
                 self._open(command)
-            case CloseSocket(number):
+            case sockets.CloseSocket(number):
                 closing = self._sockets.pop(number, None)
                 if closing is not None:
                     closing.close()
-            case PortsMapped(ports):
+            case ev.PortsMapped(ports):
                 self._report(self._on_ports, ports)
-            case StatusChanged(status):
+            case ev.StatusChanged(status):
                 self._report(self._on_status, status)
-            case Remember(what):
+            case ev.Remember(what):
                 self._report(self._on_remember, what)
-            case MapperStopped():
+            case ev.MapperStopped():
                 self._stopped.set()
             case _:
                 # The machine asks one question at a time; a new one means that it has given up the one before.
@@ -211,17 +189,17 @@ class PortMapDriver:
     async def _ask(self, command: IgdCommand) -> None:
         self._submit(await self._upnp.answer(command))
 
-    def _open(self, command: OpenSocket) -> None:
-        def receive(source: Address, data: bytes) -> None:
-            self._submit(DatagramReceived(command.socket, source, data))
+    def _open(self, command: sockets.OpenSocket) -> None:
+        def receive(source: sockets.Address, data: bytes) -> None:
+            self._submit(sockets.DatagramReceived(command.socket, source, data))
 
         try:
             udp = UdpSocket(command.host, command.toward, receive, self._loop)
         except OSError as error:
-            self._events.append(SocketFailed(command.socket, error.strerror or str(error)))
+            self._events.append(sockets.SocketFailed(command.socket, error.strerror or str(error)))
             return
         self._sockets[command.socket] = udp
-        self._events.append(SocketOpened(command.socket, udp.local))
+        self._events.append(sockets.SocketOpened(command.socket, udp.local))
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -230,7 +208,7 @@ class PortMapDriver:
         self._timer = None if due is None else self._loop.call_at(due, self._submit, TimerFired())
 
 
-def own_port(before: Remembered | None, rng: random.Random) -> int:
+def own_port(before: ev.Remembered | None, rng: random.Random) -> int:
     """The remembered port if nobody has taken it meanwhile, or another one that is free now."""
     wished = before.internal_port if before is not None else free_port(rng)
     for _ in range(MAX_PORT_TRIES):

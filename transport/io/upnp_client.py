@@ -21,22 +21,7 @@ from async_upnp_client.ssdp import build_ssdp_search_packet, decode_ssdp_packet
 
 from transport.io.udp import UdpSocket
 from transport.net.sockets import Address
-from transport.portmap.igd import (
-    ASK_S,
-    SEARCH_S,
-    IgdAdd,
-    IgdAddress,
-    IgdAskAddress,
-    IgdCommand,
-    IgdDelete,
-    IgdDone,
-    IgdEntry,
-    IgdEvent,
-    IgdFailed,
-    IgdFound,
-    IgdLookUp,
-    IgdSearch,
-)
+from transport.portmap import igd
 
 _log = logging.getLogger(__name__)
 # The library takes a router's faults for errors of its own; here they are what is to be expected.
@@ -78,17 +63,17 @@ class UpnpClient:
         self._session: aiohttp.ClientSession | None = None
         self._service: UpnpService | None = None
 
-    async def answer(self, command: IgdCommand) -> IgdEvent:
+    async def answer(self, command: igd.IgdCommand) -> igd.IgdEvent:
         """Ask the gateway; what goes wrong is :class:`IgdFailed`."""
         try:
-            async with asyncio.timeout(SEARCH_S if isinstance(command, IgdSearch) else ASK_S):
+            async with asyncio.timeout(igd.SEARCH_S if isinstance(command, igd.IgdSearch) else igd.ASK_S):
                 return await self._answer(command)
         except UpnpActionError as error:
-            return IgdFailed(command.number, error.error_code or ACTION_FAILED)
+            return igd.IgdFailed(command.number, error.error_code or ACTION_FAILED)
         except Exception as error:
             # Beyond its own errors the library lets through whatever a strange document makes Python raise.
             _log.debug("UPnP %s: %r", type(command).__name__, error)
-            return IgdFailed(command.number, 0)
+            return igd.IgdFailed(command.number, 0)
 
     async def close(self) -> None:
         """Close what is open."""
@@ -97,16 +82,16 @@ class UpnpClient:
             await self._session.close()
             self._session = None
 
-    async def _answer(self, command: IgdCommand) -> IgdEvent:
+    async def _answer(self, command: igd.IgdCommand) -> igd.IgdEvent:
         match command:
-            case IgdSearch(number, local_ip, gateway):
+            case igd.IgdSearch(number, local_ip, gateway):
                 await self.close()
                 found = await self._find(local_ip, gateway)
-                return IgdFound(number) if found else IgdFailed(number, 0)
-            case IgdAskAddress(number):
+                return igd.IgdFound(number) if found else igd.IgdFailed(number, 0)
+            case igd.IgdAskAddress(number):
                 result = await self._call("GetExternalIPAddress")
-                return IgdAddress(number, str(result["NewExternalIPAddress"]))
-            case IgdAdd(number, external_port, internal_port, client, lease_s):
+                return igd.IgdAddress(number, str(result["NewExternalIPAddress"]))
+            case igd.IgdAdd(number, external_port, internal_port, client, lease_s):
                 await self._call(
                     "AddPortMapping",
                     **_entry(external_port),
@@ -116,14 +101,14 @@ class UpnpClient:
                     NewPortMappingDescription=DESCRIPTION,
                     NewLeaseDuration=lease_s,
                 )
-                return IgdDone(number)
-            case IgdLookUp(number, external_port):
+                return igd.IgdDone(number)
+            case igd.IgdLookUp(number, external_port):
                 result = await self._call("GetSpecificPortMappingEntry", **_entry(external_port))
                 client, port = str(result["NewInternalClient"]), int(result["NewInternalPort"])
-                return IgdEntry(number, client, port, int(result["NewLeaseDuration"]))
-            case IgdDelete(number, external_port):
+                return igd.IgdEntry(number, client, port, int(result["NewLeaseDuration"]))
+            case igd.IgdDelete(number, external_port):
                 await self._call("DeletePortMapping", **_entry(external_port))
-                return IgdDone(number)
+                return igd.IgdDone(number)
 
     async def _call(self, name: str, **arguments: Any) -> Any:
         if self._service is None:

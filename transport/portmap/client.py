@@ -13,32 +13,15 @@ from random import Random
 from typing import ClassVar, Final, Generic, TypeVar
 
 from transport.ice.candidates import is_believable_reflexive
+from transport.net import sockets
 from transport.net.port_mapping import MappingProtocol
-from transport.net.sockets import (
-    Address,
-    CloseSocket,
-    DatagramReceived,
-    OpenSocket,
-    SendDatagram,
-    SocketFailed,
-    SocketOpened,
-)
-from transport.portmap.lease import (
-    FIRST_EXTERNAL_PORT,
-    MAX_RETRY_S,
-    MIN_REMAP_S,
-    MIN_RETRY_S,
-    WATCH_EVERY_S,
-    Epoch,
-    Lease,
-    usable_lifetime,
-)
+from transport.portmap import lease as leases
 
 # Giving a mapping back: RFC 6887 §15 has the ordinary schedule; nobody waits for that when a program ends.
 RELEASE_EVERY_S, RELEASE_TRIES = 0.15, 3
 
 AnswerT = TypeVar("AnswerT")
-ClientCommand = OpenSocket | CloseSocket | SendDatagram
+ClientCommand = sockets.OpenSocket | sockets.CloseSocket | sockets.SendDatagram
 
 
 class State(Enum):
@@ -107,7 +90,7 @@ class MappingClient:
     def __init__(self) -> None:
         self.state = State.ASKING
         self.reason = ""
-        self.lease: Lease | None = None
+        self.lease: leases.Lease | None = None
         self.has_answered = False
         self._due: float | None = None
         """When the request under way is sent again or given up; or, without one, when the next is due."""
@@ -124,15 +107,15 @@ class MappingClient:
         self.state = after
         return True
 
-    def _hold(self, external: Address, lifetime_s: float, since: float, now: float) -> bool:
+    def _hold(self, external: sockets.Address, lifetime_s: float, since: float, now: float) -> bool:
         """Take a lease that was granted; False when it is of no use."""
-        usable_s = usable_lifetime(lifetime_s)
+        usable_s = leases.usable_lifetime(lifetime_s)
         if usable_s is None:
             self._refuse("lease-too-short", now)
-        elif external[1] < FIRST_EXTERNAL_PORT or not is_believable_reflexive(external):
+        elif external[1] < leases.FIRST_EXTERNAL_PORT or not is_believable_reflexive(external):
             self._refuse("no-external-address", now)
         else:
-            self.lease, self.reason, self._due = Lease(external, since, usable_s), "", None
+            self.lease, self.reason, self._due = leases.Lease(external, since, usable_s), "", None
             self._move(Trigger.GRANTED)
             return True
         return False
@@ -140,8 +123,8 @@ class MappingClient:
     def _refuse(self, reason: str, now: float, retry_s: float | None = None) -> None:
         """No lease, or no renewal, for now. A renewal is tried again sooner than what never was."""
         if retry_s is None:
-            retry_s = MAX_RETRY_S if self.lease is None else MIN_RETRY_S
-        self._due = now + min(max(retry_s, MIN_RETRY_S), MAX_RETRY_S)
+            retry_s = leases.MAX_RETRY_S if self.lease is None else leases.MIN_RETRY_S
+        self._due = now + min(max(retry_s, leases.MIN_RETRY_S), leases.MAX_RETRY_S)
         if self.lease is None:
             self._move(Trigger.DENIED)
             self.reason = reason
@@ -176,7 +159,9 @@ class Retransmission:
 class DatagramClient(MappingClient, Generic[AnswerT]):
     """Feed it the events of its socket and call :meth:`timer` at :meth:`next_deadline`."""
 
-    def __init__(self, socket: int, server: Address, retransmission: Retransmission, epoch: Epoch, rng: Random) -> None:
+    def __init__(
+        self, socket: int, server: sockets.Address, retransmission: Retransmission, epoch: leases.Epoch, rng: Random
+    ) -> None:
         super().__init__()
         self.socket = socket
         self._server = server
@@ -244,23 +229,23 @@ class DatagramClient(MappingClient, Generic[AnswerT]):
 
     def begin(self) -> list[ClientCommand]:
         """Open the socket; the first request leaves when it is there."""
-        return [OpenSocket(self.socket, self._host, self._server)]
+        return [sockets.OpenSocket(self.socket, self._host, self._server)]
 
-    def opened(self, event: SocketOpened, now: float) -> list[ClientCommand]:
+    def opened(self, event: sockets.SocketOpened, now: float) -> list[ClientCommand]:
         """The socket is there."""
         if event.socket != self.socket or self._is_open or self.is_leaving:
             return []
         self._is_open = True
         return self._ask_first(now)
 
-    def failed(self, event: SocketFailed, now: float) -> list[ClientCommand]:
+    def failed(self, event: sockets.SocketFailed, now: float) -> list[ClientCommand]:
         """The socket could not be opened, or is gone."""
         if event.socket == self.socket:
             self._is_open = False
             self._lose(Trigger.UNANSWERED, "no-socket")
         return []
 
-    def received(self, event: DatagramReceived, now: float) -> list[ClientCommand]:
+    def received(self, event: sockets.DatagramReceived, now: float) -> list[ClientCommand]:
         """A packet came; only the server's answers count."""
         server = (self._server[0].partition("%")[0], self._server[1])
         if event.socket != self.socket or event.source != server or not self._is_open:
@@ -277,7 +262,7 @@ class DatagramClient(MappingClient, Generic[AnswerT]):
         """Ask whether the gateway still knows the lease."""
         if self.state is not State.HELD or not self._is_idle:
             return []
-        self._watch_at = now + WATCH_EVERY_S
+        self._watch_at = now + leases.WATCH_EVERY_S
         return self._send(self._watch_request(), now, is_mapping=False)
 
     def timer(self, now: float) -> list[ClientCommand]:
@@ -304,7 +289,7 @@ class DatagramClient(MappingClient, Generic[AnswerT]):
         request = self._map_request(delete=True)
         if not self.has_answered:
             # Most probably nobody is there; one packet in case that somebody is, and nobody waits.
-            return [SendDatagram(self.socket, self._server, request), *self._over()]
+            return [sockets.SendDatagram(self.socket, self._server, request), *self._over()]
         self._move(Trigger.RELEASE)
         return self._send(request, now, is_mapping=True)
 
@@ -314,7 +299,7 @@ class DatagramClient(MappingClient, Generic[AnswerT]):
 
     def _is_too_soon(self, now: float) -> bool:
         """Nobody who could forge epochs makes us ask for the mapping more than so often."""
-        return self._mapped_at is not None and now < self._mapped_at + MIN_REMAP_S
+        return self._mapped_at is not None and now < self._mapped_at + leases.MIN_REMAP_S
 
     def _send(self, data: bytes, now: float, *, is_mapping: bool) -> list[ClientCommand]:
         self._request, self._is_mapping = data, is_mapping
@@ -336,29 +321,29 @@ class DatagramClient(MappingClient, Generic[AnswerT]):
             spread = self._retransmission.spread
             self._due = now + self._wait_s * (1 + (self._rng.uniform(-spread, spread) if spread else 0.0))
             self._wait_s = min(self._wait_s * 2, self._retransmission.max_wait_s)
-        return [SendDatagram(self.socket, self._server, self._request)]
+        return [sockets.SendDatagram(self.socket, self._server, self._request)]
 
     def _give_up(self, now: float) -> list[ClientCommand]:
         """Renewals go on until the lease is over, and the search for a server for ever."""
         self._request = None
         if self.lease is None:
             self._lose(Trigger.UNANSWERED, "silent")
-            self._due = now + MAX_RETRY_S
+            self._due = now + leases.MAX_RETRY_S
         elif self._is_mapping:
-            self._due = now + MIN_RETRY_S
+            self._due = now + leases.MIN_RETRY_S
         return []
 
     def _answered(self) -> None:
         """The request under way has its answer."""
         self._request = self._due = None
 
-    def _grant(self, external: Address, lifetime_s: float, now: float) -> None:
+    def _grant(self, external: sockets.Address, lifetime_s: float, now: float) -> None:
         self._request = None
         if self._hold(external, lifetime_s, now, now):
-            self._watch_at = now + WATCH_EVERY_S
+            self._watch_at = now + leases.WATCH_EVERY_S
 
     def _over(self) -> list[ClientCommand]:
         was_open, self._is_open, self._request = self._is_open, False, None
         # A lease that is held is given back by release() before.
         self._end()
-        return [CloseSocket(self.socket)] if was_open else []
+        return [sockets.CloseSocket(self.socket)] if was_open else []

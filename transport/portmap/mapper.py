@@ -13,25 +13,11 @@ from transport.ice.candidates import is_private
 from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
 from transport.net.sockets import Address, CloseSocket, DatagramReceived, SocketFailed, SocketOpened
+from transport.portmap import mapper_events as ev
 from transport.portmap import natpmp, pcp
 from transport.portmap.client import DatagramClient, State
 from transport.portmap.igd_client import IgdClient, IgdTask
 from transport.portmap.lease import Lease
-from transport.portmap.mapper_events import (
-    CheckMappings,
-    DefaultGateways,
-    GatewayAnnounced,
-    MapperCommand,
-    MapperConfig,
-    MapperEvent,
-    MapperStopped,
-    PortsMapped,
-    ReflexiveSeen,
-    Remember,
-    Remembered,
-    StatusChanged,
-    StopMapping,
-)
 from transport.portmap.natpmp_client import MAX_TRIES, NatPmpClient, NatPmpTask
 from transport.portmap.pcp_client import PcpClient, PcpTask
 from transport.portmap.status import MappingStatus, mapping_status
@@ -77,7 +63,7 @@ class _Hop:
 class PortMapper:
     """The machine. ``rng`` must be a :class:`random.SystemRandom` outside simulations: the nonce is from it."""
 
-    def __init__(self, config: MapperConfig, rng: Random) -> None:
+    def __init__(self, config: ev.MapperConfig, rng: Random) -> None:
         before = config.before
         self.port = config.port
         self.status = MappingStatus("waiting")
@@ -89,8 +75,8 @@ class PortMapper:
         self._suggested_port = before.external_port if before is not None and same else 0
         self._suggested_port = self._suggested_port or config.port
         self._stale = before if before is not None and before.protocol else None
-        self._remembered: Remembered | None = before if same else None
-        self._network = DefaultGateways()
+        self._remembered: ev.Remembered | None = before if same else None
+        self._network = ev.DefaultGateways()
         self._hops: list[_Hop] = []
         self._sockets = 0
         self._igds = 0
@@ -99,7 +85,7 @@ class PortMapper:
         self._stop_until: float | None = None
         self._announced_at: float | None = None
         self._is_over = False
-        self._out: list[MapperCommand] = []
+        self._out: list[ev.MapperCommand] = []
 
     @property
     def _first(self) -> _Hop | None:
@@ -120,27 +106,27 @@ class PortMapper:
                 due.append(self._began_at + DECIDED_S)
         return min((at for at in due if at is not None), default=None)
 
-    def handle(self, event: MapperEvent, now: float) -> list[MapperCommand]:
+    def handle(self, event: ev.MapperEvent, now: float) -> list[ev.MapperCommand]:
         """Take one event; never raises. After :class:`MapperStopped` nothing has any effect."""
         if self._is_over:
             return []
         match event:
-            case DefaultGateways():
+            case ev.DefaultGateways():
                 self._on_gateways(event, now)
             case SocketOpened() | SocketFailed() | DatagramReceived():
                 self._on_socket(event, now)
-            case ReflexiveSeen(ip):
+            case ev.ReflexiveSeen(ip):
                 # A relay in our own network sees what nobody outside does.
                 self._reflexive_ip = None if is_private(ip) else ip
-            case CheckMappings():
+            case ev.CheckMappings():
                 self._check(self._hops, now)
-            case GatewayAnnounced(ip):
+            case ev.GatewayAnnounced(ip):
                 announced = [hop for hop in self._hops if hop.gateway.partition("%")[0] == ip]
                 is_new = self._announced_at is None or now >= self._announced_at + MIN_ANNOUNCEMENT_INTERVAL_S
                 if announced and is_new:
                     self._announced_at = now
                     self._check(announced, now)
-            case StopMapping():
+            case ev.StopMapping():
                 self._stop(now)
             case TimerFired():
                 for hop in self._hops:
@@ -162,7 +148,7 @@ class PortMapper:
 
     # -- routers -------------------------------------------------------------------------------------------------
 
-    def _on_gateways(self, network: DefaultGateways, now: float) -> None:
+    def _on_gateways(self, network: ev.DefaultGateways, now: float) -> None:
         if self._stop_until is not None or network == self._network:
             return
         before, self._network = self._network, network
@@ -300,7 +286,7 @@ class PortMapper:
             # Found again, by this protocol or another. PCP and NAT-PMP delete whatever there is for the internal port.
             self._stale = None
         elif client.has_answered:
-            commands: list[MapperCommand] = []
+            commands: list[ev.MapperCommand] = []
             match client:
                 case PcpClient():
                     commands += client.drop_stale(stale.internal_port, stale.nonce)
@@ -316,30 +302,30 @@ class PortMapper:
         ports = tuple(self._mapped_ports())
         self._remember()
         if [_without_time(port) for port in ports] != [_without_time(port) for port in self.ports]:
-            self._out.append(PortsMapped(ports))
+            self._out.append(ev.PortsMapped(ports))
         self.ports = ports
         status = self._status(now)
         if status != self.status:
             self.status = status
-            self._out.append(StatusChanged(status))
+            self._out.append(ev.StatusChanged(status))
 
     def _remember(self) -> None:
         """Also before anything is mapped: a crash may come between the router's answer and our next thought."""
         first = self._first
         if first is None:
             return
-        record = Remembered(self.port, self._nonce, 0, "", first.gateway)
+        record = ev.Remembered(self.port, self._nonce, 0, "", first.gateway)
         if first.held:
             client, lease = first.held[0]
             self._suggested_port = lease.external[1]
-            record = Remembered(self.port, self._nonce, self._suggested_port, client.protocol, first.gateway)
+            record = ev.Remembered(self.port, self._nonce, self._suggested_port, client.protocol, first.gateway)
         elif self._remembered is not None and self._remembered.gateway == first.gateway:
             # What is known of an earlier mapping there is more than that nothing stands now.
             return
         if record != self._remembered:
             self._remembered = record
             # The first thing to happen, whatever else follows from the same event.
-            self._out.insert(0, Remember(record))
+            self._out.insert(0, ev.Remember(record))
 
     def _mapped_ports(self) -> list[MappedPort]:
         found: dict[Address, MappedPort] = {}
@@ -379,7 +365,7 @@ class PortMapper:
             self._leave(list(self._hops))
             self._is_over = True
             self.ports = ()
-            self._out.append(MapperStopped())
+            self._out.append(ev.MapperStopped())
 
 
 def _without_time(port: MappedPort) -> tuple[object, ...]:

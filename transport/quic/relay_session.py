@@ -25,25 +25,8 @@ from transport.net.sockets import (
     SocketFailed,
     SocketOpened,
 )
+from transport.quic import session_events as ev
 from transport.quic.relay_channel_client import Failure, RelayConnection, matches_pin
-from transport.quic.session_events import (
-    CheckConnection,
-    ClaimName,
-    Connected,
-    Disconnected,
-    HostResolved,
-    LogOut,
-    LookUpName,
-    Rejected,
-    RelayMessageReceived,
-    RelaySessionConfig,
-    RequestAnswered,
-    ResolveHost,
-    SendRelayMessage,
-    SessionCommand,
-    SessionEvent,
-    StartSession,
-)
 from transport.wire import relay_messages as wire
 
 # Doubling from what a person does not notice to what does not burden a relay that has just come back.
@@ -107,14 +90,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     (State.CONNECTED, Trigger.FAILED): State.WAITING,
     (State.CONNECTED, Trigger.REJECTED): State.REJECTED,
     (State.WAITING, Trigger.RETRY): State.RESOLVING,
-    (State.IDLE, Trigger.CLOSED): State.CLOSED,
-    (State.RESOLVING, Trigger.CLOSED): State.CLOSED,
-    (State.READING, Trigger.CLOSED): State.CLOSED,
-    (State.CONNECTING, Trigger.CLOSED): State.CLOSED,
-    (State.LOGGING_IN, Trigger.CLOSED): State.CLOSED,
-    (State.CONNECTED, Trigger.CLOSED): State.CLOSED,
-    (State.WAITING, Trigger.CLOSED): State.CLOSED,
-    (State.REJECTED, Trigger.CLOSED): State.CLOSED,
+    **{(state, Trigger.CLOSED): State.CLOSED for state in State if state is not State.CLOSED},
 }
 
 
@@ -136,7 +112,7 @@ class BackOff:
 
 @dataclass(slots=True)
 class _Request:
-    event: ClaimName | LookUpName
+    event: ev.ClaimName | ev.LookUpName
     deadline: float
     sent: bool = False
 
@@ -165,7 +141,7 @@ class _Dial:
 class RelaySession:
     """See the module's text. Feed it every event of its sockets; it uses one socket at a time."""
 
-    def __init__(self, config: RelaySessionConfig, identity: Identity, rng: Random) -> None:
+    def __init__(self, config: ev.RelaySessionConfig, identity: Identity, rng: Random) -> None:
         self.address = config.address
         self.name = config.name
         self.certificate = config.certificate
@@ -188,7 +164,7 @@ class RelaySession:
         self._requests: dict[int, _Request] = {}
         self._last_number = 0
         self._rejection: Failure | None = None
-        self._out: list[SessionCommand] = []
+        self._out: list[ev.SessionCommand] = []
 
     @property
     def is_connected(self) -> bool:
@@ -201,30 +177,30 @@ class RelaySession:
         endpoints = self.welcome.stun if self.welcome is not None else []
         return tuple((host or self.host_ip, port) for host, port in endpoints if _is_ip(host or self.host_ip))
 
-    def handle(self, event: SessionEvent, now: float) -> list[SessionCommand]:
+    def handle(self, event: ev.SessionEvent, now: float) -> list[ev.SessionCommand]:
         """Take one event at ``now`` seconds; returns the commands that follow from it, in order."""
         self._out = []
         match event:
-            case StartSession():
+            case ev.StartSession():
                 if self._move(Trigger.STARTED):
                     self._resolve()
-            case HostResolved(addresses):
+            case ev.HostResolved(addresses):
                 self._on_resolved(addresses, now)
             case SocketOpened() | SocketFailed() | DatagramReceived():
                 if self._dial is not None and event.socket == self._dial.socket:
                     self._on_socket(self._dial, event, now)
-            case SendRelayMessage(message):
+            case ev.SendRelayMessage(message):
                 if isinstance(message, wire.Watch):
                     self._watch = message
                 if self.state is State.CONNECTED:
                     self._send(message)
-            case ClaimName() | LookUpName():
+            case ev.ClaimName() | ev.LookUpName():
                 self._on_request(event, now)
-            case CheckConnection():
+            case ev.CheckConnection():
                 self._check(now)
             case TimerFired():
                 self._on_timer(now)
-            case LogOut():
+            case ev.LogOut():
                 if self._move(Trigger.CLOSED):
                     self._disconnect(now, "the connection to the relay is closed")
                     self._fail_requests(Failure("unreachable", "the connection to the relay is closed"))
@@ -250,7 +226,7 @@ class RelaySession:
     # -- connecting
 
     def _resolve(self) -> None:
-        self._out.append(ResolveHost(self.address.host, self.address.port))
+        self._out.append(ev.ResolveHost(self.address.host, self.address.port))
 
     def _on_resolved(self, addresses: tuple[Address, ...], now: float) -> None:
         if self.state is not State.RESOLVING:
@@ -329,7 +305,7 @@ class RelaySession:
             if self._watch is not None:
                 self._send(self._watch)
             self._send_ping(now, is_probe=self._probe_first)
-            self._out.append(Connected(answer, self.host_ip))
+            self._out.append(ev.Connected(answer, self.host_ip))
             for number, request in self._requests.items():
                 self._send_request(number, request, now)
 
@@ -349,7 +325,7 @@ class RelaySession:
             case wire.Refused() if Failure.of(message).is_final:
                 self._fail(Failure.of(message), now)
             case _:
-                self._out.append(RelayMessageReceived(message))
+                self._out.append(ev.RelayMessageReceived(message))
 
     def _send_ping(self, now: float, *, is_probe: bool) -> None:
         pings = self._pings
@@ -384,10 +360,10 @@ class RelaySession:
 
     # -- requests
 
-    def _on_request(self, event: ClaimName | LookUpName, now: float) -> None:
+    def _on_request(self, event: ev.ClaimName | ev.LookUpName, now: float) -> None:
         if self._rejection is not None or self.state is State.CLOSED:
             closed = Failure("unreachable", "the connection to the relay is closed")
-            self._out.append(RequestAnswered(event.ticket, self._rejection or closed))
+            self._out.append(ev.RequestAnswered(event.ticket, self._rejection or closed))
             return
         number = self._next_number()
         request = self._requests[number] = _Request(event, now + event.timeout_s)
@@ -400,7 +376,7 @@ class RelaySession:
             return
         request.sent = True
         request.deadline = now + request.event.timeout_s
-        if isinstance(request.event, LookUpName):
+        if isinstance(request.event, ev.LookUpName):
             self._send(wire.Lookup(number, name))
             return
         certificate = self._identity.certificate
@@ -410,22 +386,22 @@ class RelaySession:
     def _on_answer(self, message: wire.Registered | wire.Found | wire.Refused, request: _Request) -> None:
         result: wire.Registered | wire.Found | Failure
         match request.event, message:
-            case ClaimName(name=name), wire.Registered():
+            case ev.ClaimName(name=name), wire.Registered():
                 self.name = name
                 result = message
-            case LookUpName(), wire.Found():
+            case ev.LookUpName(), wire.Found():
                 result = message
             case _, wire.Refused():
                 result = Failure.of(message)
             case _:
                 result = Failure("bad-message", "the relay answered something else than it was asked")
-        self._out.append(RequestAnswered(request.event.ticket, result))
+        self._out.append(ev.RequestAnswered(request.event.ticket, result))
 
     def _fail_requests(self, failure: Failure, *, only_sent: bool = False) -> None:
         for number, request in list(self._requests.items()):
             if request.sent or not only_sent:
                 del self._requests[number]
-                self._out.append(RequestAnswered(request.event.ticket, failure))
+                self._out.append(ev.RequestAnswered(request.event.ticket, failure))
 
     def _expire_requests(self, now: float) -> None:
         for number, request in list(self._requests.items()):
@@ -434,7 +410,7 @@ class RelaySession:
                 text = "the relay did not answer in time"
                 if not request.sent:
                     text = f"the relay at {self.address.host} is not reachable"
-                self._out.append(RequestAnswered(request.event.ticket, Failure("unreachable", text)))
+                self._out.append(ev.RequestAnswered(request.event.ticket, Failure("unreachable", text)))
 
     # -- failing, and trying again
 
@@ -474,13 +450,13 @@ class RelaySession:
         if failure.is_final and self._move(Trigger.REJECTED):
             self._rejection = failure
             self._fail_requests(failure)
-            self._out.append(Rejected(failure.code, failure.text))
+            self._out.append(ev.Rejected(failure.code, failure.text))
         elif self._move(Trigger.FAILED):
             self._fail_requests(Failure("unreachable", failure.text), only_sent=True)
             wait_s = self._back_off.after(session_s, failure.retry_after_s)
             self._due = now + wait_s
             self._probe_first = False
-            self._out.append(Disconnected(failure.text, wait_s))
+            self._out.append(ev.Disconnected(failure.text, wait_s))
 
     def _disconnect(self, now: float, reason: str) -> None:
         self._hang_up(now, reason)
