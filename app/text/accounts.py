@@ -13,12 +13,12 @@ RELAY: dict[RelayProblem, UserMessage] = {
     ),
     "wrong-pin": UserMessage(
         "A different relay than the one you chose answers at {relay}.",
-        "Segue sent it nothing and stays offline.",
+        "Segue did not send it anything and stays offline.",
         "Ask whoever runs the relay for its current address.",
     ),
     "untrusted": UserMessage(
         "No authority that your computer trusts vouches for the relay {relay}.",
-        "Segue sent it nothing and stays offline.",
+        "Segue did not send it anything and stays offline.",
         "If it is a private relay, ask whoever runs it for the address with the part after #.",
     ),
     "version": UserMessage(

@@ -56,12 +56,12 @@ ENDED: dict[str, UserMessage] = {
     ),
     "wrong-pin": UserMessage(
         "A different relay answers at this address: the part after # does not match.",
-        "Segue sent it nothing.",
+        "Segue did not send it anything.",
         _ASK_RELAY,
     ),
     "relay-untrusted": UserMessage(
         "No authority that your computer trusts vouches for this relay.",
-        "Segue sent it nothing.",
+        "Segue did not send it anything.",
         "If it is a private relay, ask whoever runs it for the address with the part after #.",
     ),
     "connect-timeout": UserMessage(

@@ -172,7 +172,7 @@ NOTICES: dict[str, tuple[str, UserMessage]] = {
         UserMessage(
             "The file {name} cannot be used.",
             "Segue kept it as {kept} and made a new one.",
-            "Segue trusts the keys of the people you call on first use again.",
+            "The keys of people you call are trusted on first use again.",
         ),
     ),
     "data-rewritten": (

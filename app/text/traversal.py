@@ -98,8 +98,8 @@ REASONS: dict[str, str] = {
     "silent": "Your router does not open ports on request.",
     "refused": "Your router refused to open a port.",
     "not-public": "Your router opened a port, but another router stands between it and the internet.",
-    "permanent-only": "Your router opens ports only for good. Segue wants none that would stay open without it.",
-    "permanent-lease-only": "Your router opens ports only for good. Segue wants none that would stay open without it.",
+    "permanent-only": "Your router opens ports only permanently, and Segue uses none that would outlive it.",
+    "permanent-lease-only": "Your router opens ports only permanently, and Segue uses none that would outlive it.",
     "unsupported": "Your router does not open ports of the kind that Segue needs.",
     "not-authorized": "Your router does not allow Segue to open a port.",
     "no-resources": "Your router has no free port left.",
@@ -160,7 +160,10 @@ SEARCH_OURS = "Opening {count:,} ports here, one of which the other side tries t
 SEARCH_BOTH = "Trying port after port from both sides, until one is found or the time is up."
 NOT_FOUND_OURS_ONE = "The other side did not find the port that was opened here."
 NOT_FOUND_OURS = "The other side found none of the {count:,} ports that were opened here."
-NOT_FOUND_THEIRS_ONE, NOT_FOUND_THEIRS = "The port that was tried was not open.", "None of {count:,} ports was open."
+NOT_FOUND_THEIRS_ONE, NOT_FOUND_THEIRS = (
+    "The port that was tried was not open.",
+    "None of the {count:,} ports tried was open.",
+)
 NOT_FOUND_ANY = "No open port was found."
 FOUND_OURS_ONE = "The other side found the port that was opened here."
 FOUND_OURS = "The other side found one of the {count:,} ports that were opened here."

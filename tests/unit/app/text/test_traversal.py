@@ -193,8 +193,8 @@ BLOCKS = "Both networks use a random port from a small block for every destinati
         (
             step("blocks", "failed", "no-answer", ended=301.0, tried=19_800, sockets=8),
             call(BLOCK, BLOCK),
-            f"{BLOCKS} None of 19,800 ports was open.",
-            f"carrier blocks: did not work after 300.0 s. {BLOCKS} None of 19,800 ports was open.",
+            f"{BLOCKS} None of the 19,800 ports tried was open.",
+            f"carrier blocks: did not work after 300.0 s. {BLOCKS} None of the 19,800 ports tried was open.",
         ),
         (
             step("prediction", "trying", of=20, tried=20, sockets=2),
