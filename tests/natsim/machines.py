@@ -95,7 +95,7 @@ def step(what: Callable[..., Any], *arguments: Any) -> Step:
 class Subject:
     """One machine. ``inner`` finds it in what ``make(now)`` returns; ``fire`` is its timer; ``settle(run)`` leads it
     out of whatever state it is in, and asserts that it is out. ``events`` is the union that ``steps`` must cover, for
-    machines with ``handle``; the others have a step for each method that is told the time, but for those in ``once``,
+    machines with ``handle``; the others have a step for each method that takes the time, but for those in ``once``,
     which ``make`` has called already."""
 
     kind: type
@@ -189,7 +189,7 @@ def each(*events: Any) -> dict[str, Step]:
 
 def _call_ends(run: Run) -> None:
     run.do(on(ev.UserHungUp()))
-    # A call that was never begun has nothing to end; every other one is over, told once, with no timer left.
+    # A call that was never begun has nothing to end; every other one is over, reported once, with no timer left.
     begun = run.machine.view.call_id != ""
     assert run.machine.finished == begun
     assert sum(isinstance(command, ev.Finished) for command in run.commands) == int(begun)
@@ -417,7 +417,7 @@ def _packets() -> dict[str, Step]:
 
 
 def _jitter_plays_a_new_sender(run: Run) -> None:
-    """However it stands, a sender that begins anew is heard within two seconds."""
+    """However it stands, a sender that begins anew is played within two seconds."""
     for number in range(100):
         run.wait(0.02)
         run.machine.push(RtpPacket(number, 960 * number, 3, b"x"), run.clock.now)

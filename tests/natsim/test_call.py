@@ -108,7 +108,7 @@ def test_acknowledgements_ride_on_voice() -> None:
     assert packets <= 1.3 * (call.caller.sent - frames_before)
 
 
-def test_the_path_in_use_is_never_silent_for_more_than_the_promise() -> None:
+def test_the_path_in_use_is_never_silent_for_longer_than_the_keepalive() -> None:
     call = Call().connect()
     call.network.capture = True
     times: list[float] = []
@@ -133,7 +133,7 @@ def test_messages_arrive_in_order_through_loss() -> None:
     assert call.callee.messages == [Muted(index % 2 == 0) for index in range(50)]
 
 
-def test_an_accept_before_the_proof_is_said_after_it() -> None:
+def test_an_accept_before_the_proof_is_sent_after_it() -> None:
     call = Call()
     call.callee.driver.submit(SendPeerMessage(Accept()))
     call.connect().run(1.0)

@@ -75,7 +75,7 @@ def test_the_scripted_caller_is_believed_when_it_tells_the_truth() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         messages.Accept(),
         messages.Bye(),
@@ -86,9 +86,9 @@ def test_the_scripted_caller_is_believed_when_it_tells_the_truth() -> None:
     ],
     ids=lambda message: type(message).__name__,
 )
-def test_a_message_before_the_proof_ends_the_call_undelivered(said: messages.PeerMessage) -> None:
+def test_a_message_before_the_proof_ends_the_call_undelivered(sent: messages.PeerMessage) -> None:
     call, caller = with_scripted_caller()
-    caller.say(said, prove(call, caller.hello().nonce))
+    caller.say(sent, prove(call, caller.hello().nonce))
     call.run(1.0)
     assert reason(call.callee.ended) == "bad-proof"
     assert not call.callee.proven and not call.callee.of(PeerMessageReceived)
@@ -145,10 +145,10 @@ def test_proving_twice_is_no_protocol() -> None:
 
 
 def test_nonsense_on_the_control_stream_ends_the_call() -> None:
-    for said in (b"\x00\x00", b"\xff\xff" + bytes(10), b"\x00\x04\xff\xff\xff\xff"):
+    for sent in (b"\x00\x00", b"\xff\xff" + bytes(10), b"\x00\x04\xff\xff\xff\xff"):
         call, caller = with_scripted_caller()
         caller.say(prove(call, caller.hello().nonce))
-        caller.quic.send_stream(said)
+        caller.quic.send_stream(sent)
         caller.flush()
         call.run(1.0)
         assert reason(call.callee.ended) == "protocol"
@@ -283,9 +283,9 @@ def test_a_relay_that_comes_back_with_a_new_grant_has_its_call_again(away: float
     call.run(2.0)
     for side in call.sides:
         assert len(side.of(Reconnected)) == 1 and side.ended is None
-        # What was said meanwhile is not lost.
+        # What was sent meanwhile is not lost.
         assert side.messages == [messages.Muted(True)]
-        # Two seconds of voice, less the time to bind and be heard; and nothing of what was said meanwhile.
+        # Two seconds of voice, less the time to bind and get through; and nothing of what was spoken meanwhile.
         assert len(side.frames) > 90
         assert side.frames == list(range(side.frames[0], side.frames[0] + len(side.frames)))
 

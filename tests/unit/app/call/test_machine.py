@@ -175,7 +175,7 @@ def test_a_new_session_with_the_relay_repeats_the_invitation_until_it_is_granted
     assert call >> ev.CalleeFound(BOB, LEG, "first-use") << ev.OpenLink("caller", BOB, LEG) >> ev.RelayConnected()
 
 
-def test_muting_is_told_to_the_peer_now_or_when_the_call_begins() -> None:
+def test_muting_is_sent_to_the_peer_now_or_when_the_call_begins() -> None:
     call = ringing_there()
     call >> ev.UserMuted(True) >> ACCEPT << ev.StopTone() << ev.StartAudio()
     assert call << to_peer(call_messages.Muted(muted=True))

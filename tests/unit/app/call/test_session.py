@@ -49,7 +49,7 @@ def session(mapping: MappingStatus | None = None) -> CallSession:
 
 
 class OverLink:
-    """A session, and how often it would have told the windows about what its link says."""
+    """A session, and how often it would have sent windows a new state because of its link."""
 
     def __init__(self) -> None:
         self.session = session()
@@ -100,7 +100,7 @@ def test_blocks_are_offered_where_not_both_have_chosen_them() -> None:
     ended = PhaseStatus("punch", "failed", START, START + 1, reason="both-symmetric")
     over.says(PhaseChanged(ended))
     assert over.session.record.phases["blocks"].reason == "not-opted-in"
-    # Chosen in the next call by both: it runs, and nothing is said of a choice.
+    # Chosen in the next call by both: it runs, and nothing is reported of a choice.
     over.says(PhaseChanged(PhaseStatus("blocks", "trying", START + 2)))
     over.says(PhaseChanged(replace(ended, started=START + 3, ended=START + 4)))
     assert over.session.record.phases["blocks"].outcome == "trying"

@@ -67,9 +67,9 @@ class Desk:
         commands = self.core.handle(event, now)  # type: ignore[arg-type]
         for command in commands:
             if isinstance(command, ToCall):
-                for said in command.session.handle(command.event, now):
-                    if isinstance(said, ev.Finished):
-                        commands += self.core.handle(FromCall(command.session, said), now)
+                for answer in command.session.handle(command.event, now):
+                    if isinstance(answer, ev.Finished):
+                        commands += self.core.handle(FromCall(command.session, answer), now)
         return commands
 
     def hear(self, message: relay_messages.RelayMessage) -> list[CoreCommand]:

@@ -111,7 +111,7 @@ def test_a_guest_is_who_they_say_and_their_key_is_not_kept_for_them(desk: Desk) 
 
 @pytest.mark.parametrize("known_as", ["listed", "verified", "remembered", "blocked", "unknown"])
 @pytest.mark.parametrize("claim", ["right-key", "other-key", "guest-right-key", "guest-other-key"])
-def test_addresses_are_told_early_to_the_key_of_a_contact_alone(desk: Desk, known_as: str, claim: str) -> None:
+def test_addresses_are_sent_early_to_the_key_of_a_contact_alone(desk: Desk, known_as: str, claim: str) -> None:
     """Whatever address a caller claims: only the key in this call counts, and it must be a listed person's."""
     ann = FAR_ANN if claim.startswith("guest") else ANN
     people, theirs = desk.memory.people, identity(1)

@@ -219,7 +219,7 @@ def test_report_and_trace_of_the_call_that_is_meant_or_of_none(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_file_that_cannot_be_written_is_told_and_costs_no_call(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_and_costs_no_call(tmp_path: Path) -> None:
     async def main() -> None:
         async with two(tmp_path) as (guest, bob, address):
             nowhere = tmp_path / "no" / "where.json"
