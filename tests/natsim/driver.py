@@ -22,6 +22,8 @@ class SimRunner:
         self.machine = machine
         self.host = host
         self.clock: VirtualClock = host.network.clock
+        self.cut = False
+        """Whether no datagram gets through, either way."""
         self._on_command = on_command
         self._ports: dict[int, int] = {}
         self._timer: Timer | None = None
@@ -70,15 +72,20 @@ class SimRunner:
     def _carry_out(self, command: object) -> None:
         match command:
             case SendDatagram(socket, destination, data):
-                self.host.send(self._ports[socket], destination, data)
+                if not self.cut:
+                    self.host.send(self._ports[socket], destination, data)
             case OpenSocket(socket):
-                port = self.host.open(lambda data, source: self.submit(DatagramReceived(socket, source, data)))
+                port = self.host.open(lambda data, source: self._receive(DatagramReceived(socket, source, data)))
                 self._ports[socket] = port
                 self.clock.after(0, lambda: self.submit(SocketOpened(socket, (self.host.ip, port))))
             case CloseSocket(socket):
                 self.host.close(self._ports.pop(socket))
             case _:
                 self._on_command(command)
+
+    def _receive(self, event: DatagramReceived) -> None:
+        if not self.cut:
+            self.submit(event)
 
     def _arm(self) -> None:
         due = self.machine.next_deadline()

@@ -266,7 +266,7 @@ class Person:
 
     def vanish(self) -> None:
         """The machine loses its power."""
-        self.control.vanish()
+        self.control.close()
         self.card.close()
         for talk in self.talks:
             talk.runner.close()

@@ -4,7 +4,6 @@ Both speak QUIC over the wires of their hosts.
 """
 
 import random
-from collections import deque
 from collections.abc import Callable, Mapping
 
 from relay.events import DrainRequested, NameStored, SessionClosed, StoreName
@@ -15,18 +14,11 @@ from relay.router import Router, RouterConfig
 from relay.service import RelayService
 from tests.natsim.call import identity
 from tests.natsim.clock import Timer, VirtualClock
-from tests.natsim.driver import TICK_S
+from tests.natsim.driver import TICK_S, SimRunner
 from tests.natsim.network import Host
 from tests.natsim.relay import MEDIA_PORT, RelayNode
 from transport.identity.keys import Identity, certificate_fingerprint
 from transport.net.machine import TimerFired
-from transport.net.sockets import (
-    CloseSocket,
-    DatagramReceived,
-    OpenSocket,
-    SendDatagram,
-    SocketOpened,
-)
 from transport.quic import session_events as events
 from transport.quic.relay_channel_server import ControlListener
 from transport.quic.relay_session import RelaySession
@@ -106,7 +98,7 @@ class SimRelay:
             self.media.host.send(CONTROL_PORT, (destination[0], destination[1]), data)
 
 
-class SimSession:
+class SimSession(SimRunner):
     """Runs a :class:`RelaySession` on a virtual host. ``on_event`` gets what the session's owner wants to know."""
 
     def __init__(
@@ -119,23 +111,10 @@ class SimSession:
         on_event: Callable[[events.SessionCommand], None],
     ) -> None:
         self.session = RelaySession(events.RelaySessionConfig(relay.address, name), who, rng)
-        self.cut = False
-        """Whether no control packet gets through, either way."""
+        super().__init__(self.session, host, self._from_session)
         self._relay = relay
-        self._host = host
         self._key = who.key
-        self._clock: VirtualClock = host.network.clock
         self._on_event = on_event
-        self._ports: dict[int, int] = {}
-        self._events: deque[events.SessionEvent] = deque()
-        self._handling = False
-        self._gone = False
-        self._timer: Timer | None = None
-
-    @property
-    def ports(self) -> tuple[int, ...]:
-        """Local ports of its sockets."""
-        return tuple(self._ports.values())
 
     @property
     def is_connected(self) -> bool:
@@ -158,59 +137,9 @@ class SimSession:
     def network_changed(self) -> None:
         self.submit(events.CheckConnection())
 
-    def vanish(self) -> None:
-        """The program is gone at once; the relay finds out when its idle timeout is over."""
-        self._gone = True
-        for port in self._ports.values():
-            self._host.close(port)
-        self._ports.clear()
-        self._arm()
-
-    def submit(self, event: events.SessionEvent) -> None:
-        """Give the session an event now, carry out what it commands, arm the timer."""
-        if self._gone:
-            return
-        self._events.append(event)
-        if self._handling:
-            return
-        self._handling = True
-        while self._events:
-            for command in self.session.handle(self._events.popleft(), self._clock.now):
-                self._carry_out(command)
-        self._handling = False
-        self._arm()
-
-    def _carry_out(self, command: events.SessionCommand) -> None:
-        match command:
-            case SendDatagram(number, destination, data):
-                if not self.cut:
-                    self._host.send(self._ports[number], destination, data)
-            case events.ResolveHost(_, port):
-                resolved = events.HostResolved(((self._relay.media.host.ip, port),))
-                self._clock.after(0, lambda: self.submit(resolved))
-            case OpenSocket(number):
-                port = self._ports[number] = self._host.open(
-                    lambda data, source: self._receive(DatagramReceived(number, source, data))
-                )
-                opened = SocketOpened(number, (self._host.ip, port))
-                self._clock.after(0, lambda: self.submit(opened))
-            case CloseSocket(number):
-                self._host.close(self._ports.pop(number))
-            case _:
-                self._on_event(command)
-
-    def _receive(self, event: DatagramReceived) -> None:
-        if not self.cut:
-            self.submit(event)
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = None if self._gone else self.session.next_deadline()
-        if due is not None:
-            self._timer = self._clock.at(max(due, self._clock.now + TICK_S), self._fire)
-
-    def _fire(self) -> None:
-        self._timer = None
-        self.submit(TimerFired())
+    def _from_session(self, command: events.SessionCommand) -> None:
+        if isinstance(command, events.ResolveHost):
+            resolved = events.HostResolved(((self._relay.media.host.ip, command.port),))
+            self.clock.after(0, lambda: self.submit(resolved))
+        else:
+            self._on_event(command)
