@@ -13,12 +13,11 @@ from relay.registry import Entry, Registry
 from relay.router import Router, RouterConfig
 from relay.service import RelayService
 from tests.natsim.call import identity
-from tests.natsim.clock import Timer, VirtualClock
+from tests.natsim.clock import VirtualClock
 from tests.natsim.driver import TICK_S, SimRunner
 from tests.natsim.network import Host
 from tests.natsim.relay import MEDIA_PORT, RelayNode
 from transport.identity.keys import Identity, certificate_fingerprint
-from transport.net.machine import TimerFired
 from transport.quic import session_events as events
 from transport.quic.relay_channel_server import ControlListener
 from transport.quic.relay_session import RelaySession

@@ -7,18 +7,17 @@ import asyncio
 import logging
 import random
 import socket
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 from transport.io.gateways import network_now
+from transport.io.runner import Runner
 from transport.io.tasks import Tasks
 from transport.io.udp import UdpSocket
 from transport.io.upnp import UpnpGateway
 from transport.net import sockets
-from transport.net.machine import TimerFired
 from transport.net.port_mapping import MappedPort
+from transport.portmap import igd
 from transport.portmap import mapper_events as ev
-from transport.portmap.igd import IgdCommand
 from transport.portmap.lease import LEASE_S
 from transport.portmap.mapper import STOP_S, PortMapper, free_port
 from transport.portmap.natpmp import ANNOUNCEMENT_PORT
@@ -56,10 +55,7 @@ class PortMapDriver:
         self._tasks = Tasks("port-mapping")
         self._upnp = UpnpGateway()
         self._machine = PortMapper(ev.MapperConfig(own_port(before, rng), before, lease_s), rng)
-        self._sockets: dict[int, UdpSocket] = {}
-        self._events: deque[ev.MapperEvent] = deque()
-        self._handling = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._runner = Runner(self._machine, self._carry_out)
         self._looking: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
@@ -91,12 +87,12 @@ class PortMapDriver:
 
     def call_begins(self) -> None:
         """Are the mappings still there?"""
-        self._submit(ev.CheckMappings())
+        self._runner.submit(ev.CheckMappings())
 
     def reflexive_seen(self, ip: str) -> None:
         """A STUN server sees us at this address."""
         if ":" not in ip:
-            self._submit(ev.ReflexiveSeen(ip))
+            self._runner.submit(ev.ReflexiveSeen(ip))
 
     async def close(self) -> None:
         """Give the mappings back, for half a second at the most; then nothing of this runs any more."""
@@ -104,28 +100,24 @@ class PortMapDriver:
             return
         if self._looking is not None:
             self._looking.cancel()
-        self._submit(ev.StopMapping())
+        self._runner.submit(ev.StopMapping())
         self._closing = True
         try:
             async with asyncio.timeout(2 * STOP_S):
                 await self._stopped.wait()
         except TimeoutError:
             _log.debug("the port mappings were not given back in time")
-        if self._timer is not None:
-            self._timer.cancel()
+        self._runner.close()
         if self._announcements is not None:
             self._announcements.close()
         await self._tasks.close()
         await self._upnp.close()
-        for udp in self._sockets.values():
-            udp.close()
-        self._sockets.clear()
 
     def _listen(self) -> None:
         """To routers that start anew. Every host is in the group that they speak to (RFC 1112 §4)."""
 
         def receive(source: sockets.Address, data: bytes) -> None:
-            self._submit(ev.GatewayAnnounced(source[0]))
+            self._runner.submit(ev.GatewayAnnounced(source[0]))
 
         try:
             udp = UdpSocket("0.0.0.0", _ALL_HOSTS, receive, self._loop, ANNOUNCEMENT_PORT, shared=True)  # noqa: S104
@@ -138,74 +130,26 @@ class PortMapDriver:
         began = self._loop.time()
         for after_s in LOOK_AGAIN_S:
             await asyncio.sleep(max(0.0, began + after_s - self._loop.time()))
-            self._submit(await self._look())
-
-    def _submit(self, event: ev.MapperEvent) -> None:
-        self._events.append(event)
-        if self._handling:
-            return
-        self._handling = True
-        try:
-            while self._events:
-                for command in self._machine.handle(self._events.popleft(), self._loop.time()):
-                    self._carry_out(command)
-        finally:
-            self._handling = False
-        self._arm()
+            self._runner.submit(await self._look())
 
     def _carry_out(self, command: ev.MapperCommand) -> None:
         match command:
-            case sockets.SendDatagram(number, destination, data):
-                udp = self._sockets.get(number)
-                if udp is not None:
-                    udp.send(destination, data)
-            case sockets.OpenSocket():
-                self._open(command)
-            case sockets.CloseSocket(number):
-                closing = self._sockets.pop(number, None)
-                if closing is not None:
-                    closing.close()
             case ev.PortsMapped(ports):
-                self._report(self._on_ports, ports)
+                self._on_ports(ports)
             case ev.StatusChanged(status):
-                self._report(self._on_status, status)
+                self._on_status(status)
             case ev.Remember(what):
-                self._report(self._on_remember, what)
+                self._on_remember(what)
             case ev.MapperStopped():
                 self._stopped.set()
-            case _:
+            case igd.IgdSearch() | igd.IgdAskAddress() | igd.IgdAdd() | igd.IgdLookUp() | igd.IgdDelete():
                 # The machine asks one question at a time; a new one means that it has given up the one before.
                 if self._asking is not None and self._asking is not asyncio.current_task():
                     self._asking.cancel()
                 self._asking = self._tasks.start(self._ask(command), name="upnp")
 
-    def _report(self, callback: Callable[..., None], what: object) -> None:
-        try:
-            callback(what)
-        except Exception:
-            # A fault in what is shown or stored must not end the mapping.
-            _log.exception("reporting %s failed", type(what).__name__)
-
-    async def _ask(self, command: IgdCommand) -> None:
-        self._submit(await self._upnp.answer(command))
-
-    def _open(self, command: sockets.OpenSocket) -> None:
-        def receive(source: sockets.Address, data: bytes) -> None:
-            self._submit(sockets.DatagramReceived(command.socket, source, data))
-
-        try:
-            udp = UdpSocket(command.host, command.toward, receive, self._loop)
-        except OSError as error:
-            self._events.append(sockets.SocketFailed(command.socket, error.strerror or str(error)))
-            return
-        self._sockets[command.socket] = udp
-        self._events.append(sockets.SocketOpened(command.socket, udp.local))
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        due = self._machine.next_deadline()
-        self._timer = None if due is None else self._loop.call_at(due, self._submit, TimerFired())
+    async def _ask(self, command: igd.IgdCommand) -> None:
+        self._runner.submit(await self._upnp.answer(command))
 
 
 def own_port(before: ev.Remembered | None, rng: random.Random) -> int:

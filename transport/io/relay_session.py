@@ -3,22 +3,14 @@
 import asyncio
 import random
 import socket
-from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
 from transport.identity.keys import Identity
+from transport.io.runner import Runner
 from transport.io.tasks import Tasks
-from transport.io.udp import UdpSocket
-from transport.net.machine import TimerFired
 from transport.net.sockets import (
     Address,
-    CloseSocket,
-    DatagramReceived,
-    OpenSocket,
-    SendDatagram,
-    SocketFailed,
-    SocketOpened,
 )
 from transport.quic import session_events as session
 from transport.quic.relay_channel_client import Failure
@@ -57,11 +49,8 @@ class RelayClient:
         self.session = RelaySession(session.RelaySessionConfig(address, name, home, certificate), identity, rng)
         self._on_event = on_event
         self._tasks = Tasks("relay-client")
-        self._sockets: dict[int, UdpSocket] = {}
-        self._events: deque[session.SessionEvent] = deque()
-        self._handling = False
+        self._runner = Runner(self.session, self._carry_out, connected=True)
         self._closed = False
-        self._timer: asyncio.TimerHandle | None = None
         self._requests: dict[int, asyncio.Future[Registered | Found]] = {}
         self._last_ticket = 0
 
@@ -107,25 +96,24 @@ class RelayClient:
 
     def start(self) -> None:
         """Begin to connect, and go on until :meth:`close` or :class:`Rejected`."""
-        self._submit(session.StartSession())
+        self._runner.submit(session.StartSession())
 
     async def close(self) -> None:
         """Log out."""
-        self._submit(session.LogOut())
+        self._runner.submit(session.LogOut())
+        self._runner.close()
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
         await self._tasks.close()
 
     def send(self, message: ClientMessage) -> bool:
         """Send now; ``False`` when there is no session. The last ``Watch`` is kept and sent again."""
         is_connected = self.session.is_connected
-        self._submit(session.SendRelayMessage(message))
+        self._runner.submit(session.SendRelayMessage(message))
         return is_connected
 
     def network_changed(self) -> None:
         """The machine's addresses have changed: find out at once whether the session still stands."""
-        self._submit(session.CheckConnection())
+        self._runner.submit(session.CheckConnection())
 
     async def register(self, name: str, timeout_s: float = session.REQUEST_TIMEOUT_S) -> Registered:
         """Claim ``name`` for this identity; from then on it is also the name to log in with.
@@ -143,9 +131,11 @@ class RelayClient:
         return self._last_ticket
 
     async def _request(self, event: session.ClaimName | session.LookUpName, answer: type[AnswerT]) -> AnswerT:
+        if self._closed:
+            raise RequestFailed("unreachable", "the connection to the relay is closed")
         waiting = self._requests[event.ticket] = asyncio.get_running_loop().create_future()
         try:
-            self._submit(event)
+            self._runner.submit(event)
             result = await waiting
         finally:
             del self._requests[event.ticket]
@@ -155,56 +145,17 @@ class RelayClient:
 
     # -- carrying out
 
-    def _submit(self, event: session.SessionEvent) -> None:
-        self._events.append(event)
-        if self._handling:
-            return
-        self._handling = True
-        loop = asyncio.get_running_loop()
-        try:
-            while self._events:
-                for command in self.session.handle(self._events.popleft(), loop.time()):
-                    self._carry_out(command, loop)
-        finally:
-            self._handling = False
-        self._arm(loop)
-
-    def _carry_out(self, command: session.SessionCommand, loop: asyncio.AbstractEventLoop) -> None:
+    def _carry_out(self, command: session.SessionCommand) -> None:
         match command:
-            case SendDatagram(number, destination, data):
-                if number in self._sockets:
-                    self._sockets[number].send(destination, data)
             case session.ResolveHost(host, port):
                 self._tasks.start(self._resolve(host, port), name=f"resolve-{host}")
-            case OpenSocket():
-                self._open(command, loop)
-            case CloseSocket(number):
-                udp = self._sockets.pop(number, None)
-                if udp is not None:
-                    udp.close()
             case session.RequestAnswered(ticket, result):
                 self._answer(ticket, result)
-            case _:
+            case session.Connected() | session.Disconnected() | session.RelayMessageReceived() | session.Rejected():
                 self._on_event(command)
 
-    def _open(self, command: OpenSocket, loop: asyncio.AbstractEventLoop) -> None:
-        number = command.socket
-        try:
-            self._sockets[number] = UdpSocket(
-                command.host,
-                command.toward,
-                lambda source, data: self._submit(DatagramReceived(number, source, data)),
-                loop,
-                on_refused=lambda: self._submit(SocketFailed(number, "nothing listens there")),
-            )
-        except OSError as error:
-            reason = f"no way to {command.toward[0]}: {error.strerror or error}"
-            self._events.append(SocketFailed(number, reason))
-            return
-        self._events.append(SocketOpened(number, self._sockets[number].local))
-
     async def _resolve(self, host: str, port: int) -> None:
-        self._submit(session.HostResolved(await resolve(host, port)))
+        self._runner.submit(session.HostResolved(await resolve(host, port)))
 
     def _answer(self, ticket: int, result: Registered | Found | Failure) -> None:
         waiting = self._requests.get(ticket)
@@ -214,19 +165,6 @@ class RelayClient:
             waiting.set_exception(RequestFailed(result.code, result.text, result.retry_after_s))
         else:
             waiting.set_result(result)
-
-    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Keep one timer at or before the session's deadline; a timer that fires too early arms the next one."""
-        due = None if self._closed else self.session.next_deadline()
-        if self._timer is not None and (due is None or due < self._timer.when()):
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None and due is not None:
-            self._timer = loop.call_at(due, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._submit(TimerFired())
 
 
 async def resolve(host: str, port: int) -> tuple[Address, ...]:

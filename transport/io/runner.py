@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Not thread-safe: use it on its loop. ``timer`` is what the machine takes when its deadline has come.
+    """Not thread-safe: use it on its loop. ``connected``: each socket speaks to one destination only, the kernel drops
+    what others send, and a refusal of that destination fails the socket.
 
     ``on_command`` is called in order, never from within itself: what it submits is handled after it has returned. It
     must not raise; if it does, that is logged and the machine goes on.
@@ -33,11 +34,11 @@ class Runner:
         machine: Machine[Any, Any],
         on_command: Callable[[Any], None],
         *,
-        timer: object = TIMER_FIRED,
+        connected: bool = False,
     ) -> None:
         self._handle = machine.handle
         self._next_deadline = machine.next_deadline
-        self._timer_event = timer
+        self._connected = connected
         self._on_command = on_command
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[int, UdpSocket] = {}
@@ -97,10 +98,15 @@ class Runner:
         def receive(source: tuple[str, int], data: bytes) -> None:
             self.submit(DatagramReceived(command.socket, source, data))
 
+        def refused() -> None:
+            self.submit(SocketFailed(command.socket, "nothing listens there"))
+
+        on_refused = refused if self._connected else None
         try:
-            udp = UdpSocket(command.host, command.toward, receive, self._loop, command.port)
+            udp = UdpSocket(command.host, command.toward, receive, self._loop, command.port, on_refused=on_refused)
         except OSError as error:
-            self._events.append(SocketFailed(command.socket, error.strerror or str(error)))
+            reason = f"no way to {command.toward[0]}: {error.strerror or error}"
+            self._events.append(SocketFailed(command.socket, reason))
             return
         self._sockets[command.socket] = udp
         self._events.append(SocketOpened(command.socket, udp.local))
@@ -127,14 +133,12 @@ class Runner:
         self._timer = None
         due = self._next_deadline()
         if due is not None and due <= self._loop.time():
-            self.submit(self._timer_event)
+            self.submit(TIMER_FIRED)
         else:
             self._arm()
 
 
-async def run_to_result(
-    machine: Machine[Any, Any], start: object, stop: object, result: type[ResultT], *, timer: object = TIMER_FIRED
-) -> ResultT:
+async def run_to_result(machine: Machine[Any, Any], start: object, stop: object, result: type[ResultT]) -> ResultT:
     """Run a machine from ``start`` to its first command of the kind ``result``; then, or when cancelled, ``stop``."""
     made: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
 
@@ -142,7 +146,7 @@ async def run_to_result(
         if isinstance(command, result) and not made.done():
             made.set_result(command)
 
-    runner = Runner(machine, take, timer=timer)
+    runner = Runner(machine, take)
     with contextlib.closing(runner):
         try:
             runner.submit(start)

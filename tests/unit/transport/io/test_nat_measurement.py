@@ -61,7 +61,7 @@ def test_one_endpoint_tells_no_mapping() -> None:
 def test_nobody_to_ask_and_no_socket_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert measured((), counted).kind is NatKind.UNKNOWN
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **options: object) -> None:
         raise OSError("no sockets left")
 
     async def without_sockets() -> NatProfile:
