@@ -24,7 +24,7 @@ GENERATED = {"docs/results.md"}
 ON_THE_WIRE = {("transport/wire/call_messages.py", "stran" + "gers_per_s")}
 NOT_YET = (
     *("tests/natsim/cuts.py", "tests/natsim/swaps.py", "tests/natsim/test_paths.py", "tests/natsim/test_sleep.py"),
-    *("tests/natsim/test_swaps.py", "tests/natsim/two_paths.py", "tests/unit/transport/link"),
+    *("tests/natsim/test_swaps.py", "tests/natsim/two_paths.py"),
 )
 
 

@@ -21,7 +21,6 @@ MAX_STUN_BYTES = 548
 # nobody receive more than was sent.
 QUESTION_BYTES = 100
 UNAUTHENTICATED = 401
-BAD_REQUEST = 400
 STALE_LEG = 438
 # draft-thatcher-ice-renomination §3, with the number that libwebrtc uses; others may ignore it (RFC 8489 §14).
 _NOMINATION = 0xC001
