@@ -4,7 +4,6 @@
 
     main       the table of commands; parses, imports what carries out the command, and runs it
       options    the parser, and how values are checked
-      output     lines on standard output and standard error
       headless   `listen`, `call`, `echo`: an engine without a window
       one_shot   `register`, `netcheck`: one question, no engine
       relay      `relay`

@@ -10,13 +10,13 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from app.cli.output import complain, say
 from app.engine.runner import Engine, EngineConfig
 from app.engine.sound_system import SoundPlan
 from app.ipc import engine_state, messages
 from app.model.exit_status import ExitStatus, exit_status
 from app.system.data_dir import find_home
 from app.system.loop import run_on_own_loop
+from app.system.output import complain, say
 from app.system.parent_watch import watch_parent
 from app.text.accounts import relay_text
 from app.text.calls import end_text

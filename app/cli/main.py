@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.cli.options import ADDRESS, HOME, Option, Parser, flag, number, option
-from app.cli.output import complain
 from app.demo.networks import Nat
 from app.model.exit_status import ExitStatus
 from app.system.errors import AppError
-from app.system.logs import keep_stderr, log_level
+from app.system.logs import keep_stderr, use_handler
+from app.system.output import complain
 from transport.wire.addresses import DEFAULT_PORT
 from transport.wire.errors import WireError
 
@@ -166,7 +166,7 @@ def run(name: str, options: Mapping[str, object]) -> int:
 def main() -> None:
     """Entry point of the ``segue`` program."""
     keep_stderr()
-    logging.basicConfig(level=log_level(logging.ERROR), format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    use_handler(logging.StreamHandler(), logging.ERROR)
     try:
         try:
             sys.exit(run(*parse()))

@@ -1,15 +1,14 @@
 """The commands that ask one thing and end: ``segue register`` and ``segue netcheck``. They need no engine."""
 
-import json
 from pathlib import Path
 
 from app.account.registration import register_name
-from app.cli.output import complain, say
 from app.model.exit_status import ExitStatus
 from app.network.netcheck import look_at_network
 from app.network.network_view import call_chances, nat_summary
 from app.system.data_dir import find_home
 from app.system.loop import run_on_own_loop
+from app.system.output import complain, say, say_json
 from app.text.netcheck import lines
 from app.text.problems import problem_text
 from transport.wire.addresses import PersonAddress
@@ -29,7 +28,7 @@ def netcheck(home: Path | None, as_json: bool) -> ExitStatus:
     """``segue netcheck``: what can be learnt about the network before a call."""
     facts = run_on_own_loop(look_at_network(find_home(home)))
     if as_json:
-        say(json.dumps(facts.for_programs(), indent=2))
+        say_json(facts.for_programs(), indent=2)
     else:
         nat, chances = nat_summary(facts.nat), () if facts.nat is None else call_chances(facts.nat)
         for line in lines(facts, nat, chances):

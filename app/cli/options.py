@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from app.model.exit_status import ExitStatus
+from app.model.sanitize import printable
 from transport.wire.addresses import PersonAddress, parse_person
 from transport.wire.errors import WireError
 
@@ -82,7 +83,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Wrong usage: say how it is used, where the help is, and what was wrong."""
         self.print_usage(sys.stderr)
-        self.exit(ExitStatus.USAGE, f"Try “{self.prog} --help” for help.\n\nError: {message}.\n")
+        self.exit(ExitStatus.USAGE, f"Try “{self.prog} --help” for help.\n\nError: {printable(message)}.\n")
 
 
 HOME = option("--home", "DIR", "Folder of name, key, contacts and settings.", Path)

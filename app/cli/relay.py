@@ -1,15 +1,14 @@
 """``segue relay``: run a relay and print the one line that scripts wait for."""
 
 import asyncio
-import json
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.cli.output import complain, say
 from app.model.exit_status import ExitStatus
 from app.system.data_dir import find_home
+from app.system.output import complain, say, say_json
 from app.system.parent_watch import watch_parent
 from relay.config import DRAIN_S, Ready, RelayConfig
 from relay.errors import RelayError
@@ -54,6 +53,6 @@ def _announce(ready: Ready, *, as_json: bool) -> None:
         fields: dict[str, object] = {"address": str(ready.address), "pin": ready.address.pin, "stun": stun}
         if ready.metrics is not None:
             fields["metrics"] = f"http://{ready.metrics[0]}:{ready.metrics[1]}/metrics"
-        say(json.dumps(fields))
+        say_json(fields)
     else:
         say(f"ready {ready.address}")

@@ -20,6 +20,7 @@ import numpy as np
 import soxr
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
 from app.account.local_relay import Child, LocalRelayError, end_child, first_line, loopback_binds, spawn
 from app.demo import screen
@@ -30,6 +31,7 @@ from app.demo.side import Side
 from app.ipc import messages
 from app.ipc.client import EngineClient, EngineUnreachable
 from app.model.exit_status import ExitStatus
+from app.model.sanitize import printable
 from app.report.report import CallReport
 from app.system.errors import AppError, cause_of
 from app.system.loop import run_on_own_loop
@@ -51,7 +53,7 @@ def run(nat: str) -> ExitStatus:
     """Show a call behind these routers (:class:`~app.demo.networks.Nat`), or over loopback where there can be none."""
     try:
         with tempfile.TemporaryDirectory(prefix="segue-demo-") as folder:
-            return run_on_own_loop(_Demo(Path(folder), Console(highlight=False), Nat(nat)).run())
+            return run_on_own_loop(_Demo(Path(folder), Console(highlight=False, markup=False), Nat(nat)).run())
     except asyncio.CancelledError as error:
         raise AppError("demo-stopped") from error
     except OSError as error:
@@ -109,8 +111,9 @@ class _Demo:
             try:
                 self._net = await DemoNet.build(self._nat, self._folder)
             except NoNamespacesError as error:
-                self._console.print(f"No NATs here ({error}), so both people are on loopback.", style="yellow")
-        self._console.print(screen.network(self._nat if self._net is not None else Nat.NONE), soft_wrap=True)
+                self._say(f"No NATs here ({error}), so both people are on loopback.", style="yellow")
+        for line in screen.network(self._nat if self._net is not None else Nat.NONE).splitlines():
+            self._say(line)
 
     async def _start_relay(self) -> str:
         if self._net is None:
@@ -181,7 +184,11 @@ class _Demo:
     def _print(self, lines: list[str]) -> None:
         if not self._console.is_terminal:
             for line in lines:
-                self._console.print(line, soft_wrap=True)
+                self._say(line)
+
+    def _say(self, line: str, style: str = "") -> None:
+        """A line for the console, where brackets are rich's markup and controls the terminal's."""
+        self._console.print(Text(printable(line), style), soft_wrap=True)
 
     def _conclude(self, *, answered: bool) -> ExitStatus:
         reports = []
@@ -197,7 +204,7 @@ class _Demo:
         judged = verdict(reports, may_stay=may_stay, why=self._story.why_relayed() if has_nats else "")
         is_good = judged.is_good and answered
         for line in judged.lines:
-            self._console.print(line, style="bold green" if is_good else "bold red", soft_wrap=True)
+            self._say(line, style="bold green" if is_good else "bold red")
         return ExitStatus.OK if is_good else ExitStatus.FAILED
 
     def _voice(self, name: str) -> Path:

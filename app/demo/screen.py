@@ -13,6 +13,7 @@ from rich.text import Text
 from app.demo.networks import HOUSEHOLDS, RELAY_IPS, Nat
 from app.demo.side import Side
 from app.ipc import engine_state, messages
+from app.model.sanitize import printable
 from app.report.report import CallReport
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -49,7 +50,7 @@ _PHASES = {
 def page(sides: Iterable[Side], lines: list[str]) -> RenderableType:
     """The live page: both people, and below them the newest lines of the story."""
     panels = Columns([_person(side) for side in sides], padding=(0, 1))
-    return Group(panels, *(Text(line, no_wrap=True) for line in lines[-_STORY_LINES:]))
+    return Group(panels, *(Text(printable(line), no_wrap=True) for line in lines[-_STORY_LINES:]))
 
 
 def network(nat: Nat) -> str:

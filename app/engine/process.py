@@ -10,8 +10,9 @@ from app.engine.sound_system import SoundPlan
 from app.model.exit_status import ExitStatus
 from app.system.data_dir import AlreadyRunning, Home, find_home, prepare
 from app.system.errors import AppError
-from app.system.logs import log_level
+from app.system.logs import use_handler
 from app.system.loop import run_on_own_loop
+from app.system.output import say
 from transport.io.stop_signals import on_stop_signals
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def run_engine_process(home: Path | None) -> ExitStatus:
     except AppError as error:
         # Its standard error is the engine's log file; the window shows that file's last line.
         _log.error("%s", error)
-        print(error, flush=True)  # noqa: T201 - the last word of a process without a terminal
+        say(str(error))
         return ExitStatus.FAILED
     return ExitStatus.OK
 
@@ -50,8 +51,6 @@ async def _run(home: Home) -> None:
 
 
 def _log_to(home: Home) -> None:
-    handler = logging.handlers.RotatingFileHandler(home.logs / "engine.log", maxBytes=LOG_BYTES, backupCount=1)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(log_level(logging.INFO))
+    path = home.logs / "engine.log"
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
+    use_handler(handler, logging.INFO)

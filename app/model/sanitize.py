@@ -1,5 +1,7 @@
 """Text that somebody typed, or a stranger sent, before it is kept, sent on or shown: the one place where it is cleaned.
 
+:func:`one_line` cleans what a window shows; :func:`printable` is for terminals and logs, and hides nothing.
+
 Characters that nobody sees, or that turn the direction of what stands beside them (UAX #9), can make one name look like
 another. So controls, formats (Cf), private use, surrogates, unassigned characters and invisible letters go. Three are
 needed to write, and stay only where they do something: the two joiners (U+200C, U+200D) between letters of scripts that
@@ -7,6 +9,7 @@ join or stack (Persian, Hindi) and between emoji, and the emoji style (U+FE0F) a
 flags made of them fall back to a plain one.
 """
 
+import json
 import unicodedata
 
 _LINE_BREAKS = "\t\n\r\x0b\x0c\x85\u2028\u2029"
@@ -32,6 +35,15 @@ def one_line(text: str, max_chars: int) -> str:
         elif sign not in _INVISIBLE and not _is_variation(sign) and unicodedata.category(sign) not in _DROPPED:
             kept.append(sign)
     return " ".join("".join(kept).split())[:max_chars].rstrip(" " + _JOINERS)
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with JSON's escapes for controls, line ends, formats (Cf) and all else without a shape.
+
+    A terminal obeys escape sequences (ECMA-48: ESC, or C1 alone), and a line end in a log begins a record."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text)
 
 
 def _is_joined(sign: str) -> bool:

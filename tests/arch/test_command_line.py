@@ -20,9 +20,9 @@ DEFERRED = {
 """The only places that import by name."""
 
 LIGHT = {
-    *("app", "app.__main__", "app.cli", "app.cli.main", "app.cli.options", "app.cli.output"),
-    *("app.demo", "app.demo.networks", "app.model", "app.model.exit_status"),
-    *("app.system", "app.system.errors", "app.system.logs", "app.system.logs"),
+    *("app", "app.__main__", "app.cli", "app.cli.main", "app.cli.options"),
+    *("app.demo", "app.demo.networks", "app.model", "app.model.exit_status", "app.model.sanitize"),
+    *("app.system", "app.system.errors", "app.system.logs", "app.system.output"),
     *(
         "transport",
         "transport.net",
