@@ -10,10 +10,11 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from relay.binding import available_hosts, bind_pairs, bind_stun, likely_host, stun_endpoints
-from relay.certificate import own_identity
+from relay.certificate import IDENTITY_FILE, own_identity
 from relay.config import Ready, RelayConfig
 from relay.errors import RelayError
 from relay.events import DrainRequested, NameStored
@@ -26,9 +27,10 @@ from relay.registry import Registry
 from relay.router import Router, RouterConfig
 from relay.service import LINGER_S, RelayService
 from relay.sockets import DatagramSockets
-from relay.store import NameStore, StoreThread
+from relay.store import DATABASE_FILE, NameStore, StoreThread
 from relay.stun_origins import Origins
 from transport.identity.keys import certificate_fingerprint
+from transport.io.private_files import database_files, find_exposure, make_private_folder
 from transport.io.stop_signals import on_stop_signals
 from transport.io.tasks import Tasks
 from transport.quic.relay_channel_server import ControlServer
@@ -103,7 +105,7 @@ class Relay:
 
     async def _start(self) -> Ready:
         config, loop = self._config, asyncio.get_running_loop()
-        config.data_dir.mkdir(parents=True, exist_ok=True)
+        _prepare(config.data_dir)
         identity = own_identity(config.data_dir)
         store = NameStore(config.data_dir)
         writer = StoreThread(store, lambda stored: _call_soon(loop, self._stored, stored))
@@ -195,6 +197,17 @@ def relay_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     if sys.platform == "win32":
         return asyncio.SelectorEventLoop
     return uvloop.new_event_loop
+
+
+def _prepare(data_dir: Path) -> None:
+    """Make the folder of the relay, or see to it that nobody else could have put a key there. Raises
+    :class:`RelayError` and :class:`OSError`."""
+    make_private_folder(data_dir)
+    exposure = find_exposure(data_dir, (IDENTITY_FILE, *database_files(DATABASE_FILE)))
+    if exposure is not None and exposure.kind == "other-owner":
+        raise RelayError(f"{exposure.path} belongs to another user, so nothing in it is trusted; give it to this one")
+    if exposure is not None:
+        raise RelayError(f"others can write to {exposure.path}, so nothing in it is trusted; “chmod go-w” closes it")
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object) -> None:

@@ -14,7 +14,7 @@ from app.ipc import messages as protocol
 from app.ipc import socket as local_socket
 from app.model.exit_status import ExitStatus
 from app.model.terms import Values
-from app.system.data_dir import Home, find_home
+from app.system.data_dir import Home, HomeError, find_home, prepare
 from app.system.errors import AppError, cause_of
 from app.system.program import own_program
 from transport.wire.errors import WireError
@@ -47,9 +47,9 @@ def start_engine(home: Path) -> "subprocess.Popen[bytes]":
     Raises :class:`EngineUnreachable` when the process cannot be started.
     """
     try:
-        logs = Home(home, chosen=True).logs
-        logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (logs / LOG_FILE).open("wb") as log:
+        place = Home(home, chosen=True)
+        prepare(place)
+        with (place.logs / LOG_FILE).open("wb") as log:
             # Its own group on Windows, its own session elsewhere: Ctrl-C in a terminal ends the window, not the call.
             group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
             return subprocess.Popen(  # noqa: S603 - our own program, no shell
@@ -60,6 +60,8 @@ def start_engine(home: Path) -> "subprocess.Popen[bytes]":
                 start_new_session=sys.platform != "win32",
                 creationflags=group,
             )
+    except HomeError as error:
+        raise EngineUnreachable(error.code, **error.values) from error
     except OSError as error:
         raise EngineUnreachable("engine-not-started", cause=cause_of(error)) from error
 

@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 
 from app.store.profile_snapshot import ProfileSnapshot, read_profile
-from app.system.data_dir import Home
+from app.system.data_dir import Home, check
 from transport.ice.candidates import HostAddress
 from transport.identity.keys import SECRET_BYTES, Identity, new_identity
 from transport.io.nat_measurement import measure_profile
@@ -113,6 +113,8 @@ async def look_at_network(home: Home) -> NetworkFacts:
 
     Raises :class:`app.system.errors.AppError` when the home cannot be read.
     """
+    if home.folder.exists():
+        check(home)
     hosts = host_addresses()
     facts = NetworkFacts(interfaces=[(host.interface, host.ip) for host in hosts if not _is_loopback(host.ip)])
     known = read_profile(home.database)

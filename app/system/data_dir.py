@@ -9,7 +9,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,12 @@ from types import TracebackType
 import platformdirs
 
 from app.system.errors import AppError, cause_of
+from transport.io.private_files import database_files, find_exposure, make_private_folder
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
-
-OWNER_ONLY_FOLDER = 0o700
 
 
 class HomeError(AppError):
@@ -89,16 +87,31 @@ def prepare(home: Home) -> None:
     """Make the folders where they are missing, for the owner alone. Raises :class:`HomeError`.
 
     An existing folder keeps its mode: somebody may have given their own on purpose, and the files that matter are
-    closed each by itself. But where anybody may write, anybody could exchange them: such a folder is refused.
+    closed each by itself. But what others could have put there is refused (:func:`check`).
     """
     try:
-        home.folder.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
-        home.logs.mkdir(mode=OWNER_ONLY_FOLDER, exist_ok=True)
-        mode = home.folder.stat().st_mode
+        make_private_folder(home.folder)
     except OSError as error:
         raise HomeError("home-unusable", path=str(home.folder), cause=cause_of(error)) from error
-    if sys.platform != "win32" and mode & stat.S_IWOTH:
-        raise HomeError("home-open-to-all", path=str(home.folder))
+    check(home)
+    try:
+        make_private_folder(home.logs)
+    except OSError as error:
+        raise HomeError("home-unusable", path=str(home.folder), cause=cause_of(error)) from error
+
+
+def check(home: Home) -> None:
+    """Refuse a home that another user owns or can write to, and secret files in it that they do. Raises
+    :class:`HomeError`."""
+    files = (home.key.name, home.certificate.name, home.lock.name, home.logs.name, *database_files(home.database.name))
+    try:
+        exposure = find_exposure(home.folder, files)
+    except OSError as error:
+        raise HomeError("home-unusable", path=str(home.folder), cause=cause_of(error)) from error
+    if exposure is not None and exposure.kind == "other-owner":
+        raise HomeError("home-of-another", path=str(exposure.path))
+    if exposure is not None:
+        raise HomeError("home-open-to-all", path=str(exposure.path))
 
 
 class HomeLock:

@@ -67,7 +67,11 @@ PROBLEMS: dict[str, UserMessage] = {
     # the folder of the local data
     "home-unusable": UserMessage("Segue cannot use the folder {path}.", action=_OTHER_FOLDER),
     "home-open-to-all": UserMessage(
-        "Everybody on this computer can write to the folder {path}, so Segue keeps no key in it.", action=_OTHER_FOLDER
+        "Others on this computer can write to {path}, so Segue trusts nothing there.",
+        action="Take that right away (“chmod go-w”), or choose another folder with --home.",
+    ),
+    "home-of-another": UserMessage(
+        "Another user of this computer owns {path}, so Segue trusts nothing there.", action=_OTHER_FOLDER
     ),
     "home-not-lockable": UserMessage("Segue cannot lock the folder {path}."),
     "home-not-writable": UserMessage("Segue cannot write to the folder {path}."),

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from relay import call_table as relay_calls
 from relay import server as relay_server
-from relay.certificate import own_identity
+from relay.certificate import IDENTITY_FILE, own_identity
 from relay.config import RelayConfig
 from relay.errors import RelayError
 from relay.server import Relay, relay_loop_factory, run_relay
@@ -20,6 +21,8 @@ from relay.store import DATABASE_FILE, NameStore
 from tests.unit.relay.live import Udp, free_port, log_in, running
 from tests.unit.relay.people import call_id, person, register
 from tests.unit.transport.quic.control_client import fails
+from transport.io import private_files
+from transport.io.private_files import database_files
 from transport.wire import stun
 from transport.wire.addresses import parse_relay
 from transport.wire.relay_messages import Answer, Answered, Draining, Ended, Granted, Incoming, Invite, Lookup, Refused
@@ -27,6 +30,30 @@ from transport.wire.relay_messages import Answer, Answered, Draining, Ended, Gra
 ROOT = Path(__file__).parents[3]
 CALL = call_id(1)
 PACKET = b"\x41" + bytes(range(250)) * 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+@pytest.mark.parametrize("name", [".", IDENTITY_FILE, *database_files(DATABASE_FILE)])
+def test_a_relay_trusts_nothing_that_others_can_write_to(tmp_path: Path, name: str) -> None:
+    own_identity(tmp_path)
+    path = tmp_path / name
+    if not path.exists():
+        path.write_bytes(b"")
+    path.chmod(path.stat().st_mode | 0o020)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(RelayError, match=f"others can write to {path}"):
+        asyncio.run(Relay(RelayConfig(tmp_path, ("127.0.0.1",), port=0)).start())
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX owners")
+def test_a_relay_trusts_no_key_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_identity(tmp_path)
+    monkeypatch.setattr(private_files, "_ROOT", -1)
+    stranger = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)
+    with pytest.raises(RelayError, match="belongs to another user"):
+        asyncio.run(Relay(RelayConfig(tmp_path, ("127.0.0.1",), port=0)).start())
 
 
 @pytest.mark.parametrize("factory", [asyncio.SelectorEventLoop, relay_loop_factory()])

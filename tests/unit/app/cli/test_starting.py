@@ -112,9 +112,13 @@ def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:
     open_to_all = tmp_path / "home"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
-    engine = LocalEngine(open_to_all)
-    engine.start()
     with pytest.raises(EngineUnreachable, match="home-open-to-all"):
+        LocalEngine(open_to_all).start()
+    assert not list(open_to_all.iterdir())
+    (tmp_path / "other" / "engine.lock").mkdir(parents=True)
+    engine = LocalEngine(tmp_path / "other")
+    engine.start()
+    with pytest.raises(EngineUnreachable, match="home-not-writable"):
         asyncio.run(engine.connect())
 
 

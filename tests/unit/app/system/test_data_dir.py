@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.system.data_dir import AlreadyRunning, Home, HomeError, HomeLock, find_home, prepare
+from app.system.data_dir import AlreadyRunning, Home, HomeError, HomeLock, check, find_home, prepare
+from transport.io import private_files
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
 
@@ -75,6 +76,44 @@ def test_a_folder_open_to_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="home-open-to-all"):
         a_home(tmp_path / "h")
     assert stat.S_IMODE((tmp_path / "h").stat().st_mode) == 0o1777
+
+
+@posix
+@pytest.mark.parametrize("name", ["identity.key", "identity.crt", "engine.lock", "segue.db", "segue.db-wal", "logs"])
+def test_a_file_that_others_can_write_to_is_refused(tmp_path: Path, name: str) -> None:
+    home = a_home(tmp_path / "h")
+    path = home.folder / name
+    if name != "logs":
+        path.write_bytes(b"planted")
+    path.chmod(path.stat().st_mode | stat.S_IWGRP)
+    for look in (prepare, check):
+        with pytest.raises(HomeError, match="home-open-to-all") as refused:
+            look(home)
+        assert refused.value.values == {"path": str(path)}
+
+
+@posix
+def test_a_folder_of_another_user_is_refused_and_nothing_is_made_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "h").mkdir()
+    monkeypatch.setattr(private_files, "_ROOT", -1)
+    stranger = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)
+    with pytest.raises(HomeError, match="home-of-another"):
+        a_home(tmp_path / "h")
+    assert not list((tmp_path / "h").iterdir())
+
+
+@posix
+@pytest.mark.parametrize("mask", [0, 0o002, 0o022, 0o077])
+def test_new_folders_do_not_follow_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        home = a_home(tmp_path / "a" / "b")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (home.folder.parent, home.folder, home.logs)} == {0o700}
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
