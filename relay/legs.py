@@ -178,8 +178,8 @@ class LegTable:
         Returns the answer and then whatever waited for the leg, or ``None`` when the request proves nothing:
         then nothing has moved.
         """
-        leg = self._by_username.get(request.username or "")
-        if leg is None or not request.authentic(leg.grant.password):
+        leg = self._owner(request)
+        if leg is None:
             self.drops["unauthenticated"] += 1
             return None
         seen = request.transaction_id in leg.transactions
@@ -202,6 +202,16 @@ class LegTable:
             outgoing.append((source, data))
         leg.waiting_bytes = 0
         return outgoing
+
+    def is_authentic(self, request: stun.StunMessage) -> bool:
+        """Whether a request has a leg's credentials and is not one that was seen before."""
+        leg = self._owner(request)
+        return leg is not None and request.transaction_id not in leg.transactions
+
+    def _owner(self, request: stun.StunMessage) -> Leg | None:
+        """The leg whose credentials a request carries."""
+        leg = self._by_username.get(request.username or "")
+        return leg if leg is not None and request.authentic(leg.grant.password) else None
 
     def _move(self, leg: Leg, source: Source) -> None:
         older = self._by_source.get(source)

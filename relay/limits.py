@@ -13,11 +13,12 @@ from transport.net.token_bucket import Rate, TokenBucket
 
 LimitKind = Literal[
     "session", "failed-proof", "registration", "registration-address", "lookup", "lookup-address", "invite",
-    "invite-address", "stun",
+    "invite-address", "stun", "stun-session", "stun-leg",
 ]  # fmt: skip
 
-# A bucket is under 300 bytes with its key: 65,536 of them are 20 MiB at most.
-MAX_BUCKETS = 65_536
+# Of each kind, so that sources that cost nothing to forge ("stun") push out no others. A bucket is under 300 bytes with
+# its key: 5 MiB a kind, and more subjects than there are sessions (20,000) would have to be busy at the same time.
+MAX_BUCKETS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ class RelayLimits:
     stun: Rate = Rate(240, 60.0)
     """Answers to Binding requests without valid credentials, per IPv4 /24 or IPv6 /64: one profile takes forty, and a
     carrier's subscribers share addresses."""
+    stun_session: Rate = Rate(240, 60.0)
+    """The same for one address (IPv6: /64) that a logged-in session comes from: never counted with its neighbours."""
+    stun_leg: Rate = Rate(60, 4.0)
+    """Answers to requests with one leg's credentials that do not bind it: classifying a NAT takes forty."""
     leg_packets: Rate = Rate(400, 200.0)
     """Packets per leg: voice is 50 a second, acknowledgements as many again, and a swap doubles both."""
 
@@ -70,41 +75,42 @@ class RelayLimits:
             "invite": self.invite,
             "invite-address": self.invite_address,
             "stun": self.stun,
+            "stun-session": self.stun_session,
+            "stun-leg": self.stun_leg,
         }
         return rates[kind]
 
 
 @dataclass(slots=True)
 class Limiter:
-    """Buckets by kind and subject. When memory is full the bucket that rested longest is forgotten: it is the
-    fullest, so forgetting it forgives the least."""
+    """A table of buckets for each kind. When one is full, its bucket that rested longest is forgotten: it is the
+    fullest, so forgetting it forgives the least. No kind makes another one forget."""
 
     limits: RelayLimits
     max_buckets: int = MAX_BUCKETS
-    _buckets: OrderedDict[tuple[LimitKind, str | bytes], TokenBucket] = field(default_factory=OrderedDict)
+    _tables: dict[LimitKind, OrderedDict[str | bytes, TokenBucket]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return sum(map(len, self._tables.values()))
 
     def take(self, kind: LimitKind, subject: str | bytes, now: float) -> float:
         """Count one: 0.0 when it is within the limit, else the seconds to wait."""
-        return self._bucket(kind, subject, now).take(self.limits.rate(kind), now)
+        rate = self.limits.rate(kind)
+        table = self._tables.setdefault(kind, OrderedDict())
+        bucket = table.get(subject)
+        if bucket is None:
+            while len(table) >= self.max_buckets:
+                table.popitem(last=False)
+            bucket = table[subject] = TokenBucket(rate, now)
+        else:
+            table.move_to_end(subject)
+        return bucket.take(rate, now)
 
     def peek(self, kind: LimitKind, subject: str | bytes, now: float) -> float:
         """What :meth:`take` would say, counting nothing."""
-        bucket = self._buckets.get((kind, subject))
+        table = self._tables.get(kind)
+        bucket = table.get(subject) if table is not None else None
         return bucket.peek(self.limits.rate(kind), now) if bucket is not None else 0.0
-
-    def _bucket(self, kind: LimitKind, subject: str | bytes, now: float) -> TokenBucket:
-        key = (kind, subject)
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            while len(self._buckets) >= self.max_buckets:
-                self._buckets.popitem(last=False)
-            bucket = self._buckets[key] = TokenBucket(self.limits.rate(kind), now)
-        else:
-            self._buckets.move_to_end(key)
-        return bucket
 
 
 def address_subject(host: str) -> str:

@@ -2,7 +2,8 @@
 
 On a media port the first byte tells QUIC (forwarded, :mod:`relay.legs`) from STUN (RFC 7983, RFC 9443). A Binding
 request with a username binds a leg; one without is a plain question "what is my address?" and is answered to
-anyone, within the limits of the asker's network.
+anyone. Strangers share the limit of their network. Whoever is logged in from an address, or proves a leg's password,
+has a limit of their own, since anybody can use up the other one in a neighbour's name.
 
 Anyone can ask in another's name. So what RFC 5780 adds, answers from another address or port (CHANGE-REQUEST) and the
 two addresses that say where from (RESPONSE-ORIGIN, OTHER-ADDRESS), is for questions that are at least as long as their
@@ -10,10 +11,11 @@ answer; a plain answer has 40 bytes (IPv6: 52) and the shortest question 20.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Literal
 
 from relay.legs import Datagram, LegTable, Outgoing, Source, endpoint
-from relay.limits import Limiter, network_subject
+from relay.limits import Limiter, address_subject, network_subject
 from relay.stun_origins import Origins
 from transport.wire import stun
 from transport.wire.demux import QUIC_FIRST_BYTE, PacketKind, packet_kind
@@ -24,9 +26,17 @@ StunOutcome = Literal["answered", "limited", "malformed", "unchangeable"]
 
 class DatagramHandler:
     """Media and STUN ports alike; the leg table is shared, and STUN-only ports do not reach it. ``origins`` are all
-    of the relay's sockets that a handler is used for."""
+    of the relay's sockets that a handler is used for; ``is_validated`` tells of an address (as
+    :func:`relay.limits.address_subject` has it) whether somebody is logged in from there."""
 
-    def __init__(self, legs: LegTable, limiter: Limiter, origins: Origins | None = None) -> None:
+    def __init__(
+        self,
+        legs: LegTable,
+        limiter: Limiter,
+        origins: Origins | None = None,
+        is_validated: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._is_validated = is_validated
         self._origins = origins or Origins()
         self._legs = legs
         self._limiter = limiter
@@ -63,7 +73,7 @@ class DatagramHandler:
             if bound is not None:
                 return bound
         # Anyone can make us answer what follows, from any address that is not theirs, so it is rationed.
-        if self._limiter.take("stun", network_subject(source[1][0]), now) > 0.0:
+        if self._is_over_limit(request, source, now):
             self.stun["limited"] += 1
             return []
         if with_username:
@@ -72,6 +82,16 @@ class DatagramHandler:
         answer = self._answer(request, len(document), source)
         self.stun["answered" if answer else "unchangeable"] += 1
         return answer
+
+    def _is_over_limit(self, request: stun.StunMessage, source: Source, now: float) -> bool:
+        """Whoever has used up their own limit is still one of their network."""
+        host = source[1][0]
+        if self._legs.is_authentic(request) and not self._limiter.take("stun-leg", request.username or "", now):
+            return False
+        address = address_subject(host)
+        if self._is_validated(address) and not self._limiter.take("stun-session", address, now):
+            return False
+        return self._limiter.take("stun", network_subject(host), now) > 0.0
 
     def _answer(self, request: stun.StunMessage, size: int, source: Source) -> list[Outgoing]:
         """RFC 5780 §6.1. A change that cannot be made is not answered: any answer would be taken for one."""

@@ -54,6 +54,7 @@ class Router:
         self._sessions: dict[ev.SessionId, Session] = {}
         self._by_key: dict[bytes, Session] = {}
         self._per_subject: Counter[str] = Counter()
+        self._logged_in: Counter[str] = Counter()
         self._unproven: deque[tuple[float, ev.SessionId]] = deque()
         self._missed: OrderedDict[bytes, list[wire.Ended]] = OrderedDict()
         self._drain_until_s: float | None = None
@@ -69,6 +70,10 @@ class Router:
     @property
     def authenticated_count(self) -> int:
         return len(self._by_key)
+
+    def is_validated(self, subject: str) -> bool:
+        """Whether somebody is logged in from an address (:func:`relay.limits.address_subject`)."""
+        return subject in self._logged_in
 
     @property
     def name_count(self) -> int:
@@ -193,6 +198,7 @@ class Router:
         session.certificate = message.certificate
         session.home = "" if message.name else message.home
         self._by_key[session.key] = session
+        self._logged_in[session.subject] += 1
         commands.append(
             ev.SendMessage(
                 session.number,
@@ -222,10 +228,9 @@ class Router:
     def _forget(self, session: Session, now: float, keeps_name: str = "") -> list[ev.RouterCommand]:
         """Drop a session. Its calls live on for now; ``keeps_name`` is one that its successor takes at once."""
         del self._sessions[session.number]
-        self._per_subject[session.subject] -= 1
-        if not self._per_subject[session.subject]:
-            del self._per_subject[session.subject]
+        _release(self._per_subject, session.subject)
         if session.is_authenticated:
+            _release(self._logged_in, session.subject)
             del self._by_key[session.key]
             self.calls.went(session.key, now)
         return self._directory.forget(session, keeps_name)
@@ -339,6 +344,7 @@ class Router:
         commands += [ev.CloseSession(number, "the relay has stopped") for number in self._sessions]
         self._sessions.clear()
         self._by_key.clear()
+        self._logged_in.clear()
         self._directory.clear()
         self._stopped = True
         return [*commands, ev.StopRelay()]
@@ -364,3 +370,9 @@ class Router:
         if close:
             commands.append(ev.CloseSession(session, text[:300]))
         return commands
+
+
+def _release(counts: Counter[str], subject: str) -> None:
+    counts[subject] -= 1
+    if not counts[subject]:
+        del counts[subject]

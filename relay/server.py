@@ -126,7 +126,7 @@ class Relay:
                 random.SystemRandom(),
             )
             origins = Origins([udp.getsockname()[:2] for udp in (*media, *stun)])
-            self._datagrams = DatagramHandler(self._legs, limiter, origins)
+            self._datagrams = DatagramHandler(self._legs, limiter, origins, self._router.is_validated)
             self._sockets = DatagramSockets(self._datagrams)
             self._closers.callback(self._sockets.close)
             # In the order of their origins.

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from relay import legs as lg
 from relay.events import LegGrant
-from relay.limits import Limiter, RelayLimits
+from relay.limits import Limiter, RelayLimits, address_subject
 from relay.media_port import DatagramHandler
 from transport.net.token_bucket import Rate
 from transport.wire import stun
@@ -243,6 +243,31 @@ def test_questions_are_rationed_by_network_and_binds_are_not() -> None:
     wrong = stun.binding_request(b"w" * 12, CALLER.username, "wrong-password-here")
     assert handler.media(wrong, A, 0.0) == []
     assert handler.stun["limited"] == 3
+
+
+def test_forged_questions_of_a_network_switch_nothing_off_for_who_is_known_there() -> None:
+    made = lg.LegTable(RelayLimits().leg_packets)
+    made.create("call", CALLER, CALLEE, 0.0)
+    logged_in, same_network = ("192.0.2.1", "2001:db8::1"), ("192.0.2.9", "2001:db8::9")
+    known = {address_subject(host) for host in logged_in}
+    handler = DatagramHandler(made, Limiter(RelayLimits(stun=Rate(3, 0.0))), is_validated=known.__contains__)
+
+    def answered(data: bytes, host: str) -> bool:
+        return bool(handler.question(data, (0, (host, 5000)), 0.0))
+
+    plain = stun.binding_request(b"q" * 12)
+    for number in range(300):
+        answered(plain, f"192.0.2.{number % 200 + 10}")
+    assert not answered(plain, same_network[0])
+    # From the address of a session, and with a leg's credentials from any address of the network.
+    assert all(answered(plain, host) for host in (*logged_in, same_network[1]) for _ in range(50))
+    for number in range(40):
+        request = stun.binding_request(number.to_bytes(12, "big"), CALLER.username, CALLER.password)
+        assert answered(request, same_network[0])
+    wrong = stun.binding_request(b"w" * 12, CALLER.username, CALLEE.password)
+    assert not answered(wrong, same_network[0])
+    # A limit of one's own is a limit too.
+    assert not all(answered(plain, logged_in[0]) for _ in range(300))
 
 
 @given(st.binary(max_size=1600), st.sampled_from([A, B, THIRD]))

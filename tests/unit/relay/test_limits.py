@@ -1,10 +1,12 @@
 """relay.limits: token buckets in bounded memory."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits import Limiter, RelayLimits, address_subject, network_subject
+from relay.limits import Limiter, LimitKind, RelayLimits, address_subject, network_subject
 from transport.net.token_bucket import Rate, TokenBucket
 
 
@@ -69,6 +71,18 @@ def test_memory_is_bounded_and_the_longest_rested_goes_first() -> None:
     for number in range(10_000):
         limiter.take("lookup", str(number), 2.0)
     assert len(limiter) == 3
+
+
+@pytest.mark.parametrize("kind", get_args(LimitKind))
+@pytest.mark.parametrize("flooded", get_args(LimitKind))
+def test_no_kind_of_source_resets_the_limit_of_another(kind: LimitKind, flooded: LimitKind) -> None:
+    limiter = Limiter(RelayLimits(), max_buckets=8)
+    while not limiter.take(kind, "somebody", 0.0):
+        pass
+    for number in range(100):
+        limiter.take(flooded, f"forged {number}", 0.0)
+    assert len(limiter) <= 9
+    assert (limiter.peek(kind, "somebody", 0.0) > 0.0) is (kind != flooded)
 
 
 @pytest.mark.parametrize(

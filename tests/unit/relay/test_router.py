@@ -2,8 +2,16 @@
 
 import pytest
 
-from relay.events import DrainRequested, GarbageArrived, MessageArrived, NameStored, SessionOpened, TimerFired
-from relay.limits import RelayLimits
+from relay.events import (
+    DrainRequested,
+    GarbageArrived,
+    MessageArrived,
+    NameStored,
+    SessionClosed,
+    SessionOpened,
+    TimerFired,
+)
+from relay.limits import RelayLimits, address_subject
 from relay.router import AUTHENTICATE_WITHIN_S
 from tests.unit.relay.people import authenticate, call_id, person, register
 from tests.unit.relay.world import NAMES, RELAY, World
@@ -401,3 +409,17 @@ def test_whoever_comes_while_draining_is_notified() -> None:
     session = world.open()
     messages = world.say(session, authenticate(world.challenge(session), STRANGER))
     assert messages[1:] == [Draining(20.0)]
+
+
+def test_an_address_is_validated_while_somebody_is_logged_in_from_there() -> None:
+    world = World()
+    stranger = world.open("192.0.2.1")
+    assert not world.router.is_validated(address_subject("192.0.2.1"))
+    world.feed(SessionClosed(stranger))
+    older = world.login(person(1), host="192.0.2.1")
+    newer = world.login(person(1), host="198.51.100.1")
+    assert older in world.closed
+    assert not world.router.is_validated(address_subject("192.0.2.1"))
+    assert world.router.is_validated(address_subject("198.51.100.1"))
+    world.feed(SessionClosed(newer))
+    assert not world.router.is_validated(address_subject("198.51.100.1"))
