@@ -60,6 +60,8 @@ class SessionSetup:
     """How the user calls the other person."""
     first_call: bool = False
     """Nobody with this key was ever in a call with the user."""
+    vouched: bool = True
+    """Whether a relay or a known key says that the other side is ``person``; otherwise only they say so."""
     media: MediaConfig = field(default_factory=MediaConfig)
     relay: ev.RelayConnected = field(default_factory=ev.RelayConnected)
     """The session with the relay, where it stands already."""
@@ -93,6 +95,7 @@ class CallSession:
         self.person = setup.person
         self.title = setup.title
         self.first_call = setup.first_call
+        self.vouched = setup.vouched
         self.call = CallMachine()
         self.media = CallMedia(setup.pump, setup.media, setup.rng)
         self.record = Recorder(str(setup.person), now, setup.profile)

@@ -19,7 +19,7 @@ from app.system.loop import run_on_own_loop
 from app.system.output import complain, say
 from app.system.parent_watch import watch_parent
 from app.text.accounts import relay_text
-from app.text.calls import end_text
+from app.text.calls import end_text, incoming_text
 from app.text.problems import notice_text, problem_text
 from app.text.traversal import step_line
 from transport.io.stop_signals import on_stop_signals
@@ -164,7 +164,7 @@ async def _listen(watch: EngineWatch, answer_after_s: float, once: bool) -> Exit
 async def _answer(watch: EngineWatch, incoming: engine_state.CallStatus, ring_s: float) -> ExitStatus:
     """Let it ring, answer, and wait for the end."""
     call_id = incoming.call_id
-    say(f"incoming call from {incoming.address}")
+    say(incoming_text(incoming))
     if ring_s:
         await watch.until(lambda state: _is_over(state, call_id), ring_s)
     watch.command(messages.AnswerCall(call_id=call_id))

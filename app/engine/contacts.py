@@ -38,10 +38,3 @@ class ContactCommands:
         """Put somebody into the list."""
         self._store.people.add(person, alias)
         self._people_changed()
-
-    def trust(self, person: PersonAddress, *, verified: bool) -> None:
-        """The user decided on a key."""
-        if verified:
-            self._store.people.mark_verified(person)
-        else:
-            self._store.people.accept_changed_key(person)

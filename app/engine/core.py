@@ -5,8 +5,6 @@ Windows and relay sessions come in as events; what has to be done goes out as co
 history and settings are called directly: they are kept in memory and written through.
 """
 
-import hmac
-
 from app.account.status import AccountStatus, State, own_address
 from app.call import events as ev
 from app.call.session import CallSession, SessionSetup
@@ -30,8 +28,8 @@ from app.engine.events import (
 )
 from app.ipc import messages
 from app.model.end_reasons import end_reason
-from app.model.key_pinning import Trust, decide
-from app.model.terms import Values
+from app.model.key_pinning import Pin, Trust, decide, same_key
+from app.model.terms import KeyTrust, Values
 from app.network.recall import KnownNetworks
 from app.system.errors import AppError
 from transport.quic.session_events import Connected, Disconnected, Rejected, RelayEvent, RelayMessageReceived
@@ -117,8 +115,8 @@ class EngineCore:
             case messages.SetMuted(muted):
                 if self.session is not None:
                     self._out.append(ToCall(self.session, ev.UserMuted(muted)))
-            case messages.TrustKey(address, verified):
-                self._trust(parse_person(address), verified=verified)
+            case messages.TrustKey(address, key, verified):
+                self._trust(parse_person(address), key, verified=verified)
 
     def _place(self, person: PersonAddress, now: float) -> None:
         self.refuse_in_call()
@@ -144,20 +142,22 @@ class EngineCore:
         if self.session is not None and self.session.is_call(call_id):
             self._out.append(ToCall(self.session, event))
 
-    def _trust(self, person: PersonAddress, *, verified: bool) -> None:
+    def _trust(self, person: PersonAddress, seen: str, *, verified: bool) -> None:
+        """The user decided on the key ``seen`` (hex), and on no other that may have come meanwhile. Only a key that was
+        proven to belong to the address is ever offered (:mod:`app.model.key_pinning`): never a guest's."""
         people, session = self._store.people, self.session
-        if session is None or session.person.short != person.short:
-            session = None
-        elif session.call.view.trust == "changed" and not verified:
-            # Also a guest's key, which nobody but the user can vouch for.
-            people.meet(person, session.call.view.key, session.call.view.certificate)
-        if verified:
-            people.mark_verified(person)
-        else:
-            people.accept_changed_key(person)
         known = people.get(person)
-        if session is not None and known is not None:
-            self._out.append(ToCall(session, ev.KeyAccepted(known.pin.trust)))
+        pin, key = known.pin if known is not None else Pin(), _key(seen)
+        if verified and same_key(pin.key, key) and not pin.offered_key:
+            people.mark_verified(person)
+        elif not verified and same_key(pin.offered_key, key):
+            people.accept_changed_key(person)
+        elif session is not None and not session.vouched and same_key(session.call.view.key, key):
+            raise AppError("key-not-vouched", address=person.short)
+        else:
+            raise AppError("key-not-offered")
+        if session is not None and session.person.short == person.short and same_key(session.call.view.key, key):
+            self._out.append(ToCall(session, ev.KeyAccepted("verified" if verified else "first-use")))
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
@@ -169,6 +169,7 @@ class EngineCore:
         *,
         key: bytes | None = None,
         first_call: bool = False,
+        vouched: bool = True,
     ) -> CallSession:
         """``key`` is that of a caller, who may not be the one at the address they give."""
         self._forget_call(keep=route)
@@ -176,13 +177,14 @@ class EngineCore:
         own = own_address(self._store.documents.profile)
         known = self._store.people.get(person)
         # What the user calls somebody is for that person's key alone.
-        is_theirs = known is not None and (key is None or hmac.compare_digest(known.pin.key, key))
+        is_theirs = known is not None and (key is None or same_key(known.pin.key, key))
         setup = SessionSetup(
             identity=config.identity,
             home_address=str(own) if own is not None else "",
             person=person,
             title=known.alias if known is not None and known.alias and is_theirs else person.name,
             first_call=first_call,
+            vouched=vouched,
             pump=config.pump,
             media=config.media,
             relay=_connected(route),
@@ -285,15 +287,36 @@ class EngineCore:
             self._store.calls.add(missed_call(call_id, person, now + self._config.wall_offset_s))
             return
         known = people.get(person)
-        trust = known.pin.trust if known is not None else "unknown"
-        if known is not None and decide(known.pin.key, caller.key) is Trust.CHANGED:
-            trust = "changed"
-        session = self._begin(route, person, now, key=caller.key, first_call=not people.knows_key(caller.key))
+        pin = known.pin if known is not None else Pin()
         # A guest's address is only what they say: their key is compared with it, but not kept for it.
+        is_claim = not caller.name and bool(caller.home)
+        is_theirs = same_key(pin.key, caller.key) or same_key(pin.offered_key, caller.key)
+        first_call = not people.knows_key(caller.key)
+        session = self._begin(
+            route, person, now, key=caller.key, first_call=first_call, vouched=is_theirs or not is_claim
+        )
         self._is_vouched = bool(caller.name)
-        if self._is_vouched and trust == "changed":
+        trust = _trust_in(pin, caller.key)
+        if self._is_vouched and (trust == "changed" or pin.offered_key):
             people.meet(person, caller.key, caller.certificate)
         self._out.append(ToCall(session, ev.CallArrived(call_id, str(person), caller, incoming.leg, trust)))
+
+
+def _key(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
+
+
+def _trust_in(pin: Pin, key: bytes) -> KeyTrust:
+    """What the caller's key is, whatever other key may be offered beside the pinned one."""
+    match decide(pin.key, key):
+        case Trust.FIRST_USE:
+            return "unknown"
+        case Trust.CHANGED:
+            return "changed"
+    return "verified" if pin.verified else "first-use"
 
 
 def _connected(route: RelayRoute) -> ev.RelayConnected:

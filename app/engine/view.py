@@ -139,6 +139,7 @@ def _contacts(
             online=picture.online.get(short),
             blocked=person.blocked,
             trust=person.pin.trust,
+            key=person.pin.key.hex(),
             safety_number=numbers.of(person.pin.key),
             last_call=last_calls.get(short),
         )
@@ -158,7 +159,9 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, no
         address=view.address,
         title=session.title,
         first_call=session.first_call,
+        vouched=session.vouched,
         trust=view.trust,
+        key=view.key.hex(),
         safety_number=numbers.of(view.key),
         placed=times.placed + wall_offset_s,
         answered=wall(times.answered),

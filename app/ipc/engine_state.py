@@ -42,13 +42,14 @@ class Me(Frozen, frozen=True):
 
 
 class Contact(Frozen, frozen=True):
-    """Somebody in the list. ``safety_number`` is empty until their key is known."""
+    """Somebody in the list. ``key`` (hex) and ``safety_number`` are empty until their key is known."""
 
     address: str
     alias: str = ""
     online: bool | None = None
     blocked: bool = False
     trust: KeyTrust = "unknown"
+    key: str = ""
     safety_number: str = ""
     last_call: float | None = None
     """Unix time in seconds."""
@@ -186,7 +187,11 @@ class CallStatus(Frozen, frozen=True):
     title: str
     first_call: bool = False
     """Nobody of this key has called or been called before."""
+    vouched: bool = True
+    """False: ``address`` is only what a guest says; neither their relay nor their key shows that it is theirs."""
     trust: KeyTrust = "unknown"
+    key: str = ""
+    """Of the other side, hex; empty until it is known."""
     safety_number: str = ""
     placed: float = 0.0
     answered: float | None = None

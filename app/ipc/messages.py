@@ -21,7 +21,7 @@ from app.model.terms import (
 )
 from transport.wire import codec
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 
 
 class Tagged(Struct, frozen=True, tag=True, omit_defaults=True):
@@ -209,9 +209,11 @@ class BlockContact(Tagged, frozen=True):
 
 
 class TrustKey(Tagged, frozen=True):
-    """``verified``: the safety numbers were compared. Otherwise: accept the changed key as theirs."""
+    """``verified``: the safety numbers were compared. Otherwise: accept the changed key as theirs. ``key`` (hex) is
+    the one that the person saw; another one is not accepted in its place."""
 
     address: ShortText
+    key: ShortText
     verified: bool
 
 

@@ -45,11 +45,16 @@ class Pin:
         return "verified" if self.verified else "first-use"
 
 
+def same_key(one: bytes, other: bytes) -> bool:
+    """Whether both are the same key, in constant time; no key is the same as none."""
+    return bool(one) and hmac.compare_digest(one, other)
+
+
 def decide(pinned: bytes, offered: bytes) -> Trust:
     """Compare an offered key with the pinned one (empty: none yet)."""
     if not pinned:
         return Trust.FIRST_USE
-    return Trust.SAME if hmac.compare_digest(pinned, offered) else Trust.CHANGED
+    return Trust.SAME if same_key(pinned, offered) else Trust.CHANGED
 
 
 def meet(pin: Pin, key: bytes, certificate: bytes) -> tuple[Trust, Pin]:

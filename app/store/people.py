@@ -7,7 +7,7 @@ relay, so that one person is not two.
 from dataclasses import dataclass, field, replace
 
 from app.model import key_pinning
-from app.model.key_pinning import Pin, Trust
+from app.model.key_pinning import Pin, Trust, same_key
 from app.model.sanitize import one_line
 from app.store.collection import Collection
 from app.store.database import Row
@@ -60,11 +60,11 @@ class People(Collection[KnownPerson]):
         known = self._items.get(address.short)
         if known is not None and known.blocked:
             return True
-        return bool(key) and any(person.blocked and person.pin.key == key for person in self._items.values())
+        return any(person.blocked and same_key(person.pin.key, key) for person in self._items.values())
 
     def knows_key(self, key: bytes) -> bool:
         """Whether anybody was met with this key before."""
-        return any(person.pin.key == key for person in self._items.values())
+        return any(same_key(person.pin.key, key) for person in self._items.values())
 
     # -- changing --------------------------------------------------------------------------------------------------
 

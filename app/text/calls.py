@@ -115,6 +115,12 @@ PHASE_MARKS = {
     "failed": "{phase} did not work",
     "cancelled": "{phase} was stopped",
 }
+FIRST_CALL = "First call from this person"
+NOBODY_VOUCHES = "Nobody vouches for it: anybody can call as a guest and say so."
+KEY_CHANGED = "Careful: their key has changed."
+KEY_OF_ANOTHER = "Careful: the key is not the one that you know of this person."
+GUEST, CLAIM = "A guest", "Says to be {address}"
+INCOMING, INCOMING_GUEST = "incoming call from {address}", "incoming call from a guest who says to be {address}"
 LINES = {
     ("direct", False): "Direct",
     ("direct", True): "Direct · {rtt_ms:.0f} ms",
@@ -141,6 +147,26 @@ def reason_text(reason: str, detail: str = "", *, outgoing: bool = True, answere
 def end_text(call: CallStatus) -> str:
     """Why a call has ended."""
     return reason_text(call.end_reason, call.end_detail, outgoing=call.outgoing, answered=call.answered is not None)
+
+
+def caller_text(call: CallStatus, title: str, address: str) -> tuple[str, str]:
+    """Name and address of the other side, given as they are to be shown. Of a guest for whose address nobody vouches
+    the address is given as what they say, and their name is not taken from it."""
+    return (title, address) if call.vouched else (sentence(GUEST), sentence(CLAIM, address=address))
+
+
+def caller_note(call: CallStatus) -> str:
+    """What to know of a caller before answering; empty where there is nothing."""
+    if call.trust == "changed":
+        return sentence(KEY_CHANGED if call.vouched else KEY_OF_ANOTHER)
+    if not call.vouched:
+        return sentence(NOBODY_VOUCHES)
+    return sentence(FIRST_CALL) if call.first_call else ""
+
+
+def incoming_text(call: CallStatus) -> str:
+    """Who calls, for the command line."""
+    return sentence(INCOMING if call.vouched else INCOMING_GUEST, address=call.address)
 
 
 def path_text(call: CallStatus) -> str:

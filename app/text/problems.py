@@ -45,6 +45,14 @@ PROBLEMS: dict[str, UserMessage] = {
     "own-address": UserMessage("That is your own address.", action="To hear yourself, call Echo."),
     "in-call": UserMessage("You are in a call.", action="Hang up first."),
     "account-busy": UserMessage("Segue is still busy with the last step."),
+    "key-not-offered": UserMessage(
+        "Another key has come in the meantime.", "Segue did not accept any.", "Look at it again, then decide."
+    ),
+    "key-not-vouched": UserMessage(
+        "This caller says to be {address}, but that person's relay does not vouch for the caller's key.",
+        "Segue keeps the key that it knows.",
+        "Call {address} yourself: if the key has really changed, Segue asks you then.",
+    ),
     "unknown-command": UserMessage("This version of Segue cannot do that."),
     "no-report": UserMessage("There is no report of that call any more.", "Segue keeps only that of the last call."),
     "no-trace": UserMessage("There is no trace of that call any more.", "Segue keeps only that of the last call."),

@@ -11,7 +11,7 @@ from app.ipc.messages import EngineState
 from app.text.catalogue import sentence
 from app.ui.commands import CallCommands, Send
 from app.ui.theme.icons import logo
-from app.ui.widgets.format import menu_text, plain, short_address
+from app.ui.widgets.format import caller, menu_text
 
 NOTIFICATION_MS = 45_000
 # Some notification servers read their text as markup: these signs would begin it.
@@ -71,7 +71,7 @@ class Tray(QObject):
         self._mute.setText(self.tr("Unmute") if call is not None and call.muted else self.tr("Mute"))
         self._hang_up.setVisible(call is not None and not incoming)
         if call is not None:
-            self._status.setText(menu_text(call.title))
+            self._status.setText(menu_text(caller(call)[0]))
         else:
             self._status.setText(self.tr("Online") if state.me.relay == "online" else self.tr("Offline"))
         self.icon.setToolTip(self.tr("Segue · {status}").format(status=self._status.text()))
@@ -94,5 +94,5 @@ class Tray(QObject):
 
 def notification(call: CallStatus) -> tuple[str, str]:
     """Title and text of the system's notification of an incoming call."""
-    title = sentence("{name} is calling", name=plain(call.title))
-    return title.translate(MARKUP), short_address(call.address).translate(MARKUP)
+    name, address = caller(call)
+    return sentence("{name} is calling", name=name).translate(MARKUP), address.translate(MARKUP)

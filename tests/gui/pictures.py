@@ -24,6 +24,11 @@ THEMES = ("light", "dark")
 README = {"home-light": ("home", "light", 680), "call-dark": ("call-panel-direct", "dark", 936)}
 
 
+def is_incoming(scene: Scene) -> bool:
+    """Whether the small window of an incoming call comes up too."""
+    return scene.state.call is not None and scene.state.call.phase == "incoming"
+
+
 def draw(
     application: QApplication, scene: Scene, theme: str, folder: Path, height_px: int = 0, *, packed: bool = False
 ) -> list[Path]:
@@ -37,8 +42,9 @@ def draw(
     if scene.prepare:
         PREPARE[scene.prepare](window, state)
     written = [_save(application, window, folder / f"{scene.name}-{theme}.png", packed)]
-    if state.call is not None and state.call.phase == "incoming":
-        written.append(_save(application, window.incoming, folder / f"incoming-window-{theme}.png", packed))
+    if is_incoming(scene):
+        file = folder / f"{scene.name}-window-{theme}.png"
+        written.append(_save(application, window.incoming, file, packed))
     window.tray.hide()
     for made in (window.incoming, window):
         made.hide()

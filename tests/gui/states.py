@@ -49,7 +49,10 @@ def person(name: str, alias: str = "", **more: object) -> Contact:
     return Contact(address=f"{name}@{RELAY}{PIN}", alias=alias, **more)  # type: ignore[arg-type]
 
 
-BOB = person("bob", "Bob Okafor", online=True, trust="verified", safety_number=SAFETY, last_call=NOW - 26 * 60)
+KEY = "cd" * 32
+
+
+BOB = person("bob", "Bob Okafor", online=True, trust="verified", key=KEY, safety_number=SAFETY, last_call=NOW - 26 * 60)
 
 
 CONTACTS = (
@@ -167,6 +170,7 @@ def call(phase: str, **more: object) -> CallStatus:
         address=BOB.address,
         title=BOB.title,
         trust="verified",
+        key=KEY,
         safety_number=SAFETY,
         placed=NOW - 70,
     )
@@ -270,6 +274,9 @@ HOPELESS = msgspec.structs.replace(
     local_nat=nat_summary(RANDOM),
     remote_nat=nat_summary(RANDOM),
 )
+
+
+CLAIM = dict(outgoing=False, title="bob", vouched=False, trust="unknown", first_call=True)
 
 
 CHANGED = call("ended", outgoing=True, trust="changed", end_reason="key-changed", ended=NOW, placed=NOW - 2)

@@ -41,7 +41,7 @@ from app.ui.main_window import MainWindow
 from app.ui.panel.export import TraceSaver
 from tests.gui.recording_bridge import RecordingBridge
 from tests.gui.scenes import PREPARE, VERSIONS
-from tests.gui.states import BOB, CHANGED, DIRECT, FIRST, HOME, NOTICES, TALKING, call, with_
+from tests.gui.states import BOB, CHANGED, DIRECT, FIRST, HOME, KEY, NOTICES, TALKING, call, with_
 
 # Seconds together, and `make check` has under a minute.
 pytestmark = pytest.mark.slow
@@ -78,7 +78,7 @@ def settings(**fields: object) -> ChangeSettings:
         (with_(HOME, contacts=(BLOCKED,)), "", ["block_button"], [BlockContact(BOB.address, False)]),
         (HOME, "bob", ["remove_button", "question_no"], []),
         (HOME, "bob", ["remove_button", "question_yes"], [RemoveContact(BOB.address)]),
-        (HOME, "bob", ["verify_button", "question_yes"], [TrustKey(BOB.address, True)]),
+        (HOME, "bob", ["verify_button", "question_yes"], [TrustKey(BOB.address, KEY, True)]),
         (HOME, "latest", ["erase_button", "question_yes"], [EraseHistory()]),
         (HOME, "typed", ["call_address"], [PlaceCall("zoe@calls.example")]),
         (HOME, "typed", ["add_address"], [AddContact("zoe@calls.example")]),
@@ -97,11 +97,11 @@ def settings(**fields: object) -> ChangeSettings:
             with_(HOME, call=CHANGED),
             "",
             ["accept_key", "question_yes"],
-            [TrustKey(BOB.address, False), DismissCall("call-1")],
+            [TrustKey(BOB.address, KEY, False), DismissCall("call-1")],
         ),
         (with_(HOME, call=CHANGED), "", ["accept_key", "question_no"], []),
         (with_(HOME, call=UNTRUSTED), "", ["refuse_call"], [DeclineCall("call-1")]),
-        (with_(HOME, call=UNTRUSTED), "", ["accept_key", "question_yes"], [TrustKey(BOB.address, False)]),
+        (with_(HOME, call=UNTRUSTED), "", ["accept_key", "question_yes"], [TrustKey(BOB.address, KEY, False)]),
         (HOME, "section-1", ["switch_always_relay"], [settings(always_relay=True)]),
         (HOME, "section-1", ["switch_try_harder"], [settings(try_harder=True)]),
         (HOME, "section-1", ["switch_port_mapping"], [settings(port_mapping=False)]),

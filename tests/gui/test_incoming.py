@@ -1,12 +1,15 @@
 """The small window of an incoming call."""
 
+import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from app.ipc.messages import AnswerCall, DeclineCall
+from app.ui.main_window import MainWindow
 from app.ui.pages.incoming import IncomingWindow
-from tests.gui.states import TALKING, call
+from app.ui.tray import notification
+from tests.gui.states import CLAIM, HOME, TALKING, call, with_
 from tests.gui.text import words
 
 # Seconds together, and `make check` has under a minute.
@@ -61,3 +64,20 @@ def test_a_changed_key_cannot_be_answered_from_the_small_window(qtbot: QtBot) ->
     with qtbot.waitSignal(window.look_wanted, timeout=1_000):
         qtbot.keyClick(window, Qt.Key.Key_Return)
     assert commands == []
+
+
+def test_a_claim_of_a_guest_is_shown_as_one_on_every_page(qtbot: QtBot, window: MainWindow) -> None:
+    claimed = call("incoming", **CLAIM)
+    small, _ = incoming(qtbot, **{name: value for name, value in CLAIM.items() if name != "outgoing"})
+    changed = msgspec.structs.replace(claimed, trust="changed")
+    for page, shown in ((window.call, claimed), (window.key_changed, changed), (small, claimed), (small, changed)):
+        window.show_state(with_(HOME, call=shown))
+        if page is small:
+            small.show_call(shown)
+        seen = words(page)
+        assert "says to be bob@relay.example:7850" in seen.replace("Says", "says")
+        assert page is window.key_changed or "A guest" in seen
+    assert not window.key_changed._acceptance.isVisibleTo(window.key_changed)
+    assert notification(claimed) == ("A guest is calling", "Says to be bob@relay.example:7850")
+    window.show_state(with_(HOME, call=msgspec.structs.replace(changed, vouched=True)))
+    assert window.key_changed._acceptance.isVisibleTo(window.key_changed)

@@ -323,8 +323,8 @@ ENGINE = Subject(
         ipc.HangUpCall("b" * 32),
         ipc.DismissCall("b" * 32),
         ipc.SetMuted(True),
-        ipc.TrustKey("ann@relay.example", True),
-        ipc.TrustKey("ann@relay.example", False),
+        ipc.TrustKey("ann@relay.example", "00" * 32, True),
+        ipc.TrustKey("ann@relay.example", "00" * 32, False),
         *(
             FromRelay(ANYWHERE, event)
             for event in (

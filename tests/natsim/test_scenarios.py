@@ -233,7 +233,7 @@ def test_a_caller_with_a_changed_key_rings_but_cannot_be_answered_unseen(two: Tw
     two.bob.answer()
     two.world.run(2.0)
     assert incoming.call.view.phase == "incoming" and placed.call.view.phase == "ringing"
-    two.bob.do(messages.TrustKey(str(two.ann.address), verified=False))
+    two.bob.do(messages.TrustKey(str(two.ann.address), incoming.call.view.key.hex(), verified=False))
     two.bob.answer()
     two.world.until(lambda: placed.call.view.phase == incoming.call.view.phase == "talking", 2.0)
 

@@ -5,7 +5,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.ipc.engine_state import CallStatus
 from app.ipc.messages import EngineState, Levels
-from app.text.calls import end_text, path_text
+from app.text.calls import caller_note, end_text, path_text
 from app.text.devices import device_text
 from app.ui.commands import CallCommands, Now, Send
 from app.ui.pages.call_controls import CallControls
@@ -15,7 +15,7 @@ from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Appear, Pulse
 from app.ui.widgets.avatar import Avatar
 from app.ui.widgets.buttons import quiet
-from app.ui.widgets.format import clock, menu_text, plain, short_address
+from app.ui.widgets.format import caller, clock, menu_text, plain
 from app.ui.widgets.labels import ElidedLabel, Icon, Label, small
 from app.ui.widgets.layout import card, column, row, wrap
 from app.ui.widgets.level_bars import LevelBars
@@ -58,10 +58,10 @@ class CallPage(Page):
             self._them.set_level(0)
         elif before.path != call.path:
             self._line_appears.begin()
-        title = plain(call.title)
-        self._avatar.set_title(call.title)
+        title, address = caller(call)
+        self._avatar.set_title(title)
         self._name.set_text(title)
-        self._address.set_text(short_address(call.address))
+        self._address.set_text(address)
         self._them_name.set_text(title)
         self._show_line(call)
         self._show_audio(call, state)
@@ -160,14 +160,14 @@ class CallPage(Page):
 
     def _sentence(self, call: CallStatus) -> str:
         match call.phase:
-            case "incoming" if call.first_call:
-                return self.tr("First call from this person")
+            case "incoming":
+                return caller_note(call)
             case "reconnecting":
                 return self.tr("The connection was lost. Segue keeps trying to get it back.")
             case "ended":
                 return plain(end_text(call), 400)
             case "talking" if call.peer_muted:
-                return self.tr("{name} is muted.").format(name=plain(call.title))
+                return self.tr("{name} is muted.").format(name=caller(call)[0])
             case _:
                 return ""
 

@@ -8,12 +8,13 @@ from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import QWidget
 
 from app.ipc.engine_state import CallStatus
+from app.text.calls import caller_note
 from app.ui.commands import CallCommands, Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Pulse
 from app.ui.widgets.avatar import Avatar
 from app.ui.widgets.buttons import danger, primary
-from app.ui.widgets.format import plain, short_address
+from app.ui.widgets.format import caller
 from app.ui.widgets.labels import ElidedLabel, small
 from app.ui.widgets.layout import column, row
 
@@ -71,16 +72,13 @@ class IncomingWindow(QWidget):
             self.hide()
             return
         self._commands.call = call
-        title = plain(call.title)
-        self._avatar.set_title(call.title)
+        title, address = caller(call)
+        self._avatar.set_title(title)
         self._name.set_text(title)
-        self._address.set_text(short_address(call.address))
+        self._address.set_text(address)
         changed = call.trust == "changed"
-        if changed:
-            self._note.show_text(self.tr("Careful: their key has changed."))
-        else:
-            self._note.show_text(self.tr("First call from this person") if call.first_call else "")
-        self._note.set_tone("warn" if changed else "muted")
+        self._note.show_text(caller_note(call))
+        self._note.set_tone("warn" if changed or not call.vouched else "muted")
         self._answer.setText(self.tr("See why") if changed else self.tr("Answer"))
         self._answer.set_icon("shield-alert" if changed else "phone")
         self.setAccessibleName(self.tr("{name} is calling").format(name=title))

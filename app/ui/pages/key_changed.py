@@ -32,10 +32,11 @@ class KeyChangedPage(Page):
         self._stay_text = Label(tone="muted", wrap=True)
         self._accept_text = Label(tone="muted", wrap=True)
         head = row(Icon("shield-alert", "warn", 40), self._title, spacing=2 * GRID_PX, stretch=1)
+        self._acceptance = self._choice(self._accept, self.tr("If you know why it changed"), self._accept_text)
         parts = (
             framed("alarm", column(head, self._text, margins=(3 * GRID_PX,) * 4)),
             self._choice(self._stay, self.tr("The safe choice"), self._stay_text),
-            self._choice(self._accept, self.tr("If you know why it changed"), self._accept_text),
+            self._acceptance,
         )
         self.setLayout(column(sheet(None, *parts, None, width_px=WIDTH_PX, name="key_changed_scroll")))
 
@@ -45,6 +46,10 @@ class KeyChangedPage(Page):
             return
         who = plain(call.title)
         self._title.setText(self.tr("This may not be {name}").format(name=who))
+        self._acceptance.setVisible(call.vouched)
+        if not call.vouched:
+            self._show_claim(short_address(call.address))
+            return
         self._text.setText(
             self.tr(
                 "The key of {address} has changed. Either they set up Segue again, for example on a new computer, or "
@@ -62,6 +67,19 @@ class KeyChangedPage(Page):
             ).format(name=who)
         )
 
+    def _show_claim(self, address: str) -> None:
+        self._text.setText(
+            self.tr(
+                "A guest is calling who says to be {address}, but their key is not the one that Segue knows. Their "
+                "relay does not vouch for it, so Segue does not accept it. No sound was sent."
+            ).format(address=address)
+        )
+        self._stay_text.setText(
+            self.tr("Call {address} yourself. If their key has really changed, Segue asks you then.").format(
+                address=address
+            )
+        )
+
     @staticmethod
     def _choice(button: Button, title: str, text: Label) -> QFrame:
         button.setMinimumWidth(BUTTON_PX)
@@ -75,7 +93,7 @@ class KeyChangedPage(Page):
             return
 
         def accept() -> None:
-            self._send(TrustKey(address=call.address, verified=False))
+            self._send(TrustKey(address=call.address, key=call.key, verified=False))
             if call.phase == "ended":
                 self._send(DismissCall(call_id=call.call_id))
 

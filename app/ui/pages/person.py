@@ -163,7 +163,7 @@ class PersonPage(QWidget):
         )
 
     def _ask_verify(self) -> None:
-        address = self._contact.address
+        address, key = self._contact.address, self._contact.key
         question = self.tr(
             "Compare all twelve groups with {name}, by voice or side by side. Confirm only if every one matches."
         )
@@ -172,6 +172,6 @@ class PersonPage(QWidget):
             self.tr("Do you both see the same number?"),
             question.format(name=plain(self._contact.title)),
             self.tr("Yes, the same"),
-            lambda: self._send(TrustKey(address=address, verified=True)),
+            lambda: self._send(TrustKey(address=address, key=key, verified=True)),
             danger=False,
         )

@@ -4,9 +4,10 @@ import math
 
 from PySide6.QtCore import QDateTime, QLocale
 
-from app.ipc.engine_state import Contact
+from app.ipc.engine_state import CallStatus, Contact
 from app.model.history import RecentCall
 from app.model.sanitize import one_line
+from app.text.calls import caller_text
 from app.text.catalogue import capital, plural, sentence
 
 MINUTE_S = 60
@@ -53,6 +54,11 @@ def menu_text(text: str) -> str:
 def short_address(address: str) -> str:
     """An address without the pin of its relay."""
     return plain(address.partition("#")[0], 120)
+
+
+def caller(call: CallStatus) -> tuple[str, str]:
+    """Name and address of the other side of a call: :func:`app.text.calls.caller_text`."""
+    return caller_text(call, plain(call.title), short_address(call.address))
 
 
 def initials(title: str) -> str:

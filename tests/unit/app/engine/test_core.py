@@ -91,7 +91,7 @@ def test_whose_key_has_changed_rings_with_a_warning_and_is_answered_after_it_is_
     [arrived] = to_call(desk.ring())
     assert isinstance(arrived, ev.CallArrived) and arrived.trust == "changed"
     assert desk.core.session is not None and desk.core.session.first_call
-    accepted = to_call(desk.do(messages.TrustKey(str(ANN), verified=False)))
+    accepted = to_call(desk.do(messages.TrustKey(str(ANN), identity(1).key.hex(), verified=False)))
     assert accepted == [ev.KeyAccepted("first-use")]
     known = desk.memory.people.get(ANN)
     assert known is not None and known.pin.key == identity(1).key
@@ -107,6 +107,69 @@ def test_a_guest_is_who_they_say_and_their_key_is_not_kept_for_them(desk: Desk) 
     desk.do(FromCall(session, ev.ViewChanged()))
     known = desk.memory.people.get(FAR_ANN)
     assert known is not None and known.pin.key == identity(7).key
+
+
+@pytest.mark.parametrize("known_as", ["met", "verified", "changed"])
+@pytest.mark.parametrize("claim", ["vouched", "guest"])
+@pytest.mark.parametrize("offered", [1, 7, 8, 9])
+@pytest.mark.parametrize("seen", ["the caller's", "the pinned", "another", "nonsense"])
+@pytest.mark.parametrize("verified", [False, True])
+def test_no_key_is_accepted_but_the_one_that_was_seen_and_vouched_for(
+    desk: Desk, known_as: str, claim: str, offered: int, seen: str, verified: bool
+) -> None:
+    """Key 7 is known, 8 is offered by the home relay beside it (``changed``); the caller has ``offered``."""
+    ann = ANN if claim == "vouched" else FAR_ANN
+    people = desk.memory.people
+    people.meet(ann, identity(7).key, identity(7).certificate)
+    if known_as == "verified":
+        people.mark_verified(ann)
+    if known_as == "changed":
+        people.meet(ann, identity(8).key, identity(8).certificate)
+    desk.ring(who=caller(offered, *(("ann",) if claim == "vouched" else ("", str(ann)))))
+    before = people.get(ann)
+    assert before is not None
+    keys = {"the caller's": identity(offered).key.hex(), "the pinned": identity(7).key.hex(), "another": "12" * 32}
+    commands = desk.do(messages.TrustKey(str(ann), keys.get(seen, "no key"), verified=verified))
+    after = people.get(ann)
+    assert after is not None
+    key = bytes.fromhex(keys.get(seen, ""))
+    if verified:
+        may = key == before.pin.key and not before.pin.offered_key
+        assert after.pin.verified is (may or before.pin.verified) and after.pin.key == before.pin.key
+    else:
+        may = bool(key) and key == before.pin.offered_key
+        assert after.pin.key == (key if may else before.pin.key)
+        assert not (may and claim == "guest" and key not in (identity(7).key, identity(8).key))
+    assert bool(failures(commands)) is not may
+
+
+@pytest.mark.parametrize("known_as", ["verified", "met"])
+def test_a_guests_key_never_takes_the_place_of_one_that_a_relay_vouched_for(desk: Desk, known_as: str) -> None:
+    people, theirs = desk.memory.people, identity(7)
+    people.meet(FAR_ANN, theirs.key, theirs.certificate)
+    if known_as == "verified":
+        people.mark_verified(FAR_ANN)
+    before = people.get(FAR_ANN)
+    desk.ring(who=caller(1, "", str(FAR_ANN)))
+    for verified in (False, True):
+        refused = desk.do(messages.TrustKey(str(FAR_ANN), identity(1).key.hex(), verified=verified))
+        assert failures(refused) == ["key-not-vouched"]
+    assert people.get(FAR_ANN) == before
+    assert desk.core.session is not None and desk.core.session.call.view.trust == "changed"
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("number", [1, 7])
+@pytest.mark.parametrize(("name", "home"), [("ann", ""), ("", str(FAR_ANN)), ("", "")])
+def test_a_claim_is_shown_as_one_unless_relay_or_key_vouches(
+    desk: Desk, known: bool, number: int, name: str, home: str
+) -> None:
+    if known:
+        desk.memory.people.meet(FAR_ANN, identity(7).key, identity(7).certificate)
+    desk.ring(who=caller(number, name, home))
+    session = desk.core.session
+    assert session is not None
+    assert session.vouched is (not home or (known and number == 7))
 
 
 @pytest.mark.parametrize("known_as", ["listed", "verified", "remembered", "blocked", "unknown"])

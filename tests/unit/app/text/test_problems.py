@@ -15,6 +15,7 @@ VALUES: dict[str, str | int] = {
     "name": "segue.db",
     "names": "theme",
     "part": "x y",
+    "address": "ann@relay.example:7850",
     "limit": 10_000,
     "count": 2,
     "detail": "no WAV",
