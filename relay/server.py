@@ -30,7 +30,7 @@ from relay.sockets import DatagramSockets
 from relay.store import DATABASE_FILE, NameStore, StoreThread
 from relay.stun_origins import Origins
 from transport.identity.keys import certificate_fingerprint
-from transport.io.private_files import database_files, find_exposure, make_private_folder
+from transport.io.private_files import close_to_others, database_files, find_exposure, make_private_folder
 from transport.io.stop_signals import on_stop_signals
 from transport.io.tasks import Tasks
 from transport.quic.relay_channel_server import ControlServer
@@ -105,7 +105,7 @@ class Relay:
 
     async def _start(self) -> Ready:
         config, loop = self._config, asyncio.get_running_loop()
-        _prepare(config.data_dir)
+        notices = _prepare(config.data_dir)
         identity = own_identity(config.data_dir)
         store = NameStore(config.data_dir)
         writer = StoreThread(store, lambda stored: _call_soon(loop, self._stored, stored))
@@ -148,8 +148,8 @@ class Relay:
         host = config.public_host or likely_host(hosts)
         pin = certificate_fingerprint(identity.certificate).hex()[:PIN_HEX]
         shown = tuple((stun_host or host, stun_port) for stun_host, stun_port in endpoints)
-        notices = (store.notice,) if store.notice else ()
-        return Ready(RelayAddress(host, port, pin), media_port, shown, metrics, notices)
+        notices += [store.notice] if store.notice else []
+        return Ready(RelayAddress(host, port, pin), media_port, shown, metrics, tuple(notices))
 
     def _stored(self, stored: NameStored) -> None:
         if self._service is not None:
@@ -199,8 +199,8 @@ def relay_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-def _prepare(data_dir: Path) -> None:
-    """Make the folder of the relay, or see to it that nobody else could have put a key there. Raises
+def _prepare(data_dir: Path) -> list[str]:
+    """Make the folder of the relay, or see to it that nobody else could have put a key there; returns notices. Raises
     :class:`RelayError` and :class:`OSError`."""
     make_private_folder(data_dir)
     exposure = find_exposure(data_dir, (IDENTITY_FILE, *database_files(DATABASE_FILE)))
@@ -208,6 +208,8 @@ def _prepare(data_dir: Path) -> None:
         raise RelayError(f"{exposure.path} belongs to another user, so nothing in it is trusted; give it to this one")
     if exposure is not None:
         raise RelayError(f"others can write to {exposure.path}, so nothing in it is trusted; “chmod go-w” closes it")
+    closed = close_to_others(data_dir, (IDENTITY_FILE,))
+    return [f"others could read the relay's key in {path}; now they cannot" for path in closed]
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arguments: object) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from relay.errors import RelayError
 from relay.events import NameStored, StoreName
 from relay.registry import Entry
+from transport.io.private_files import make_private_database
 from transport.wire.addresses import is_name
 
 DATABASE_FILE = "names.sqlite3"
@@ -76,6 +77,7 @@ class NameStore:
         self._database.close()
 
     def _open(self) -> sqlite3.Connection:
+        make_private_database(self._path)
         # One thread at a time uses it, but not always the same one: it is opened by the one that starts the relay.
         database = sqlite3.connect(self._path, check_same_thread=False)
         try:

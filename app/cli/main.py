@@ -20,6 +20,7 @@ from typing import Any, Final
 from app.cli.options import ADDRESS, HOME, Option, Parser, flag, number, option
 from app.demo.networks import Nat
 from app.model.exit_status import ExitStatus
+from app.system.core_dumps import disable_core_dumps
 from app.system.errors import AppError
 from app.system.logs import keep_stderr, use_handler
 from app.system.output import complain
@@ -165,6 +166,7 @@ def run(name: str, options: Mapping[str, object]) -> int:
 
 def main() -> None:
     """Entry point of the ``segue`` program."""
+    disable_core_dumps()
     keep_stderr()
     use_handler(logging.StreamHandler(), logging.ERROR)
     try:

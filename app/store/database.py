@@ -16,6 +16,7 @@ from app.store.errors import StoreDamaged, StoreError, StoreFull, StoreReadOnly,
 from app.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from app.system import files
 from app.system.errors import cause_of
+from transport.io.private_files import close_to_others, database_files
 
 Row = tuple[object, ...]
 Statement = tuple[str, Row]
@@ -79,6 +80,7 @@ def open_database(path: Path, max_bytes: int = MAX_BYTES) -> Database:
             for companion in companions(path):
                 companion.unlink(missing_ok=True)
             _make(path, max_bytes)
+        close_to_others(path.parent, database_files(path.name))
         _check_header(path)
     except OSError as error:
         raise _typed_os(error) from error

@@ -22,7 +22,7 @@ DEFERRED = {
 LIGHT = {
     *("app", "app.__main__", "app.cli", "app.cli.main", "app.cli.options"),
     *("app.demo", "app.demo.networks", "app.model", "app.model.exit_status", "app.model.sanitize"),
-    *("app.system", "app.system.errors", "app.system.logs", "app.system.output"),
+    *("app.system", "app.system.core_dumps", "app.system.errors", "app.system.logs", "app.system.output"),
     *(
         "transport",
         "transport.net",

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+_OTHERS = 0o077
 # A database of SQLite has these beside it; they get the mode that it has when they are made.
 SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 _ROOT = 0
@@ -64,6 +66,27 @@ def _exposure(path: Path, owners: set[int], *, may_be_shared: bool) -> Exposure 
     else:
         is_open = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) != 0
     return Exposure(path, "writable") if is_open else None
+
+
+def make_private_database(path: Path) -> None:
+    """Make an SQLite database where there is none, and close one to others, before it is opened: SQLite keeps to the
+    umask. Raises :class:`OSError`."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+    close_to_others(path.parent, database_files(path.name))
+
+
+def close_to_others(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Take the rights of all but the owner from those of the files that there are; returns those that had been open."""
+    closed: list[Path] = []
+    if sys.platform == "win32":
+        return closed
+    for name in names:
+        with contextlib.suppress(OSError):  # missing, root's, or on a disk that cannot be written
+            mode = stat.S_IMODE((folder / name).stat().st_mode)
+            if mode & _OTHERS:
+                (folder / name).chmod(mode & ~_OTHERS)
+                closed.append(folder / name)
+    return closed
 
 
 def database_files(name: str) -> tuple[str, ...]:

@@ -46,6 +46,19 @@ def test_a_relay_trusts_nothing_that_others_can_write_to(tmp_path: Path, name: s
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+def test_a_key_that_others_could_read_is_closed_and_noticed(tmp_path: Path) -> None:
+    own_identity(tmp_path)
+    (tmp_path / IDENTITY_FILE).chmod(0o644)
+
+    async def main() -> None:
+        async with running(tmp_path) as (_, ready):
+            assert len(ready.notices) == 1 and IDENTITY_FILE in ready.notices[0]
+
+    asyncio.run(main())
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX owners")
 def test_a_relay_trusts_no_key_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_identity(tmp_path)

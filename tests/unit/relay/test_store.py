@@ -1,7 +1,9 @@
 """relay.store: what was acknowledged is there, whatever happens to the process, the file or the disk."""
 
+import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -34,6 +36,24 @@ def test_names_are_there_after_a_restart(tmp_path: Path) -> None:
         (f"name-{number}", Entry(number.to_bytes(32, "big"), b"certificate")) for number in (1, 2, 3)
     ]
     assert not store.notice
+    store.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+@pytest.mark.parametrize("is_older", [False, True])
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077])
+def test_nobody_else_reads_the_names(tmp_path: Path, mask: int, is_older: bool) -> None:
+    before = os.umask(mask)
+    try:
+        if is_older:
+            fill(tmp_path, 1)
+            (tmp_path / DATABASE_FILE).chmod(0o644)
+        store = NameStore(tmp_path)
+        store.put([write(1)])
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys((DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"), 0o600)
     store.close()
 
 

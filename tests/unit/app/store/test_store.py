@@ -1,5 +1,6 @@
 """app.store: what was kept is there after the next start, and only that."""
 
+import os
 import stat
 import sys
 from pathlib import Path
@@ -70,6 +71,19 @@ def test_the_files_are_for_their_owner_alone(make: MakeStore, path: Path) -> Non
     make().people.add(BOB)
     modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
     assert modes == {"segue.db": 0o600, "segue.db-wal": 0o600, "segue.db-shm": 0o600}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+@pytest.mark.parametrize("mask", [0, 0o022])
+def test_they_are_whatever_the_umask_and_what_they_were_before(make: MakeStore, path: Path, mask: int) -> None:
+    make().close()
+    path.chmod(0o664)
+    before = os.umask(mask)
+    try:
+        make().people.add(BOB)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()} == {0o600}
 
 
 # -- people ------------------------------------------------------------------------------------------------------------

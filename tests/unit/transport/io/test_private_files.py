@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from transport.io import private_files
-from transport.io.private_files import Exposure, database_files, find_exposure, make_private_folder
+from transport.io.private_files import Exposure, close_to_others, database_files, find_exposure, make_private_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX owners and modes")
 STRANGER = 54_321
@@ -88,3 +88,12 @@ def test_new_folders_are_for_their_owner_alone(tmp_path: Path, mask: int) -> Non
         os.umask(before)
     made = [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c"]
     assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700] * 3
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o600, 0o400, 0o444])
+def test_files_are_closed_to_others(folder: Path, mode: int) -> None:
+    for name in NAMES:
+        (folder / name).chmod(mode)
+    closed = close_to_others(folder, ["missing", *NAMES])
+    assert closed == ([folder / name for name in NAMES] if mode & 0o077 else [])
+    assert {stat.S_IMODE((folder / name).stat().st_mode) for name in NAMES} == {mode & 0o700}
