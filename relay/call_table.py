@@ -92,6 +92,10 @@ class Call:
         self.state = after
         return True
 
+    def grant(self, key: bytes) -> LegGrant:
+        """The credentials of the leg of one party."""
+        return self.caller_grant if key == self.caller.key else self.callee_grant
+
     def other(self, key: bytes) -> bytes:
         """The key of the other party."""
         return self.callee.key if key == self.caller.key else self.caller.key
@@ -321,8 +325,7 @@ class CallTable:
         return SendToKey(call.caller.key, wire.Granted(call.call_id, call.callee, self._leg(call.caller_grant)))
 
     def _send_resumed(self, call: Call, key: bytes) -> SendToKey:
-        grant = call.caller_grant if key == call.caller.key else call.callee_grant
-        return SendToKey(key, wire.Resumed(call.call_id, self._leg(grant)))
+        return SendToKey(key, wire.Resumed(call.call_id, self._leg(call.grant(key))))
 
     def _send_incoming(self, call: Call) -> SendToKey:
         return SendToKey(call.callee.key, wire.Incoming(call.call_id, call.caller, self._leg(call.callee_grant)))

@@ -125,6 +125,14 @@ class CreateLegs:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceLeg:
+    """Whoever holds a leg is logged in from ``host``, or no longer from anywhere (``""``)."""
+
+    username: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class DestroyLegs:
     """Release the two legs of a call."""
 
@@ -136,4 +144,4 @@ class StopRelay:
     """Draining is over: nothing is left to wait for."""
 
 
-RouterCommand = SendMessage | CloseSession | StoreName | CreateLegs | DestroyLegs | StopRelay
+RouterCommand = SendMessage | CloseSession | StoreName | CreateLegs | PlaceLeg | DestroyLegs | StopRelay

@@ -1,9 +1,11 @@
 """Legs: the two halves of a relayed call, bound by authenticated STUN, forwarding sealed packets unchanged.
 
 A leg is *bound* to the address that last proved its password with a Binding request (RFC 8489, short-term
-credentials). From then on every datagram from that address whose first byte is ≥ 0x40 (QUIC, RFC 9443) goes to the
-address of the other leg, byte for byte. Nothing else moves a leg: not data from a new address, not a wrong
-password, and not a replayed request, since a transaction that was seen before never moves anything.
+credentials), and receives there: it is where its owner's session comes from, or the request was repeated with the NONCE
+that was sent to it (RFC 8489 §9.2). Until then the leg stays where it is. From then on every datagram from that address
+whose first byte is ≥ 0x40 (QUIC, RFC 9443) goes to the address of the other leg, byte for byte. Nothing else moves a
+leg: not data from a new address, not a wrong password, and not a replayed request, since a transaction that was seen
+before never moves anything.
 
 Pure, and on the path of every packet of every call: :meth:`LegTable.forward` is a dictionary look-up and a few
 comparisons.
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from relay.events import LegGrant
+from relay.nonces import Nonces
 from transport.net.token_bucket import Rate
 from transport.wire import stun
 from transport.wire.demux import MAX_DATAGRAM_BYTES, QUIC_FIRST_BYTE
@@ -35,7 +38,9 @@ MAX_TRANSACTIONS = 512
 # 15 s, three may be missed).
 IDLE_S = 60.0
 
-DropReason = Literal["unbound", "not-quic", "too-long", "rate", "queue-full", "unauthenticated", "replayed"]
+DropReason = Literal[
+    "unbound", "not-quic", "too-long", "rate", "queue-full", "unauthenticated", "replayed", "unproven-address"
+]  # fmt: skip
 
 
 class Leg:
@@ -45,6 +50,7 @@ class Leg:
         "bound",
         "call_id",
         "grant",
+        "host",
         "other",
         "packets",
         "payload_bytes",
@@ -58,6 +64,8 @@ class Leg:
     def __init__(self, call_id: str, grant: LegGrant, tokens: float, now: float) -> None:
         self.call_id = call_id
         self.grant = grant
+        # Where its owner is logged in from: IP address, or "".
+        self.host = ""
         self.bound: Source | None = None
         self.other: Leg = self
         self.packets = 0
@@ -83,7 +91,9 @@ class Pair:
 class LegTable:
     """All legs of a relay."""
 
-    def __init__(self, rate: Rate, idle_s: float = IDLE_S) -> None:
+    def __init__(self, rate: Rate, secret: bytes, idle_s: float = IDLE_S) -> None:
+        """``secret``: 32 random bytes, for NONCEs."""
+        self._nonces = Nonces(secret)
         self._rate = rate
         self._idle_s = idle_s
         self._pairs: dict[str, Pair] = {}
@@ -107,6 +117,12 @@ class LegTable:
         self._pairs[call_id] = Pair(one, two, now, now + self._idle_s)
         self._by_username[caller.username] = one
         self._by_username[callee.username] = two
+
+    def place(self, username: str, host: str) -> None:
+        """The owner of a leg is logged in from ``host`` (IP address), or from nowhere (``""``)."""
+        leg = self._by_username.get(username)
+        if leg is not None:
+            leg.host = host.partition("%")[0]
 
     def destroy(self, call_id: str) -> None:
         """Release the legs of a call; unknown calls are no error."""
@@ -176,23 +192,30 @@ class LegTable:
         """Bind the leg whose password a Binding request proves, and answer it.
 
         Returns the answer and then whatever waited for the leg, or ``None`` when the request proves nothing:
-        then nothing has moved.
+        then nothing has moved. An address that is not known to receive is asked to repeat the request.
         """
         leg = self._owner(request)
         if leg is None:
             self.drops["unauthenticated"] += 1
             return None
         seen = request.transaction_id in leg.transactions
-        if leg.bound != source:
-            if seen:
-                # Somebody who saw the request sends it from elsewhere; its owner makes a new transaction each time.
-                self.drops["replayed"] += 1
-                return None
-            self._move(leg, source)
+        if seen and leg.bound != source:
+            # Somebody who saw the request sends it from elsewhere; its owner makes a new transaction each time.
+            self.drops["replayed"] += 1
+            return None
         if not seen:
             leg.transactions[request.transaction_id] = None
             if len(leg.transactions) > MAX_TRANSACTIONS:
                 leg.transactions.popitem(last=False)
+        if leg.bound != source:
+            if not self._receives(leg, request, source, now):
+                self.drops["unproven-address"] += 1
+                nonce = self._nonces.make(endpoint(source), now)
+                error = stun.binding_error(
+                    request, stun.UNAUTHENTICATED, "Repeat with NONCE", leg.grant.password, nonce
+                )
+                return [(source, error)]
+            self._move(leg, source)
         self._pairs[leg.call_id].active_s = now
         outgoing: list[Outgoing] = [(source, stun.binding_success(request, endpoint(source), leg.grant.password))]
         while leg.waiting:
@@ -202,6 +225,13 @@ class LegTable:
             outgoing.append((source, data))
         leg.waiting_bytes = 0
         return outgoing
+
+    def _receives(self, leg: Leg, request: stun.StunMessage, source: Source, now: float) -> bool:
+        """Whether what is sent to ``source`` reaches whoever made this request. Another leg's address is taken by proof
+        alone: it may be a neighbour's behind the same NAT."""
+        address = endpoint(source)
+        is_home = address[0] == leg.host and source not in self._by_source
+        return is_home or self._nonces.is_valid(request.nonce, address, now)
 
     def is_authentic(self, request: stun.StunMessage) -> bool:
         """Whether a request has a leg's credentials and is not one that was seen before."""

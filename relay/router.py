@@ -211,6 +211,7 @@ class Router:
             commands += self._directory.take_name(session, message.name)
         if self._drain_until_s is not None:
             commands.append(ev.SendMessage(session.number, wire.Draining(max(0.0, self._drain_until_s - now))))
+        commands += self._place_legs(session.key)
         missed = self._missed.pop(session.key, [])
         commands += [ev.SendMessage(session.number, ended) for ended in missed]
         return commands + self._deliver(self.calls.came(session.key))
@@ -233,7 +234,7 @@ class Router:
             _release(self._logged_in, session.subject)
             del self._by_key[session.key]
             self.calls.went(session.key, now)
-        return self._directory.forget(session, keeps_name)
+        return self._directory.forget(session, keeps_name) + self._place_legs(session.key)
 
     # -- calls
 
@@ -305,6 +306,9 @@ class Router:
         for command in commands:
             if not isinstance(command, SendToKey):
                 delivered.append(command)
+                call = self.calls.get(command.call_id) if isinstance(command, ev.CreateLegs) else None
+                if call is not None:
+                    delivered += self._place_legs(call.caller.key) + self._place_legs(call.callee.key)
                 continue
             session = self._by_key.get(command.key)
             if session is not None:
@@ -312,6 +316,12 @@ class Router:
             elif isinstance(command.message, wire.Ended):
                 self._miss(command.key, command.message)
         return delivered
+
+    def _place_legs(self, key: bytes) -> list[ev.RouterCommand]:
+        """Where the holder of a key is logged in from is where their legs are bound from without being asked twice."""
+        session = self._by_key.get(key)
+        host = session.source[0] if session is not None else ""
+        return [ev.PlaceLeg(call.grant(key).username, host) for call in self.calls.of_key(key)]
 
     def _miss(self, key: bytes, ended: wire.Ended) -> None:
         missed = self._missed.setdefault(key, [])

@@ -7,6 +7,7 @@ router (:mod:`relay.service`) and the legs. Only the store and the metrics serve
 import asyncio
 import contextlib
 import random
+import secrets
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -111,7 +112,7 @@ class Relay:
         writer = StoreThread(store, lambda stored: _call_soon(loop, self._stored, stored))
         self._closers.callback(writer.close)
         limiter = Limiter(config.limits)
-        self._legs = LegTable(config.limits.leg_packets, IDLE_S)
+        self._legs = LegTable(config.limits.leg_packets, secrets.token_bytes(32), IDLE_S)
         hosts = config.binds or tuple(available_hosts())
         with contextlib.ExitStack() as unowned:
             control, media = bind_pairs(hosts, config.port, config.media_port, unowned)

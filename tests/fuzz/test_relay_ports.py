@@ -119,9 +119,11 @@ def document_seeds() -> list[bytes]:
 
 
 def test_the_legs_survive_and_keep_their_places() -> None:
-    legs = LegTable(Rate(1e9, 1e9))
+    legs = LegTable(Rate(1e9, 1e9), b"secret")
     legs.create("call", CALLER, CALLEE, 0.0)
     handler = DatagramHandler(legs, Limiter(RelayLimits()))
+    legs.place(CALLER.username, A[1][0])
+    legs.place(CALLEE.username, B[1][0])
     own = {A: stun.binding_request(b"1" * 12, CALLER.username, CALLER.password)}
     own[B] = stun.binding_request(b"2" * 12, CALLEE.username, CALLEE.password)
     for source, request in own.items():

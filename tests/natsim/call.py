@@ -116,7 +116,9 @@ class Call:
         callee: Change = lambda config: config,
         capture: bool = False,
         make_link: Callable[[LinkConfig, random.Random], Link] = Link,
+        hosts: tuple[str, str] = (CALLER_IP, CALLEE_IP),
     ) -> None:
+        """``hosts`` is where the relay's sessions with the two come from."""
         self._make_link = make_link
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
@@ -125,7 +127,7 @@ class Call:
         self.relay = RelayNode(self.network.host(RELAY_IP, Wire(delay=0), Wire(delay=0)))
         self.call_id = self.rng.randbytes(16).hex()
         self.caller_identity, self.callee_identity = identity(1), identity(2)
-        legs = self.relay.grant(self.call_id)
+        legs = self.relay.grant(self.call_id, hosts=hosts)
         self.caller = self._side(CALLER_IP, caller(self._config("caller", legs[0])), wire)
         self.callee = self._side(CALLEE_IP, callee(self._config("callee", legs[1])), wire)
         self.sides = (self.caller, self.callee)

@@ -114,7 +114,7 @@ class StunServer:
         elsewhere = ("0.0.0.0", 0)
         limits = RelayLimits(stun=_NO_LIMIT)
         origins = Origins([endpoint if endpoint in endpoints else elsewhere for endpoint in self._bound])
-        self._handler = DatagramHandler(LegTable(limits.leg_packets), Limiter(limits), origins)
+        self._handler = DatagramHandler(LegTable(limits.leg_packets, b"secret"), Limiter(limits), origins)
 
     def _answering(self, number: int) -> Callable[[bytes, Address], None]:
         def received(data: bytes, source: Address) -> None:

@@ -459,7 +459,7 @@ def _legs_idle_and_go(run: Run) -> None:
 
 LEGS = Subject(
     LegTable,
-    lambda now: LegTable(RelayLimits().leg_packets),
+    lambda now: LegTable(RelayLimits().leg_packets, b"secret"),
     {
         **{f"create {n}": step(lambda legs, now, n: legs.create(call_id(n), *GRANTS, now), n) for n in (1, 2)},
         **{f"destroy {n}": step(lambda legs, now, n: legs.destroy(call_id(n)), n) for n in (0, 1, 2)},

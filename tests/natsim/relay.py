@@ -22,11 +22,14 @@ class RelayNode:
     def address(self) -> Address:
         return self.host.ip, MEDIA_PORT
 
-    def grant(self, call_id: str, tag: str = "") -> tuple[LegAccess, LegAccess]:
-        """Make the two legs of a call: the caller's and the callee's access."""
+    def grant(self, call_id: str, tag: str = "", hosts: tuple[str, str] = ("", "")) -> tuple[LegAccess, LegAccess]:
+        """Make the two legs of a call: the caller's and the callee's access. ``hosts`` is where they are logged in
+        from; else each leg is bound by NONCE."""
         caller = LegGrant(f"caller-{call_id[:8]}{tag}", f"secret-of-the-caller{tag}")
         callee = LegGrant(f"callee-{call_id[:8]}{tag}", f"secret-of-the-callee{tag}")
         self.legs.create(call_id, caller, callee, self.host.network.clock.now)
+        for leg, host in zip((caller, callee), hosts, strict=True):
+            self.legs.place(leg.username, host)
         return (
             LegAccess(self.address, caller.username, caller.password),
             LegAccess(self.address, callee.username, callee.password),
@@ -39,7 +42,7 @@ class RelayNode:
     def restart(self) -> None:
         """Back, and knows nobody."""
         limits = RelayLimits()
-        self.legs = LegTable(limits.leg_packets)
+        self.legs = LegTable(limits.leg_packets, b"secret")
         self._handler = DatagramHandler(self.legs, Limiter(limits))
         self.running = True
 

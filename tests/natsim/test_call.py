@@ -22,6 +22,12 @@ def test_both_sides_prove_each_other_within_two_and_a_half_round_trips() -> None
     assert call.callee.of(PeerProven) == [PeerProven()]
 
 
+def test_where_the_relay_has_to_ask_again_a_leg_takes_one_round_trip_to_it_more() -> None:
+    call = Call(wire=lambda: Wire(delay=0.05), hosts=("", "")).connect()
+    assert call.callee.when(PeerProven) == pytest.approx(1000.5, abs=0.01)
+    assert call.caller.when(PeerProven) == pytest.approx(1000.6, abs=0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.01, 0.05, 0.25])
 @pytest.mark.parametrize("loss", [0.0, 0.05, 0.2])

@@ -26,7 +26,7 @@ def main() -> None:
     """The command line."""
     endpoints = [(ip, port) for ip, port in json.loads(sys.argv[1])]
     limits = RelayLimits(stun=NO_LIMIT)
-    handler = DatagramHandler(LegTable(limits.leg_packets), Limiter(limits), Origins(endpoints))
+    handler = DatagramHandler(LegTable(limits.leg_packets, b"secret"), Limiter(limits), Origins(endpoints))
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in endpoints]
     try:
         for udp, endpoint in zip(sockets, endpoints, strict=True):

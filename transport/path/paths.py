@@ -293,6 +293,8 @@ class Multipath:
 
     def _relay_answered(self, data: bytes, now: float) -> None:
         match self.leg.received(data, now):
+            case bytes(request):
+                self._ask_relay(request)
             case relay_leg.Trigger.ANSWERED:
                 self._apply(self.manager.validated(self.relay, now), now)
                 self._out.append(events.LegBound())

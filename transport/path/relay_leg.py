@@ -1,9 +1,10 @@
 """The relay leg: bound, and kept bound, by authenticated STUN (RFC 8489, short-term credentials §9.1).
 
 Binding tells the relay which address the leg's packets come from, and tells us that address (reflexive) and the
-round-trip time to the relay. Only an answer with our transaction identifier and a MESSAGE-INTEGRITY made with the
-grant's password changes anything. Requests that are not answered are repeated with a fresh transaction identifier,
-so that a round-trip time is never ambiguous (Karn's rule).
+round-trip time to the relay. From an address that it does not know from our session the relay first asks for the
+request again with a NONCE, which proves that we receive there (§9.2). Only an answer with our transaction identifier
+and a MESSAGE-INTEGRITY made with the grant's password changes anything. Requests that are not answered are repeated
+with a fresh transaction identifier, so that a round-trip time is never ambiguous (Karn's rule).
 """
 
 import random
@@ -97,6 +98,7 @@ class RelayLeg:
         "_access",
         "_deadline",
         "_missed",
+        "_nonce",
         "_outstanding",
         "_refusals",
         "_retry_s",
@@ -114,6 +116,7 @@ class RelayLeg:
         self._deadline: float | None = None
         self._retry_s = FIRST_RETRY_S
         self._missed = 0
+        self._nonce = b""
         self._refusals = 0
         self.state = State.CLOSED
         self.reflexive: Address | None = None
@@ -160,9 +163,10 @@ class RelayLeg:
                 return self._ask_afresh(now)
         return self._ask(now)
 
-    def received(self, data: bytes, now: float) -> Trigger | None:
+    def received(self, data: bytes, now: float) -> Trigger | bytes | None:
         """Take a STUN packet from the relay's endpoint; never raises. Returns ``ANSWERED`` when the leg is bound anew
-        or under another address, ``REFUSED`` when the relay has refused the grant, and None for all else."""
+        or under another address, ``REFUSED`` when the relay has refused the grant, the request to repeat when it asks
+        for that, and None for all else."""
         try:
             message = parse(data)
         except WireError:
@@ -171,6 +175,8 @@ class RelayLeg:
         if asked is None or message.kind is StunClass.REQUEST:
             return None
         if message.kind is StunClass.ERROR:
+            if message.error == UNAUTHENTICATED and message.nonce and message.authentic(self._access.password):
+                return self._repeat(message.transaction_id, message.nonce, now)
             return self._refused(message)
         if message.mapped is None or not message.authentic(self._access.password):
             return None
@@ -190,6 +196,7 @@ class RelayLeg:
 
     def _ask_afresh(self, now: float) -> bytes:
         self._missed = self._refusals = 0
+        self._nonce = b""
         self._retry_s = FIRST_RETRY_S
         if self.round_trip.smoothed is not None:
             self._retry_s = min(MAX_RETRY_S, max(FIRST_RETRY_S, RETRY_ROUND_TRIPS * self.round_trip.smoothed))
@@ -201,7 +208,14 @@ class RelayLeg:
             del self._outstanding[next(iter(self._outstanding))]
         self._outstanding[transaction_id] = now
         self._deadline = now + (REFUSED_RETRY_S if self.state is State.REFUSED else self._retry_s)
-        return binding_request(transaction_id, self._access.username, self._access.password)
+        return binding_request(transaction_id, self._access.username, self._access.password, self._nonce)
+
+    def _repeat(self, transaction_id: bytes, nonce: bytes, now: float) -> bytes | None:
+        """At once, but once only: behind a NAT that changes the port for each packet no NONCE would ever fit."""
+        del self._outstanding[transaction_id]
+        is_first = not self._nonce
+        self._nonce = nonce
+        return self._ask(now) if is_first else None
 
     def _refused(self, message: StunMessage) -> Trigger | None:
         if message.error not in (UNAUTHENTICATED, STALE_LEG):

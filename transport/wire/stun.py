@@ -87,6 +87,7 @@ class StunMessage:
     nomination: int | None = None
     change: Change | None = None
     other: Address | None = None
+    nonce: bytes | None = None
 
     def authentic(self, password: str) -> bool:
         """Whether MESSAGE-INTEGRITY is there and made with ``password``; compared in constant time."""
@@ -118,6 +119,7 @@ def parse(data: bytes) -> StunMessage:
         nomination=_nomination(data),
         change=_change(attributes.get("CHANGE-REQUEST")),
         other=attributes.get("OTHER-ADDRESS"),
+        nonce=attributes.get("NONCE"),
     )
 
 
@@ -144,11 +146,14 @@ def check_answer(request: StunMessage, source: Address, password: str, nominatio
     return _signed(message, password, nomination)
 
 
-def binding_request(transaction_id: bytes, username: str = "", password: str = "") -> bytes:
-    """A Binding request; with credentials it carries USERNAME and MESSAGE-INTEGRITY, always FINGERPRINT."""
+def binding_request(transaction_id: bytes, username: str = "", password: str = "", nonce: bytes = b"") -> bytes:
+    """A Binding request; with credentials it carries USERNAME, NONCE where there is one, and MESSAGE-INTEGRITY, always
+    FINGERPRINT."""
     message = codec.Message(codec.Method.BINDING, codec.Class.REQUEST, transaction_id)
     if username:
         message.attributes["USERNAME"] = username
+    if nonce:
+        message.attributes["NONCE"] = nonce
     return _signed(message, password if username else "")
 
 
@@ -182,10 +187,12 @@ def binding_success(
     return _signed(message, password)
 
 
-def binding_error(request: StunMessage, code: int, reason: str, password: str = "") -> bytes:
-    """An error answer (RFC 8489 §14.8) to ``request``."""
+def binding_error(request: StunMessage, code: int, reason: str, password: str = "", nonce: bytes = b"") -> bytes:
+    """An error answer (RFC 8489 §14.8) to ``request``; ``nonce`` is what the request is to be repeated with."""
     message = codec.Message(codec.Method.BINDING, codec.Class.ERROR, request.transaction_id)
     message.attributes["ERROR-CODE"] = (code, reason)
+    if nonce:
+        message.attributes["NONCE"] = nonce
     return _signed(message, password)
 
 

@@ -205,7 +205,10 @@ def test_the_relays_legs_work_through_the_stack() -> None:
     for side, leg in zip(world.sides, legs, strict=True):
         side.host.open(lambda data, source: received.append(data), 7_000)
         side.host.send(7_000, world.relay.address, stun.binding_request(bytes(12), leg.username, leg.password))
-    world.clock.run(1.0)
+        world.clock.run(1.0)
+        again = stun.binding_request(b"2" * 12, leg.username, leg.password, stun.parse(received[-1]).nonce or b"")
+        side.host.send(7_000, world.relay.address, again)
+        world.clock.run(1.0)
     received.clear()
     world.sides[0].host.send(7_000, world.relay.address, b"\x40 sealed")
     world.clock.run(1.0)

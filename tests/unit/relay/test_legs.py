@@ -25,16 +25,32 @@ QUIC = b"\x40" + b"sealed"
 
 
 def table(rate: Rate | None = None) -> tuple[lg.LegTable, DatagramHandler]:
-    made = lg.LegTable(rate or RelayLimits().leg_packets)
+    made = lg.LegTable(rate or RelayLimits().leg_packets, b"secret")
     made.create("call", CALLER, CALLEE, 0.0)
+    made.place(CALLER.username, A[1][0])
+    made.place(CALLEE.username, B[1][0])
     return made, DatagramHandler(made, Limiter(RelayLimits()))
 
 
 def bind(
     handler: DatagramHandler, grant: LegGrant, source: lg.Source, now: float = 0.0, transaction: int = 0
 ) -> list[lg.Outgoing]:
+    """Bind as an honest client does: with the NONCE, when the relay asks for it."""
+    outgoing = ask(handler, grant, source, now, transaction)
+    nonce = answer(outgoing).nonce
+    return outgoing if nonce is None else ask(handler, grant, source, now, nonce=nonce)
+
+
+def ask(
+    handler: DatagramHandler,
+    grant: LegGrant,
+    source: lg.Source,
+    now: float = 0.0,
+    transaction: int = 0,
+    nonce: bytes = b"",
+) -> list[lg.Outgoing]:
     number = transaction or next(_transactions)
-    request = stun.binding_request(number.to_bytes(12, "big"), grant.username, grant.password)
+    request = stun.binding_request(number.to_bytes(12, "big"), grant.username, grant.password, nonce)
     return handler.media(request, source, now)
 
 
@@ -125,7 +141,7 @@ def test_one_address_serves_one_leg_and_the_newest_proof_wins() -> None:
     bind(handler, CALLEE, A)
     # The caller's leg has lost its address: what the callee sends from it now waits for the caller.
     assert handler.media(QUIC, A, 0.0) == []
-    assert made.drops == Counter()
+    assert made.drops == Counter({"unproven-address": 1})
     [_, waited] = bind(handler, CALLER, THIRD)
     assert waited == (THIRD, QUIC)
 
@@ -232,7 +248,7 @@ def test_a_plain_question_is_answered_on_every_port_but_binds_nothing() -> None:
 
 
 def test_questions_are_rationed_by_network_and_binds_are_not() -> None:
-    made = lg.LegTable(RelayLimits().leg_packets)
+    made = lg.LegTable(RelayLimits().leg_packets, b"secret")
     made.create("call", CALLER, CALLEE, 0.0)
     handler = DatagramHandler(made, Limiter(RelayLimits(stun=Rate(3, 1.0))))
     question = stun.binding_request(b"q" * 12)
@@ -246,7 +262,7 @@ def test_questions_are_rationed_by_network_and_binds_are_not() -> None:
 
 
 def test_forged_questions_of_a_network_switch_nothing_off_for_who_is_known_there() -> None:
-    made = lg.LegTable(RelayLimits().leg_packets)
+    made = lg.LegTable(RelayLimits().leg_packets, b"secret")
     made.create("call", CALLER, CALLEE, 0.0)
     logged_in, same_network = ("192.0.2.1", "2001:db8::1"), ("192.0.2.9", "2001:db8::9")
     known = {address_subject(host) for host in logged_in}
@@ -268,6 +284,92 @@ def test_forged_questions_of_a_network_switch_nothing_off_for_who_is_known_there
     assert not answered(wrong, same_network[0])
     # A limit of one's own is a limit too.
     assert not all(answered(plain, logged_in[0]) for _ in range(300))
+
+
+HOME = "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("host", "source", "is_at_once"),
+    [
+        (HOME, A, True),
+        (HOME, (1, (HOME, 65_535)), True),
+        ("fe80::1%eth0", (0, ("fe80::1%eth1", 4000, 0, 2)), True),
+        (HOME, (0, ("192.0.2.2", 1000)), False),
+        (HOME, (0, ("2001:db8::1", 1000, 0, 0)), False),
+        ("2001:db8::1", (0, ("2001:db8::2", 1000, 0, 0)), False),
+        ("", A, False),
+    ],
+)
+def test_only_where_the_session_comes_from_binds_without_being_asked_again(
+    host: str, source: lg.Source, is_at_once: bool
+) -> None:
+    made, handler = table()
+    made.place(CALLER.username, host)
+    made.place("nobody", HOME)
+    bind(handler, CALLEE, B)
+    handler.media(QUIC, B, 0.0)
+    first = ask(handler, CALLER, source)
+    if not is_at_once:
+        [(target, _)] = first
+        message = answer(first)
+        assert target == source and message.error == stun.UNAUTHENTICATED and message.authentic(CALLER.password)
+        assert message.nonce is not None and made.drops["unproven-address"] == 1
+        first = ask(handler, CALLER, source, nonce=message.nonce)
+    assert answer(first).kind is stun.StunClass.SUCCESS and first[1:] == [(source, QUIC)]
+
+
+def test_a_leg_stays_where_it_is_until_the_new_address_has_proven_itself() -> None:
+    made, handler = bound()
+    made.place(CALLER.username, HOME)
+    theirs = answer(ask(handler, CALLER, (0, ("203.0.113.9", 9)))).nonce
+    ours = answer(ask(handler, CALLER, THIRD)).nonce
+    same_host = answer(ask(handler, CALLER, (0, (THIRD[1][0], 9)))).nonce
+    assert theirs is not None and ours is not None and same_host is not None
+    for nonce in (theirs, same_host, ours[:-1], ours + b"0", b"0" * len(ours), b"\xff"):
+        assert answer(ask(handler, CALLER, THIRD, nonce=nonce)).nonce == ours
+    assert answer(ask(handler, CALLER, THIRD, now=100.0, nonce=ours)).error == stun.UNAUTHENTICATED
+    assert handler.media(QUIC, B, 0.0) == [(A, QUIC)] and handler.media(QUIC, A, 0.0) == [(B, QUIC)]
+    assert answer(ask(handler, CALLER, THIRD, now=29.0, nonce=ours)).kind is stun.StunClass.SUCCESS
+    assert handler.media(QUIC, B, 29.0) == [(THIRD, QUIC)]
+
+
+def test_nobody_takes_a_neighbours_address_from_another_leg_unproven() -> None:
+    made, handler = bound()
+    other = LegGrant("attacker-leg", "attacker-password"), LegGrant("accomplice", "accomplice-password")
+    made.create("other", *other, 0.0)
+    # Behind the same NAT, so that the host is right.
+    made.place(other[0].username, HOME)
+    assert answer(ask(handler, other[0], A)).nonce is not None
+    assert handler.media(QUIC, B, 0.0) == [(A, QUIC)]
+
+
+@pytest.mark.parametrize("port", ["media", "question"])
+@pytest.mark.parametrize("request_", ["right", "wrong", "unknown", "nonce", "plain", "question", "bare", "replay"])
+def test_an_unproven_address_is_never_sent_three_times_what_came_from_it(port: str, request_: str) -> None:
+    _, handler = table()
+    bind(handler, CALLEE, B)
+    for _ in range(lg.MAX_WAITING_PACKETS):
+        handler.media(b"\x40" + bytes(1_199), B, 0.0)
+    bare = codec.Message(codec.Method.BINDING, codec.Class.REQUEST, b"y" * 12)
+    short = codec.Message(codec.Method.BINDING, codec.Class.REQUEST, b"y" * 12, {"USERNAME": CALLER.username})
+    short.add_message_integrity(CALLER.password.encode())
+    data = {
+        "right": bytes(short),
+        "wrong": stun.binding_request(b"x" * 12, CALLER.username, "wrong"),
+        "unknown": stun.binding_request(b"x" * 12, "u", "wrong"),
+        "nonce": stun.binding_request(b"x" * 12, CALLER.username, CALLER.password, b"0" * 16),
+        "plain": stun.binding_request(b"x" * 12),
+        "question": stun.question(b"x" * 12),
+        "bare": bytes(bare),
+        "replay": bytes(short),
+    }[request_]
+    if request_ == "replay":
+        handler.media(data, B, 0.0)
+    for source in (THIRD, (0, ("2001:db8::3", 3000, 0, 0))):
+        sent = getattr(handler, port)(data, source, 0.0)
+        assert sum(len(packet) for _, packet in sent) <= 3 * len(data)
+        assert all(target == source for target, _ in sent)
 
 
 @given(st.binary(max_size=1600), st.sampled_from([A, B, THIRD]))
@@ -299,7 +401,7 @@ class LegsModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = lg.LegTable(Rate(50, 10.0))
+        self.table = lg.LegTable(Rate(50, 10.0), b"secret")
         self.handler = DatagramHandler(self.table, Limiter(RelayLimits(stun=Rate(1e9, 1e9))))
         self.now = 0.0
         self.number = 0
@@ -333,11 +435,16 @@ class LegsModel(RuleBasedStateMachine):
 
     @rule(call=calls, side=sides, source=sources, is_right=st.booleans())
     def bind(self, call: int, side: int, source: lg.Source, is_right: bool) -> None:
-        self.number += 1
         grant = self.grant(call, side)
         password = grant.password if is_right else "some-other-password"
-        request = stun.binding_request(self.number.to_bytes(12, "big"), grant.username, password)
-        first = stun.parse(bytes(self.handler.media(request, source, self.now)[0][1]))
+        first, nonce = None, b""
+        while first is None or first.nonce is not None:
+            self.number += 1
+            request = stun.binding_request(self.number.to_bytes(12, "big"), grant.username, password, nonce)
+            first = stun.parse(bytes(self.handler.media(request, source, self.now)[0][1]))
+            if first.nonce is not None:
+                assert self.where.get((call, side)) != source and not nonce, "asked once, and only where it is needed"
+                nonce = first.nonce
         if call in self.alive and is_right:
             assert first.kind is stun.StunClass.SUCCESS
             self.where = {leg: at for leg, at in self.where.items() if at != source}

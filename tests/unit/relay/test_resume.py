@@ -1,7 +1,8 @@
 """A call that outlives its relay: both sides ask the restarted relay for legs, and nobody else can."""
 
 from relay.call_table import RESUME_WITHIN_S
-from tests.unit.relay.people import call_id, person
+from relay.events import MessageArrived, PlaceLeg, SessionClosed
+from tests.unit.relay.people import authenticate, call_id, person
 from tests.unit.relay.world import NAMES, World
 from transport.wire.relay_messages import (
     Answer,
@@ -87,3 +88,24 @@ def test_a_call_that_has_just_ended_stays_ended() -> None:
     assert world.say(bob, Resume(CALL, ANN.key)) == [] or not legs(world.received(bob))
     world.say(ann, Resume(CALL, BOB.key))
     assert world.router.calls.get(CALL) is None
+
+
+def placed(world: World, event: object) -> dict[str, str]:
+    commands = world.feed(event)  # type: ignore[arg-type]
+    return {command.username: command.host for command in commands if isinstance(command, PlaceLeg)}
+
+
+def test_legs_are_placed_where_their_owner_is_logged_in_and_follow() -> None:
+    world = World()
+    ann, bob = world.login(ANN, "ann", host="192.0.2.1"), world.login(BOB, "bob", host="198.51.100.2")
+    first = placed(world, MessageArrived(ann, Invite(CALL, "bob")))
+    call = world.router.calls.get(CALL)
+    assert call is not None
+    of_ann, of_bob = call.caller_grant.username, call.callee_grant.username
+    assert first == {of_ann: "192.0.2.1", of_bob: "198.51.100.2"}
+    world.say(bob, Answer(CALL))
+    newer = world.open("203.0.113.3")
+    proof = MessageArrived(newer, authenticate(world.challenge(newer), ANN, "ann"))
+    assert placed(world, proof) == {of_ann: "203.0.113.3"}
+    assert placed(world, SessionClosed(newer)) == {of_ann: ""}
+    assert placed(world, SessionClosed(bob)) == {of_bob: ""}

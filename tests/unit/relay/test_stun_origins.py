@@ -27,7 +27,7 @@ CHANGES = [Change(ip, port) for ip in (False, True) for port in (False, True)]
 
 def handler(endpoints: tuple[Address, ...], burst: float = 1e9) -> DatagramHandler:
     limits = RelayLimits(stun=Rate(burst, 1.0))
-    return DatagramHandler(LegTable(limits.leg_packets), Limiter(limits), Origins(endpoints))
+    return DatagramHandler(LegTable(limits.leg_packets, b"secret"), Limiter(limits), Origins(endpoints))
 
 
 def ask(

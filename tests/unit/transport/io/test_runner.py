@@ -49,7 +49,7 @@ class Loopback:
 
     def __init__(self) -> None:
         limits = RelayLimits()
-        legs = LegTable(limits.leg_packets)
+        legs = LegTable(limits.leg_packets, b"secret")
         self.relay = DatagramSockets(DatagramHandler(legs, Limiter(limits)))
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.setblocking(False)

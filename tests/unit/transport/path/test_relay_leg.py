@@ -130,6 +130,52 @@ def test_a_refused_leg_asks_on_and_binds_when_the_relay_has_learnt_of_it() -> No
     assert leg.state is State.BOUND
 
 
+def asks_again(request: stun.StunMessage, nonce: bytes, password: str = ACCESS.password) -> bytes:
+    return stun.binding_error(request, 401, "Repeat with NONCE", password, nonce)
+
+
+@pytest.mark.parametrize("state", [State.BINDING, State.CHECKING, State.REFUSED])
+def test_a_request_that_the_relay_asks_for_again_is_repeated_at_once_with_the_nonce(state: State) -> None:
+    leg = new_leg()
+    request = parsed(leg.opened(0.0))
+    if state is State.CHECKING:
+        leg.received(success(request), 0.04)
+        request = parsed(leg.check(1.0))
+    if state is State.REFUSED:
+        leg.received(refusal(request, 438, ACCESS.password), 0.05)
+        request = parsed(leg.timer(leg.next_deadline() or 0.0))
+    again = leg.received(asks_again(request, b"first"), 2.0)
+    assert isinstance(again, bytes)
+    repeated = stun.parse(again)
+    assert repeated.nonce == b"first" and repeated.authentic(ACCESS.password)
+    assert repeated.transaction_id != request.transaction_id and leg.state is state
+    # The same answer again asks for nothing.
+    assert leg.received(asks_again(request, b"first"), 2.0) is None
+    leg.received(success(repeated), 2.04)
+    assert leg.state is State.BOUND and leg.reflexive == ME
+    assert leg.round_trip.smoothed == pytest.approx(0.04)
+    # The next time it is asked from scratch.
+    assert parsed(leg.timer(leg.next_deadline() or 0.0)).nonce is None
+
+
+def test_a_relay_that_asks_again_and_again_gets_no_more_than_the_usual_retries() -> None:
+    leg = new_leg()
+    first = leg.received(asks_again(parsed(leg.opened(0.0)), b"one"), 0.01)
+    assert isinstance(first, bytes)
+    assert leg.received(asks_again(stun.parse(first), b"two"), 0.02) is None
+    due = leg.next_deadline()
+    assert due is not None and due >= 0.1
+    assert parsed(leg.timer(due)).nonce == b"two"
+
+
+def test_a_nonce_of_somebody_else_changes_nothing() -> None:
+    leg = new_leg()
+    request = parsed(leg.opened(0.0))
+    assert leg.received(asks_again(request, b"forged", "another password"), 0.01) is None
+    assert leg.received(stun.binding_error(request, 401, "no", nonce=b"forged"), 0.02) is None
+    assert parsed(leg.timer(0.1)).nonce is None
+
+
 def test_other_errors_are_not_refusals() -> None:
     leg = new_leg()
     request = parsed(leg.opened(0.0))
