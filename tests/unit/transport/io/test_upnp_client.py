@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+import defusedxml.ElementTree as ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -246,6 +247,61 @@ def test_no_document_does_more_than_be_refused(
             assert await client.answer(SEARCH) == igd.IgdFailed(1, 0)
             assert len(web.asked) <= MAX_REQUESTS_PER_SEARCH
             assert await client.answer(ADD) == igd.IgdFailed(3, 0), "there is no gateway to ask"
+
+    asyncio.run(run())
+
+
+def elements(count: int) -> bytes:
+    """A description of a service with at least as many elements."""
+    variable = "<stateVariable><name>v</name><dataType>ui4</dataType></stateVariable>"
+    return FULL.replace("</serviceStateTable>", variable * (count // 3 + 1) + "</serviceStateTable>").encode()
+
+
+@pytest.mark.parametrize(
+    "costly",
+    [
+        elements(upnp_client.MAX_ELEMENTS_PER_ANSWER),
+        elements(9_000),
+        FULL.replace("</actionList>", "<action><name>x</name></action>" * 4_000 + "</actionList>").encode(),
+        FULL.replace("</actionList>", "<a/>" * 8_000 + "</actionList>").encode(),
+        FULL.replace("</actionList>", "<a>" * 8_000 + "</a>" * 8_000 + "</actionList>").encode(),
+        FULL.replace("</actionList>", "<![CDATA[" + "</" * 8_000 + "]]>" + "<a/>" * 8_000 + "</actionList>").encode(),
+    ],
+    ids=["just-too-many", "variables", "actions", "empty", "nested", "hidden"],
+)
+@pytest.mark.parametrize("page", ["/desc.xml", "/scpd.xml", "GetExternalIPAddress"])
+def test_a_document_that_costs_too_much_is_not_parsed(
+    costly: bytes, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(costly) <= MAX_ANSWER_BYTES
+    longest: list[int] = []
+    parse = ElementTree.fromstring
+
+    def watched(text: str, *rest: object, **options: object) -> object:
+        longest.append(text.count("<"))
+        return parse(text, *rest, **options)
+
+    monkeypatch.setattr(ElementTree, "fromstring", watched)
+
+    async def run() -> None:
+        async with gateway({**GOOD, page: costly}, monkeypatch) as (client, web):
+            await client.answer(SEARCH)
+            assert page in web.asked
+
+    asyncio.run(run())
+    assert max(longest, default=0) <= 2 * upnp_client.MAX_ELEMENTS_PER_ANSWER
+
+
+def test_many_documents_cost_no_more_than_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {
+        "/desc.xml": description("".join(service(scpd=f"/{n}.xml", number=n) for n in range(20))).encode(),
+        **{f"/{n}.xml": elements(upnp_client.MAX_ELEMENTS_PER_ANSWER - 300) for n in range(20)},
+    }
+
+    async def run() -> None:
+        async with gateway(pages, monkeypatch) as (client, web):
+            assert await client.answer(SEARCH) == igd.IgdFailed(1, 0)
+            assert len(web.asked) <= 8
 
     asyncio.run(run())
 
