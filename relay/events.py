@@ -54,7 +54,7 @@ class NameStored:
 
 @dataclass(frozen=True, slots=True)
 class LegsIdle:
-    """No packet has come on either leg of a call for its idle time."""
+    """No packet has come on either leg of a call for its idle time, or both were never bound within it."""
 
     call_id: CallId
 

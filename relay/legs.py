@@ -80,12 +80,14 @@ class Leg:
 
 @dataclass(slots=True)
 class Pair:
-    """The two legs of one call. ``active_s`` is when a packet last proved that somebody is there."""
+    """The two legs of one call. ``active_s`` is when a packet last proved that somebody is there, ``has_met`` whether
+    both were ever bound."""
 
     caller: Leg
     callee: Leg
     active_s: float
     idle_due_s: float
+    has_met: bool = False
 
 
 class LegTable:
@@ -141,13 +143,14 @@ class LegTable:
         return min((pair.idle_due_s for pair in self._pairs.values()), default=None)
 
     def idle(self, now: float) -> list[str]:
-        """Calls on whose legs nothing has come for the idle time; each is named once per idle time."""
+        """Calls on whose legs nothing has come for the idle time, or that did not have both bound within it; each is
+        named once per idle time."""
         idle: list[str] = []
         for call_id, pair in self._pairs.items():
             if now < pair.idle_due_s:
                 continue
             due_s = max(pair.active_s, pair.caller.stamp_s, pair.callee.stamp_s) + self._idle_s
-            if due_s <= now:
+            if due_s <= now or not pair.has_met:
                 idle.append(call_id)
                 due_s = now + self._idle_s
             pair.idle_due_s = due_s
@@ -216,7 +219,9 @@ class LegTable:
                 )
                 return [(source, error)]
             self._move(leg, source)
-        self._pairs[leg.call_id].active_s = now
+        pair = self._pairs[leg.call_id]
+        pair.active_s = now
+        pair.has_met |= leg.other.bound is not None
         outgoing: list[Outgoing] = [(source, stun.binding_success(request, endpoint(source), leg.grant.password))]
         while leg.waiting:
             data = leg.waiting.popleft()

@@ -5,7 +5,7 @@ test can reach it.
 """
 
 import ipaddress
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -51,6 +51,11 @@ class RelayLimits:
     calls_per_caller: int = 4
     calls_per_callee: int = 8
     calls: int = 2_000
+    calls_per_address: int = 64
+    """Of callers: an office, or a carrier's NAT."""
+    calls_per_56: int = 128
+    """Of callers in an IPv6 /56, which a household gets, and in a /48, which a company gets: their /64s are free."""
+    calls_per_48: int = 256
     messages: Rate = Rate(100, 20.0)
     """Messages per session; over it the session ends."""
     stun: Rate = Rate(240, 60.0)
@@ -111,6 +116,41 @@ class Limiter:
         table = self._tables.get(kind)
         bucket = table.get(subject) if table is not None else None
         return bucket.peek(self.limits.rate(kind), now) if bucket is not None else 0.0
+
+
+@dataclass(slots=True)
+class CallPlaces:
+    """The places of a relay's calls, counted by the network that a call was made from."""
+
+    limits: RelayLimits
+    _held: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    _counts: Counter[tuple[int, str]] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def is_full(self, host: str) -> bool:
+        """Whether the networks of an IP address have all the calls that they may have."""
+        limits = (self.limits.calls_per_address, self.limits.calls_per_56, self.limits.calls_per_48)
+        return any(self._counts[network] >= limit for network, limit in zip(_networks(host), limits, strict=True))
+
+    def take(self, call_id: str, host: str) -> None:
+        """A call has a place now."""
+        if call_id not in self._held:
+            self._held[call_id] = _networks(host)
+            self._counts.update(self._held[call_id])
+
+    def release(self, call_id: str) -> None:
+        """The call's place is free; unknown calls are no error."""
+        for network in self._held.pop(call_id, ()):
+            self._counts[network] -= 1
+            if not self._counts[network]:
+                del self._counts[network]
+
+
+def _networks(host: str) -> list[tuple[int, str]]:
+    """An IPv6 address's /64, /56 and /48; an IPv4 address is all three."""
+    return [(bits, _prefix(host, 32, bits)) for bits in (64, 56, 48)]
 
 
 def address_subject(host: str) -> str:

@@ -11,9 +11,9 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 
 from relay import events as ev
-from relay.call_table import CallCommand, CallMessage, CallTable, SendToKey
+from relay.call_table import CallCommand, CallMessage, CallTable, SendToKey, State
 from relay.directory import Directory
-from relay.limits import Limiter, address_subject
+from relay.limits import CallPlaces, Limiter, address_subject
 from relay.registry import Registry
 from relay.session import Refusals, Session, carries_key
 from transport.identity.keys import verify
@@ -60,6 +60,7 @@ class Router:
         self._drain_until_s: float | None = None
         self._stopped = False
         self.calls = CallTable(config.media_port, config.leg_lifetime_s, rng)
+        self._places = CallPlaces(limiter.limits)
         self._refusals = Refusals()
         self._directory = Directory(config.certificate, registry, limiter, self._refusals)
 
@@ -248,6 +249,7 @@ class Router:
             reason, text = problem or ("offline", "")
             self.calls.outcomes[reason] += 1
             return [ev.SendMessage(session.number, wire.Ended(message.call_id, reason, text))]
+        self._places.take(message.call_id, session.source[0])
         return self._deliver(self.calls.invite(message.call_id, session.person(), callee.person(), now))
 
     def _invite_problem(
@@ -272,6 +274,8 @@ class Router:
             return "limit", "you are in too many calls at once"
         if len(self.calls.of_key(callee.key)) >= self._limits.calls_per_callee:
             return "limit", f"too many people are calling {message.callee} at once"
+        if self._places.is_full(session.source[0]):
+            return "limit", "too many calls from your network at once"
         if self.calls.legs_held >= self._limits.calls:
             return "limit", "this relay carries all the calls it can"
         return None
@@ -283,22 +287,28 @@ class Router:
         if wait_s or self.is_draining:
             code: wire.RefusalCode = "limit" if wait_s else "draining"
             return self._refusal(session.number, code, "this call cannot be resumed now", wait_s)
-        if self.calls.legs_held >= self._limits.calls and self.calls.get(message.call_id) is None:
+        is_full = self.calls.legs_held >= self._limits.calls or self._places.is_full(session.source[0])
+        is_new = self.calls.get(message.call_id) is None
+        if is_new and is_full:
             return self._refusal(session.number, "limit", "this relay carries all the calls it can", 1.0)
-        return self._deliver(self.calls.resume(message.call_id, session.person(), message.peer, now))
+        commands = self.calls.resume(message.call_id, session.person(), message.peer, now)
+        if is_new and self.calls.get(message.call_id) is not None:
+            self._places.take(message.call_id, session.source[0])
+        return self._deliver(commands)
 
     def _call_message(self, session: Session, message: CallMessage, now: float) -> list[ev.RouterCommand]:
         return self._deliver(self.calls.message(session.key, message, now))
 
     def _legs_idle(self, event: ev.LegsIdle, now: float) -> list[ev.RouterCommand]:
         call = self.calls.get(event.call_id)
-        if call is None:
-            return []
-        if call.caller.key in self._by_key or call.callee.key in self._by_key:
-            # Somebody is there to hang up, and may be talking on a direct path while UDP to the relay is blocked.
-            return []
+        if call is None or call.state is not State.ANSWERED:
+            return []  # a call that rings has an end of its own
+        both = [call.caller.key, call.callee.key]
+        # Whoever is there may be talking on a direct path while UDP to the relay is blocked: the call goes on without
+        # the relay, and both can ask for legs again.
+        notified = [] if any(key in self._by_key for key in both) else both
         text = "nothing has come from either side for too long"
-        return self._deliver(self.calls.end(call, "failed", text, [call.caller.key, call.callee.key], now))
+        return self._deliver(self.calls.end(call, "failed", text, notified, now))
 
     def _deliver(self, commands: list[CallCommand]) -> list[ev.RouterCommand]:
         """Find the sessions of those whom messages are for; an end is kept for who is away."""
@@ -306,6 +316,8 @@ class Router:
         for command in commands:
             if not isinstance(command, SendToKey):
                 delivered.append(command)
+                if isinstance(command, ev.DestroyLegs):
+                    self._places.release(command.call_id)
                 call = self.calls.get(command.call_id) if isinstance(command, ev.CreateLegs) else None
                 if call is not None:
                     delivered += self._place_legs(call.caller.key) + self._place_legs(call.callee.key)

@@ -227,6 +227,24 @@ def test_legs_are_idle_after_a_minute_without_packets_and_keepalives_count() -> 
     assert made.idle(80.0 + 2 * lg.IDLE_S) == ["call"]
 
 
+@pytest.mark.parametrize("kept", [(CALLER, A), (CALLEE, B), None])
+def test_legs_that_were_never_both_bound_are_idle_however_busy_one_is(kept: tuple[LegGrant, lg.Source] | None) -> None:
+    made, handler = table()
+    for second in range(0, 60, 5):
+        if kept is not None:
+            bind(handler, *kept, now=float(second))
+            handler.media(QUIC, kept[1], float(second))
+    assert made.idle(lg.IDLE_S - 1.0) == []
+    assert made.idle(lg.IDLE_S) == ["call"]
+
+
+def test_legs_that_have_met_are_not_idle_while_one_moves_or_is_kept_alone() -> None:
+    made, handler = bound()
+    for second in range(0, 300, 15):
+        bind(handler, CALLER, A if second < 100 else THIRD, now=float(second))
+        assert made.idle(float(second)) == []
+
+
 def test_a_strangers_packets_keep_no_leg_alive() -> None:
     made, handler = bound()
     handler.media(QUIC, THIRD, 59.0)

@@ -20,6 +20,7 @@ from transport.wire.relay_messages import (
     Invite,
     Refused,
     RelayMessage,
+    Resume,
     Ring,
     Ringing,
     Welcome,
@@ -235,13 +236,26 @@ def test_an_answered_call_needs_no_session_while_its_legs_live() -> None:
     assert not world.legs
 
 
-def test_idle_legs_do_not_end_a_call_that_somebody_can_hang_up() -> None:
-    world, _, bob = calling()
+@pytest.mark.parametrize("leaves", [(), ("ann",), ("bob",)])
+def test_idle_legs_are_freed_without_a_word_to_who_may_talk_on_a_direct_path(leaves: tuple[str, ...]) -> None:
+    world, ann, bob = calling()
     world.say(bob, Answer(CALL))
-    world.close(bob)
+    for session, name in ((ann, "ann"), (bob, "bob")):
+        world.received(session)
+        if name in leaves:
+            world.close(session)
+    world.feed(LegsIdle(CALL))
+    world.feed(LegsIdle(call_id(404)))
+    assert len(world.router.calls) == 0 and world.legs == {CALL}
+    world.wait(LEG_GRACE_S + 0.1)
+    assert not world.legs
+    assert not world.received(ann) and not world.received(bob)
+
+
+def test_a_call_that_rings_is_not_ended_by_its_idle_legs() -> None:
+    world, _, _ = calling()
     world.feed(LegsIdle(CALL))
     assert len(world.router.calls) == 1
-    world.feed(LegsIdle(call_id(404)))
 
 
 # -- limits ------------------------------------------------------------------------------------------------------
@@ -254,6 +268,39 @@ def test_invitations_are_rationed() -> None:
     assert reasons == [["offline"], ["offline"], ["limit"], ["limit"]]
     world.wait(10.0)
     assert ended(world.say(ann, Invite(call_id(9), "cy"))) == ["offline"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "limited"),
+    [
+        (["192.0.2.1"] * 3, [False, False, True]),
+        (["192.0.2.1", "192.0.2.2"] * 2, [False] * 4),
+        (["2001:db8::1", "2001:db8::2", "2001:db8::3"], [False, False, True]),
+        ([f"2001:db8:0:{number}::1" for number in range(4)], [False, False, False, True]),
+        ([f"2001:db8:0:{number}00::1" for number in range(5)], [False, False, False, False, True]),
+        ([f"2001:db8:{number}::1" for number in range(6)], [False] * 6),
+    ],
+)
+@pytest.mark.parametrize("way", ["invite", "resume"])
+def test_calls_at_once_are_limited_per_network_and_its_places_are_given_back(
+    hosts: list[str], limited: list[bool], way: str
+) -> None:
+    world = World(RelayLimits(calls_per_address=2, calls_per_56=3, calls_per_48=4))
+    bob = world.login(person(2), "bob", host="203.0.113.9")
+    sessions = [world.login(person(50 + number), host=host) for number, host in enumerate(hosts)]
+    for number, (session, is_limited) in enumerate(zip(sessions, limited, strict=True)):
+        if way == "invite":
+            reasons = ended(world.say(session, Invite(call_id(number), "bob")))
+            assert reasons == (["limit"] if is_limited else [])
+        else:
+            world.say(bob, Resume(call_id(number), person(50 + number).key))
+            world.say(session, Resume(call_id(number), person(2).key))
+        assert (call_id(number) in world.legs) is not is_limited
+    for number, session in enumerate(sessions):
+        world.say(session, HangUp(call_id(number)))
+    world.wait(LEG_GRACE_S + 0.1)
+    assert not world.legs and len(world.router._places) == 0
+    assert ended(world.say(sessions[-1], Invite(call_id(99), "bob"))) == []
 
 
 def test_calls_at_once_are_limited_per_caller_per_callee_and_in_all() -> None:
