@@ -56,13 +56,19 @@ class Directory:
     def _announce(self, name: str, *, online: bool) -> list[RouterCommand]:
         return [SendMessage(number, Presence(name, online)) for number in self._watch_lists.watchers(name)]
 
-    def watch(self, session: Session, message: Watch) -> list[RouterCommand]:
+    def watch(self, session: Session, message: Watch, now: float) -> list[RouterCommand]:
+        """Each name is a question, whether it was asked before or not."""
         count = len(message.names)
         if not session.name and count > self._limiter.limits.watched_by_guest:
             text = f"a guest may watch {self._limiter.limits.watched_by_guest} people"
             return self._refuse(session.number, 0, "limit", text)
         if len(self._watch_lists) - len(self._watch_lists.of(session.number)) + count > self._limiter.limits.watched:
             return self._refuse(session.number, 0, "limit", "this relay watches all the people it can", 60.0)
+        wait_s = self._limiter.take("watch", session.key, now, count) or self._limiter.take(
+            "watch-address", session.subject, now, count
+        )
+        if wait_s:
+            return self._refuse(session.number, 0, "limit", "too many people watched", wait_s)
         names = self._watch_lists.watch(session.number, message.names)
         return [SendMessage(session.number, Presence(name, name in self._by_name)) for name in names]
 

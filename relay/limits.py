@@ -12,8 +12,8 @@ from typing import Literal
 from transport.net.token_bucket import Rate, TokenBucket
 
 LimitKind = Literal[
-    "session", "failed-proof", "registration", "registration-address", "lookup", "lookup-address", "invite",
-    "invite-address", "stun", "stun-session", "stun-leg",
+    "session", "failed-proof", "registration", "registration-address", "lookup", "lookup-address", "watch",
+    "watch-address", "invite", "invite-address", "stun", "stun-session", "stun-leg",
 ]  # fmt: skip
 
 # Of each kind, so that sources that cost nothing to forge ("stun") push out no others. A bucket is under 300 bytes with
@@ -42,6 +42,10 @@ class RelayLimits:
     lookup: Rate = Rate(60, 1.0)
     """Per identity: a contact list is looked up at once, an enumeration is slow."""
     lookup_address: Rate = Rate(600, 5.0)
+    watch: Rate = Rate(2_048, 16.0)
+    """Names per identity: a list has 256 at most, and comes again after each change of it and each log-in."""
+    watch_address: Rate = Rate(40_960, 64.0)
+    """A client does not repeat a refused list, so that a restart of all of an office's clients must pass at once."""
     invite: Rate = Rate(30, 0.5)
     """Per identity: nobody dials more than once in two seconds for long."""
     invite_address: Rate = Rate(120, 2.0)
@@ -77,6 +81,8 @@ class RelayLimits:
             "registration-address": self.registration_address,
             "lookup": self.lookup,
             "lookup-address": self.lookup_address,
+            "watch": self.watch,
+            "watch-address": self.watch_address,
             "invite": self.invite,
             "invite-address": self.invite_address,
             "stun": self.stun,
@@ -98,8 +104,8 @@ class Limiter:
     def __len__(self) -> int:
         return sum(map(len, self._tables.values()))
 
-    def take(self, kind: LimitKind, subject: str | bytes, now: float) -> float:
-        """Count one: 0.0 when it is within the limit, else the seconds to wait."""
+    def take(self, kind: LimitKind, subject: str | bytes, now: float, count: int = 1) -> float:
+        """Count one, or ``count``: 0.0 when it is within the limit, else the seconds to wait."""
         rate = self.limits.rate(kind)
         table = self._tables.setdefault(kind, OrderedDict())
         bucket = table.get(subject)
@@ -109,7 +115,7 @@ class Limiter:
             bucket = table[subject] = TokenBucket(rate, now)
         else:
             table.move_to_end(subject)
-        return bucket.take(rate, now)
+        return bucket.take(rate, now, count)
 
     def peek(self, kind: LimitKind, subject: str | bytes, now: float) -> float:
         """What :meth:`take` would say, counting nothing."""

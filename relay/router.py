@@ -164,7 +164,7 @@ class Router:
             case wire.Lookup():
                 return self._directory.look_up(session, message, now)
             case wire.Watch():
-                return self._directory.watch(session, message)
+                return self._directory.watch(session, message, now)
             case wire.Invite():
                 return self._invite(session, message, now)
             case wire.Ring() | wire.Answer() | wire.Decline() | wire.HangUp():

@@ -52,6 +52,10 @@ LIMITS = RelayLimits(
     leg_packets=UNLIMITED,
     # Legs outlast their call by seconds, so at hundreds of calls a second thousands are held.
     calls=1_000_000,
+    # All of them come from one address.
+    calls_per_address=1_000_000,
+    calls_per_56=1_000_000,
+    calls_per_48=1_000_000,
 )
 
 

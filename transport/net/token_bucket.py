@@ -23,13 +23,13 @@ class TokenBucket:
         self._tokens = rate.burst
         self._stamp_s = now
 
-    def take(self, rate: Rate, now: float) -> float:
-        """Take one token: 0.0, or when there is none the seconds until there is one."""
+    def take(self, rate: Rate, now: float, count: int = 1) -> float:
+        """Take ``count`` tokens: 0.0, or when there are fewer the seconds until there are enough, and none is taken."""
         self._tokens = self._tokens_at(rate, now)
         self._stamp_s = max(self._stamp_s, now)
-        wait_s = _wait(self._tokens, rate)
+        wait_s = _wait(self._tokens, rate, count)
         if not wait_s:
-            self._tokens -= 1.0
+            self._tokens -= count
         return wait_s
 
     def peek(self, rate: Rate, now: float) -> float:
@@ -40,7 +40,7 @@ class TokenBucket:
         return min(rate.burst, self._tokens + max(0.0, now - self._stamp_s) * rate.per_s)
 
 
-def _wait(tokens: float, rate: Rate) -> float:
-    if tokens >= 1.0:
+def _wait(tokens: float, rate: Rate, count: int = 1) -> float:
+    if tokens >= count:
         return 0.0
-    return min(MAX_WAIT_S, (1.0 - tokens) / rate.per_s) if rate.per_s > 0 else MAX_WAIT_S
+    return min(MAX_WAIT_S, (count - tokens) / rate.per_s) if rate.per_s > 0 else MAX_WAIT_S

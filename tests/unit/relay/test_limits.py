@@ -19,6 +19,15 @@ def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
     assert [bucket.take(rate, 1_000.0) for _ in range(4)][:3] == [0.0, 0.0, 0.0]
 
 
+def test_several_are_taken_together_or_not_at_all() -> None:
+    rate = Rate(10, 2.0)
+    bucket = TokenBucket(rate, 0.0)
+    assert [bucket.take(rate, 0.0, count) for count in (7, 4, 3, 0, 1)] == [0.0, 0.5, 0.0, 0.0, 0.5]
+    assert bucket.take(rate, 2.0, 5) == 0.5
+    assert bucket.take(rate, 2.5, 5) == 0.0
+    assert bucket.take(rate, 1e6, 11) > 0.0
+
+
 def test_a_bucket_that_never_refills_says_a_day() -> None:
     rate = Rate(1, 0.0)
     bucket = TokenBucket(rate, 0.0)

@@ -291,6 +291,30 @@ def test_watchers_are_notified_now_and_later_until_they_watch_others() -> None:
     world.named("cy")
 
 
+def asked(world: World, session: int, names: list[str]) -> bool:
+    """Whether a list is taken."""
+    return all(isinstance(answer, Presence) for answer in world.say(session, Watch(names)))
+
+
+def test_every_watched_name_is_a_question_by_identity_and_by_address() -> None:
+    world = World(RelayLimits(watch=Rate(100, 1.0), watch_address=Rate(130, 0.0)))
+    names = [f"name{number}" for number in range(30)]
+    ann = world.named("ann")
+    # The same names, other names, fewer names: all of them are counted.
+    assert [asked(world, ann, names[:size]) for size in (30, 30, 30, 11, 10)] == [True, True, True, False, True]
+    # A session of one's own does not begin anew, and a refused list changes nothing.
+    again = world.named("ann")
+    assert not asked(world, again, ["bob"])
+    world.wait(10.0)
+    assert asked(world, again, names[:10]) and not asked(world, again, ["cy"])
+    # Another identity at the same address gets what is left of it, one elsewhere its own.
+    neighbour, far = world.login(person(50)), world.login(person(51), host="198.51.100.1")
+    assert not asked(world, neighbour, names) and asked(world, far, names)
+    world.received(again)
+    world.named("cy")
+    assert world.received(again) == []
+
+
 def test_watching_is_limited_for_guests_and_in_all_and_a_refused_list_changes_nothing() -> None:
     world = World(RelayLimits(watched_by_guest=2, watched=5))
     guest, ann = world.login(STRANGER), world.named("ann")
