@@ -43,7 +43,9 @@ class UserAnswered:
 
 @dataclass(frozen=True, slots=True)
 class UserDeclined:
-    """Decline was chosen."""
+    """Decline was chosen; ``busy``: a stranger's call gives way to that of a contact."""
+
+    reason: Literal["declined", "busy"] = "declined"
 
 
 @dataclass(frozen=True, slots=True)

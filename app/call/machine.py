@@ -7,7 +7,7 @@ on only the peer, or the end of the link, ends it: a relay that lies or dies tak
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 from app.call import events as ev
 from app.call.events import CallCommand, CallEvent
@@ -199,8 +199,8 @@ class CallMachine:
                 return self._relay_ended(reason, text)
             case ev.UserAnswered():
                 return self._answer(now)
-            case ev.UserDeclined():
-                return self._decline()
+            case ev.UserDeclined(reason):
+                return self._decline(reason)
             case ev.UserHungUp():
                 return self._hang_up()
             case ev.UserMuted(muted):
@@ -315,9 +315,9 @@ class CallMachine:
             commands.append(link.SendPeerMessage(call_messages.Muted(muted=True)))
         return commands
 
-    def _decline(self) -> list[CallCommand]:
-        ended = self._finish(Trigger.DECLINED, "declined", "declined")
-        declined = SendRelayMessage(relay_messages.Decline(call_id=self.view.call_id, reason="declined"))
+    def _decline(self, reason: Literal["declined", "busy"] = "declined") -> list[CallCommand]:
+        ended = self._finish(Trigger.DECLINED, "declined" if reason == "declined" else "busy", reason)
+        declined = SendRelayMessage(relay_messages.Decline(call_id=self.view.call_id, reason=reason))
         return [declined, *ended] if ended else []
 
     def _hang_up(self) -> list[CallCommand]:
@@ -392,6 +392,8 @@ class CallMachine:
             match outcome:
                 case "declined":
                     commands.append(link.Close(call_messages.Bye(reason="declined")))
+                case "busy" if trigger is Trigger.DECLINED:
+                    commands.append(link.Close(call_messages.Bye(reason="busy")))
                 case "failed":
                     commands.append(link.Close(call_messages.Bye(reason="failed")))
                 case _:

@@ -122,12 +122,23 @@ def recent_call(session: CallSession, finished: ev.Finished, wall_offset_s: floa
         seconds=talked,
         outcome=_HISTORY.get(finished.outcome, finished.outcome),  # type: ignore[arg-type]
         was_direct=times.answered is not None and times.direct is not None,
+        key=view.key.hex(),
+        vouched=session.vouched,
     )
 
 
-def missed_call(call_id: str, person: PersonAddress, at: float) -> RecentCall:
-    """Somebody called while the user was in another call."""
-    return RecentCall(call_id=call_id, address=str(person), outgoing=False, at=at, seconds=0.0, outcome="missed")
+def missed_call(call_id: str, person: PersonAddress, at: float, key: bytes, *, vouched: bool) -> RecentCall:
+    """Somebody called who could not ring."""
+    return RecentCall(
+        call_id=call_id,
+        address=str(person),
+        outgoing=False,
+        at=at,
+        seconds=0.0,
+        outcome="missed",
+        key=key.hex(),
+        vouched=vouched,
+    )
 
 
 def between_networks(

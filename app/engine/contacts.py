@@ -26,13 +26,26 @@ class ContactCommands:
                 self._store.people.remove(parse_person(address))
                 self._people_changed()
             case messages.BlockContact(address, blocked):
-                self._store.people.set_blocked(parse_person(address), blocked)
+                self.block(parse_person(address), blocked)
+            case messages.UnblockKey(key):
+                self._store.blocked_keys.lift(key)
             case messages.EraseHistory():
                 self._store.calls.erase()
             case messages.DismissNotice(number):
                 self._notices.dismiss(number)
             case _:
                 raise AppError("unknown-command")
+
+    def block(self, person: PersonAddress, blocked: bool) -> None:
+        """Block an address and the keys that were met at it, or let them ring again."""
+        people, keys = self._store.people, self._store.blocked_keys
+        people.set_blocked(person, blocked)
+        known = people.get(person)
+        if not blocked:
+            keys.lift_of(person.short)
+        elif known is not None:
+            for key in filter(None, (known.pin.key, known.pin.offered_key)):
+                keys.add(key, person.short, vouched=True)
 
     def add(self, person: PersonAddress, alias: str) -> None:
         """Put somebody into the list."""

@@ -5,6 +5,8 @@ Windows and relay sessions come in as events; what has to be done goes out as co
 history and settings are called directly: they are kept in memory and written through.
 """
 
+from typing import Literal
+
 from app.account.status import AccountStatus, State, own_address
 from app.call import events as ev
 from app.call.session import CallSession, SessionSetup
@@ -115,6 +117,9 @@ class EngineCore:
             case messages.SetMuted(muted):
                 if self.session is not None:
                     self._out.append(ToCall(self.session, ev.UserMuted(muted)))
+            case messages.BlockCaller(call_id):
+                if self.session is not None and self.session.is_call(call_id):
+                    self._block(self.session)
             case messages.TrustKey(address, key, verified):
                 self._trust(parse_person(address), key, verified=verified)
 
@@ -158,6 +163,19 @@ class EngineCore:
             raise AppError("key-not-offered")
         if session is not None and session.person.short == person.short and same_key(session.call.view.key, key):
             self._out.append(ToCall(session, ev.KeyAccepted("verified" if verified else "first-use")))
+
+    def _block(self, session: CallSession) -> None:
+        """Block the key of this call, and its address only where that is more than a claim: another person may be at
+        home there."""
+        key, person = session.call.view.key, session.person
+        known = self._store.people.get(person)
+        is_theirs = self._is_vouched or (known is not None and same_key(known.pin.key, key))
+        if is_theirs:
+            self._store.people.set_blocked(person, True)
+        if key:
+            self._store.blocked_keys.add(key, person.short, vouched=is_theirs)
+        if not session.call.finished:
+            self._out.append(ToCall(session, ev.UserHungUp()))
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
@@ -278,28 +296,45 @@ class EngineCore:
         if self.session is not None and self.session.is_call(call_id):
             return  # a relay repeats what a client that reconnects may have missed
         person = _caller_address(route, caller)
-        if person is None or people.is_blocked(person, caller.key):
+        if person is None or caller.key in self._store.blocked_keys or people.is_blocked(person, caller.key):
             # A blocked caller leaves no trace: no page, no line in the history, no report in place of the last one.
             self._out.append(ToRelay(route, relay_messages.Decline(call_id, "declined")))
-            return
-        if self.in_call:
-            self._out.append(ToRelay(route, relay_messages.Decline(call_id, "busy")))
-            self._store.calls.add(missed_call(call_id, person, now + self._config.wall_offset_s))
             return
         known = people.get(person)
         pin = known.pin if known is not None else Pin()
         # A guest's address is only what they say: their key is compared with it, but not kept for it.
         is_claim = not caller.name and bool(caller.home)
-        is_theirs = same_key(pin.key, caller.key) or same_key(pin.offered_key, caller.key)
+        vouched = not is_claim or same_key(pin.key, caller.key) or same_key(pin.offered_key, caller.key)
+        is_contact = people.is_contact(person, caller.key, vouched=bool(caller.name))
+        if is_contact:
+            self._yield_to_contact(now)
+        is_unwanted = self._store.documents.settings.contacts_only and not is_contact
+        if self.in_call or is_unwanted:
+            reason: Literal["declined", "busy"] = "declined" if is_unwanted else "busy"
+            self._out.append(ToRelay(route, relay_messages.Decline(call_id, reason)))
+            at = now + self._config.wall_offset_s
+            self._store.calls.add(missed_call(call_id, person, at, caller.key, vouched=vouched))
+            return
         first_call = not people.knows_key(caller.key)
-        session = self._begin(
-            route, person, now, key=caller.key, first_call=first_call, vouched=is_theirs or not is_claim
-        )
+        session = self._begin(route, person, now, key=caller.key, first_call=first_call, vouched=vouched)
         self._is_vouched = bool(caller.name)
         trust = _trust_in(pin, caller.key)
         if self._is_vouched and (trust == "changed" or pin.offered_key):
             people.meet(person, caller.key, caller.certificate)
         self._out.append(ToCall(session, ev.CallArrived(call_id, str(person), caller, incoming.leg, trust)))
+
+    def _yield_to_contact(self, now: float) -> None:
+        """A stranger who rings keeps no contact from ringing: for the stranger the user is busy."""
+        session = self.session
+        if session is None or session.call.view.phase != "incoming":
+            return
+        view, is_vouched = session.call.view, self._is_vouched
+        if self._store.people.is_contact(session.person, view.key, vouched=is_vouched):
+            return
+        self._out.append(ToCall(session, ev.UserDeclined("busy")))
+        at = now + self._config.wall_offset_s
+        self._store.calls.add(missed_call(view.call_id, session.person, at, view.key, vouched=session.vouched))
+        self._forget_call()
 
 
 def _key(text: str) -> bytes:

@@ -9,6 +9,7 @@ from app.call import events as ev
 from app.call.media import MediaConfig
 from app.call.session import CallSession
 from app.ipc import messages
+from app.store.blocked_keys import BlockedKeys
 from app.store.calls import Calls
 from app.store.documents import Documents
 from app.store.people import People
@@ -31,6 +32,7 @@ class LocalData(Protocol):
     """What is remembered, as :class:`app.store.Store` holds it."""
 
     people: People
+    blocked_keys: BlockedKeys
     calls: Calls
     documents: Documents
     relays: RelayCertificates
@@ -102,6 +104,7 @@ CallCommand = (
     | messages.DismissCall
     | messages.SetMuted
     | messages.TrustKey
+    | messages.BlockCaller
 )
 """What windows ask about calls."""
 

@@ -234,6 +234,7 @@ class Engine:
                 | messages.DismissCall()
                 | messages.SetMuted()
                 | messages.TrustKey()
+                | messages.BlockCaller()
             ):
                 self._to_core(message, answer)
             case messages.RegisterName() | messages.TryHere() | messages.SignOff():

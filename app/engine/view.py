@@ -113,10 +113,13 @@ def build(
         first_run=not profile.name,
         me=picture.me,
         contacts=tuple(_contacts(store.people.contacts(), picture, numbers, last_calls)),
+        blocked_guests=tuple(
+            engine_state.BlockedGuest(guest.key.hex(), guest.address) for guest in store.blocked_keys.of_guests()
+        ),
         recents=store.calls.recent(),
         audio=picture.audio,
         settings=store.documents.settings,
-        call=None if session is None else _call(session, numbers, wall_offset_s, now),
+        call=None if session is None else _call(session, store, numbers, wall_offset_s, now),
         network=msgspec.structs.replace(
             network_state(picture.nat, wall_offset_s, picture.mapping),
             known=picture.known[0],
@@ -145,7 +148,9 @@ def _contacts(
         )
 
 
-def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, now: float) -> engine_state.CallStatus:
+def _call(
+    session: CallSession, store: Store, numbers: SafetyNumbers, wall_offset_s: float, now: float
+) -> engine_state.CallStatus:
     view, times = session.call.view, session.times
 
     def wall(at: float | None) -> float | None:
@@ -163,6 +168,7 @@ def _call(session: CallSession, numbers: SafetyNumbers, wall_offset_s: float, no
         trust=view.trust,
         key=view.key.hex(),
         safety_number=numbers.of(view.key),
+        blocked=view.key in store.blocked_keys,
         placed=times.placed + wall_offset_s,
         answered=wall(times.answered),
         ended=wall(times.ended),

@@ -60,6 +60,13 @@ class Contact(Frozen, frozen=True):
         return self.alias or self.address.partition("@")[0]
 
 
+class BlockedGuest(Frozen, frozen=True):
+    """Somebody whose key (hex) is blocked, and the address that they gave as theirs."""
+
+    key: str
+    address: str
+
+
 class AudioDevice(Frozen, frozen=True):
     """A microphone or speaker; ``device`` is stable while it is plugged in."""
 
@@ -193,6 +200,8 @@ class CallStatus(Frozen, frozen=True):
     key: str = ""
     """Of the other side, hex; empty until it is known."""
     safety_number: str = ""
+    blocked: bool = False
+    """The other side may not ring any more."""
     placed: float = 0.0
     answered: float | None = None
     ended: float | None = None

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from app.ipc.engine_state import AudioState, Busy, CallStatus, Contact, Me, NetworkState, Notice
+from app.ipc.engine_state import AudioState, BlockedGuest, Busy, CallStatus, Contact, Me, NetworkState, Notice
 from app.model.history import RecentCall
 from app.model.settings import Settings
 from app.model.terms import (
@@ -40,6 +40,7 @@ class EngineState(Tagged, frozen=True):
     first_run: bool = True
     me: Me = Me()
     contacts: tuple[Contact, ...] = ()
+    blocked_guests: tuple[BlockedGuest, ...] = ()
     recents: tuple[RecentCall, ...] = ()
     audio: AudioState = AudioState()
     settings: Settings = Settings()
@@ -208,6 +209,18 @@ class BlockContact(Tagged, frozen=True):
     blocked: bool
 
 
+class BlockCaller(Tagged, frozen=True):
+    """Let the other side of this call ring no more, by their key, and end the call."""
+
+    call_id: ShortText
+
+
+class UnblockKey(Tagged, frozen=True):
+    """Let a blocked key (hex) ring again."""
+
+    key: ShortText
+
+
 class TrustKey(Tagged, frozen=True):
     """``verified``: the safety numbers were compared. Otherwise: accept the changed key as theirs. ``key`` (hex) is
     the one that the person saw; another one is not accepted in its place."""
@@ -286,6 +299,8 @@ WindowMessage = (
     | AddContact
     | RemoveContact
     | BlockContact
+    | BlockCaller
+    | UnblockKey
     | TrustKey
     | EraseHistory
     | EraseNetworks

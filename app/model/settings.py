@@ -22,3 +22,5 @@ class Settings(Frozen, frozen=True):
     notifications: bool = True
     ring_volume: Annotated[float, Meta(ge=0, le=1)] = 0.7
     start_in_tray: bool = False
+    contacts_only: bool = False
+    """Decline whoever is not in the contact list."""

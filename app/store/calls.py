@@ -15,6 +15,8 @@ from transport.wire.errors import WireError
 MAX_CALLS = 1_000
 _MAX_TEXT_CHARS = 400
 _PER_S = 1_000_000
+# Of an incoming call nobody talked in, and what each is counted with: a ring that fails is as cheap as one that ends.
+_NOT_TAKEN = {"missed": ("missed", "failed"), "failed": ("missed", "failed"), "declined": ("declined",)}
 
 
 class Calls(Collection[RecentCall]):
@@ -37,21 +39,27 @@ class Calls(Collection[RecentCall]):
         if self._last_times is None:
             times: dict[str, float] = {}
             for call in self._items.values():
+                if not call.vouched:
+                    continue
                 key = _short(call.address)
                 times[key] = max(times.get(key, call.at), call.at)
             self._last_times = times
         return dict(self._last_times)
 
     def add(self, call: RecentCall) -> None:
-        """Remember one more call; the oldest is forgotten when there are too many."""
+        """Remember one more call; the oldest is forgotten when there are too many. Calls of one key that nobody took
+        are one line, as of the newest: whoever rings thirty times does not push out the others."""
         number = str(max(int(self._clock() * _PER_S), max(map(int, self._items), default=0) + 1))
+        folded = self._folded(call)
+        count = call.count + (self._items.pop(folded).count if folded is not None else 0)
         self._items[number] = msgspec.structs.replace(
             call,
+            count=count,
             call_id=one_line(call.call_id, _MAX_TEXT_CHARS),
             address=one_line(call.address, _MAX_TEXT_CHARS),
         )
         self._last_times = None
-        self._changed([number, *self._forget_oldest()])
+        self._changed([number, *([folded] if folded is not None else []), *self._forget_oldest()])
 
     def erase(self) -> None:
         """Forget all calls."""
@@ -59,6 +67,15 @@ class Calls(Collection[RecentCall]):
         self._items.clear()
         self._last_times = None
         self._changed(numbers)
+
+    def _folded(self, call: RecentCall) -> str | None:
+        """The line that ``call`` is one with: the newest of the same key, if nobody took that one either."""
+        if not call.key or call.outgoing or call.outcome not in _NOT_TAKEN:
+            return None
+        number = max((number for number, one in self._items.items() if one.key == call.key), key=int, default=None)
+        if number is None or self._items[number].outgoing:
+            return None
+        return number if self._items[number].outcome in _NOT_TAKEN[call.outcome] else None
 
     def _forget_oldest(self) -> list[str]:
         forgotten = sorted(self._items, key=int)[: max(0, len(self._items) - MAX_CALLS)]

@@ -62,6 +62,13 @@ class People(Collection[KnownPerson]):
             return True
         return any(person.blocked and same_key(person.pin.key, key) for person in self._items.values())
 
+    def is_contact(self, address: PersonAddress, key: bytes, *, vouched: bool) -> bool:
+        """Whether a caller is in the contact list: by their key, or by an address that a relay vouches for."""
+        known = self._items.get(address.short)
+        if vouched and known is not None and known.listed:
+            return True
+        return any(person.listed and same_key(person.pin.key, key) for person in self._items.values())
+
     def knows_key(self, key: bytes) -> bool:
         """Whether anybody was met with this key before."""
         return any(same_key(person.pin.key, key) for person in self._items.values())

@@ -51,5 +51,20 @@ _NETWORKS = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _NETWORKS)
+_BLOCKED_KEYS = (
+    """
+    CREATE TABLE blocked_keys (
+        key BLOB PRIMARY KEY CHECK (length(key) = 32),
+        address TEXT NOT NULL,  -- name@host:port under which it was met
+        vouched INTEGER NOT NULL CHECK (vouched IN (0, 1)),  -- whether that address is blocked with it
+        blocked_at REAL NOT NULL
+    ) STRICT
+    """,
+    """
+    INSERT OR IGNORE INTO blocked_keys
+        SELECT key, address, 1, seen_at FROM people WHERE blocked = 1 AND length(key) = 32
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _NETWORKS, _BLOCKED_KEYS)
 VERSION = len(MIGRATIONS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.store import database
+from app.store.blocked_keys import BlockedKeys
 from app.store.calls import Calls
 from app.store.collection import Collection
 from app.store.database import MAX_BYTES, Database, open_database, open_for_reading
@@ -41,12 +42,14 @@ class Store:
         self._findings: list[Finding] = []
         self.trouble: StoreError | None = None
         self.people = People(partial(self._changed, "people"), clock)
+        self.blocked_keys = BlockedKeys(partial(self._changed, "blocked_keys"), clock)
         self.calls = Calls(partial(self._changed, "calls"), clock)
         self.relays = RelayCertificates(partial(self._changed, "relays"), clock)
         self.networks = Networks(partial(self._changed, "networks"), clock)
         self.documents = Documents(partial(self._changed, "documents"))
         self._collections: dict[str, Collection[Any] | Documents] = {
             "people": self.people,
+            "blocked_keys": self.blocked_keys,
             "calls": self.calls,
             "relays": self.relays,
             "networks": self.networks,

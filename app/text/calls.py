@@ -149,10 +149,15 @@ def end_text(call: CallStatus) -> str:
     return reason_text(call.end_reason, call.end_detail, outgoing=call.outgoing, answered=call.answered is not None)
 
 
+def claim_text(address: str) -> str:
+    """The address of a guest for whom nobody vouches."""
+    return sentence(CLAIM, address=address)
+
+
 def caller_text(call: CallStatus, title: str, address: str) -> tuple[str, str]:
     """Name and address of the other side, given as they are to be shown. Of a guest for whose address nobody vouches
     the address is given as what they say, and their name is not taken from it."""
-    return (title, address) if call.vouched else (sentence(GUEST), sentence(CLAIM, address=address))
+    return (title, address) if call.vouched else (sentence(GUEST), claim_text(address))
 
 
 def caller_note(call: CallStatus) -> str:

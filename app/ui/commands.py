@@ -18,6 +18,9 @@ def change_settings(send: Send, settings: Settings, **fields: object) -> None:
     send(ipc.ChangeSettings(settings=msgspec.structs.replace(settings, **fields)))
 
 
+_OfCall = ipc.AnswerCall | ipc.BlockCaller | ipc.DeclineCall | ipc.DismissCall | ipc.HangUpCall
+
+
 class CallCommands:
     """The commands of ``call``, the one that is shown. Without a call they do nothing."""
 
@@ -41,6 +44,10 @@ class CallCommands:
         """Leave the page of a call that has ended."""
         self._for_call(ipc.DismissCall)
 
+    def block(self) -> None:
+        """Let the other side ring no more, and end the call."""
+        self._for_call(ipc.BlockCaller)
+
     def refuse(self) -> None:
         """End the call, whatever its phase."""
         match self.call and self.call.phase:
@@ -62,6 +69,6 @@ class CallCommands:
         if self.call is not None:
             self._send(ipc.SetMuted(muted=not self.call.muted))
 
-    def _for_call(self, command: type[ipc.AnswerCall | ipc.DeclineCall | ipc.DismissCall | ipc.HangUpCall]) -> None:
+    def _for_call(self, command: type[_OfCall]) -> None:
         if self.call is not None:
             self._send(command(call_id=self.call.call_id))

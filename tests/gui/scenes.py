@@ -160,6 +160,9 @@ SCENES = (
     Scene("call-calling", with_(HOME, call=call("calling"))),
     Scene("call-ringing", with_(HOME, call=call("ringing"))),
     Scene("call-connecting", with_(HOME, call=call("connecting"))),
+    Scene(
+        "call-blocked", with_(HOME, call=call("ended", ended=NOW, end_reason="declined", blocked=True, outgoing=False))
+    ),
     Scene("call-incoming-guest", with_(HOME, call=call("incoming", **CLAIM))),
     Scene("call-incoming", with_(HOME, call=call("incoming", outgoing=False, first_call=True))),
     Scene("call-talking", with_(HOME, call=TALKING), "levels"),

@@ -85,6 +85,7 @@ RECENTS = (
     past("mei", DAY, seconds=3 * HOUR + 120),
     past("bob", 3 * DAY, seconds=98, was_direct=True),
     past("stranger", 3 * DAY, "declined"),
+    past("bob", 3.2 * DAY, "missed", vouched=False, count=30),
     past("grandma", 4 * DAY, "no-answer", outgoing=True),
     past("bob", 9 * DAY, "busy", outgoing=True),
 )

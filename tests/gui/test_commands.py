@@ -10,9 +10,11 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QFileDia
 from pytestqt.qtbot import QtBot
 
 from app.ipc import messages
+from app.ipc.engine_state import BlockedGuest
 from app.ipc.messages import (
     AddContact,
     AnswerCall,
+    BlockCaller,
     BlockContact,
     ChangeSettings,
     DeclineCall,
@@ -35,6 +37,7 @@ from app.ipc.messages import (
     TraceSaved,
     TrustKey,
     TryHere,
+    UnblockKey,
     WindowMessage,
 )
 from app.ui.main_window import MainWindow
@@ -62,6 +65,7 @@ CALLING = call("calling")
 INCOMING = call("incoming", outgoing=False)
 ENDED = call("ended", end_reason="no-answer")
 MUTED = msgspec.structs.replace(TALKING, muted=True)
+GUESTS = (BlockedGuest(KEY, "zoe@calls.example:7850"),)
 BLOCKED = msgspec.structs.replace(BOB, blocked=True)
 UNTRUSTED = msgspec.structs.replace(INCOMING, trust="changed")
 
@@ -86,6 +90,10 @@ def settings(**fields: object) -> ChangeSettings:
         (with_(HOME, call=CALLING), "", ["hang_up"], [HangUpCall("call-1")]),
         (with_(HOME, call=INCOMING), "", ["page_answer"], [AnswerCall("call-1")]),
         (with_(HOME, call=INCOMING), "", ["page_decline"], [DeclineCall("call-1")]),
+        (with_(HOME, call=INCOMING), "", ["block_caller", "question_yes"], [BlockCaller("call-1")]),
+        (with_(HOME, call=TALKING), "", ["block_caller", "question_yes"], [BlockCaller("call-1")]),
+        (with_(HOME, call=ENDED), "", ["block_caller", "question_yes"], [BlockCaller("call-1")]),
+        (with_(HOME, call=TALKING), "", ["block_caller", "question_no"], []),
         (with_(HOME, call=TALKING), "", ["mute_button"], [SetMuted(True)]),
         (with_(HOME, call=MUTED), "", ["mute_button"], [SetMuted(False)]),
         (with_(HOME, call=TALKING), "", ["hang_up"], [HangUpCall("call-1")]),
@@ -109,6 +117,8 @@ def settings(**fields: object) -> ChangeSettings:
         (HOME, "section-1", ["erase_networks", "question_no"], []),
         (HOME, "section-1", ["sign_off", "question_yes"], [SignOff()]),
         (HOME, "section-2", ["erase_history", "question_yes"], [EraseHistory()]),
+        (HOME, "section-2", ["switch_contacts_only"], [settings(contacts_only=True)]),
+        (with_(HOME, contacts=(), blocked_guests=GUESTS), "section-2", ["unblock"], [UnblockKey(KEY)]),
         (HOME, "section-2", ["unblock"], [BlockContact(HOME.contacts[-1].address, False)]),
         (HOME, "section-3", ["switch_notifications"], [settings(notifications=False)]),
         (HOME, "section-3", ["switch_start_in_tray"], [settings(start_in_tray=True)]),

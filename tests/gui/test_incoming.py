@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QAbstractButton
 from pytestqt.qtbot import QtBot
 
-from app.ipc.messages import AnswerCall, DeclineCall
+from app.ipc.messages import AnswerCall, BlockCaller, DeclineCall
 from app.ui.main_window import MainWindow
 from app.ui.pages.incoming import IncomingWindow
 from app.ui.tray import notification
@@ -81,3 +82,11 @@ def test_a_claim_of_a_guest_is_shown_as_one_on_every_page(qtbot: QtBot, window: 
     assert notification(claimed) == ("A guest is calling", "Says to be bob@relay.example:7850")
     window.show_state(with_(HOME, call=msgspec.structs.replace(changed, vouched=True)))
     assert window.key_changed._acceptance.isVisibleTo(window.key_changed)
+
+
+def test_block_where_it_rings_blocks_at_once(qtbot: QtBot) -> None:
+    window, commands = incoming(qtbot)
+    button = window.findChild(QAbstractButton, "incoming_block")
+    assert button is not None
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert commands == [BlockCaller("call-1")]

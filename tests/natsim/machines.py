@@ -323,6 +323,7 @@ ENGINE = Subject(
         ipc.HangUpCall("b" * 32),
         ipc.DismissCall("b" * 32),
         ipc.SetMuted(True),
+        ipc.BlockCaller("b" * 32),
         ipc.TrustKey("ann@relay.example", "00" * 32, True),
         ipc.TrustKey("ann@relay.example", "00" * 32, False),
         *(

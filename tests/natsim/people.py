@@ -29,6 +29,7 @@ from app.engine.events import (
 from app.ipc import messages
 from app.network.recall import KnownNetworks
 from app.report.trace import CallBecame
+from app.store.blocked_keys import BlockedKeys
 from app.store.calls import Calls
 from app.store.documents import Documents, Profile
 from app.store.networks import Networks
@@ -157,6 +158,7 @@ class Memory:
             return clock.now
 
         self.people = People(lambda keys: None, now)
+        self.blocked_keys = BlockedKeys(lambda keys: None, now)
         self.calls = Calls(lambda keys: None, now)
         self.relays = RelayCertificates(lambda keys: None, now)
         self.networks = Networks(lambda keys: None, now)

@@ -15,6 +15,7 @@ from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Appear, Pulse
 from app.ui.widgets.avatar import Avatar
 from app.ui.widgets.buttons import quiet
+from app.ui.widgets.dialogs import confirm
 from app.ui.widgets.format import caller, clock, menu_text, plain
 from app.ui.widgets.labels import ElidedLabel, Icon, Label, small
 from app.ui.widgets.layout import card, column, row, wrap
@@ -66,6 +67,7 @@ class CallPage(Page):
         self._show_line(call)
         self._show_audio(call, state)
         self._controls.show_state(call, state)
+        self._block.setVisible(bool(call.key) and not call.blocked)
         self.panel.show_call(call)
         self._pulse.set_on(call.phase in ("ringing", "incoming"))
         self._tick()
@@ -103,6 +105,7 @@ class CallPage(Page):
         self._line.clicked.connect(self.open_panel)
         self._line.setAccessibleDescription(self.tr("Opens the connection panel"))
         self._text = Label(tone="muted", name="call_text", wrap=True, centred=True)
+        self._block = quiet(self.tr("Block"), icon="ban", name="block_caller", clicked=self._ask_block)
         self._trouble = small(tone="warn", name="device_trouble", centred=True)
         return wrap(
             column(
@@ -120,6 +123,7 @@ class CallPage(Page):
                 self._trouble,
                 GRID_PX,
                 self._controls,
+                row(None, self._block, None),
                 None,
                 spacing=4,
                 margins=(3 * GRID_PX, 2 * GRID_PX, 3 * GRID_PX, 2 * GRID_PX),
@@ -164,6 +168,8 @@ class CallPage(Page):
                 return caller_note(call)
             case "reconnecting":
                 return self.tr("The connection was lost. Segue keeps trying to get it back.")
+            case "ended" if call.blocked:
+                return self.tr("You blocked them. They cannot call you any more, under no address.")
             case "ended":
                 return plain(end_text(call), 400)
             case "talking" if call.peer_muted:
@@ -179,6 +185,15 @@ class CallPage(Page):
         self._them_icon.set_icon("mic-off" if call.peer_muted else "volume-2", "muted")
         problems = device_text("input", state.audio.input_problem), device_text("output", state.audio.output_problem)
         self._trouble.show_text("\n".join(filter(None, problems)) if call.phase != "ended" else "")
+
+    def _ask_block(self) -> None:
+        confirm(
+            self,
+            self.tr("Block this caller?"),
+            self.tr("The call ends, and they cannot call you any more, whatever address they use."),
+            self.tr("Block"),
+            self._commands.block,
+        )
 
     def _tick(self) -> None:
         call = self._commands.call

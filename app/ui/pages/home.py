@@ -194,7 +194,7 @@ class HomePage(Page):
             self._show_hint()
             self._right.setCurrentWidget(self._hint)
         else:
-            with_them = tuple(call for call in self._state.recents if call.address == contact.address)
+            with_them = tuple(call for call in self._state.recents if call.address == contact.address and call.vouched)
             self._person.show_person(contact, with_them, me.relay == "online")
             self._right.setCurrentWidget(self._person)
 

@@ -13,7 +13,7 @@ from app.ui.commands import CallCommands, Send
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.animation import Pulse
 from app.ui.widgets.avatar import Avatar
-from app.ui.widgets.buttons import danger, primary
+from app.ui.widgets.buttons import danger, primary, quiet
 from app.ui.widgets.format import caller
 from app.ui.widgets.labels import ElidedLabel, small
 from app.ui.widgets.layout import column, row
@@ -49,6 +49,7 @@ class IncomingWindow(QWidget):
         self._decline = danger(
             self.tr("Decline"), icon="phone-off", name="decline", tall=True, clicked=self._commands.decline
         )
+        self._block = quiet(self.tr("Block"), icon="ban", name="incoming_block", clicked=self._commands.block)
         self.setLayout(
             column(
                 row(None, self._avatar, None),
@@ -57,6 +58,7 @@ class IncomingWindow(QWidget):
                 self._note,
                 GRID_PX,
                 row(self._decline, self._answer),
+                row(None, self._block, None),
                 small(self.tr("Enter to answer, Esc to decline"), wrap=False, centred=True),
                 spacing=6,
                 margins=(3 * GRID_PX, 2 * GRID_PX, 3 * GRID_PX, 2 * GRID_PX),

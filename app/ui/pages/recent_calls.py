@@ -5,6 +5,7 @@ from PySide6.QtWidgets import QWidget
 from app.ipc.engine_state import Contact
 from app.ipc.messages import EraseHistory, PlaceCall
 from app.model.history import RecentCall
+from app.text.calls import claim_text
 from app.ui.commands import Now, Send
 from app.ui.widgets.buttons import icon_button, quiet
 from app.ui.widgets.call_row import call_row
@@ -41,7 +42,8 @@ class RecentCallsPage(QWidget):
         show_rows(self._rows, rows, self.tr("No calls yet."))
 
     def _row(self, call: RecentCall, title: str | None) -> QWidget:
-        who = title or short_address(call.address)
+        address = short_address(call.address)
+        who = (title or address) if call.vouched else claim_text(address)
         again = icon_button("phone", self.tr("Call again"), name="call_again")
         again.setAccessibleName(self.tr("Call {name}").format(name=plain(who)))
         again.clicked.connect(lambda _checked=False: self._send(PlaceCall(address=call.address)))

@@ -6,8 +6,10 @@ from PySide6.QtCore import QSignalBlocker, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QSlider, QWidget
 
-from app.ipc.engine_state import Contact
-from app.ipc.messages import BlockContact, EngineState
+from app.ipc.engine_state import BlockedGuest, Contact
+from app.ipc.messages import BlockContact, EngineState, UnblockKey, WindowMessage
+from app.text.calls import GUEST, claim_text
+from app.text.catalogue import sentence
 from app.ui.commands import Send
 from app.ui.pages.audio_settings import AudioCheck
 from app.ui.pages.recent_calls import ask_erase_calls
@@ -56,13 +58,20 @@ class PrivacySection(Section):
 
     def __init__(self, send: Send) -> None:
         super().__init__(send)
-        self._blocked: tuple[Contact, ...] | None = None
+        self._blocked: tuple[Contact | BlockedGuest, ...] | None = None
         self._key_place = small(wrap=False)
         self._erase = Button(self.tr("Erase…"), name="erase_history", clicked=lambda: ask_erase_calls(self, send))
         self._rows = column()
         self.setLayout(
             column(
                 card(row(Icon("lock", "muted"), titled(self.tr("Your key"), self._key_place), stretch=1)),
+                card(
+                    self._switch(
+                        "contacts_only",
+                        self.tr("Only contacts may call"),
+                        self.tr("Calls from anybody else are declined. They are in the list of recent calls."),
+                    )
+                ),
                 card(setting(self.tr("Recent calls"), self.tr("Kept on this computer only."), self._erase)),
                 card(strong(self.tr("Blocked people")), self._rows),
                 spacing=2 * GRID_PX,
@@ -74,17 +83,23 @@ class PrivacySection(Section):
         places = {"keyring": self.tr("In the system's keyring"), "file": self.tr("In a file that only you can read")}
         self._key_place.setText(places[state.me.key_place])
         self._erase.setEnabled(bool(state.recents))
-        blocked = tuple(contact for contact in state.contacts if contact.blocked)
+        contacts = tuple(contact for contact in state.contacts if contact.blocked)
+        blocked: tuple[Contact | BlockedGuest, ...] = (*contacts, *state.blocked_guests)
         if blocked != self._blocked:
             self._blocked = blocked
             show_rows(self._rows, map(self._blocked_row, blocked), self.tr("Nobody"))
 
-    def _blocked_row(self, contact: Contact) -> QWidget:
-        title, address = plain(contact.title), contact.address
+    def _blocked_row(self, person: Contact | BlockedGuest) -> QWidget:
+        address = short_address(person.address)
+        undo: WindowMessage
+        if isinstance(person, Contact):
+            title, undo = plain(person.title), BlockContact(address=person.address, blocked=False)
+        else:
+            title, address, undo = sentence(GUEST), claim_text(address), UnblockKey(key=person.key)
         unblock = quiet(self.tr("Unblock"), name="unblock")
         unblock.setAccessibleName(self.tr("Unblock {name}").format(name=title))
-        unblock.clicked.connect(lambda _checked=False: self._send(BlockContact(address=address, blocked=False)))
-        who = column(ElidedLabel(title), ElidedLabel(short_address(address), size="small", tone="muted"), spacing=0)
+        unblock.clicked.connect(lambda _checked=False: self._send(undo))
+        who = column(ElidedLabel(title), ElidedLabel(address, size="small", tone="muted"), spacing=0)
         return wrap(row(who, unblock, stretch=0))
 
 

@@ -172,7 +172,7 @@ def outcome(call: RecentCall) -> str:
         "unreachable": sentence("Not reachable"),
         "failed": sentence("Failed"),
     }
-    return words[call.outcome]
+    return words[call.outcome] if call.count == 1 else f"{words[call.outcome]} ({call.count})"
 
 
 def outcome_icon(call: RecentCall) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from app.account.status import Trigger
 from app.call import events as ev
+from app.engine.contacts import ContactCommands
 from app.engine.events import (
     BeginCall,
     CallOver,
@@ -16,7 +17,9 @@ from app.engine.events import (
     ToCall,
     ToRelay,
 )
+from app.engine.view import Notices
 from app.ipc import messages
+from app.model.settings import Settings
 from tests.natsim.call import identity
 from tests.unit.app.engine.desk import ANN, ELSEWHERE, HOME, LEG, NOW, WELCOME, Desk, Way, caller
 from transport.quic.session_events import (
@@ -274,3 +277,118 @@ def test_the_next_call_over_the_same_route_keeps_it(desk: Desk) -> None:
     desk.do(messages.DeclineCall("a" * 32))
     commands = desk.do(messages.PlaceCall(str(ANN)))
     assert ReleaseRoute(desk.way) not in commands and ev.UserLeft() in to_call(commands)
+
+
+LISTED_FAR = PersonAddress("zoe", ELSEWHERE)
+WAYS_BACK = [("ann", ""), ("mallory", ""), ("", str(FAR_ANN)), ("", f"someone@{ELSEWHERE}"), ("", "")]
+
+
+@pytest.mark.parametrize("came_as", [("ann", ""), ("", str(LISTED_FAR)), ("", f"new@{ELSEWHERE}"), ("", "")])
+@pytest.mark.parametrize("when", ["rings", "talks", "over"])
+@pytest.mark.parametrize("comes_back_as", WAYS_BACK)
+def test_who_is_blocked_in_a_call_cannot_ring_under_any_address(
+    desk: Desk, came_as: tuple[str, str], when: str, comes_back_as: tuple[str, str]
+) -> None:
+    people, calls = desk.memory.people, desk.memory.calls
+    people.meet(LISTED_FAR, identity(7).key, identity(7).certificate)
+    people.add(LISTED_FAR)
+    zoe = people.get(LISTED_FAR)
+    desk.ring(who=caller(1, *came_as))
+    session = desk.core.session
+    assert session is not None
+    if when == "talks":
+        desk.do(messages.AnswerCall("a" * 32))
+    if when == "over":
+        desk.do(messages.DeclineCall("a" * 32))
+    desk.do(messages.BlockCaller("a" * 32))
+    assert session.call.finished
+    desk.do(messages.DismissCall("a" * 32))
+    if came_as[0]:
+        people.remove(ANN)
+    before = calls.recent()
+    declined = desk.ring("b" * 32, caller(1, *comes_back_as))
+    assert declined == [ToRelay(desk.way, relay_messages.Decline("b" * 32, "declined")), ev.ViewChanged()]
+    assert desk.core.session is None and calls.recent() == before
+    assert people.get(LISTED_FAR) == zoe
+    desk.ring("c" * 32, caller(7, "", str(LISTED_FAR)))
+    assert desk.core.session is not None, "whose address a blocked guest claimed still rings"
+
+
+@pytest.mark.parametrize("as_contact", [True, False])
+def test_unblocking_lets_the_same_key_ring_again(desk: Desk, as_contact: bool) -> None:
+    contacts = ContactCommands(desk.memory, Notices(), lambda: None)  # type: ignore[arg-type]
+    who = caller(1) if as_contact else caller(1, "", str(FAR_ANN))
+    desk.ring(who=who)
+    desk.do(messages.BlockCaller("a" * 32))
+    assert identity(1).key in desk.memory.blocked_keys
+    contacts.handle(
+        messages.BlockContact(str(ANN), False) if as_contact else messages.UnblockKey(identity(1).key.hex())
+    )
+    desk.do(messages.DismissCall("a" * 32))
+    desk.ring("b" * 32, who)
+    assert desk.core.session is not None
+
+
+@pytest.mark.parametrize("keys", [(1,), (1, 8)])
+def test_blocking_a_contact_blocks_the_keys_met_at_the_address(desk: Desk, keys: tuple[int, ...]) -> None:
+    contacts = ContactCommands(desk.memory, Notices(), lambda: None)  # type: ignore[arg-type]
+    for key in keys:
+        desk.memory.people.meet(ANN, identity(key).key, identity(key).certificate)
+    contacts.handle(messages.BlockContact(str(ANN), True))
+    contacts.handle(messages.RemoveContact(str(ANN)))
+    for key in keys:
+        for name, home in WAYS_BACK:
+            desk.ring(who=caller(key, name, home))
+            assert desk.core.session is None and desk.memory.calls.recent() == ()
+
+
+CONTACTS = [("ann", "", 1), ("ann", "", 9), ("", str(FAR_ANN), 1), ("", "", 1)]
+STRANGERS = [("cy", "", 3), ("", str(ANN).replace("relay", "other"), 3), ("", str(FAR_ANN), 3), ("", "", 3)]
+
+
+def list_ann(desk: Desk) -> None:
+    for ann in (ANN, FAR_ANN):
+        desk.memory.people.meet(ann, identity(1).key, identity(1).certificate)
+        desk.memory.people.add(ann)
+
+
+@pytest.mark.parametrize(("name", "home", "number"), [*CONTACTS, *STRANGERS])
+def test_only_contacts_ring_where_that_is_wanted(desk: Desk, name: str, home: str, number: int) -> None:
+    list_ann(desk)
+    desk.memory.documents.change_settings(Settings(contacts_only=True))
+    for call_id in ("a" * 32, "b" * 32):
+        commands = desk.ring(call_id, caller(number, name, home))
+        declined = ToRelay(desk.way, relay_messages.Decline(call_id, "declined")) in commands
+        assert declined is (number == 3)
+    if number == 3:
+        [line] = desk.memory.calls.recent()
+        assert (line.outcome, line.count, line.vouched) == ("missed", 2, not home)
+
+
+@pytest.mark.parametrize("contact", CONTACTS)
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_a_stranger_who_rings_gives_way_to_a_contact(
+    desk: Desk, contact: tuple[str, str, int], stranger: tuple[str, str, int]
+) -> None:
+    list_ann(desk)
+    desk.ring(who=caller(stranger[2], *stranger[:2]))
+    first = desk.core.session
+    assert first is not None
+    commands = desk.ring("b" * 32, caller(contact[2], *contact[:2]))
+    assert ToCall(first, ev.UserDeclined("busy")) in commands and first.call.finished
+    assert desk.core.session is not None and desk.core.session.is_call("b" * 32) and desk.core.in_call
+    assert [(call.call_id, call.outcome) for call in desk.memory.calls.recent()] == [("a" * 32, "missed")]
+    again = desk.ring("c" * 32, caller(stranger[2], *stranger[:2]))
+    assert ToRelay(desk.way, relay_messages.Decline("c" * 32, "busy")) in again
+    assert desk.core.session.is_call("b" * 32)
+
+
+def test_a_contact_who_rings_and_a_call_that_was_answered_give_way_to_nobody(desk: Desk) -> None:
+    list_ann(desk)
+    desk.memory.people.add(PersonAddress("cy", HOME))
+    desk.ring()
+    assert ToRelay(desk.way, relay_messages.Decline("b" * 32, "busy")) in desk.ring("b" * 32, caller(3, "cy"))
+    desk.do(messages.HangUpCall("a" * 32))
+    desk.ring("c" * 32, caller(4, "stranger"))
+    desk.do(messages.AnswerCall("c" * 32))
+    assert ToRelay(desk.way, relay_messages.Decline("d" * 32, "busy")) in desk.ring("d" * 32)

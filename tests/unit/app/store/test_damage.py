@@ -174,7 +174,7 @@ def test_each_migration_starts_where_the_one_before_ends() -> None:
 
 
 def test_no_room_is_typed_reported_once_and_made_good(make: MakeStore) -> None:
-    store = make(max_bytes=14 * 4096)
+    store = make(max_bytes=16 * 4096)
     added = []
     while store.trouble is None and len(added) < 200:
         added.append(parse_person(f"p{len(added)}@relay.example"))

@@ -1,6 +1,7 @@
 """app.store: what was kept is there after the next start, and only that."""
 
 import os
+import sqlite3
 import stat
 import sys
 from pathlib import Path
@@ -122,6 +123,39 @@ def test_a_block_follows_the_key_and_the_address(make: MakeStore) -> None:
     assert not store.people.is_blocked(EVE, b"")
 
 
+def test_blocked_keys_outlive_people_and_restarts(make: MakeStore) -> None:
+    store = make()
+    store.people.meet(BOB, KEY, b"certificate")
+    store.people.add(BOB)
+    store.blocked_keys.add(KEY, BOB.short, vouched=True)
+    store.blocked_keys.add(OTHER_KEY, EVE.short, vouched=False)
+    store.people.remove(BOB)
+    store = make()
+    assert KEY in store.blocked_keys and OTHER_KEY in store.blocked_keys
+    assert [guest.key for guest in store.blocked_keys.of_guests()] == [OTHER_KEY]
+    store.blocked_keys.lift_of(EVE.short)  # what a guest claims is not theirs: their key stays
+    store.blocked_keys.lift_of(BOB.short)
+    store = make()
+    assert KEY not in store.blocked_keys and OTHER_KEY in store.blocked_keys
+    store.blocked_keys.lift(OTHER_KEY.hex())
+    assert OTHER_KEY not in make().blocked_keys
+
+
+def test_who_was_blocked_before_keys_were_kept_stays_blocked_by_key(make: MakeStore, path: Path) -> None:
+    store = make()
+    store.people.meet(BOB, KEY, b"certificate")
+    store.people.set_blocked(BOB, True)
+    store.people.meet(EVE, OTHER_KEY, b"certificate")
+    store.close()
+    old = sqlite3.connect(path)
+    old.execute("DROP TABLE blocked_keys")
+    old.execute("PRAGMA user_version = 2")
+    old.commit()
+    old.close()
+    store = make()
+    assert KEY in store.blocked_keys and OTHER_KEY not in store.blocked_keys
+
+
 def test_an_unknown_key_blocks_nobody_else(make: MakeStore) -> None:
     store = make()
     store.people.set_blocked(BOB, True)
@@ -183,6 +217,44 @@ def test_the_history_has_an_end_and_the_newest_first(make: MakeStore, monkeypatc
     assert list(store.calls.recent()) == expected
     store.calls.erase()
     assert store.calls.recent() == make().calls.recent() == ()
+
+
+@pytest.mark.parametrize("outcome", ["missed", "declined", "failed"])
+def test_thirty_rings_of_one_key_are_one_line(make: MakeStore, outcome: str) -> None:
+    store = make()
+    store.calls.add(a_call())
+    for number in range(30):
+        claim = f"liar{number}@relay.example"
+        ring = msgspec.structs.replace(
+            a_call(number, claim), outgoing=False, outcome=outcome, key=KEY.hex(), vouched=False
+        )
+        store.calls.add(ring)
+    for seen in (store, make()):
+        newest, before = seen.calls.recent()
+        assert (newest.count, newest.call_id, newest.outcome) == (30, ring.call_id, outcome)
+        assert before == a_call()
+        assert set(seen.calls.last_times()) == {BOB.short}
+
+
+def test_only_calls_that_nobody_took_are_folded(make: MakeStore) -> None:
+    store = make()
+    ring = msgspec.structs.replace(a_call(), outgoing=False, outcome="missed", key=KEY.hex())
+    taken = msgspec.structs.replace(ring, outcome="answered")
+    placed = msgspec.structs.replace(ring, outgoing=True, outcome="no-answer")
+    other = msgspec.structs.replace(ring, key=OTHER_KEY.hex())
+    keyless = msgspec.structs.replace(ring, key="")
+    for call in (ring, ring, taken, ring, other, ring, placed, ring, keyless, keyless):
+        store.calls.add(call)
+    assert [(call.outcome, call.key[:2], call.count) for call in store.calls.recent()] == [
+        ("missed", "", 1),
+        ("missed", "", 1),
+        ("missed", "6b", 1),
+        ("no-answer", "6b", 1),
+        ("missed", "6b", 2),
+        ("missed", "6f", 1),
+        ("answered", "6b", 1),
+        ("missed", "6b", 2),
+    ]
 
 
 def test_a_repeated_call_id_replaces_nothing(make: MakeStore) -> None:
