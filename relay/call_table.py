@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Final
 
 from relay.events import CreateLegs, DestroyLegs, LegGrant
+from relay.limits import CallPlaces, RelayLimits
 from transport.wire import relay_messages as wire
 
 # How long a phone rings (ITU-T E.182 leaves it open; networks give 30 to 60 s).
@@ -25,7 +26,8 @@ LEG_GRACE_S = 5.0
 # Of two people who come back after a restart of the relay, the slower one has this long: as long as their programs
 # keep a silent call (transport.link.link waits 30 s).
 RESUME_WITHIN_S = 30.0
-# Half-resumed calls at a time; a restarted relay's busiest moment. More are ignored: their clients ask again.
+# Half-resumed calls at a time; a restarted relay's busiest moment. More are ignored, and more from one network than it
+# may have calls: their clients ask again.
 MAX_RESUMING = 4_096
 # 96 and 160 random bits: the first must not collide, the second must not be guessed.
 USERNAME_BYTES = 12
@@ -113,7 +115,7 @@ class Resuming:
 class CallTable:
     """All calls of a relay. ``rng`` makes the legs' credentials: give it a :class:`random.SystemRandom`."""
 
-    def __init__(self, media_port: int, leg_lifetime_s: float, rng: random.Random) -> None:
+    def __init__(self, media_port: int, leg_lifetime_s: float, rng: random.Random, limits: RelayLimits) -> None:
         self._media_port = media_port
         self._leg_lifetime_s = leg_lifetime_s
         self._rng = rng
@@ -125,6 +127,7 @@ class CallTable:
         self._released_ids: set[str] = set()
         # In the order in which they will be given up.
         self._resuming: dict[str, Resuming] = {}
+        self._resuming_places = CallPlaces(limits)
         self.outcomes: Counter[wire.EndReason] = Counter()
         self.invited = 0
         self.answered = 0
@@ -171,8 +174,11 @@ class CallTable:
             self._send_incoming(call),
         ]
 
-    def resume(self, call_id: str, person: wire.DirectoryEntry, peer: bytes, now: float) -> list[CallCommand]:
-        """``person`` asks for legs of a running call with ``peer``. Both have to; for a known call one is enough."""
+    def resume(
+        self, call_id: str, person: wire.DirectoryEntry, peer: bytes, host: str, now: float
+    ) -> list[CallCommand]:
+        """``person`` asks from ``host`` (IP address) for legs of a running call with ``peer``. Both have to; for a
+        known call one is enough."""
         call = self._calls.get(call_id)
         if call is not None:
             is_theirs = person.key in (call.caller.key, call.callee.key) and call.other(person.key) == peer
@@ -181,13 +187,14 @@ class CallTable:
             return []
         other = self._resuming.get(call_id)
         if other is None or other.person.key == person.key:
-            self._resuming.pop(call_id, None)
-            if len(self._resuming) < MAX_RESUMING:
+            self._give_up_resuming(call_id)
+            if len(self._resuming) < MAX_RESUMING and not self._resuming_places.is_full(host):
+                self._resuming_places.take(call_id, host)
                 self._resuming[call_id] = Resuming(person, peer, now + RESUME_WITHIN_S)
             return []
         if (other.person.key, other.peer) != (peer, person.key):
             return []
-        del self._resuming[call_id]
+        self._give_up_resuming(call_id)
         call = Call(call_id, other.person, person, self._grant(), self._grant(), now, State.ANSWERED, {})
         self._keep(call)
         return [
@@ -251,7 +258,7 @@ class CallTable:
             if call is not None and call.state is not State.ANSWERED:
                 commands += self._check(call, now)
         for call_id in [key for key, resuming in self._resuming.items() if resuming.until_s <= now]:
-            del self._resuming[call_id]
+            self._give_up_resuming(call_id)
         while self._releases and self._releases[0][0] <= now:
             _, call_id = self._releases.popleft()
             self._released_ids.discard(call_id)
@@ -281,7 +288,8 @@ class CallTable:
         commands += [DestroyLegs(call_id) for _, call_id in self._releases]
         self._releases.clear()
         self._released_ids.clear()
-        self._resuming.clear()
+        for call_id in list(self._resuming):
+            self._give_up_resuming(call_id)
         return commands
 
     def again(self, call: Call) -> list[CallCommand]:
@@ -289,6 +297,10 @@ class CallTable:
         return [self._send_granted(call)]
 
     # -- parts
+
+    def _give_up_resuming(self, call_id: str) -> None:
+        self._resuming.pop(call_id, None)
+        self._resuming_places.release(call_id)
 
     def _hang_up(self, call: Call, key: bytes, now: float) -> list[CallCommand]:
         reason: wire.EndReason = "hung-up"

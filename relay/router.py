@@ -59,7 +59,7 @@ class Router:
         self._missed: OrderedDict[bytes, list[wire.Ended]] = OrderedDict()
         self._drain_until_s: float | None = None
         self._stopped = False
-        self.calls = CallTable(config.media_port, config.leg_lifetime_s, rng)
+        self.calls = CallTable(config.media_port, config.leg_lifetime_s, rng, limiter.limits)
         self._places = CallPlaces(limiter.limits)
         self._refusals = Refusals()
         self._directory = Directory(config.certificate, registry, limiter, self._refusals)
@@ -291,7 +291,7 @@ class Router:
         is_new = self.calls.get(message.call_id) is None
         if is_new and is_full:
             return self._refusal(session.number, "limit", "this relay carries all the calls it can", 1.0)
-        commands = self.calls.resume(message.call_id, session.person(), message.peer, now)
+        commands = self.calls.resume(message.call_id, session.person(), message.peer, session.source[0], now)
         if is_new and self.calls.get(message.call_id) is not None:
             self._places.take(message.call_id, session.source[0])
         return self._deliver(commands)

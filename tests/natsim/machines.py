@@ -516,7 +516,7 @@ def _calls_end(run: Run) -> None:
 
 CALLS = Subject(
     CallTable,
-    lambda now: CallTable(7851, 60.0, random.Random(1)),
+    lambda now: CallTable(7851, 60.0, random.Random(1), RelayLimits()),
     {
         **{f"invite {n}": step(_invite, n) for n in (1, 2)},
         **{
@@ -539,11 +539,11 @@ CALLS = Subject(
         ],
         **{
             f"resume {who}": step(
-                lambda calls, now, who: calls.resume(call_id(3), (ANN, BOB)[who], KEYS[1 - who], now), who
+                lambda calls, now, who: calls.resume(call_id(3), (ANN, BOB)[who], KEYS[1 - who], "192.0.2.1", now), who
             )
             for who in (0, 1)
         },
-        "resume wrong": lambda calls, now: calls.resume(call_id(3), ANN, KEYS[0], now),
+        "resume wrong": lambda calls, now: calls.resume(call_id(3), ANN, KEYS[0], "192.0.2.1", now),
         "end_all": lambda calls, now: calls.end_all("draining", "", now),
         "tick": lambda calls, now: calls.tick(now),
     },

@@ -1,7 +1,10 @@
 """A call that outlives its relay: both sides ask the restarted relay for legs, and nobody else can."""
 
+import pytest
+
 from relay.call_table import RESUME_WITHIN_S
 from relay.events import MessageArrived, PlaceLeg, SessionClosed
+from relay.limits import RelayLimits
 from tests.unit.relay.people import authenticate, call_id, person
 from tests.unit.relay.world import NAMES, World
 from transport.wire.relay_messages import (
@@ -109,3 +112,30 @@ def test_legs_are_placed_where_their_owner_is_logged_in_and_follow() -> None:
     assert placed(world, proof) == {of_ann: "203.0.113.3"}
     assert placed(world, SessionClosed(newer)) == {of_ann: ""}
     assert placed(world, SessionClosed(bob)) == {of_bob: ""}
+
+
+@pytest.mark.parametrize(
+    ("attackers", "honest", "is_resumed"),
+    [
+        (["192.0.2.1"], "192.0.2.9", True),
+        (["192.0.2.1"], "192.0.2.1", False),
+        ([f"2001:db8:0:{number}::1" for number in range(4)], "2001:db8:1::1", True),
+        ([f"2001:db8:0:{number}00::1" for number in range(4)], "2001:db8:0:f00::1", False),
+    ],
+)
+def test_half_resumed_calls_of_one_network_take_no_place_of_another(
+    attackers: list[str], honest: str, is_resumed: bool
+) -> None:
+    limits = RelayLimits(calls_per_address=3, calls_per_56=5, calls_per_48=7)
+    world = World(limits)
+    sessions = [world.login(person(50 + number), host=host) for number, host in enumerate(attackers)]
+    for number in range(40):
+        for offset, session in enumerate(sessions):
+            world.say(session, Resume(call_id(100 + number * 8 + offset), bytes(32)))
+        world.wait(0.5)
+        if number == 11:
+            ann, bob = world.login(ANN, "ann", host=honest), world.login(BOB, "bob", host="203.0.113.9")
+            world.say(ann, Resume(CALL, BOB.key))
+            assert (len(legs(world.say(bob, Resume(CALL, ANN.key)))) == 1) is is_resumed
+    world.wait(2 * RESUME_WITHIN_S)
+    assert len(world.router.calls._resuming_places) == 0
