@@ -126,10 +126,11 @@ class CreateLegs:
 
 @dataclass(frozen=True, slots=True)
 class PlaceLeg:
-    """Whoever holds a leg is logged in from ``host``, or no longer from anywhere (``""``)."""
+    """Whoever holds a leg, by their ``key``, is logged in from ``host``, or no longer from anywhere (``""``)."""
 
     username: str
     host: str
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True)

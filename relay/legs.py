@@ -51,6 +51,7 @@ class Leg:
         "call_id",
         "grant",
         "host",
+        "key",
         "other",
         "packets",
         "payload_bytes",
@@ -66,6 +67,7 @@ class Leg:
         self.grant = grant
         # Where its owner is logged in from: IP address, or "".
         self.host = ""
+        self.key = b""
         self.bound: Source | None = None
         self.other: Leg = self
         self.packets = 0
@@ -120,11 +122,13 @@ class LegTable:
         self._by_username[caller.username] = one
         self._by_username[callee.username] = two
 
-    def place(self, username: str, host: str) -> None:
-        """The owner of a leg is logged in from ``host`` (IP address), or from nowhere (``""``)."""
+    def place(self, username: str, host: str, key: bytes = b"") -> None:
+        """The owner of a leg is logged in from ``host`` (IP address), or from nowhere (``""``). ``key`` tells owners
+        apart."""
         leg = self._by_username.get(username)
         if leg is not None:
             leg.host = host.partition("%")[0]
+            leg.key = key
 
     def destroy(self, call_id: str) -> None:
         """Release the legs of a call; unknown calls are no error."""
@@ -232,11 +236,12 @@ class LegTable:
         return outgoing
 
     def _receives(self, leg: Leg, request: stun.StunMessage, source: Source, now: float) -> bool:
-        """Whether what is sent to ``source`` reaches whoever made this request. Another leg's address is taken by proof
-        alone: it may be a neighbour's behind the same NAT."""
+        """Whether what is sent to ``source`` reaches whoever made this request. An address where somebody else's leg is
+        bound is taken by proof alone: it may be a neighbour's behind the same NAT."""
         address = endpoint(source)
-        is_home = address[0] == leg.host and source not in self._by_source
-        return is_home or self._nonces.is_valid(request.nonce, address, now)
+        bound = self._by_source.get(source)
+        is_free = bound is None or (bound.key == leg.key and leg.key != b"")
+        return (address[0] == leg.host and is_free) or self._nonces.is_valid(request.nonce, address, now)
 
     def is_authentic(self, request: stun.StunMessage) -> bool:
         """Whether a request has a leg's credentials and is not one that was seen before."""

@@ -333,7 +333,7 @@ class Router:
         """Where the holder of a key is logged in from is where their legs are bound from without being asked twice."""
         session = self._by_key.get(key)
         host = session.source[0] if session is not None else ""
-        return [ev.PlaceLeg(call.grant(key).username, host) for call in self.calls.of_key(key)]
+        return [ev.PlaceLeg(call.grant(key).username, host, key) for call in self.calls.of_key(key)]
 
     def _miss(self, key: bytes, ended: wire.Ended) -> None:
         missed = self._missed.setdefault(key, [])

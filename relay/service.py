@@ -121,8 +121,8 @@ class RelayService:
             case ev.CreateLegs(call_id, caller, callee):
                 self._legs.create(call_id, caller, callee, self._clock.time())
                 self._arm_legs()
-            case ev.PlaceLeg(username, host):
-                self._legs.place(username, host)
+            case ev.PlaceLeg(username, host, key):
+                self._legs.place(username, host, key)
             case ev.DestroyLegs(call_id):
                 self._legs.destroy(call_id)
             case ev.StopRelay():

@@ -357,9 +357,14 @@ def test_nobody_takes_a_neighbours_address_from_another_leg_unproven() -> None:
     other = LegGrant("attacker-leg", "attacker-password"), LegGrant("accomplice", "accomplice-password")
     made.create("other", *other, 0.0)
     # Behind the same NAT, so that the host is right.
-    made.place(other[0].username, HOME)
-    assert answer(ask(handler, other[0], A)).nonce is not None
-    assert handler.media(QUIC, B, 0.0) == [(A, QUIC)]
+    for theirs, ours in ((b"", b""), (b"attacker", b""), (b"", b"victim"), (b"attacker", b"victim")):
+        made.place(other[0].username, HOME, theirs)
+        made.place(CALLER.username, HOME, ours)
+        assert answer(ask(handler, other[0], A)).nonce is not None
+        assert handler.media(QUIC, B, 0.0) == [(A, QUIC)]
+    # The next call of the same person takes over at once.
+    made.place(other[0].username, HOME, b"victim")
+    assert answer(ask(handler, other[0], A)).kind is stun.StunClass.SUCCESS
 
 
 @pytest.mark.parametrize("port", ["media", "question"])
