@@ -39,6 +39,7 @@ pytestmark = pytest.mark.slow
             msgspec.structs.replace(DIRECT, phase="ended", ended=NOW, end_reason="hung-up"),
             ["0:47", "The call has ended.", "Close", "Call again", "Connection details"],
         ),
+        (call("ended", ended=NOW, end_reason="declined", blocked=True), ["You blocked them.", "Close"]),
         (call("ended", ended=NOW, end_reason="no-answer"), ["Not connected", "Nobody answered. Try again later."]),
     ],
 )

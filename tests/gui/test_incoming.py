@@ -90,3 +90,11 @@ def test_block_where_it_rings_blocks_at_once(qtbot: QtBot) -> None:
     assert button is not None
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert commands == [BlockCaller("call-1")]
+
+
+def test_enter_on_block_does_not_answer(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    window, commands = incoming(qtbot)
+    monkeypatch.setattr(window._block, "hasFocus", lambda: True)
+    qtbot.keyClick(window, Qt.Key.Key_Return)
+    qtbot.keyClick(window, Qt.Key.Key_Escape)
+    assert commands == [BlockCaller("call-1"), DeclineCall("call-1")]

@@ -169,7 +169,7 @@ class CallPage(Page):
             case "reconnecting":
                 return self.tr("The connection was lost. Segue keeps trying to get it back.")
             case "ended" if call.blocked:
-                return self.tr("You blocked them. They cannot call you any more, under no address.")
+                return self.tr("You blocked them. They cannot call you any more, whatever address they use.")
             case "ended":
                 return plain(end_text(call), 400)
             case "talking" if call.peer_muted:

@@ -50,7 +50,7 @@ class CallControls(QWidget):
         shown = self._phases.get(call.phase, self._running)
         for button in (*self._running, *self._phases["incoming"], self._close, self._again):
             button.setVisible(button in shown)
-        self._again.setVisible(call.phase == "ended" and state.me.relay == "online")
+        self._again.setVisible(call.phase == "ended" and state.me.relay == "online" and not call.blocked)
         self._mute.setEnabled(call.phase in ("talking", "reconnecting", "connecting"))
         self._mute.setChecked(call.muted)
         self._mute.setText(self.tr("Unmute") if call.muted else self.tr("Mute"))

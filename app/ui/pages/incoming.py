@@ -99,7 +99,10 @@ class IncomingWindow(QWidget):
             super().keyPressEvent(event)
         elif self._now() - self._shown_at >= KEYS_AFTER_S:
             refused = event.key() == Qt.Key.Key_Escape or self._decline.hasFocus()
-            (self._commands.decline if refused else self._take)()
+            if self._block.hasFocus() and event.key() != Qt.Key.Key_Escape:
+                self._commands.block()
+            else:
+                (self._commands.decline if refused else self._take)()
 
     def _move_to_corner(self) -> None:
         screen = QGuiApplication.primaryScreen()
