@@ -222,7 +222,7 @@ def networks_text(call: CallStatus) -> str:
     ours, theirs = call.local_nat.kind, call.remote_nat.kind
     if ours in NETWORKS and ours == theirs:
         return sentence(NETWORKS[ours][2])
-    name = one_line(call.title, _MAX_NAME_CHARS) or sentence(NOBODY)
+    name = (one_line(call.title, _MAX_NAME_CHARS) if call.vouched else "") or sentence(NOBODY)
     return joined(
         sentence(NETWORKS[ours][0]) if ours in NETWORKS else "",
         capital(sentence(NETWORKS[theirs][1], name=name)) if theirs in NETWORKS else "",

@@ -10,7 +10,7 @@ from app.ipc.messages import AnswerCall, BlockCaller, DeclineCall
 from app.ui.main_window import MainWindow
 from app.ui.pages.incoming import IncomingWindow
 from app.ui.tray import notification
-from tests.gui.states import CLAIM, HOME, TALKING, call, with_
+from tests.gui.states import CLAIM, DIRECT, HOME, TALKING, call, with_
 from tests.gui.text import words
 
 # Seconds together, and `make check` has under a minute.
@@ -80,6 +80,10 @@ def test_a_claim_of_a_guest_is_shown_as_one_on_every_page(qtbot: QtBot, window: 
         assert page is window.key_changed or "A guest" in seen
     assert not window.key_changed._acceptance.isVisibleTo(window.key_changed)
     assert notification(claimed) == ("A guest is calling", "Says to be bob@relay.example:7850")
+    talking = msgspec.structs.replace(DIRECT, title="claimed-name", vouched=False)
+    window.show_state(with_(HOME, call=talking))
+    window.call.open_panel(True)
+    assert "claimed-name" not in words(window) and "A guest" in words(window.call.panel)
     window.show_state(with_(HOME, call=msgspec.structs.replace(changed, vouched=True)))
     assert window.key_changed._acceptance.isVisibleTo(window.key_changed)
 

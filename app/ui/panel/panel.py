@@ -15,7 +15,7 @@ from app.ui.panel.path_strip import PathStrip
 from app.ui.panel.traversal_steps import TraversalSteps
 from app.ui.theme.theme import GRID_PX
 from app.ui.widgets.buttons import icon_button
-from app.ui.widgets.format import kilobits, milliseconds, percent, plain
+from app.ui.widgets.format import caller, kilobits, milliseconds, percent
 from app.ui.widgets.labels import ElidedLabel, small, strong
 from app.ui.widgets.layout import card, column, row, scrolled, wrap
 
@@ -86,7 +86,7 @@ class ConnectionPanel(QFrame):
         mapped = (phase for phase in call.phases if phase.name == "port_mapping" and phase.outcome == "won")
         self._mine.show_profile(call.local_nat, "".join(step_text(phase, call) for phase in mapped))
         self._theirs.show_profile(call.remote_nat)
-        self._theirs.set_title(plain(call.title))
+        self._theirs.set_title(caller(call)[0])
 
     def add_sample(self, sample: CallSample) -> None:
         """Draw one more point of every chart."""
