@@ -23,6 +23,8 @@ from app.ipc.client import EngineClient, EngineUnreachable
 from app.ipc.messages import EndEngine, EngineMessage, EngineState, GetReport, Report, WindowMessage
 from tests.processes import TIMEOUT_S, await_nothing_left
 
+# A call goes direct a third of a second after the answer, and its page says so in a line of another height.
+AT_REST_S = 0.5
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "tests" / "artifacts" / "screenshots"
 LOOK_EVERY_S = 0.05
@@ -116,8 +118,14 @@ class RealWindow:
         return wait_until(lambda: part.casefold() in self.text(name).casefold() and self.text(name), f"{name}: {part}")
 
     def click(self, name: str) -> None:
-        """Move the pointer to a button and press it."""
-        self._click_at(wait_until(lambda: self.ask("place", name=name), f"a button {name}"))
+        """Move the pointer to a button that stands still, and press it."""
+        self._click_at(wait_until(lambda: self._place_at_rest(name), f"a button {name}"))
+
+    def _place_at_rest(self, name: str) -> Any:
+        """Where it is, if it stays there: a page that has just come up, or a call going direct, moves its buttons."""
+        before = self.ask("place", name=name)
+        time.sleep(AT_REST_S)
+        return before if before and before == self.ask("place", name=name) else None
 
     def click_person(self, title: str) -> None:
         """Click a row of the list of people."""
