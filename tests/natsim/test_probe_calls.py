@@ -158,8 +158,8 @@ def test_calls_leave_nothing_behind(one: NatKind, via: PathVia, calls: int) -> N
             assert limits.sockets == 0 and limits.live_mappings(machines.clock.now) == 0
             assert limits.acquire("next")
             limits.release("next")
-    # One birthday search in a thousand meets nobody; that call leaves nothing behind either.
-    assert direct >= calls - 1
+    # One birthday search in a thousand meets nobody; that call leaves nothing behind either. Prediction does not guess.
+    assert direct >= calls - (via == "birthday")
     del ears, ear
     gc.collect()
     # Of the calls that are over not one agent is held by anybody.
